@@ -1,0 +1,148 @@
+//! What a recorder sees, one event at a time, in the order in which the kernel let it happen.
+//!
+//! Events are the raw trace: sealed in columnar segments in the vault and reduced to a
+//! [`Record`](crate::record::Record). They carry paths already resolved in the traced process's own root
+//! and working directory.
+
+use crate::{BytePath, Digest};
+
+/// What happened.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum EventKind {
+    /// A process came into being: `process` is the child, `other` its parent.
+    Fork,
+    /// A program was started: `path` the executable, `digest` of its bytes, `arguments` its argv;
+    /// `input`/`output` the identities of the pipes that are its standard input and output.
+    Exec,
+    /// A file was opened for reading: `path`, and `digest` of the bytes as read.
+    Read,
+    /// A file was opened for writing or created: `path`.
+    Write,
+    /// A path was renamed: `path` to `target`.
+    Rename,
+    /// A path was removed.
+    Unlink,
+    /// A hard link was made: `path` is the existing file, `target` the new name.
+    Link,
+    /// A symbolic link was made: `path` is the new link, `target` its text.
+    Symlink,
+    /// A connection was opened: `target` is the address, such as `tcp:198.51.100.7:443` or `unix:/run/x`.
+    Connect,
+    /// A socket was bound to the address in `target`.
+    Bind,
+    /// A process ended: `status` as by `waitpid` when the recorder could see it.
+    Exit,
+    /// At the end of the build: a file that had been written was left with these bytes (`digest`, `size`).
+    Left,
+    /// At the end of the build: an input no longer has the bytes that were read (`digest` is what it has now).
+    Mutated,
+    /// A call was refused by the recorder: `path` or `target` says what, `detail` why.
+    Refused,
+    /// Something could not be observed; `detail` names it. The record is incomplete.
+    Gap,
+}
+
+impl EventKind {
+    /// All kinds, in the order of their codes.
+    pub const ALL: [Self; 15] = [
+        Self::Fork,
+        Self::Exec,
+        Self::Read,
+        Self::Write,
+        Self::Rename,
+        Self::Unlink,
+        Self::Link,
+        Self::Symlink,
+        Self::Connect,
+        Self::Bind,
+        Self::Exit,
+        Self::Left,
+        Self::Mutated,
+        Self::Refused,
+        Self::Gap,
+    ];
+
+    /// Returns the stable word for this kind, as stored.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Fork => "fork",
+            Self::Exec => "exec",
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Rename => "rename",
+            Self::Unlink => "unlink",
+            Self::Link => "link",
+            Self::Symlink => "symlink",
+            Self::Connect => "connect",
+            Self::Bind => "bind",
+            Self::Exit => "exit",
+            Self::Left => "left",
+            Self::Mutated => "mutated",
+            Self::Refused => "refused",
+            Self::Gap => "gap",
+        }
+    }
+
+    /// Returns the kind for a stored word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.word() == word)
+    }
+}
+
+/// One event. Fields that a kind does not use are empty.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Event {
+    /// Position in the trace, from 0, without gaps.
+    pub sequence: u64,
+    /// Nanoseconds since the recording began (monotonic clock).
+    pub at_ns: u64,
+    /// The process: an index that is never reused within a trace, unlike the kernel's pid. The first is 0.
+    pub process: u32,
+    /// The other process concerned (parent of a fork).
+    pub other: Option<u32>,
+    /// What happened.
+    pub kind: EventKind,
+    /// The path acted on, absolute and resolved.
+    pub path: Option<BytePath>,
+    /// The second path or the address.
+    pub target: Option<BytePath>,
+    /// Digest of the content as read, executed or left.
+    pub digest: Option<Digest>,
+    /// Size in bytes of that content.
+    pub size: Option<u64>,
+    /// 0 for success, else the kernel's `errno` (a failed open of an absent file is an event too).
+    pub errno: u16,
+    /// Exit status of a process: the code, or 128 + signal.
+    pub status: Option<i32>,
+    /// The arguments of an exec.
+    pub arguments: Vec<BytePath>,
+    /// Identity (inode) of the pipe on standard input at exec.
+    pub input: Option<u64>,
+    /// Identity (inode) of the pipe on standard output at exec.
+    pub output: Option<u64>,
+    /// Reason of a gap or a refusal, in stable kebab-case; for `Read`, how the digest was taken when not before use.
+    pub detail: Option<String>,
+}
+
+impl Event {
+    /// Makes an event with all optional fields empty.
+    pub fn new(kind: EventKind, process: u32) -> Self {
+        Self {
+            sequence: 0,
+            at_ns: 0,
+            process,
+            other: None,
+            kind,
+            path: None,
+            target: None,
+            digest: None,
+            size: None,
+            errno: 0,
+            status: None,
+            arguments: Vec::new(),
+            input: None,
+            output: None,
+            detail: None,
+        }
+    }
+}
