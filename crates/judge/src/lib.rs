@@ -1,1 +1,15 @@
-//! judge
+//! Facts in, findings out. Pure: no I/O, no clock, no randomness; the same case gives the same bytes.
+//!
+//! Every finding names the evidence it rests on. Unknown is denied. Only [`gate`] makes a
+//! [`Permit`](gate::Permit).
+
+pub mod anomalies;
+pub mod codes;
+pub mod compare;
+pub mod gate;
+pub mod lineage;
+pub mod policy;
+
+pub use compare::{Comparison, Verdict};
+pub use gate::{Case, Decision, Permit};
+pub use policy::Policy;

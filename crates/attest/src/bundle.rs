@@ -1,0 +1,212 @@
+//! Sigstore bundles, version 0.3 (protobuf-specs `sigstore_bundle.proto`), in the one form that we write: a
+//! DSSE envelope, a public-key hint, one log entry with inclusion proof and checkpoint.
+//!
+//! A bundle has exactly one spelling. Fields that repeat what is proven elsewhere (tree size, root hash, log
+//! index of the proof) are compared with what they repeat, so no byte of a bundle is free to change.
+
+use evidence::wire::{self, ParseError};
+use serde::{Deserialize, Serialize};
+
+use crate::Base64;
+use crate::envelope::Envelope;
+use crate::key::PublicKey;
+use crate::leaf::Leaf;
+
+/// Media type of a Sigstore bundle v0.3.
+pub const MEDIA_TYPE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
+/// The longest bundle that is read. A provenance statement with thousands of inputs fits.
+pub const MAX_BYTES: usize = 16 << 20;
+
+/// A bundle, read but not verified.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Bundle {
+    media_type: String,
+    verification_material: VerificationMaterial,
+    dsse_envelope: DsseEnvelope,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct VerificationMaterial {
+    public_key: KeyHint,
+    tlog_entries: [LogEntry; 1],
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyHint {
+    hint: String,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct LogEntry {
+    log_index: String,
+    log_id: LogId,
+    kind_version: KindVersion,
+    inclusion_proof: InclusionProof,
+    canonicalized_body: Base64,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct LogId {
+    key_id: Base64,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KindVersion {
+    kind: String,
+    version: String,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct InclusionProof {
+    log_index: String,
+    root_hash: Base64,
+    tree_size: String,
+    hashes: Vec<Base64>,
+    checkpoint: CheckpointEnvelope,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CheckpointEnvelope {
+    envelope: String,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct DsseEnvelope {
+    payload: Base64,
+    payload_type: String,
+    signatures: [DsseSignature; 1],
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DsseSignature {
+    sig: Base64,
+    keyid: String,
+}
+
+/// Where a statement stands in the log: what the log hands out after an append.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Inclusion {
+    /// Index of the entry.
+    pub index: u64,
+    /// Size of the tree for which the proof holds.
+    pub size: u64,
+    /// Its root hash.
+    pub root: [u8; 32],
+    /// The proof, leaf to root.
+    pub hashes: Vec<[u8; 32]>,
+    /// The signed checkpoint (C2SP tlog-checkpoint).
+    pub checkpoint: String,
+}
+
+impl Bundle {
+    /// Assembles a bundle.
+    pub fn new(envelope: &Envelope, inclusion: &Inclusion, log_key_id: [u8; 32]) -> Self {
+        Self {
+            media_type: MEDIA_TYPE.into(),
+            verification_material: VerificationMaterial {
+                public_key: KeyHint { hint: envelope.key.hint() },
+                tlog_entries: [LogEntry {
+                    log_index: inclusion.index.to_string(),
+                    log_id: LogId { key_id: Base64(log_key_id.to_vec()) },
+                    kind_version: KindVersion { kind: "hashedrekord".into(), version: "0.0.2".into() },
+                    inclusion_proof: InclusionProof {
+                        log_index: inclusion.index.to_string(),
+                        root_hash: Base64(inclusion.root.to_vec()),
+                        tree_size: inclusion.size.to_string(),
+                        hashes: inclusion.hashes.iter().map(|hash| Base64(hash.to_vec())).collect(),
+                        checkpoint: CheckpointEnvelope { envelope: inclusion.checkpoint.clone() },
+                    },
+                    canonicalized_body: Base64(envelope.leaf().encode()),
+                }],
+            },
+            dsse_envelope: DsseEnvelope {
+                payload: Base64(envelope.payload.clone()),
+                payload_type: evidence::statement::PAYLOAD_TYPE.into(),
+                signatures: [DsseSignature { sig: Base64(envelope.signature.clone()), keyid: String::new() }],
+            },
+        }
+    }
+
+    /// Writes the bundle as canonical JSON.
+    pub fn encode(&self) -> Vec<u8> {
+        wire::canonical(self)
+    }
+
+    /// Reads a bundle in exactly the form that [`Bundle::encode`] writes.
+    pub fn decode(bytes: &[u8]) -> Result<Self, ParseError> {
+        wire::from_canonical(bytes)
+    }
+
+    /// Returns the hint that names the signing key.
+    pub fn key_hint(&self) -> &str {
+        &self.verification_material.public_key.hint
+    }
+
+    /// Returns the envelope as if made by `key`; whether it was is for the verifier to find out.
+    pub fn envelope(&self, key: &PublicKey) -> Envelope {
+        Envelope {
+            payload: self.dsse_envelope.payload.0.clone(),
+            signature: self.dsse_envelope.signatures[0].sig.0.clone(),
+            key: key.clone(),
+        }
+    }
+
+    /// Returns the log entry's bytes as carried in the bundle.
+    pub fn body(&self) -> &[u8] {
+        &self.entry().canonicalized_body.0
+    }
+
+    /// Returns the log entry, if it is one of ours.
+    pub fn leaf(&self) -> Option<Leaf> {
+        Leaf::decode(self.body()).ok()
+    }
+
+    /// Returns the full key id of the log as carried in the bundle.
+    pub fn log_key_id(&self) -> &[u8] {
+        &self.entry().log_id.key_id.0
+    }
+
+    /// Returns the claimed place in the log, if all repeated fields agree and have the right sizes.
+    pub fn inclusion(&self) -> Option<Inclusion> {
+        let entry = self.entry();
+        let proof = &entry.inclusion_proof;
+        let kind = &entry.kind_version;
+        if proof.log_index != entry.log_index || kind.kind != "hashedrekord" || kind.version != "0.0.2" {
+            return None;
+        }
+        Some(Inclusion {
+            index: number(&proof.log_index)?,
+            size: number(&proof.tree_size)?,
+            root: proof.root_hash.0.as_slice().try_into().ok()?,
+            hashes: proof.hashes.iter().map(|hash| hash.0.as_slice().try_into().ok()).collect::<Option<_>>()?,
+            checkpoint: proof.checkpoint.envelope.clone(),
+        })
+    }
+
+    /// Tells whether the fixed fields have their fixed values.
+    pub(crate) fn has_fixed_fields(&self) -> bool {
+        self.media_type == MEDIA_TYPE
+            && self.dsse_envelope.payload_type == evidence::statement::PAYLOAD_TYPE
+            && self.dsse_envelope.signatures[0].keyid.is_empty()
+    }
+
+    fn entry(&self) -> &LogEntry {
+        &self.verification_material.tlog_entries[0]
+    }
+}
+
+/// Reads a decimal number with one spelling.
+fn number(text: &str) -> Option<u64> {
+    let value: u64 = text.parse().ok()?;
+    (value.to_string() == text && i64::try_from(value).is_ok()).then_some(value)
+}

@@ -1,0 +1,250 @@
+//! Keys: ECDSA P-256 with SHA-256 for statements, Ed25519 for the log's checkpoints; encrypted at rest.
+//!
+//! P-256 because Authenticode, PKCS#11, the cloud KMS and Rekor v2 all have it, and Rekor v2 refuses pure
+//! Ed25519. Private keys are PKCS#8, encrypted with PBES2 (RFC 8018): scrypt and AES-256-CBC.
+
+use std::fmt;
+
+use aws_lc_rs::encoding::AsDer;
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _,
+    ParsedPublicKey,
+};
+use evidence::Digest;
+use pkcs8::pkcs5::pbes2;
+use pkcs8::{EncryptedPrivateKeyInfo, LineEnding, PrivateKeyInfo, SecretDocument};
+use zeroize::Zeroizing;
+
+use crate::{from_base64, to_base64};
+
+/// Something that signs: object-safe, so that a token or a KMS can stand behind it.
+pub trait Signer {
+    /// Returns the public half.
+    fn public_key(&self) -> &PublicKey;
+
+    /// Signs a message: ECDSA P-256 over its SHA-256, ASN.1 DER encoded.
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError>;
+}
+
+/// Why a key could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// The passphrase does not open the key.
+    #[error("wrong passphrase")]
+    Passphrase,
+    /// The file does not hold an encrypted PKCS#8 key.
+    #[error("not an encrypted PKCS#8 private key in PEM form")]
+    Format,
+    /// The decrypted bytes are not a key of the expected algorithm.
+    #[error("not a key of the expected algorithm")]
+    Algorithm,
+    /// The cryptographic library refused.
+    #[error("cannot {0}")]
+    Crypto(&'static str),
+}
+
+/// A P-256 public key as SubjectPublicKeyInfo (RFC 5280, section 4.1.2.7) in DER.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PublicKey(Vec<u8>);
+
+impl PublicKey {
+    /// Takes the DER bytes, if they are a P-256 key.
+    pub fn from_der(der: &[u8]) -> Result<Self, KeyError> {
+        ParsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, der).map_err(|_| KeyError::Algorithm)?;
+        // The library also takes bare points; only the wrapped form is a name.
+        if der.first() != Some(&0x30) {
+            return Err(KeyError::Algorithm);
+        }
+        Ok(Self(der.to_vec()))
+    }
+
+    /// Returns the DER bytes.
+    pub fn der(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Returns the PEM form that other tools take.
+    pub fn pem(&self) -> String {
+        let body = to_base64(&self.0);
+        let lines: Vec<&str> =
+            body.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap_or("")).collect();
+        format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", lines.join("\n"))
+    }
+
+    /// Returns the hint by which bundles name this key: base64 of the SHA-256 of the DER form.
+    pub fn hint(&self) -> String {
+        to_base64(Digest::of(&self.0).as_bytes())
+    }
+
+    /// Returns a short name for people: the first twelve hex digits of the same SHA-256.
+    pub fn short(&self) -> String {
+        Digest::of(&self.0).short()
+    }
+
+    /// Tells whether `signature` is this key's over `message`.
+    pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+        ParsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, &self.0)
+            .is_ok_and(|key| key.verify_sig(message, signature).is_ok())
+    }
+}
+
+impl fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PublicKey({})", self.short())
+    }
+}
+
+impl serde::Serialize for PublicKey {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&to_base64(&self.0))
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for PublicKey {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        let der = from_base64(&text).ok_or_else(|| serde::de::Error::custom("not canonical base64"))?;
+        Self::from_der(&der).map_err(serde::de::Error::custom)
+    }
+}
+
+/// An opened P-256 key pair in memory.
+pub struct KeyPair {
+    pair: EcdsaKeyPair,
+    public: PublicKey,
+}
+
+impl KeyPair {
+    fn from_pkcs8(der: &[u8]) -> Result<Self, KeyError> {
+        let pair =
+            EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, der).map_err(|_| KeyError::Algorithm)?;
+        let public = pair.public_key().as_der().map_err(|_| KeyError::Crypto("encode a public key"))?;
+        let public = PublicKey(public.as_ref().to_vec());
+        Ok(Self { pair, public })
+    }
+}
+
+impl Signer for KeyPair {
+    fn public_key(&self) -> &PublicKey {
+        &self.public
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
+        let signature = self.pair.sign(&SystemRandom::new(), message).map_err(|_| KeyError::Crypto("sign"))?;
+        Ok(signature.as_ref().to_vec())
+    }
+}
+
+/// How much work a passphrase guess costs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Cost {
+    /// scrypt N = 2^17, r = 8, p = 1 (128 MiB): for the release key.
+    High,
+    /// scrypt N = 2^14, r = 8, p = 1 (16 MiB): for machine keys that are opened at every build.
+    Machine,
+}
+
+/// A private key at rest: PEM text of an encrypted PKCS#8 document.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct EncryptedKey(String);
+
+impl EncryptedKey {
+    /// Takes the text of a key file.
+    pub fn from_pem(pem: impl Into<String>) -> Self {
+        Self(pem.into())
+    }
+
+    /// Returns the text for a key file.
+    pub fn pem(&self) -> &str {
+        &self.0
+    }
+
+    /// Makes a new P-256 key and encrypts it.
+    pub fn generate_p256(passphrase: &[u8], cost: Cost) -> Result<(Self, KeyPair), KeyError> {
+        let der = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &SystemRandom::new())
+            .map_err(|_| KeyError::Crypto("generate a P-256 key"))?;
+        Ok((Self::encrypt(der.as_ref(), passphrase, cost)?, KeyPair::from_pkcs8(der.as_ref())?))
+    }
+
+    /// Makes a new Ed25519 key and encrypts it; returns also its PKCS#8 (v1) bytes.
+    pub fn generate_ed25519(passphrase: &[u8], cost: Cost) -> Result<(Self, Zeroizing<Vec<u8>>), KeyError> {
+        let pair = Ed25519KeyPair::generate().map_err(|_| KeyError::Crypto("generate an Ed25519 key"))?;
+        let der = pair.to_pkcs8v1().map_err(|_| KeyError::Crypto("encode an Ed25519 key"))?;
+        Ok((Self::encrypt(der.as_ref(), passphrase, cost)?, Zeroizing::new(der.as_ref().to_vec())))
+    }
+
+    /// Opens a P-256 key.
+    pub fn open_p256(&self, passphrase: &[u8]) -> Result<KeyPair, KeyError> {
+        KeyPair::from_pkcs8(&self.decrypt(passphrase)?)
+    }
+
+    /// Opens any key to its PKCS#8 bytes, for signers that take these.
+    pub fn open_pkcs8(&self, passphrase: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+        self.decrypt(passphrase)
+    }
+
+    fn encrypt(der: &[u8], passphrase: &[u8], cost: Cost) -> Result<Self, KeyError> {
+        let mut random = [0; 32];
+        aws_lc_rs::rand::fill(&mut random).map_err(|_| KeyError::Crypto("draw random bytes"))?;
+        let (salt, iv) = random.split_at(16);
+        let iv: &[u8; 16] = iv.try_into().map_err(|_| KeyError::Crypto("draw random bytes"))?;
+        let log_n = match cost {
+            Cost::High => 17,
+            Cost::Machine => 14,
+        };
+        let scrypt = pkcs8::pkcs5::scrypt::Params::new(log_n, 8, 1, 32).map_err(|_| KeyError::Crypto("set up scrypt"))?;
+        let parameters = pbes2::Parameters::scrypt_aes256cbc(scrypt, salt, iv)
+            .map_err(|_| KeyError::Crypto("set up scrypt"))?;
+        let info = PrivateKeyInfo::try_from(der).map_err(|_| KeyError::Algorithm)?;
+        let document = info
+            .encrypt_with_params(parameters, passphrase)
+            .map_err(|_| KeyError::Crypto("encrypt a private key"))?;
+        let pem = document
+            .to_pem("ENCRYPTED PRIVATE KEY", LineEnding::LF)
+            .map_err(|_| KeyError::Crypto("write a private key"))?;
+        Ok(Self(pem.to_string()))
+    }
+
+    fn decrypt(&self, passphrase: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+        let (label, document) = SecretDocument::from_pem(&self.0).map_err(|_| KeyError::Format)?;
+        if label != "ENCRYPTED PRIVATE KEY" {
+            return Err(KeyError::Format);
+        }
+        let info = EncryptedPrivateKeyInfo::try_from(document.as_bytes()).map_err(|_| KeyError::Format)?;
+        let opened = info.decrypt(passphrase).map_err(|_| KeyError::Passphrase)?;
+        Ok(Zeroizing::new(opened.as_bytes().to_vec()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_survives_its_file_and_only_its_passphrase_opens_it() {
+        let (file, pair) = EncryptedKey::generate_p256(b"correct horse", Cost::Machine).unwrap();
+        let read = EncryptedKey::from_pem(file.pem());
+        let opened = read.open_p256(b"correct horse").unwrap();
+        assert_eq!(opened.public_key(), pair.public_key());
+        assert!(matches!(read.open_p256(b"wrong horse"), Err(KeyError::Passphrase)));
+        assert!(matches!(EncryptedKey::from_pem("nonsense").open_p256(b"x"), Err(KeyError::Format)));
+    }
+
+    #[test]
+    fn a_signature_is_bound_to_message_and_key() {
+        let (_, pair) = EncryptedKey::generate_p256(b"p", Cost::Machine).unwrap();
+        let (_, other) = EncryptedKey::generate_p256(b"p", Cost::Machine).unwrap();
+        let signature = pair.sign(b"message").unwrap();
+        assert!(pair.public_key().verifies(b"message", &signature));
+        assert!(!pair.public_key().verifies(b"messagf", &signature));
+        assert!(!other.public_key().verifies(b"message", &signature));
+    }
+
+    #[test]
+    fn an_ed25519_key_is_not_a_p256_key() {
+        let (file, der) = EncryptedKey::generate_ed25519(b"p", Cost::Machine).unwrap();
+        assert_eq!(*file.open_pkcs8(b"p").unwrap(), *der);
+        assert!(matches!(file.open_p256(b"p"), Err(KeyError::Algorithm)));
+    }
+}

@@ -1,0 +1,156 @@
+//! What a verifier trusts: one file, made by `init` and handed to customers.
+
+use evidence::{Digest, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::key::PublicKey;
+use crate::{Base64, from_base64};
+
+/// The `schema` of a trust file.
+pub const SCHEMA: &str = "urn:countersign:trust:v1";
+/// The longest trust file that is read.
+pub const MAX_BYTES: usize = 4 << 20;
+
+/// A vendor's trust file.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Trust {
+    /// Always [`SCHEMA`].
+    pub schema: String,
+    /// Keys whose signature on a verification summary releases an artifact.
+    pub release_keys: Vec<TrustedKey>,
+    /// Keys of machines that record builds.
+    pub builder_keys: Vec<TrustedKey>,
+    /// The transparency log.
+    pub log: TrustedLog,
+    /// Artifacts that are no longer vouched for.
+    pub revoked: Vec<Revoked>,
+}
+
+/// A key and since when it holds.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TrustedKey {
+    /// SubjectPublicKeyInfo in DER, base64.
+    pub public_key: PublicKey,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// The log, by its C2SP verifier key.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TrustedLog {
+    /// `origin+hash+key` as in C2SP signed-note.
+    pub verifier_key: String,
+}
+
+/// An artifact that the vendor took back.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Revoked {
+    /// The artifact's digest.
+    pub digest: Digest,
+    /// Why.
+    pub reason: String,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// A file that is not a usable trust file.
+#[derive(Debug, thiserror::Error)]
+pub enum TrustError {
+    /// Too large to be one.
+    #[error("the trust file is larger than {MAX_BYTES} bytes")]
+    Size,
+    /// Not of the expected form.
+    #[error("malformed trust file")]
+    Form(#[source] serde_json::Error),
+    /// Another schema.
+    #[error("trust file has schema `{0}` where `{SCHEMA}` was expected")]
+    Schema(String),
+    /// The log's key is not an Ed25519 verifier key.
+    #[error("the trust file's log key is not an Ed25519 verifier key")]
+    LogKey,
+}
+
+impl Trust {
+    /// Reads a trust file. Unknown fields are refused: a file that says more than we understand may say "not".
+    pub fn parse(bytes: &[u8]) -> Result<Self, TrustError> {
+        if bytes.len() > MAX_BYTES {
+            return Err(TrustError::Size);
+        }
+        let trust: Self = serde_json::from_slice(bytes).map_err(TrustError::Form)?;
+        if trust.schema != SCHEMA {
+            return Err(TrustError::Schema(trust.schema));
+        }
+        trust.log.ed25519()?;
+        Ok(trust)
+    }
+
+    /// Writes the trust file, indented for people.
+    pub fn to_json(&self) -> Vec<u8> {
+        let mut text = serde_json::to_vec_pretty(self).expect("a trust file has string keys");
+        text.push(b'\n');
+        text
+    }
+
+    /// Finds a release key by the hint that a bundle carries.
+    pub fn release_key(&self, hint: &str) -> Option<&TrustedKey> {
+        self.release_keys.iter().find(|key| key.public_key.hint() == hint)
+    }
+
+    /// Finds a builder key by its hint.
+    pub fn builder_key(&self, hint: &str) -> Option<&TrustedKey> {
+        self.builder_keys.iter().find(|key| key.public_key.hint() == hint)
+    }
+
+    /// Writes the Sigstore trusted root (protobuf-specs `TrustedRoot` v0.1) that names our log, for standard
+    /// clients and for our own use of one.
+    pub fn sigstore_trusted_root(&self) -> Result<String, TrustError> {
+        let (id, raw) = self.log.ed25519()?;
+        // SubjectPublicKeyInfo of an Ed25519 key (RFC 8410, section 4).
+        let mut spki = vec![0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+        spki.extend_from_slice(&raw);
+        let root = serde_json::json!({
+            "mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1",
+            "tlogs": [{
+                "baseUrl": format!("https://{}", self.log.origin()),
+                "hashAlgorithm": "SHA2_256",
+                "publicKey": {
+                    "rawBytes": Base64(spki), "keyDetails": "PKIX_ED25519",
+                    "validFor": {"start": "1970-01-01T00:00:00Z"},
+                },
+                "logId": {"keyId": Base64(id.to_vec())},
+            }],
+            "certificateAuthorities": [], "ctlogs": [], "timestampAuthorities": [],
+        });
+        Ok(root.to_string())
+    }
+}
+
+impl TrustedLog {
+    /// Returns the log's origin: the name part of its verifier key.
+    pub fn origin(&self) -> &str {
+        self.verifier_key.split('+').next().unwrap_or(&self.verifier_key)
+    }
+
+    /// Returns the full key id, SHA-256(origin ‖ 0x0A ‖ 0x01 ‖ key) (C2SP signed-note), and the raw key.
+    pub(crate) fn ed25519(&self) -> Result<([u8; 32], [u8; 32]), TrustError> {
+        // The verifier key checks itself: its middle part must be the first four bytes of the key id.
+        tlog::VerifierKey::parse(&self.verifier_key).map_err(|_| TrustError::LogKey)?;
+        let encoded = self.verifier_key.rsplitn(2, '+').next().filter(|_| true);
+        let encoded = self.verifier_key.splitn(3, '+').nth(2).or(encoded).ok_or(TrustError::LogKey)?;
+        let typed = from_base64(encoded).ok_or(TrustError::LogKey)?;
+        let (kind, raw) = typed.split_first().ok_or(TrustError::LogKey)?;
+        let raw: [u8; 32] = raw.try_into().map_err(|_| TrustError::LogKey)?;
+        if *kind != 0x01 {
+            return Err(TrustError::LogKey);
+        }
+        let mut hasher = evidence::Hasher::new();
+        for part in [self.origin().as_bytes(), b"\n\x01", &raw] {
+            hasher.update(part);
+        }
+        Ok((*hasher.finish().as_bytes(), raw))
+    }
+}

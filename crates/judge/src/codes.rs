@@ -1,0 +1,249 @@
+//! Every finding code, in one list: word, severity, what it means, what to do. Each has a page in
+//! `docs/findings/`, and a policy may only name codes from here.
+
+use evidence::{Finding, Severity, Subject};
+
+/// One finding code.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Code {
+    /// Stable kebab-case word.
+    pub word: &'static str,
+    /// How bad it is unless a policy says otherwise.
+    pub severity: Severity,
+    /// One sentence for people.
+    pub title: &'static str,
+    /// What to do next.
+    pub hint: &'static str,
+    /// Whether a person may approve it. What proves that there is nothing to vouch for may not be.
+    pub approvable: bool,
+}
+
+impl Code {
+    /// Makes a finding with this code.
+    pub fn finding(&self, subject: Subject, because: Vec<String>) -> Finding {
+        Finding::new(self.word, self.severity, self.title, subject, because, self.hint)
+    }
+}
+
+/// Finds a code by its word.
+pub fn find(word: &str) -> Option<&'static Code> {
+    ALL.iter().find(|code| code.word == word)
+}
+
+macro_rules! codes {
+    ($($name:ident = $word:literal, $severity:ident, $approvable:ident, $title:literal, $hint:literal;)*) => {
+        $(
+            #[doc = $title]
+            pub const $name: Code = Code {
+                word: $word,
+                severity: Severity::$severity,
+                title: $title,
+                hint: $hint,
+                approvable: codes!(@ $approvable),
+            };
+        )*
+        /// All codes, as listed.
+        pub const ALL: &[Code] = &[$($name),*];
+    };
+    (@ approvable) => { true };
+    (@ final) => { false };
+}
+
+codes! {
+    // The gate: is there anything to vouch for?
+    ARTIFACT_NOT_RECORDED = "artifact-not-recorded", Critical, final,
+        "no recorded build produced these bytes",
+        "record the build with `countersign run --output …`, or sign the file that the record names";
+    PROVENANCE_MISSING = "provenance-missing", Critical, final,
+        "the record has no signed provenance",
+        "only a complete, successful record with declared outputs gets provenance; record the build again";
+    PROVENANCE_INVALID = "provenance-invalid", Critical, final,
+        "the provenance does not verify",
+        "run `countersign fsck`; record the build again";
+    BUILDER_UNKNOWN = "builder-unknown", Critical, final,
+        "the provenance is signed by a key that is not a known builder",
+        "add the builder's key to the trust file only if that machine is yours";
+    BUILD_FAILED = "build-failed", Critical, final,
+        "the recorded build did not end well",
+        "a failed build is never signed; mend it and record it again";
+    RECORD_INCOMPLETE = "record-incomplete", Critical, final,
+        "the recorder did not see everything",
+        "an incomplete record is never signed; see `countersign show RECORD` for the gaps and record again";
+    INPUT_MUTATED = "input-mutated", Critical, approvable,
+        "an input was changed from outside while the build used it",
+        "treat the build machine as compromised until you know who wrote the file";
+    ACCESS_REFUSED = "access-refused", High, approvable,
+        "the build tried something that the recorder refuses",
+        "find out which step tried it: no honest build touches the evidence store or its keys";
+    UNREAD_INPUT = "unread-input", High, approvable,
+        "something inside the artifact could not be read",
+        "what cannot be read cannot be vouched for: ship a format that can be opened, or look and approve";
+    NO_BASELINE = "no-baseline", Info, approvable,
+        "there is no earlier record of this product to compare with",
+        "look at the release yourself; set `baseline = \"required\"` in the policy once there is one";
+    BASELINE_REQUIRED = "baseline-required", High, approvable,
+        "the policy requires a baseline and there is none",
+        "record an earlier release, or approve this finding for the first one";
+    APPROVAL_EXPIRED = "approval-expired", Info, approvable,
+        "an approval for a finding of this artifact has expired",
+        "judge the finding anew: `countersign approve FINDING --reason … --expires …`";
+
+    // Compare: what no source change explains.
+    UNEXPLAINED_MEMBER = "unexplained-member", Critical, approvable,
+        "a new member that no changed source explains",
+        "find the process that made it: `countersign show RECORD --timeline`";
+    UNEXPLAINED_MEMBER_CHANGE = "unexplained-member-change", Critical, approvable,
+        "a member changed and no changed source explains it",
+        "compare the two files; if the build is not reproducible here, mend that first";
+    UNEXPLAINED_MEMBER_REMOVAL = "unexplained-member-removal", Medium, approvable,
+        "a member is gone and no source changed",
+        "check whether the packaging step lost a file";
+    UNEXPLAINED_OUTPUT = "unexplained-output", Critical, approvable,
+        "a new output that no changed source explains",
+        "find the process that made it: `countersign show RECORD --timeline`";
+    UNEXPLAINED_OUTPUT_CHANGE = "unexplained-output-change", High, approvable,
+        "an output changed and no changed source explains it",
+        "look at what differs; a build that is not reproducible has to be made so to be judged";
+    UNEXPLAINED_OUTPUT_REMOVAL = "unexplained-output-removal", Medium, approvable,
+        "an output is gone and no source changed",
+        "check the build's log for a step that no longer runs";
+    CONTAINER_REWRITTEN = "container-rewritten", Low, approvable,
+        "a container has the same members but other bytes of its own",
+        "usually timestamps or compression: set SOURCE_DATE_EPOCH to make the archive reproducible";
+    CONTAINER_GREW = "container-grew", High, approvable,
+        "a container grew though its members did not",
+        "look for data before, between or after its members";
+    PREBUILT_CHANGED = "prebuilt-changed", Critical, approvable,
+        "a prebuilt binary among the sources changed without a new version",
+        "get the file anew from its vendor and compare; this is how poisoned libraries arrive";
+    PREBUILT_UPDATED = "prebuilt-updated", Medium, approvable,
+        "a prebuilt binary among the sources has a new version",
+        "check the vendor's digest or signature, then approve";
+    PREBUILT_ADDED = "prebuilt-added", High, approvable,
+        "a new prebuilt binary is among the sources",
+        "find out where it comes from; build it, or approve it by its digest";
+    TOOLCHAIN_TAMPERED = "toolchain-tampered", Critical, approvable,
+        "files of an installed package changed while its version did not",
+        "verify the package (`dpkg --verify`); treat the machine as compromised until explained";
+    TOOLCHAIN_CHANGED = "toolchain-changed", High, approvable,
+        "part of the toolchain that no package owns changed",
+        "find out who updated it; install tools from packages so that a version says what they are";
+    TOOLCHAIN_UPDATED = "toolchain-updated", Low, approvable,
+        "packages of the toolchain have new versions",
+        "expected after an update of the machine";
+    MACHINE_FILE_CHANGED = "machine-file-changed", Low, approvable,
+        "machine configuration that the build reads changed",
+        "expected after changes to the machine; look if it was not you";
+    DEPENDENCY_TAMPERED = "dependency-tampered", Critical, approvable,
+        "a dependency has other bytes under the same version",
+        "a published version never changes: fetch it anew and compare with the lock file";
+    DEPENDENCY_UPDATED = "dependency-updated", Low, approvable,
+        "a dependency has a new version",
+        "expected after an update of the lock file";
+    DEPENDENCY_ADDED = "dependency-added", Medium, approvable,
+        "a new dependency was used that no changed source asks for",
+        "find out what pulls it in";
+    DEPENDENCY_CHANGED = "dependency-changed", High, approvable,
+        "an input from outside the project changed and no package vouches for it",
+        "find out where the file comes from";
+    NEW_PROCESS = "new-process", Medium, approvable,
+        "the build ran a program that it did not run before, and no changed source explains it",
+        "see `countersign show RECORD --processes` for its parents";
+    NEW_DESTINATION = "new-destination", High, approvable,
+        "the build talked to an address that it did not talk to before",
+        "see `countersign show RECORD --network`; a build has little reason to talk at all";
+    NEW_LOCAL_DESTINATION = "new-local-destination", Low, approvable,
+        "the build used a local socket that it did not use before",
+        "work done by a daemon is not observed: see `countersign show RECORD --network`";
+    UNEXPLAINED_DIFFERENCE = "unexplained-difference", High, approvable,
+        "two artifacts of unchanged source differ",
+        "record both builds: the trace can explain what a bare comparison cannot";
+
+    // Anomalies: facts that honest files do not show.
+    AUTHENTICODE_HIDDEN_DATA = "authenticode-hidden-data", Critical, approvable,
+        "data is hidden in the signature block of a signed file",
+        "the signature still checks because it does not cover these bytes: do not ship the file";
+    AUTHENTICODE_MISMATCH = "authenticode-mismatch", Critical, approvable,
+        "a file was changed after it had been signed",
+        "the embedded signature is not for these bytes: get the file anew from its vendor";
+    SIGNATURE_BLOCK_GREW = "signature-block-grew", Critical, approvable,
+        "the signature block of a file grew while the signed part stayed the same",
+        "re-signing changes it by at most ten kilobytes: look at what was added";
+    SIGNATURE_REMOVED = "signature-removed", High, approvable,
+        "a file that was signed no longer is",
+        "find out which step strips or replaces the signature";
+    SIGNER_CHANGED = "signer-changed", High, approvable,
+        "a file is signed by another organisation than before",
+        "check with the vendor";
+    PACKED_SECTION = "packed-section", High, approvable,
+        "an executable has a new section of random-looking data",
+        "compilers do not make these: look for packed or encrypted code";
+    WRITABLE_CODE = "writable-code", High, approvable,
+        "an executable has a new section that is writable and executable",
+        "compilers do not make these";
+
+    // Verification of a release.
+    BUNDLE_MISSING = "bundle-missing", Critical, final,
+        "there is no signature bundle for this file",
+        "ask the vendor for the `.sigstore.json` file, or give it with `--bundle`";
+    BUNDLE_MALFORMED = "bundle-malformed", Critical, final,
+        "the bundle is damaged or not one of ours",
+        "download it again";
+    RELEASE_KEY_UNKNOWN = "release-key-unknown", Critical, final,
+        "the bundle is signed by a key that the trust file does not name",
+        "get the vendor's current trust file over a channel that you trust";
+    SIGNATURE_INVALID = "signature-invalid", Critical, final,
+        "the signature does not verify",
+        "download file and bundle again; if it persists, tell the vendor";
+    LOG_PROOF_INVALID = "log-proof-invalid", Critical, final,
+        "the bundle does not prove that the signature is in the transparency log",
+        "a signature outside the log is an incident: tell the vendor";
+    ARTIFACT_MISMATCH = "artifact-mismatch", Critical, final,
+        "the bundle is for other bytes than this file",
+        "download the file again; check that bundle and file belong together";
+    NOT_A_RELEASE = "not-a-release", Critical, final,
+        "the statement in the bundle does not release this file",
+        "use the bundle that `countersign sign` wrote, not a provenance or approval";
+    REVOKED = "revoked", Critical, final,
+        "the vendor no longer vouches for this file",
+        "do not use it; see the reason";
+    PROVENANCE_MISMATCH = "provenance-mismatch", Critical, final,
+        "the provenance beside the file is not the one that the gate relied on, or does not verify",
+        "download it again; if it persists, tell the vendor";
+
+    // The store and the log.
+    OBJECT_CORRUPT = "object-corrupt", Critical, final,
+        "an object in the vault no longer has the bytes that its name says",
+        "restore it from a backup or another copy of the store; nothing that rests on it can be signed";
+    OBJECT_MISSING = "object-missing", Critical, final,
+        "an object that the log refers to is not in the vault",
+        "restore it from a backup or another copy of the store";
+    LOG_DAMAGED = "log-damaged", Critical, final,
+        "the transparency log does not match its signed checkpoint",
+        "restore the named tile from a backup or a mirror; do not append before";
+    LOG_ENTRY_FOREIGN = "log-entry-foreign", High, final,
+        "the log has an entry that no key of this store made, or that cannot be read",
+        "find out who can write the store";
+    UNRECORDED_SIGNATURE = "unrecorded-signature", Critical, final,
+        "a release signature in the log has no permitted intent before it",
+        "a signature without an intent is an incident: rotate the release key";
+    FORKED = "log-forked", Critical, final,
+        "two signed checkpoints of one log contradict each other",
+        "stop signing; find out which copy of the store was rolled back or copied";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_unique_and_kebab_case() {
+        let mut words: Vec<_> = ALL.iter().map(|code| code.word).collect();
+        assert!(words.iter().all(|word| word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-')));
+        words.sort_unstable();
+        words.dedup();
+        assert_eq!(words.len(), ALL.len());
+        assert_eq!(find("revoked"), Some(&REVOKED));
+        assert_eq!(find("nonsense"), None);
+    }
+}

@@ -1,0 +1,285 @@
+//! Members of two inspected artifacts, paired and judged; and comparison where there is no record.
+
+use std::collections::BTreeMap;
+
+use evidence::{BytePath, Node, Tree};
+
+use super::names::pair;
+use super::{Area, Change, Comparison, Difference, Status, executables, written};
+use crate::anomalies::{anomalies, subject};
+use crate::codes::{self, Code};
+
+/// What the caller knows about the source of two artifacts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SourceChanged {
+    /// It is the same: every difference is drift.
+    No,
+    /// It changed: what differs may come from that.
+    Yes,
+    /// Not known.
+    Unknown,
+}
+
+/// One difference between paired members, not yet explained.
+pub(super) struct MemberDifference<'a> {
+    /// Path in the tree where it stands (the new one, if it is there).
+    pub(super) path: BytePath,
+    /// The member before.
+    pub(super) old: Option<&'a Node>,
+    /// The member now.
+    pub(super) new: Option<&'a Node>,
+    /// Whether the difference is only in a container's own bytes: all members are equal.
+    pub(super) container_only: bool,
+}
+
+impl MemberDifference<'_> {
+    pub(super) fn change(&self) -> Change {
+        match (self.old, self.new) {
+            (None, _) => Change::Added,
+            (_, None) => Change::Removed,
+            _ => Change::Changed,
+        }
+    }
+
+    pub(super) fn difference(&self, area: Area, status: Status, explained_by: Vec<String>) -> Difference {
+        Difference {
+            area,
+            path: self.path.to_string(),
+            change: self.change(),
+            old: written(self.old.and_then(|node| node.digest)),
+            new: written(self.new.and_then(|node| node.digest)),
+            status,
+            explained_by,
+        }
+    }
+
+    pub(super) fn code(&self) -> &'static Code {
+        match self.change() {
+            Change::Added => &codes::UNEXPLAINED_MEMBER,
+            Change::Removed => &codes::UNEXPLAINED_MEMBER_REMOVAL,
+            Change::Changed => &codes::UNEXPLAINED_MEMBER_CHANGE,
+        }
+    }
+
+    /// Says in words what is different, for a finding.
+    pub(super) fn notes(&self) -> Vec<String> {
+        match (self.old, self.new) {
+            (Some(old), Some(new)) => {
+                let mut notes = vec![format!("{} bytes → {} bytes", old.size, new.size)];
+                notes.extend(executables::describe(old, new));
+                notes
+            }
+            (None, Some(new)) => vec![format!("{} of {} bytes", new.format, new.size)],
+            (Some(old), None) => vec![format!("was {} of {} bytes", old.format, old.size)],
+            (None, None) => Vec::new(),
+        }
+    }
+
+    /// Tells whether the members, each judged by itself, account for this difference.
+    pub(super) fn is_spoken_for(&self) -> bool {
+        let opened = |node: Option<&Node>| node.is_none_or(|node| !node.members.is_empty());
+        opened(self.old) && opened(self.new)
+    }
+
+    /// Judges the container's own bytes when only these differ.
+    pub(super) fn container_code(&self) -> &'static Code {
+        let (old, new) = (self.old.map_or(0, |node| node.size), self.new.map_or(0, |node| node.size));
+        // Timestamps and compression move sizes a little; a hidden payload moves them more.
+        if new > old.saturating_add(4096).saturating_add(old / 10) {
+            &codes::CONTAINER_GREW
+        } else {
+            &codes::CONTAINER_REWRITTEN
+        }
+    }
+}
+
+/// Finds all differences between two nodes, outermost first.
+pub(super) fn differences<'a>(
+    name: &BytePath,
+    old: &'a Node,
+    new: &'a Node,
+    releases: (&str, &str),
+) -> Vec<MemberDifference<'a>> {
+    let mut found = Vec::new();
+    let mut stack = vec![(name.clone(), Some(old), Some(new))];
+    while let Some((path, old, new)) = stack.pop() {
+        let (before, after) = match (old, new) {
+            (Some(before), Some(after)) => (before, after),
+            (None, None) => continue,
+            (one, other) => {
+                // Everything below comes or goes with it, and each member is named.
+                for member in one.or(other).map_or(&[][..], |node| &node.members) {
+                    let at =
+                        one.or(other).map_or_else(|| path.clone(), |node| node.join(&path, &member.name));
+                    stack.push((at, one.map(|_| member), other.map(|_| member)));
+                }
+                found.push(MemberDifference { path, old: one, new: other, container_only: false });
+                continue;
+            }
+        };
+        let equal = before.digest == after.digest && before.mode == after.mode && before.link == after.link;
+        if equal && before.digest.is_some() {
+            continue;
+        }
+        let opened = !before.members.is_empty() && !after.members.is_empty();
+        if !equal {
+            found.push(MemberDifference { path: path.clone(), old, new, container_only: false });
+        }
+        if opened || before.format == "folder" {
+            for (old, new) in pair(by_name(before), by_name(after), releases) {
+                let member = new.or(old).map_or_else(BytePath::default, |node: &Node| node.name.clone());
+                stack.push((after.join(&path, &member), old, new));
+            }
+        }
+    }
+    // A container of which no member differs is its own kind of difference.
+    let paths: Vec<BytePath> = found.iter().map(|difference| difference.path.clone()).collect();
+    for difference in &mut found {
+        let container = difference.old.zip(difference.new).is_some_and(|(old, new)| {
+            !old.members.is_empty() && !new.members.is_empty() && old.mode == new.mode && old.link == new.link
+        });
+        if container {
+            let inside = [difference.path.as_bytes(), b"!"].concat();
+            difference.container_only = !paths.iter().any(|path| path.as_bytes().starts_with(&inside));
+        }
+    }
+    found
+}
+
+/// Keys members by name; equal names of one container are told apart by their order.
+fn by_name(node: &Node) -> BTreeMap<Vec<u8>, &Node> {
+    let mut map = BTreeMap::new();
+    for member in &node.members {
+        let mut key = member.name.as_bytes().to_vec();
+        while map.contains_key(&key) {
+            key.extend_from_slice(b"\0again");
+        }
+        map.insert(key, member);
+    }
+    map
+}
+
+/// Compares two artifacts or folders without a record.
+pub fn trees(old: &Tree, new: &Tree, source: SourceChanged) -> Comparison {
+    let mut differences_out = Vec::new();
+    let mut findings = anomalies(new);
+    let mut undetermined = false;
+    for difference in differences(&new.root.name, &old.root, &new.root, ("", "")) {
+        let area = if difference.path == new.root.name { Area::Output } else { Area::Member };
+        if let (Some(old), Some(new)) = (difference.old, difference.new) {
+            findings.extend(executables::suspicions(&difference.path, old, new));
+        }
+        let node = difference.new.or(difference.old);
+        let (status, explained_by) = if difference.container_only {
+            let because = difference.notes();
+            findings.extend(
+                node.map(|node| {
+                    difference.container_code().finding(subject(&difference.path, node), because)
+                }),
+            );
+            (Status::Noted, Vec::new())
+        } else if difference.is_spoken_for() {
+            (Status::Noted, Vec::new())
+        } else {
+            match source {
+                SourceChanged::Yes => {
+                    (Status::Explained, vec!["the source is said to have changed".to_owned()])
+                }
+                SourceChanged::No => {
+                    let code =
+                        if area == Area::Output { &codes::UNEXPLAINED_DIFFERENCE } else { difference.code() };
+                    findings.extend(
+                        node.map(|node| code.finding(subject(&difference.path, node), difference.notes())),
+                    );
+                    (Status::Drift, Vec::new())
+                }
+                SourceChanged::Unknown => {
+                    undetermined = true;
+                    (Status::Noted, Vec::new())
+                }
+            }
+        };
+        differences_out.push(difference.difference(area, status, explained_by));
+    }
+    let problems = old.problems.iter().chain(&new.problems).cloned().collect();
+    let mut comparison = Comparison::conclude(differences_out, findings, problems);
+    if undetermined && comparison.verdict == super::Verdict::Explained {
+        comparison.verdict = super::Verdict::Undetermined;
+    }
+    comparison
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compare::Verdict;
+    use evidence::Digest;
+
+    fn leaf(name: &str, content: &str) -> Node {
+        Node::leaf(name.into(), "data", Digest::of(content.as_bytes()), content.len() as u64)
+    }
+
+    fn zip(bytes: &str, members: Vec<Node>) -> Tree {
+        let mut root = leaf("a.zip", bytes);
+        root.format = "zip".into();
+        root.members = members;
+        Tree { root, problems: vec![] }
+    }
+
+    #[test]
+    fn the_same_is_the_same() {
+        let tree = zip("1", vec![leaf("x", "x")]);
+        assert_eq!(trees(&tree, &tree, SourceChanged::No).verdict, Verdict::Same);
+    }
+
+    #[test]
+    fn a_new_member_with_unchanged_source_is_drift_and_named() {
+        let old = zip("1", vec![leaf("x", "x")]);
+        let new = zip("2", vec![leaf("x", "x"), leaf("y", "y")]);
+        let result = trees(&old, &new, SourceChanged::No);
+        assert_eq!(result.verdict, Verdict::Drift);
+        assert_eq!(result.findings.len(), 1);
+        assert_eq!(result.findings[0].code, "unexplained-member");
+        assert_eq!(result.findings[0].subject.path.as_ref().unwrap().to_string(), "a.zip!y");
+        assert_eq!(trees(&old, &new, SourceChanged::Yes).verdict, Verdict::Explained);
+        assert_eq!(trees(&old, &new, SourceChanged::Unknown).verdict, Verdict::Undetermined);
+    }
+
+    #[test]
+    fn new_timestamps_are_noted_and_a_swollen_container_is_drift() {
+        let old = zip("1", vec![leaf("x", "x")]);
+        let mut new = zip("2", vec![leaf("x", "x")]);
+        let result = trees(&old, &new, SourceChanged::No);
+        assert_eq!(
+            (result.verdict, result.findings[0].code.as_str()),
+            (Verdict::Explained, "container-rewritten")
+        );
+        new.root.size += 10_000;
+        let result = trees(&old, &new, SourceChanged::No);
+        assert_eq!((result.verdict, result.findings[0].code.as_str()), (Verdict::Drift, "container-grew"));
+    }
+
+    #[test]
+    fn an_added_folder_names_what_is_in_it() {
+        let old = zip("1", vec![leaf("x", "x")]);
+        let mut inner = leaf("in.zip", "i");
+        inner.format = "zip".into();
+        inner.members = vec![leaf("evil", "e")];
+        let new = zip("2", vec![leaf("x", "x"), inner]);
+        let result = trees(&old, &new, SourceChanged::No);
+        let paths: Vec<_> =
+            result.findings.iter().map(|f| f.subject.path.as_ref().unwrap().to_string()).collect();
+        assert!(paths.contains(&"a.zip!in.zip!evil".to_owned()), "{paths:?}");
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_never_same() {
+        let mut tree = zip("1", vec![]);
+        tree.problems.push(evidence::Problem {
+            path: "a.zip".into(),
+            kind: "malformed-zip".into(),
+            detail: String::new(),
+        });
+        assert_eq!(trees(&tree, &tree, SourceChanged::No).verdict, Verdict::Undetermined);
+    }
+}

@@ -1,0 +1,504 @@
+//! The gate: all evidence about one artifact, a policy and a moment in; a permit or a denial out.
+
+use evidence::record::{Exit, Record};
+use evidence::{BytePath, Digest, Finding, Problem, Subject, Timestamp, Tree};
+use serde::Serialize;
+
+use crate::anomalies::anomalies;
+use crate::codes;
+use crate::compare::{self, Comparison};
+use crate::policy::{Policy, Treatment};
+
+/// All evidence about one artifact. Whoever assembles it has verified signatures and digests; what could not be
+/// found is absent, and absence is denied.
+pub struct Case<'a> {
+    /// Digest of the artifact's bytes, hashed by the gate's own machine just now.
+    pub artifact: Digest,
+    /// What it is called.
+    pub name: BytePath,
+    /// The record that names it as an output.
+    pub record: Option<Evidence<&'a Record>>,
+    /// Its provenance.
+    pub provenance: Provenance,
+    /// What inspection found in it.
+    pub tree: &'a Tree,
+    /// How its record compares with the baseline.
+    pub baseline: Option<Baseline<'a>>,
+    /// Approvals in the log, signature verified.
+    pub approvals: &'a [Approved],
+}
+
+/// A document with its digest.
+#[derive(Clone, Copy)]
+pub struct Evidence<T> {
+    /// The digest by which it is kept.
+    pub digest: Digest,
+    /// The document.
+    pub document: T,
+}
+
+/// What is known about an artifact's provenance.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Provenance {
+    /// There is none.
+    Missing,
+    /// It does not verify, or does not name this artifact and record.
+    Invalid {
+        /// Why.
+        reason: String,
+    },
+    /// Its signature is good, but nobody knows the key.
+    UnknownBuilder {
+        /// Short name of the key.
+        key: String,
+    },
+    /// Signed by a known builder; names this artifact and this record.
+    Verified {
+        /// Digest of the statement.
+        statement: Digest,
+    },
+}
+
+/// The release compared against.
+pub struct Baseline<'a> {
+    /// Digest of its record.
+    pub record: Digest,
+    /// The result.
+    pub comparison: &'a Comparison,
+}
+
+/// An approval, signature verified.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Approved {
+    /// The finding.
+    pub finding: String,
+    /// When it was given.
+    pub approved: Timestamp,
+    /// From when on it no longer holds.
+    pub expires: Timestamp,
+}
+
+/// What became of a finding at the gate.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Weight {
+    /// It denies.
+    Denies,
+    /// An approval covers it.
+    Approved,
+    /// The policy lets it pass.
+    Passes,
+}
+
+/// A finding and what became of it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Weighed {
+    /// The finding.
+    #[serde(flatten)]
+    pub finding: Finding,
+    /// What became of it.
+    pub weight: Weight,
+}
+
+/// The gate's answer.
+#[derive(Debug)]
+pub enum Decision {
+    /// The artifact may be signed.
+    Permit(Box<Permit>, Vec<Weighed>),
+    /// It may not.
+    Denial(Vec<Weighed>),
+}
+
+/// Leave to sign one artifact, once. Only [`gate`] makes one.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Permit {
+    artifact: Digest,
+    name: BytePath,
+    record: Digest,
+    provenance: Digest,
+    policy: Digest,
+    baseline: Option<Digest>,
+    approved: Vec<String>,
+    decided: Timestamp,
+}
+
+impl Permit {
+    /// The artifact that may be signed.
+    pub fn artifact(&self) -> &Digest {
+        &self.artifact
+    }
+
+    /// What it is called.
+    pub fn name(&self) -> &BytePath {
+        &self.name
+    }
+
+    /// Its record.
+    pub fn record(&self) -> &Digest {
+        &self.record
+    }
+
+    /// Its provenance statement.
+    pub fn provenance(&self) -> &Digest {
+        &self.provenance
+    }
+
+    /// The policy that it passed.
+    pub fn policy(&self) -> &Digest {
+        &self.policy
+    }
+
+    /// The record it was compared with.
+    pub fn baseline(&self) -> Option<&Digest> {
+        self.baseline.as_ref()
+    }
+
+    /// The findings that approvals cover.
+    pub fn approved(&self) -> &[String] {
+        &self.approved
+    }
+
+    /// When the gate decided.
+    pub fn decided(&self) -> Timestamp {
+        self.decided
+    }
+}
+
+impl Decision {
+    /// Returns the findings, those that deny first.
+    pub fn findings(&self) -> &[Weighed] {
+        match self {
+            Self::Permit(_, findings) | Self::Denial(findings) => findings,
+        }
+    }
+}
+
+/// Judges a case. Unknown is denied; a permit needs verified provenance from a known builder, a complete and
+/// successful record that names the artifact, and no finding that denies.
+pub fn gate(case: &Case, policy: &Policy, now: Timestamp) -> Decision {
+    let mut weighed: Vec<Weighed> = collect(case, policy)
+        .into_iter()
+        .map(|finding| weigh(finding, case.approvals, policy, now))
+        .collect();
+    for finding in expired(&weighed, case, now) {
+        weighed.push(weigh(finding, &[], policy, now));
+    }
+    weighed.sort_by(|a, b| {
+        let key = |weighed: &Weighed| {
+            (weighed.weight != Weight::Denies, std::cmp::Reverse(weighed.finding.severity))
+        };
+        (key(a), &a.finding.code, &a.finding.subject, &a.finding.id).cmp(&(
+            key(b),
+            &b.finding.code,
+            &b.finding.subject,
+            &b.finding.id,
+        ))
+    });
+    weighed.dedup();
+    let denied = weighed.iter().any(|weighed| weighed.weight == Weight::Denies);
+    // Stated again as types: whatever the findings say, without these there is nothing to permit.
+    match (&case.record, &case.provenance) {
+        (Some(record), Provenance::Verified { statement }) if !denied && record.document.is_attestable() => {
+            let approved = weighed
+                .iter()
+                .filter(|weighed| weighed.weight == Weight::Approved)
+                .map(|weighed| weighed.finding.id.clone())
+                .collect();
+            let permit = Permit {
+                artifact: case.artifact,
+                name: case.name.clone(),
+                record: record.digest,
+                provenance: *statement,
+                policy: policy.digest,
+                baseline: case.baseline.as_ref().map(|baseline| baseline.record),
+                approved,
+                decided: now,
+            };
+            Decision::Permit(Box::new(permit), weighed)
+        }
+        _ => Decision::Denial(weighed),
+    }
+}
+
+fn collect(case: &Case, policy: &Policy) -> Vec<Finding> {
+    let about = || Subject { path: Some(case.name.clone()), digest: Some(case.artifact) };
+    let mut findings = Vec::new();
+    match &case.record {
+        None => findings.push(
+            codes::ARTIFACT_NOT_RECORDED
+                .finding(about(), vec!["no record names this digest as an output".to_owned()]),
+        ),
+        Some(record) => findings.extend(recorded(record.document, case, &about)),
+    }
+    findings.extend(match &case.provenance {
+        Provenance::Verified { .. } => None,
+        Provenance::Missing if case.record.is_none() => None,
+        Provenance::Missing => Some(codes::PROVENANCE_MISSING.finding(about(), Vec::new())),
+        Provenance::Invalid { reason } => {
+            Some(codes::PROVENANCE_INVALID.finding(about(), vec![reason.clone()]))
+        }
+        Provenance::UnknownBuilder { key } => {
+            Some(codes::BUILDER_UNKNOWN.finding(about(), vec![format!("the key is {key}")]))
+        }
+    });
+    match &case.baseline {
+        Some(baseline) => {
+            findings.extend(baseline.comparison.findings.iter().cloned());
+            findings.extend(baseline.comparison.problems.iter().map(unread));
+        }
+        None => {
+            let code = if policy.baseline_required { &codes::BASELINE_REQUIRED } else { &codes::NO_BASELINE };
+            findings.push(code.finding(about(), Vec::new()));
+        }
+    }
+    findings.extend(anomalies(case.tree));
+    findings.extend(case.tree.problems.iter().map(unread));
+    findings.sort_by(|a, b| a.id.cmp(&b.id));
+    findings.dedup_by(|a, b| a.id == b.id);
+    findings
+}
+
+fn recorded(record: &Record, case: &Case, about: &dyn Fn() -> Subject) -> Vec<Finding> {
+    let mut findings = compare::records_witnessed(record);
+    if record.output(&case.artifact).is_none() {
+        findings.push(
+            codes::ARTIFACT_NOT_RECORDED
+                .finding(about(), vec!["the record has no output with this digest".to_owned()]),
+        );
+    }
+    match record.exit {
+        Exit::Code(0) => {}
+        Exit::Code(code) => {
+            findings.push(codes::BUILD_FAILED.finding(about(), vec![format!("exit code {code}")]))
+        }
+        Exit::Signal(signal) => {
+            findings.push(codes::BUILD_FAILED.finding(about(), vec![format!("ended by signal {signal}")]))
+        }
+        Exit::Unknown => {
+            findings.push(codes::BUILD_FAILED.finding(about(), vec!["its end was not seen".to_owned()]))
+        }
+    }
+    if !record.completeness.complete {
+        let completeness = &record.completeness;
+        let mut because: Vec<String> =
+            completeness.gaps.iter().map(|(reason, count)| format!("{reason}: {count}")).collect();
+        for (label, count) in
+            [("events lost", completeness.dropped), ("paths unresolved", completeness.unresolved)]
+        {
+            if count > 0 {
+                because.push(format!("{label}: {count}"));
+            }
+        }
+        if completeness.interrupted {
+            because.push("the recording was interrupted".to_owned());
+        }
+        findings.push(codes::RECORD_INCOMPLETE.finding(about(), because));
+    }
+    findings
+}
+
+fn unread(problem: &Problem) -> Finding {
+    let subject = Subject { path: Some(problem.path.clone()), digest: None };
+    codes::UNREAD_INPUT.finding(subject, vec![format!("{}: {}", problem.kind, problem.detail)])
+}
+
+fn weigh(finding: Finding, approvals: &[Approved], policy: &Policy, now: Timestamp) -> Weighed {
+    let code = codes::find(&finding.code);
+    let holds = |approved: &&Approved| {
+        let latest = approved.approved.plus_days(policy.approval_max_days);
+        approved.finding == finding.id && approved.approved <= now && now < approved.expires.min(latest)
+    };
+    let approvable = code.is_some_and(|code| code.approvable);
+    let weight = match policy.exceptions.get(&finding.code) {
+        _ if approvable && approvals.iter().any(|approved| holds(&approved)) => Weight::Approved,
+        Some(Treatment::Allow) if approvable => Weight::Passes,
+        Some(Treatment::Deny) => Weight::Denies,
+        _ if finding.severity >= policy.deny_from => Weight::Denies,
+        // A code that is not in our list is unknown, and unknown is denied.
+        _ if code.is_none() => Weight::Denies,
+        _ => Weight::Passes,
+    };
+    Weighed { finding, weight }
+}
+
+fn expired(weighed: &[Weighed], case: &Case, now: Timestamp) -> Vec<Finding> {
+    weighed
+        .iter()
+        .filter(|weighed| weighed.weight == Weight::Denies)
+        .filter_map(|weighed| {
+            let approval = case.approvals.iter().find(|approved| approved.finding == weighed.finding.id)?;
+            let because = vec![format!(
+                "the approval of {} held until {}; it is {now}",
+                approval.finding, approval.expires
+            )];
+            Some(codes::APPROVAL_EXPIRED.finding(weighed.finding.subject.clone(), because))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::compare::Side;
+    use crate::lineage::tests::Sketch;
+    use evidence::Node;
+    use evidence::record::{Artifact, Role};
+
+    const NOW: i64 = 1_000_000;
+
+    struct World {
+        old: Record,
+        new: Record,
+        trees: BTreeMap<BytePath, Tree>,
+        provenance: Provenance,
+        approvals: Vec<Approved>,
+        policy: &'static str,
+    }
+
+    fn built(source: &str, output: &str) -> Record {
+        let mut record = Sketch::new()
+            .process(0, None, 0, "/bin/make")
+            .process(1, Some(0), 10, "/bin/cc")
+            .file("/w/a.c", Role::Source, source, &[(1, 12)], &[])
+            .file("/w/a", Role::Output, output, &[], &[(1, 13)])
+            .0;
+        let digest = Digest::of(output.as_bytes());
+        record.outputs = vec![Artifact { path: "a".into(), digest, size: 1, tree: digest }];
+        record
+    }
+
+    fn tree(output: &str) -> BTreeMap<BytePath, Tree> {
+        let root = Node::leaf("a".into(), "data", Digest::of(output.as_bytes()), 1);
+        BTreeMap::from([("a".into(), Tree { root, problems: vec![] })])
+    }
+
+    fn honest() -> World {
+        World {
+            old: built("v1", "A1"),
+            new: built("v2", "A2"),
+            trees: tree("A2"),
+            provenance: Provenance::Verified { statement: Digest::of(b"p") },
+            approvals: vec![],
+            policy: "",
+        }
+    }
+
+    fn decide(world: &World) -> Decision {
+        let old_trees = tree("A1");
+        let comparison = compare::records(
+            &Side { record: &world.old, trees: &old_trees },
+            &Side { record: &world.new, trees: &world.trees },
+        );
+        let tree = &world.trees[&BytePath::from("a")];
+        let case = Case {
+            artifact: Digest::of(b"A2"),
+            name: "a".into(),
+            record: Some(Evidence { digest: Digest::of(b"r"), document: &world.new }),
+            provenance: world.provenance.clone(),
+            tree,
+            baseline: Some(Baseline { record: Digest::of(b"b"), comparison: &comparison }),
+            approvals: &world.approvals,
+        };
+        gate(&case, &Policy::parse(world.policy.as_bytes()).unwrap(), Timestamp::from_unix(NOW))
+    }
+
+    /// The codes that deny; empty for a permit.
+    fn denies(change: impl FnOnce(&mut World)) -> Vec<String> {
+        let mut world = honest();
+        change(&mut world);
+        let decision = decide(&world);
+        let codes: Vec<String> = decision
+            .findings()
+            .iter()
+            .filter(|weighed| weighed.weight == Weight::Denies)
+            .map(|weighed| weighed.finding.code.clone())
+            .collect();
+        assert_eq!(codes.is_empty(), matches!(decision, Decision::Permit(..)));
+        codes
+    }
+
+    #[test]
+    fn an_honest_release_is_permitted() {
+        assert_eq!(denies(|_| ()), Vec::<String>::new());
+        let Decision::Permit(permit, _) = decide(&honest()) else { panic!("denied") };
+        assert_eq!(*permit.artifact(), Digest::of(b"A2"));
+        assert_eq!(permit.baseline(), Some(&Digest::of(b"b")));
+    }
+
+    #[test]
+    fn each_thing_amiss_denies_with_its_own_code() {
+        use evidence::record::Exit;
+        assert_eq!(denies(|w| w.provenance = Provenance::Missing), ["provenance-missing"]);
+        assert_eq!(
+            denies(|w| w.provenance = Provenance::Invalid { reason: "x".into() }),
+            ["provenance-invalid"]
+        );
+        assert_eq!(
+            denies(|w| w.provenance = Provenance::UnknownBuilder { key: "k".into() }),
+            ["builder-unknown"]
+        );
+        assert_eq!(denies(|w| w.new.exit = Exit::Code(1)), ["build-failed"]);
+        assert_eq!(denies(|w| w.new.exit = Exit::Unknown), ["build-failed"]);
+        assert_eq!(denies(|w| w.new.completeness.complete = false), ["record-incomplete"]);
+        assert_eq!(
+            denies(|w| w.new.outputs.clear()),
+            ["artifact-not-recorded", "unexplained-output-removal"][..1]
+        );
+        assert_eq!(denies(|w| w.new.completeness.refused = 1), ["access-refused"]);
+        assert_eq!(denies(|w| w.new.files[0].mutated = true), ["input-mutated"]);
+        let unread = |w: &mut World| {
+            let problem = Problem { path: "a!b".into(), kind: "malformed-zip".into(), detail: "x".into() };
+            w.trees.get_mut(&BytePath::from("a")).unwrap().problems.push(problem);
+        };
+        assert_eq!(denies(unread), ["unread-input"]);
+        // The same source, another output.
+        assert_eq!(denies(|w| w.old = built("v2", "A1")), ["unexplained-output-change"]);
+    }
+
+    #[test]
+    fn an_approval_covers_its_finding_until_it_expires() {
+        let drifted = || World { old: built("v2", "A1"), ..honest() };
+        let id = decide(&drifted()).findings()[0].finding.id.clone();
+        let with = |finding: &str, approved: i64, expires: i64, policy: &'static str| {
+            let approvals = vec![Approved {
+                finding: finding.into(),
+                approved: Timestamp::from_unix(approved),
+                expires: Timestamp::from_unix(expires),
+            }];
+            denies(|w| *w = World { approvals, policy, ..drifted() })
+        };
+        let denied = ["unexplained-output-change"];
+        assert_eq!(with(&id, NOW - 1, NOW + 1, ""), Vec::<String>::new());
+        assert_eq!(with(&id, NOW - 1, NOW, ""), denied, "expired");
+        assert_eq!(with(&id, NOW + 1, NOW + 2, ""), denied, "from the future");
+        assert_eq!(
+            with(&id, NOW - 2 * 86_400, NOW + 1, "approvals.max_days = 1"),
+            denied,
+            "older than the policy allows"
+        );
+        assert_eq!(with("f-0000000000000000", NOW - 1, NOW + 1, ""), denied, "another finding");
+    }
+
+    #[test]
+    fn what_is_final_cannot_be_approved() {
+        let failed = || {
+            let mut world = honest();
+            world.new.exit = evidence::record::Exit::Code(2);
+            world
+        };
+        let finding = decide(&failed()).findings()[0].finding.id.clone();
+        let far = Timestamp::from_unix(NOW + 9);
+        let approvals = vec![Approved { finding, approved: Timestamp::from_unix(NOW - 9), expires: far }];
+        assert_eq!(denies(|w| *w = World { approvals, ..failed() }), ["build-failed"]);
+    }
+
+    #[test]
+    fn a_policy_may_allow_or_deny_single_codes() {
+        let drift =
+            |policy: &'static str| denies(|w| *w = World { old: built("v2", "A1"), policy, ..honest() });
+        assert_eq!(drift("[findings]\nunexplained-output-change = \"allow\""), Vec::<String>::new());
+        assert_eq!(drift("deny_from = \"critical\""), Vec::<String>::new());
+    }
+}
