@@ -136,11 +136,16 @@ impl TrustedLog {
     }
 
     /// Returns the full key id, SHA-256(origin ‖ 0x0A ‖ 0x01 ‖ key) (C2SP signed-note), and the raw key.
+    /// Returns the full key id by which bundles name the log.
+    pub fn key_id(&self) -> Result<[u8; 32], TrustError> {
+        Ok(self.ed25519()?.0)
+    }
+
+    /// Returns the full key id, SHA-256(origin ‖ 0x0A ‖ 0x01 ‖ key) (C2SP signed-note), and the raw key.
     pub(crate) fn ed25519(&self) -> Result<([u8; 32], [u8; 32]), TrustError> {
         // The verifier key checks itself: its middle part must be the first four bytes of the key id.
         tlog::VerifierKey::parse(&self.verifier_key).map_err(|_| TrustError::LogKey)?;
-        let encoded = self.verifier_key.rsplitn(2, '+').next().filter(|_| true);
-        let encoded = self.verifier_key.splitn(3, '+').nth(2).or(encoded).ok_or(TrustError::LogKey)?;
+        let encoded = self.verifier_key.splitn(3, '+').nth(2).ok_or(TrustError::LogKey)?;
         let typed = from_base64(encoded).ok_or(TrustError::LogKey)?;
         let (kind, raw) = typed.split_first().ok_or(TrustError::LogKey)?;
         let raw: [u8; 32] = raw.try_into().map_err(|_| TrustError::LogKey)?;

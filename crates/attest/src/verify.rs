@@ -1,0 +1,220 @@
+//! The verifier: from untrusted bytes and a trust file to types that prove what was checked.
+//!
+//! Two implementations must agree: `sigstore-verify` checks signature, inclusion proof and checkpoint as every
+//! standard client would; ours checks the same again with `tlog`, and that nothing in the bundle is left
+//! unchecked. No network, no clock: keys and log come from the trust file alone.
+
+use evidence::statement::{
+    Predicate, Provenance, ResourceDescriptor, Statement, StatementError, VerificationSummary,
+};
+use evidence::{Digest, wire};
+use sigstore_verify::trust_root::TrustedRoot;
+use sigstore_verify::types::{DerPublicKey, Sha256Hash};
+use sigstore_verify::{PublicKeyVerificationPolicy, Verifier};
+
+use crate::bundle::{Bundle, MAX_BYTES};
+use crate::envelope::Envelope;
+use crate::key::PublicKey;
+use crate::trust::Trust;
+
+/// A statement whose signature, key and place in the log have been verified. Only this module makes one.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Verified {
+    statement: Statement,
+    id: Digest,
+    key: PublicKey,
+    log_index: u64,
+}
+
+impl Verified {
+    /// The statement.
+    pub fn statement(&self) -> &Statement {
+        &self.statement
+    }
+
+    /// Digest of the signed bytes: the statement's name in vault and log.
+    pub fn id(&self) -> &Digest {
+        &self.id
+    }
+
+    /// The key that signed it.
+    pub fn key(&self) -> &PublicKey {
+        &self.key
+    }
+
+    /// Its place in the log.
+    pub fn log_index(&self) -> u64 {
+        self.log_index
+    }
+}
+
+/// An artifact that a release key vouches for. Only this module makes one.
+#[derive(Clone, PartialEq, Debug)]
+pub struct VerifiedRelease {
+    verified: Verified,
+    artifact: Digest,
+    summary: VerificationSummary,
+}
+
+impl VerifiedRelease {
+    /// The verified statement.
+    pub fn verified(&self) -> &Verified {
+        &self.verified
+    }
+
+    /// The artifact.
+    pub fn artifact(&self) -> &Digest {
+        &self.artifact
+    }
+
+    /// What the gate said about it.
+    pub fn summary(&self) -> &VerificationSummary {
+        &self.summary
+    }
+
+    /// Tells whether the gate relied on this statement.
+    pub fn relied_on(&self, statement: &Digest) -> bool {
+        self.summary.input_attestations.iter().any(|input| input.sha256() == Some(*statement))
+    }
+}
+
+/// Why something was not verified. Each has its own finding code.
+#[derive(Debug, thiserror::Error)]
+pub enum Rejection {
+    /// Not a bundle in the one form that we write.
+    #[error("the bundle is malformed: {0}")]
+    Malformed(String),
+    /// Signed by a key that is not trusted for this.
+    #[error("the key with hint `{0}` is not in the trust file")]
+    UnknownKey(String),
+    /// The signature does not verify.
+    #[error("the signature is invalid: {0}")]
+    Signature(String),
+    /// The log entry, proof or checkpoint does not verify.
+    #[error("the log proof is invalid: {0}")]
+    Log(String),
+    /// The statement is not about this artifact.
+    #[error("the statement is about {found}, the file is {artifact}")]
+    Artifact {
+        /// The file's digest.
+        artifact: Digest,
+        /// What the statement names.
+        found: String,
+    },
+    /// The statement is of another kind, or does not say what it should.
+    #[error("{0}")]
+    Statement(String),
+    /// The vendor took the artifact back.
+    #[error("revoked since {since}: {reason}")]
+    Revoked {
+        /// Why.
+        reason: String,
+        /// Since when.
+        since: evidence::Timestamp,
+    },
+}
+
+impl From<StatementError> for Rejection {
+    fn from(error: StatementError) -> Self {
+        Self::Statement(error.to_string())
+    }
+}
+
+/// Verifies the bundle of a release for an artifact with this digest.
+pub fn release(artifact: &Digest, bundle: &[u8], trust: &Trust) -> Result<VerifiedRelease, Rejection> {
+    let bundle = read(bundle)?;
+    let key = trust.release_key(bundle.key_hint()).ok_or_else(|| Rejection::UnknownKey(bundle.key_hint().into()))?;
+    let verified = verify(artifact, &bundle, &key.public_key, trust)?;
+    let summary: VerificationSummary = verified.statement.predicate()?;
+    if summary.verification_result != "PASSED" {
+        return Err(Rejection::Statement(format!("the gate's result is `{}`", summary.verification_result)));
+    }
+    if let Some(revoked) = trust.revoked.iter().find(|revoked| revoked.digest == *artifact) {
+        return Err(Rejection::Revoked { reason: revoked.reason.clone(), since: revoked.since });
+    }
+    Ok(VerifiedRelease { verified, artifact: *artifact, summary })
+}
+
+/// Verifies the bundle of a build's provenance for an artifact with this digest.
+pub fn provenance(artifact: &Digest, bundle: &[u8], trust: &Trust) -> Result<(Verified, Provenance), Rejection> {
+    let bundle = read(bundle)?;
+    let key = trust.builder_key(bundle.key_hint()).ok_or_else(|| Rejection::UnknownKey(bundle.key_hint().into()))?;
+    let verified = verify(artifact, &bundle, &key.public_key, trust)?;
+    let provenance: Provenance = verified.statement.predicate()?;
+    Ok((verified, provenance))
+}
+
+/// Checks a statement from vault and log: the signature by one of the given keys, the predicate's type. The log
+/// entry itself has been proven by the log's reader.
+pub fn logged<P: Predicate>(
+    envelope: &Envelope,
+    log_index: u64,
+    keys: &[PublicKey],
+) -> Result<(Verified, P), Rejection> {
+    if !keys.contains(&envelope.key) {
+        return Err(Rejection::UnknownKey(envelope.key.hint()));
+    }
+    let statement = envelope.open().map_err(|error| Rejection::Signature(error.to_string()))?;
+    let predicate = statement.predicate()?;
+    Ok((Verified { statement, id: envelope.id(), key: envelope.key.clone(), log_index }, predicate))
+}
+
+fn read(bytes: &[u8]) -> Result<Bundle, Rejection> {
+    if bytes.len() > MAX_BYTES {
+        return Err(Rejection::Malformed(format!("larger than {MAX_BYTES} bytes")));
+    }
+    let bundle = Bundle::decode(bytes).map_err(|error| Rejection::Malformed(error.to_string()))?;
+    if bundle.has_fixed_fields() { Ok(bundle) } else { Err(Rejection::Malformed("unexpected media type".into())) }
+}
+
+fn verify(artifact: &Digest, bundle: &Bundle, key: &PublicKey, trust: &Trust) -> Result<Verified, Rejection> {
+    let envelope = bundle.envelope(key);
+    // Ours: the entry is exactly this signature's, every repeated field repeats what is proven.
+    let log_index = included(bundle, &envelope, trust)?;
+    let statement = envelope.open().map_err(|error| Rejection::Signature(error.to_string()))?;
+    if wire::canonical(&statement) != envelope.payload {
+        return Err(Rejection::Malformed("the statement is not in canonical form".into()));
+    }
+    if !statement.is_about(artifact) {
+        let found: Vec<String> = statement.subject.iter().filter_map(ResourceDescriptor::sha256).map(|d| d.to_string()).collect();
+        return Err(Rejection::Artifact { artifact: *artifact, found: found.join(", ") });
+    }
+    // Theirs: the same bundle, as any standard client reads it.
+    second_opinion(artifact, bundle, key, trust)?;
+    Ok(Verified { statement, id: envelope.id(), key: key.clone(), log_index })
+}
+
+fn included(bundle: &Bundle, envelope: &Envelope, trust: &Trust) -> Result<u64, Rejection> {
+    let log = |reason: &str| Rejection::Log(reason.to_owned());
+    if bundle.body() != envelope.leaf().encode() {
+        return Err(log("the log entry is not for this signature"));
+    }
+    let (log_key_id, _) = trust.log.ed25519().map_err(|error| Rejection::Log(error.to_string()))?;
+    if bundle.log_key_id() != log_key_id {
+        return Err(log("the entry is from another log"));
+    }
+    let inclusion = bundle.inclusion().ok_or_else(|| log("its fields contradict each other"))?;
+    let key = tlog::VerifierKey::parse(&trust.log.verifier_key).map_err(|error| Rejection::Log(error.to_string()))?;
+    let checkpoint =
+        tlog::Checkpoint::verify(&inclusion.checkpoint, &key).map_err(|error| Rejection::Log(error.to_string()))?;
+    if checkpoint.size() != inclusion.size || *checkpoint.root().as_bytes() != inclusion.root {
+        return Err(log("the proof is for another tree than the checkpoint"));
+    }
+    let hashes: Vec<tlog::Hash> = inclusion.hashes.iter().map(|hash| tlog::Hash::from_bytes(*hash)).collect();
+    let leaf = tlog::leaf_hash(bundle.body());
+    tlog::verify_inclusion(&hashes, inclusion.index, inclusion.size, &leaf, checkpoint.root())
+        .map_err(|error| Rejection::Log(error.to_string()))?;
+    Ok(inclusion.index)
+}
+
+fn second_opinion(artifact: &Digest, bundle: &Bundle, key: &PublicKey, trust: &Trust) -> Result<(), Rejection> {
+    let root = trust.sigstore_trusted_root().map_err(|error| Rejection::Log(error.to_string()))?;
+    let root = TrustedRoot::from_json(&root).map_err(|error| Rejection::Log(error.to_string()))?;
+    let verifier = Verifier::new(&root).map_err(|error| Rejection::Log(error.to_string()))?;
+    let text = String::from_utf8(bundle.encode()).map_err(|error| Rejection::Malformed(error.to_string()))?;
+    let bundle = sigstore_verify::types::Bundle::from_json(&text).map_err(|error| Rejection::Malformed(error.to_string()))?;
+    let policy = PublicKeyVerificationPolicy::new(DerPublicKey::new(key.der().to_vec()));
+    let digest = Sha256Hash::from_hex(&artifact.hex()).map_err(|error| Rejection::Malformed(error.to_string()))?;
+    let result = verifier.verify(digest, &bundle, &policy).map_err(|error| Rejection::Signature(error.to_string()))?;
+    if result.tlog_verified() { Ok(()) } else { Err(Rejection::Log("the second verifier did not check the log".into())) }
+}

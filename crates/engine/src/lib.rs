@@ -1,1 +1,43 @@
-//! engine
+//! The use cases: everything a person can do with Countersign is one function here. The command line and the
+//! server render what these return, and hold no logic.
+//!
+//! There is no global state: the world is what a [`World`] is made of. Effects are ordered here and nowhere
+//! else; each function that writes says in which order, and what a crash in between leaves behind.
+
+mod approve;
+mod assess;
+mod compare;
+mod error;
+mod files;
+mod fsck;
+mod init;
+mod inspect_path;
+mod ledger;
+mod log;
+mod record;
+mod records;
+mod sbom;
+mod sign;
+mod verify;
+mod world;
+
+pub use approve::{Approve, Approved, approve};
+pub use assess::{Assessment, assess};
+pub use compare::{Comparand, compare};
+pub use error::{Error, Result};
+pub use fsck::{FsckReport, fsck};
+pub use init::{Initialised, init};
+pub use inspect_path::inspect;
+pub use ledger::LogRow;
+pub use log::{LogReport, log_check, log_export, log_rows};
+pub use record::{Recorded, Run, probe, run};
+pub use records::{RecordView, records, show};
+pub use sbom::sbom;
+pub use sign::{Revoked, Signed, SignOutcome, revoke, sign};
+pub use verify::{Verification, Verify, verify};
+pub use world::{Passphrase, World, find_store, trust_file};
+
+/// The vocabulary, for those who render results.
+pub use evidence;
+/// Verdicts and finding codes, for those who render results.
+pub use judge;

@@ -100,13 +100,12 @@ pub struct Weighed {
     pub weight: Weight,
 }
 
-/// The gate's answer.
+/// The gate's answer: findings, and a permit unless one of them denies.
 #[derive(Debug)]
-pub enum Decision {
-    /// The artifact may be signed.
-    Permit(Box<Permit>, Vec<Weighed>),
-    /// It may not.
-    Denial(Vec<Weighed>),
+pub struct Decision {
+    permit: Option<Permit>,
+    permitted: bool,
+    findings: Vec<Weighed>,
 }
 
 /// Leave to sign one artifact, once. Only [`gate`] makes one.
@@ -165,11 +164,19 @@ impl Permit {
 }
 
 impl Decision {
+    /// Tells whether the artifact may be signed.
+    pub fn is_permit(&self) -> bool {
+        self.permitted
+    }
+
+    /// Takes the permit out; there is one, once.
+    pub fn take_permit(&mut self) -> Option<Permit> {
+        self.permit.take()
+    }
+
     /// Returns the findings, those that deny first.
     pub fn findings(&self) -> &[Weighed] {
-        match self {
-            Self::Permit(_, findings) | Self::Denial(findings) => findings,
-        }
+        &self.findings
     }
 }
 
@@ -197,14 +204,14 @@ pub fn gate(case: &Case, policy: &Policy, now: Timestamp) -> Decision {
     weighed.dedup();
     let denied = weighed.iter().any(|weighed| weighed.weight == Weight::Denies);
     // Stated again as types: whatever the findings say, without these there is nothing to permit.
-    match (&case.record, &case.provenance) {
+    let permit = match (&case.record, &case.provenance) {
         (Some(record), Provenance::Verified { statement }) if !denied && record.document.is_attestable() => {
             let approved = weighed
                 .iter()
                 .filter(|weighed| weighed.weight == Weight::Approved)
                 .map(|weighed| weighed.finding.id.clone())
                 .collect();
-            let permit = Permit {
+            Some(Permit {
                 artifact: case.artifact,
                 name: case.name.clone(),
                 record: record.digest,
@@ -213,11 +220,11 @@ pub fn gate(case: &Case, policy: &Policy, now: Timestamp) -> Decision {
                 baseline: case.baseline.as_ref().map(|baseline| baseline.record),
                 approved,
                 decided: now,
-            };
-            Decision::Permit(Box::new(permit), weighed)
+            })
         }
-        _ => Decision::Denial(weighed),
-    }
+        _ => None,
+    };
+    Decision { permitted: permit.is_some(), permit, findings: weighed }
 }
 
 fn collect(case: &Case, policy: &Policy) -> Vec<Finding> {
@@ -415,14 +422,16 @@ mod tests {
             .filter(|weighed| weighed.weight == Weight::Denies)
             .map(|weighed| weighed.finding.code.clone())
             .collect();
-        assert_eq!(codes.is_empty(), matches!(decision, Decision::Permit(..)));
+        assert_eq!(codes.is_empty(), decision.is_permit());
         codes
     }
 
     #[test]
     fn an_honest_release_is_permitted() {
         assert_eq!(denies(|_| ()), Vec::<String>::new());
-        let Decision::Permit(permit, _) = decide(&honest()) else { panic!("denied") };
+        let mut decision = decide(&honest());
+        let permit = decision.take_permit().unwrap();
+        assert_eq!(decision.take_permit(), None, "a permit is used once");
         assert_eq!(*permit.artifact(), Digest::of(b"A2"));
         assert_eq!(permit.baseline(), Some(&Digest::of(b"b")));
     }

@@ -1,0 +1,190 @@
+//! `gate`: assembles the case of one artifact and judges it. Signs nothing, writes nothing.
+
+use std::io::Read;
+use std::path::Path;
+
+use attest::Rejection;
+use evidence::statement::{Approval, Provenance as ProvenancePredicate};
+use evidence::{BytePath, Digest, Hasher, Tree};
+use judge::compare::{self, Comparison, Side};
+use judge::gate::{Approved, Baseline, Case, Decision, Evidence, Provenance, gate};
+use judge::Policy;
+use store::{Index, RecordRow};
+
+use crate::error::{Error, Result};
+use crate::inspect_path::inspect_bytes;
+use crate::records::{self, RecordView};
+use crate::world::{World, store_error};
+
+/// What the gate looked at and decided.
+#[derive(Debug)]
+pub struct Assessment {
+    /// Digest of the artifact.
+    pub artifact: Digest,
+    /// Its file name.
+    pub name: BytePath,
+    /// The record that it comes from.
+    pub record: Option<RecordView>,
+    /// The record it was compared with, and how that was chosen.
+    pub baseline: Option<(RecordView, &'static str)>,
+    /// The comparison.
+    pub comparison: Option<Comparison>,
+    /// Digest of the policy.
+    pub policy: Digest,
+    /// The answer.
+    pub decision: Decision,
+    /// The bytes of the policy, for the log.
+    pub(crate) policy_bytes: Vec<u8>,
+    /// Index of the provenance statement in the log.
+    pub(crate) provenance_index: Option<u64>,
+}
+
+/// Judges one artifact against the policy.
+pub fn assess(world: &World, path: &Path) -> Result<Assessment> {
+    let (policy, policy_bytes) = world.policy()?;
+    let name = BytePath::from(path.file_name().map_or(&[][..], std::os::unix::ffi::OsStrExt::as_bytes));
+    let artifact = hash_file(path)?;
+    let view = record_of(world, &artifact)?;
+    let (provenance, provenance_index) = match &view {
+        Some(view) => provenance(world, view, &artifact)?,
+        None => (Provenance::Missing, None),
+    };
+    let tree = artifact_tree(world, path, &name, &artifact, view.as_ref())?;
+    let baseline = match &view {
+        Some(view) => baseline(world, view)?,
+        None => None,
+    };
+    let comparison = match (&view, &baseline) {
+        (Some(view), Some((before, _))) => Some(compare_records(world, before, view)?),
+        _ => None,
+    };
+    let decision = {
+        let case = Case {
+            artifact,
+            name: name.clone(),
+            record: view.as_ref().map(|view| Evidence { digest: view.digest, document: &view.record }),
+            provenance,
+            tree: &tree,
+            baseline: baseline
+                .as_ref()
+                .zip(comparison.as_ref())
+                .map(|((before, _), comparison)| Baseline { record: before.digest, comparison }),
+            approvals: &approvals(world)?,
+        };
+        gate(&case, &policy, world.now())
+    };
+    let policy = policy.digest;
+    Ok(Assessment { artifact, name, record: view, baseline, comparison, policy, decision, policy_bytes, provenance_index })
+}
+
+/// Compares two records with the inspections of their outputs.
+pub(crate) fn compare_records(world: &World, old: &RecordView, new: &RecordView) -> Result<Comparison> {
+    let old_trees = records::trees(world, &old.record)?;
+    let new_trees = records::trees(world, &new.record)?;
+    Ok(compare::records(
+        &Side { record: &old.record, trees: &old_trees },
+        &Side { record: &new.record, trees: &new_trees },
+    ))
+}
+
+/// Hashes a file.
+pub(crate) fn hash_file(path: &Path) -> Result<Digest> {
+    let fail = |source| Error::Read { path: path.to_path_buf(), source };
+    let mut file = std::fs::File::open(path).map_err(fail)?;
+    let mut hasher = Hasher::new();
+    let mut buffer = vec![0; 1 << 17];
+    loop {
+        match file.read(&mut buffer).map_err(fail)? {
+            0 => return Ok(hasher.finish()),
+            length => hasher.update(&buffer[..length]),
+        }
+    }
+}
+
+/// Finds the newest record that can be vouched for and names the artifact, else the newest that names it at all.
+fn record_of(world: &World, artifact: &Digest) -> Result<Option<RecordView>> {
+    let rows = world.index.records_with_output(artifact).map_err(store_error)?;
+    let best = rows.iter().filter(|row| row.complete).max_by_key(|row| row.number);
+    best.or_else(|| rows.iter().max_by_key(|row| row.number)).map(|row| records::view(world, row)).transpose()
+}
+
+/// Looks for the provenance that was logged with a record.
+fn provenance(world: &World, view: &RecordView, artifact: &Digest) -> Result<(Provenance, Option<u64>)> {
+    let index = view.log_index + 1;
+    if index >= world.with_log(|log| Ok(log.size()))? {
+        return Ok((Provenance::Missing, None));
+    }
+    let envelope = world.envelope(index)?;
+    match attest::verify::logged::<ProvenancePredicate>(&envelope, index, &world.builder_keys()) {
+        Ok((verified, predicate)) => {
+            let invocation = predicate.run_details.metadata.invocation_id;
+            if invocation != view.digest.to_string() || !verified.statement().is_about(artifact) {
+                let reason = "it does not name this artifact and record".to_owned();
+                return Ok((Provenance::Invalid { reason }, None));
+            }
+            Ok((Provenance::Verified { statement: *verified.id() }, Some(index)))
+        }
+        // The next entry belongs to something else: this record has none.
+        Err(Rejection::Statement(_)) => Ok((Provenance::Missing, None)),
+        Err(Rejection::UnknownKey(_)) => {
+            let kind = evidence::statement::Statement::parse(&envelope.payload).map(|statement| statement.predicate_type);
+            if kind.is_ok_and(|kind| kind == <ProvenancePredicate as evidence::statement::Predicate>::TYPE) {
+                Ok((Provenance::UnknownBuilder { key: envelope.key.short() }, None))
+            } else {
+                Ok((Provenance::Missing, None))
+            }
+        }
+        Err(rejection) => Ok((Provenance::Invalid { reason: rejection.to_string() }, None)),
+    }
+}
+
+/// Returns the inspection of the artifact: the one made when it was recorded, if its bytes are those, else a
+/// fresh one.
+fn artifact_tree(world: &World, path: &Path, name: &BytePath, artifact: &Digest, view: Option<&RecordView>) -> Result<Tree> {
+    if let Some(output) = view.and_then(|view| view.record.output(artifact)) {
+        return world.document("inspection", &output.tree);
+    }
+    let bytes = crate::files::read(path, crate::inspect_path::FILE_MAX_BYTES)?;
+    if Digest::of(&bytes) != *artifact {
+        return Err(Error::Unstable(path.to_path_buf()));
+    }
+    Ok(inspect_bytes(name, &bytes))
+}
+
+/// Chooses what to compare with: the last signed release of the product before this record, else its last
+/// complete record before this one.
+fn baseline(world: &World, view: &RecordView) -> Result<Option<(RecordView, &'static str)>> {
+    let earlier = |row: &&RecordRow| {
+        row.number < view.number && row.complete && row.product == view.record.product
+    };
+    let rows = records::records(world)?;
+    let signed: Vec<u64> = world
+        .index
+        .signed_records(&view.record.product)
+        .map_err(store_error)?
+        .into_iter()
+        .filter(|number| *number < view.number)
+        .collect();
+    let last_signed = rows.iter().filter(earlier).filter(|row| signed.contains(&row.number)).max_by_key(|row| row.number);
+    if let Some(row) = last_signed {
+        return Ok(Some((records::view(world, row)?, "last signed release")));
+    }
+    let last = rows.iter().filter(earlier).max_by_key(|row| row.number);
+    last.map(|row| Ok((records::view(world, row)?, "last complete record"))).transpose()
+}
+
+fn approvals(world: &World) -> Result<Vec<Approved>> {
+    let keys = world.release_keys();
+    let rows = world.index.all_approvals().map_err(store_error)?;
+    rows.iter()
+        .map(|row| {
+            let (_, approval) = world.statement::<Approval>(row.log_index, &keys)?;
+            Ok(Approved { finding: approval.finding, approved: approval.approved, expires: approval.expires })
+        })
+        .collect()
+}
+
+/// The policy in force, checked, for those who only want to know whether it can be used.
+pub(crate) fn policy(world: &World) -> Result<Policy> {
+    Ok(world.policy()?.0)
+}

@@ -1,0 +1,49 @@
+//! `compare`: two records, artifacts or folders.
+
+use std::path::{Path, PathBuf};
+
+use judge::compare::{Comparison, SourceChanged, trees};
+
+use crate::assess::compare_records;
+use crate::error::{Error, Result};
+use crate::inspect_path::inspect;
+use crate::records::{self, RecordView};
+use crate::world::World;
+
+/// One side of a comparison.
+#[derive(Debug)]
+pub enum Comparand {
+    /// A record.
+    Record(Box<RecordView>),
+    /// A file or folder.
+    Path(PathBuf),
+}
+
+impl Comparand {
+    /// Reads what a person typed: a record's name if the store knows it, else a path.
+    pub fn parse(world: Option<&World>, text: &str) -> Result<Self> {
+        if let Some(world) = world
+            && let Some(row) = records::find(world, text)?
+        {
+            return Ok(Self::Record(Box::new(records::view(world, &row)?)));
+        }
+        let path = Path::new(text);
+        if path.exists() {
+            return Ok(Self::Path(path.to_path_buf()));
+        }
+        if text == "latest" || text.strip_prefix('r').is_some_and(|rest| rest.parse::<u64>().is_ok()) {
+            return Err(Error::NoRecord(text.to_owned()));
+        }
+        let source = std::io::Error::from(std::io::ErrorKind::NotFound);
+        Err(Error::Read { path: path.to_path_buf(), source })
+    }
+}
+
+/// Compares two of the same sort.
+pub fn compare(world: Option<&World>, old: &Comparand, new: &Comparand, source: SourceChanged) -> Result<Comparison> {
+    match (old, new, world) {
+        (Comparand::Record(old), Comparand::Record(new), Some(world)) => compare_records(world, old, new),
+        (Comparand::Path(old), Comparand::Path(new), _) => Ok(trees(&inspect(old)?, &inspect(new)?, source)),
+        _ => Err(Error::NotComparable("a record with a file: give two records, or two files or folders".into())),
+    }
+}

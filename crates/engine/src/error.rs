@@ -1,0 +1,176 @@
+//! Why we could not do our work. What a build or a file is like is never an error: that is a finding or a problem.
+
+use std::path::PathBuf;
+
+/// The result of a use case.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What was attempted and failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No store where one was named or looked for.
+    #[error("there is no evidence store at `{0}`")]
+    NoStore(PathBuf),
+    /// A store where none should be.
+    #[error("there is an evidence store at `{0}` already")]
+    StoreExists(PathBuf),
+    /// A file could not be read.
+    #[error("cannot read `{path}`")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file could not be written.
+    #[error("cannot write `{path}`")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Vault, heads or index failed.
+    #[error("cannot use the evidence store")]
+    Store(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The log failed.
+    #[error("cannot use the transparency log")]
+    Log(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A key could not be opened or used.
+    #[error("cannot use the {name} key")]
+    Key {
+        /// Which key.
+        name: &'static str,
+        /// Why.
+        #[source]
+        source: attest::KeyError,
+    },
+    /// The passphrase is needed and was not given.
+    #[error("the passphrase of the keys is needed")]
+    NoPassphrase,
+    /// The passphrase is too short to protect a key.
+    #[error("the passphrase has fewer than {0} characters")]
+    WeakPassphrase(usize),
+    /// The policy cannot be used.
+    #[error("cannot use the policy `{path}`")]
+    Policy {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: judge::policy::PolicyError,
+    },
+    /// The trust file cannot be used.
+    #[error("cannot use the trust file `{path}`")]
+    Trust {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: attest::trust::TrustError,
+    },
+    /// The recorder failed.
+    #[error("cannot record the build")]
+    Trace(#[source] host::TraceError),
+    /// No such record.
+    #[error("there is no record `{0}`")]
+    NoRecord(String),
+    /// A stored document does not have its form.
+    #[error("the stored {kind} {digest} is malformed")]
+    Document {
+        /// What it should be.
+        kind: &'static str,
+        /// Its digest.
+        digest: evidence::Digest,
+    },
+    /// Not a usable output pattern.
+    #[error("`{pattern}` is not a file pattern")]
+    Pattern {
+        /// The pattern.
+        pattern: String,
+        /// Why.
+        #[source]
+        source: glob::PatternError,
+    },
+    /// No open finding has this id.
+    #[error("no finding `{0}` stands in the way of the latest records")]
+    NoFinding(String),
+    /// The finding cannot be approved.
+    #[error("`{code}` cannot be approved")]
+    NotApprovable {
+        /// Its code.
+        code: String,
+    },
+    /// An approval that would hold in the past or for too long.
+    #[error("an approval until {expires} is not possible: {reason}")]
+    ApprovalTime {
+        /// When it should expire.
+        expires: evidence::Timestamp,
+        /// Why not.
+        reason: String,
+    },
+    /// The two sides cannot be compared with each other.
+    #[error("cannot compare {0}")]
+    NotComparable(String),
+    /// The file changed while it was being looked at.
+    #[error("`{0}` changed while it was being read")]
+    Unstable(PathBuf),
+}
+
+impl Error {
+    /// Says what to type next, where that is known.
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::NoStore(_) => "make one with `countersign init`, or name one with `--store DIR`".into(),
+            Self::StoreExists(_) => "use it, or name another folder with `--store DIR`".into(),
+            Self::NoPassphrase => {
+                "give `--passphrase-file FILE` or set COUNTERSIGN_PASSPHRASE; on a terminal you are asked".into()
+            }
+            Self::WeakPassphrase(_) => "choose a longer one; it protects the key that releases your software".into(),
+            Self::Key { source: attest::KeyError::Passphrase, .. } => {
+                "check the passphrase file, or unset COUNTERSIGN_PASSPHRASE to be asked".into()
+            }
+            Self::Policy { path, .. } => {
+                format!("mend `{}`; `docs/manual/policy.md` lists all keys, `countersign help CODE` the finding codes", path.display())
+            }
+            Self::Trust { .. } => "ask the vendor for the current trust file".into(),
+            Self::NoRecord(_) => "`countersign records` lists them".into(),
+            Self::NoFinding(_) => "`countersign gate ARTIFACT` lists the findings with their ids".into(),
+            Self::NotApprovable { code } => format!("`countersign help {code}` says what to do instead"),
+            Self::Store(source) | Self::Log(source) if full_disk(source.as_ref()) => {
+                "the disk is full: nothing was lost; make room and run the command again".into()
+            }
+            Self::Store(_) | Self::Log(_) => "run `countersign fsck`; it says what is damaged".into(),
+            Self::Document { .. } => "run `countersign fsck`".into(),
+            Self::Pattern { .. } => "quote the pattern, as in `--output 'dist/*'`".into(),
+            Self::Write { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+                "the disk is full: nothing was lost; make room and run the command again".into()
+            }
+            Self::Write { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
+                "check who owns the folder; the store must be writable for this command".into()
+            }
+            Self::Unstable(_) => "wait until nothing writes the file".into(),
+            Self::Trace(_) | Self::Read { .. } | Self::Write { .. } | Self::Key { .. } | Self::ApprovalTime { .. } | Self::NotComparable(_) => {
+                return None;
+            }
+        })
+    }
+
+    /// Tells whether the cause is wrong usage or configuration (exit 2) rather than inability to decide (exit 3).
+    pub fn is_usage(&self) -> bool {
+        !matches!(self, Self::Store(_) | Self::Log(_) | Self::Document { .. } | Self::Unstable(_) | Self::Write { .. } | Self::Trace(_))
+    }
+}
+
+fn full_disk(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut at = Some(error);
+    while let Some(error) = at {
+        if error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::StorageFull) {
+            return true;
+        }
+        at = error.source();
+    }
+    false
+}

@@ -1,0 +1,126 @@
+//! `run`: records a build.
+//!
+//! Order of effects, and what a crash after each leaves:
+//! 1. keys are opened before the build starts: a wrong passphrase costs no build;
+//! 2. a journal is opened and locked: from here on the recording is known, and a recorder that dies leaves it
+//!    behind, to be sealed as an incomplete record by the next command that holds the keys;
+//! 3. the build runs; full segments of the trace go into the vault, their digests into the journal;
+//! 4. outputs are inspected; record, inspections and SBOM go into the vault;
+//! 5. the statements are appended to the log: the record is acknowledged;
+//! 6. the journal is removed (a crash before leaves one whose record is in the log: it is dropped).
+
+mod finish;
+mod journal;
+mod outputs;
+mod reduce;
+mod secrets;
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use evidence::record::Exit;
+use evidence::{BytePath, Digest, Timestamp};
+use host::{Launch, Tracer};
+
+use crate::error::{Error, Result};
+use crate::world::{Passphrase, World};
+use finish::Finish;
+use journal::Journal;
+
+/// What to record.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// The product; may be empty.
+    pub product: String,
+    /// The release; may be empty.
+    pub release: String,
+    /// Patterns of the declared outputs, relative to the working directory.
+    pub outputs: Vec<String>,
+    /// The command and its arguments.
+    pub command: Vec<OsString>,
+    /// Where to run it.
+    pub workdir: PathBuf,
+    /// The caller's environment; the passphrase is taken out of it.
+    pub environment: Vec<(OsString, OsString)>,
+}
+
+/// A finished recording.
+#[derive(Debug)]
+pub struct Recorded {
+    /// The record's number.
+    pub number: u64,
+    /// Its digest.
+    pub digest: Digest,
+    /// How the build ended: passed on to the caller.
+    pub exit: Exit,
+    /// The record.
+    pub record: evidence::Record,
+    /// Whether it may lead to a signature.
+    pub attestable: bool,
+    /// Declared patterns that matched nothing that the build wrote.
+    pub unmatched: Vec<String>,
+    /// Recordings that had been left behind and were sealed as incomplete, by their number.
+    pub recovered: Vec<u64>,
+}
+
+/// Tells whether builds can be recorded on this machine, and how.
+pub fn probe() -> std::result::Result<String, String> {
+    host::Seccomp::probe().map(|capabilities| capabilities.to_string()).map_err(|error| error.to_string())
+}
+
+/// Records a build. The clock is asked again for the end, because builds take time.
+pub fn run(world: &World, run: &Run, passphrase: &Passphrase, clock: &dyn Fn() -> Timestamp) -> Result<Recorded> {
+    let builder = world.builder_key(passphrase)?;
+    let log_key = world.log_key(passphrase)?;
+    let patterns = outputs::patterns(&run.outputs)?;
+    let recovered = journal::recover(world, &builder, &log_key)?;
+
+    let environment: Vec<(OsString, OsString)> =
+        run.environment.iter().filter(|(name, _)| name != secrets::PASSPHRASE).cloned().collect();
+    let redactor = secrets::Redactor::new(&environment);
+    let command: Vec<BytePath> = run.command.iter().map(|word| BytePath::from(word.as_bytes())).collect();
+    let workdir = std::fs::canonicalize(&run.workdir)
+        .map_err(|source| Error::Read { path: run.workdir.clone(), source })?;
+    let start = journal::Start {
+        schema: journal::SCHEMA.into(),
+        product: run.product.clone(),
+        release: run.release.clone(),
+        command: redactor.arguments(&command),
+        workdir: BytePath::from(workdir.as_os_str().as_bytes()),
+        started: world.now(),
+        environment: secrets::environment(&environment, &world.salt()?),
+    };
+    let mut journal = Journal::begin(world, &start)?;
+    let mut reduction = reduce::Reduction::default();
+
+    let launch = Launch {
+        command: run.command.clone(),
+        workdir: workdir.clone(),
+        environment,
+        protected: vec![std::fs::canonicalize(world.root()).map_err(|source| Error::Read { path: world.root().into(), source })?],
+        ..Launch::default()
+    };
+    let traced = host::Seccomp::default().trace(&launch, &mut |mut event| {
+        redactor.event(&mut event);
+        reduction.add(&event);
+        journal.add(event).map_err(|error| Box::new(error) as host::SinkError)
+    });
+    let trace = match traced {
+        Ok(trace) => trace,
+        Err(error) => {
+            // Nothing ran, or the recording broke off: the former leaves no record, the latter an incomplete one.
+            if error.is_before_start() {
+                journal.discard()?;
+            }
+            return Err(Error::Trace(error));
+        }
+    };
+    let segments = journal.seal()?;
+    let finish = Finish { world, start: &start, patterns: &patterns, builder: &builder, log_key: &log_key };
+    let exit = trace.exit;
+    let (number, digest, record, unmatched) = finish.finish(reduction, &trace, segments, clock())?;
+    journal.discard()?;
+    let attestable = record.is_attestable();
+    Ok(Recorded { number, digest, exit, record, attestable, unmatched, recovered })
+}

@@ -1,0 +1,277 @@
+//! From a finished trace to an acknowledged record: outputs, packages, SBOM, statements.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use attest::{Envelope, KeyPair, Signer};
+use evidence::record::{Artifact, Completeness, File, Machine, Record, Role, SCHEMA, Segment};
+use evidence::statement::{
+    BUILD_TYPE, BuildDefinition, BuildMetadata, Builder, ExternalParameters, InternalParameters, Provenance,
+    RecordStatement, ResourceDescriptor, RunDetails, Statement,
+};
+use evidence::{BytePath, Digest, Timestamp};
+use glob::Pattern;
+use tlog::Ed25519Signer;
+
+use super::journal::Start;
+use super::outputs::matching;
+use super::reduce::{Places, Reduction};
+use crate::error::{Error, Result};
+use crate::inspect_path::{FILE_MAX_BYTES, inspect_bytes};
+use crate::world::World;
+
+/// A provenance statement lists at most this many inputs one by one; all of them stand in the record, which it
+/// names by digest.
+const LISTED_INPUTS_MAX: usize = 5_000;
+
+/// Everything that is needed to close a recording.
+pub(super) struct Finish<'a> {
+    pub(super) world: &'a World,
+    pub(super) start: &'a Start,
+    pub(super) patterns: &'a [Pattern],
+    pub(super) builder: &'a KeyPair,
+    pub(super) log_key: &'a Ed25519Signer,
+}
+
+impl Finish<'_> {
+    /// Closes a recording: returns number, digest and document of the record, and the patterns without a match.
+    pub(super) fn finish(
+        &self,
+        reduction: Reduction,
+        trace: &host::Trace,
+        segments: Vec<Segment>,
+        finished: Timestamp,
+    ) -> Result<(u64, Digest, Record, Vec<String>)> {
+        let is_output = |path: &BytePath| matching(self.patterns, &self.start.workdir, path).is_some();
+        let places = Places { workdir: &self.start.workdir, is_output: &is_output };
+        let (processes, mut files, network) = reduction.finish(&places);
+        let mut gaps = trace.gaps.clone();
+        let (outputs, unmatched) = self.outputs(&files, &mut gaps)?;
+        sniff(&mut files);
+        let components = self.packages(&mut files);
+        let completeness = Completeness {
+            complete: gaps.is_empty()
+                && trace.dropped == 0
+                && trace.unresolved == 0
+                && !trace.interrupted
+                && processes.iter().all(|process| process.programs.iter().all(|program| program.digest.is_some())),
+            events: trace.events,
+            dropped: trace.dropped,
+            unresolved: trace.unresolved,
+            refused: trace.refused,
+            hashed_before_use: trace.hashed_before_use,
+            hashed_after: trace.hashed_after,
+            interrupted: trace.interrupted,
+            gaps,
+        };
+        let facts = host::facts();
+        let record = Record {
+            schema: SCHEMA.into(),
+            product: self.start.product.clone(),
+            release: self.start.release.clone(),
+            command: self.start.command.clone(),
+            workdir: self.start.workdir.clone(),
+            started: self.start.started,
+            finished,
+            exit: trace.exit,
+            completeness,
+            machine: Machine {
+                architecture: facts.architecture,
+                kernel: facts.kernel,
+                tracer: "seccomp".into(),
+                recorder: env!("CARGO_PKG_VERSION").into(),
+            },
+            environment: self.start.environment.clone(),
+            processes,
+            files,
+            network,
+            components,
+            outputs,
+            segments,
+        };
+        let digest = self.world.put_document(&record)?;
+        let number = self.acknowledge(&record, &digest)?;
+        Ok((number, digest, record, unmatched))
+    }
+
+    /// Signs what there is to say about the record and appends it to the log.
+    fn acknowledge(&self, record: &Record, digest: &Digest) -> Result<u64> {
+        let sign = |statement: &Statement| {
+            Envelope::sign(statement, self.builder).map_err(|source| Error::Key { name: "builder", source })
+        };
+        let about = RecordStatement {
+            product: record.product.clone(),
+            release: record.release.clone(),
+            attestable: record.is_attestable(),
+            finished: record.finished,
+        };
+        let mut envelopes = vec![sign(&Statement::new(vec![ResourceDescriptor::named("record", digest)], &about))?];
+        if record.is_attestable() && !record.outputs.is_empty() {
+            let sbom = self.world.put(&evidence::wire::cyclonedx::observed(record, digest))?;
+            let subjects = record
+                .outputs
+                .iter()
+                .map(|output| ResourceDescriptor::named(output.path.to_string(), &output.digest))
+                .collect();
+            envelopes.push(sign(&Statement::new(subjects, &self.provenance(record, digest, &sbom)))?);
+        }
+        let inclusions = self.world.append(&envelopes, self.log_key)?;
+        let index = inclusions.first().map_or(0, |inclusion| inclusion.index);
+        let rows = crate::records::records(self.world)?;
+        rows.iter()
+            .find(|row| row.log_index == index)
+            .map(|row| row.number)
+            .ok_or(Error::Document { kind: "record", digest: *digest })
+    }
+
+    fn provenance(&self, record: &Record, digest: &Digest, sbom: &Digest) -> Provenance {
+        let mut byproducts = vec![
+            ResourceDescriptor::named("record", digest).with_media_type("application/vnd.countersign.record+json"),
+            ResourceDescriptor::named("sbom", sbom).with_media_type("application/vnd.cyclonedx+json"),
+        ];
+        byproducts.extend(record.segments.iter().enumerate().map(|(number, segment)| {
+            ResourceDescriptor::named(format!("trace/{number}"), &segment.digest)
+                .with_media_type("application/vnd.apache.parquet")
+        }));
+        Provenance {
+            build_definition: BuildDefinition {
+                build_type: BUILD_TYPE.into(),
+                external_parameters: ExternalParameters {
+                    command: record.command.clone(),
+                    workdir: record.workdir.clone(),
+                    product: record.product.clone(),
+                    release: record.release.clone(),
+                },
+                internal_parameters: InternalParameters {
+                    tracer: record.machine.tracer.clone(),
+                    kernel: record.machine.kernel.clone(),
+                    architecture: record.machine.architecture.clone(),
+                    network: "observed".into(),
+                },
+                resolved_dependencies: inputs(record, digest),
+            },
+            run_details: RunDetails {
+                builder: Builder {
+                    id: format!(
+                        "urn:countersign:builder:{}#{}",
+                        self.builder.public_key().short(),
+                        record.machine.tracer
+                    ),
+                    version: BTreeMap::from([("countersign".to_owned(), record.machine.recorder.clone())]),
+                },
+                metadata: BuildMetadata {
+                    invocation_id: digest.to_string(),
+                    started_on: record.started,
+                    finished_on: record.finished,
+                    completeness: record.completeness.clone(),
+                },
+                byproducts,
+            },
+        }
+    }
+
+    /// Inspects the declared outputs. A file that has other bytes by now than when the build had ended is a gap.
+    fn outputs(&self, files: &[File], gaps: &mut BTreeMap<String, u64>) -> Result<(Vec<Artifact>, Vec<String>)> {
+        let mut outputs = Vec::new();
+        let mut matched = BTreeSet::new();
+        for file in files.iter().filter(|file| file.role == Role::Output) {
+            let Some(left) = file.left else { continue };
+            matched.extend(matching(self.patterns, &self.start.workdir, &file.path));
+            let path = Path::new(std::ffi::OsStr::from_bytes(file.path.as_bytes()));
+            let bytes = match crate::files::read(path, FILE_MAX_BYTES) {
+                Ok(bytes) if Digest::of(&bytes) == left => bytes,
+                Ok(_) => {
+                    *gaps.entry("output-changed-after-build".into()).or_default() += 1;
+                    continue;
+                }
+                Err(_) => {
+                    *gaps.entry("output-unreadable".into()).or_default() += 1;
+                    continue;
+                }
+            };
+            let name = relative(&self.start.workdir, &file.path);
+            let tree = self.world.put_document(&inspect_bytes(&name, &bytes))?;
+            outputs.push(Artifact { path: name, digest: left, size: bytes.len() as u64, tree });
+        }
+        let unmatched = self
+            .patterns
+            .iter()
+            .enumerate()
+            .filter(|(position, _)| !matched.contains(position))
+            .map(|(_, pattern)| pattern.as_str().to_owned())
+            .collect();
+        Ok((outputs, unmatched))
+    }
+
+    fn packages(&self, files: &mut [File]) -> Vec<evidence::Component> {
+        let paths: Vec<&BytePath> = files.iter().filter(|file| file.is_input()).map(|file| &file.path).collect();
+        let owned = host::packages::owners(&paths);
+        for file in files.iter_mut() {
+            file.package = owned.by_path.get(&file.path).cloned();
+        }
+        owned.components
+    }
+}
+
+/// Lists the inputs: sources first, then dependencies, then the toolchain.
+fn inputs(record: &Record, record_digest: &Digest) -> Vec<ResourceDescriptor> {
+    let mut inputs: Vec<(&File, &Digest)> = record
+        .files
+        .iter()
+        .filter(|file| file.is_input())
+        .flat_map(|file| file.read.iter().map(move |digest| (file, digest)))
+        .collect();
+    let rank = |role: Role| match role {
+        Role::Source => 0,
+        Role::Dependency => 1,
+        Role::Toolchain | Role::Generated | Role::Output => 2,
+    };
+    inputs.sort_by_key(|(file, _)| rank(file.role));
+    let mut listed: Vec<ResourceDescriptor> = inputs
+        .iter()
+        .take(LISTED_INPUTS_MAX)
+        .map(|(file, digest)| {
+            let mut annotations = BTreeMap::from([("role".to_owned(), file.role.word().to_owned())]);
+            annotations.extend(file.package.clone().map(|purl| ("package".to_owned(), purl)));
+            ResourceDescriptor {
+                uri: Some(format!("file://{}", file.path)),
+                annotations,
+                ..ResourceDescriptor::named(relative(&record.workdir, &file.path).to_string(), digest)
+            }
+        })
+        .collect();
+    if inputs.len() > LISTED_INPUTS_MAX {
+        let rest = (inputs.len() - LISTED_INPUTS_MAX).to_string();
+        let mut summary = ResourceDescriptor::named("inputs not listed here", record_digest);
+        summary.annotations = BTreeMap::from([("not-listed".to_owned(), rest)]);
+        listed.push(summary);
+    }
+    listed
+}
+
+fn relative(workdir: &BytePath, path: &BytePath) -> BytePath {
+    if !path.is_below(workdir.as_bytes()) || path == workdir {
+        return path.clone();
+    }
+    let rest = &path.as_bytes()[workdir.as_bytes().len()..];
+    BytePath::from(rest.strip_prefix(b"/").unwrap_or(rest))
+}
+
+/// Notes which sources are binaries, by their first bytes. A file that has changed since is looked at as it is
+/// now; that it changed is reported by the recorder.
+fn sniff(files: &mut [File]) {
+    for file in files.iter_mut().filter(|file| matches!(file.role, Role::Source | Role::Toolchain)) {
+        let path = Path::new(std::ffi::OsStr::from_bytes(file.path.as_bytes()));
+        let mut head = [0; 4];
+        let opened = std::fs::File::open(path).and_then(|mut opened| opened.read_exact(&mut head));
+        file.format = match (opened, &head) {
+            (Err(_), _) => None,
+            (Ok(()), b"\x7fELF") => Some("elf".to_owned()),
+            (Ok(()), [b'M', b'Z', ..]) => Some("pe".to_owned()),
+            (Ok(()), b"\xcf\xfa\xed\xfe" | b"\xce\xfa\xed\xfe" | b"\xca\xfe\xba\xbe") => Some("macho".to_owned()),
+            (Ok(()), _) => None,
+        };
+    }
+}

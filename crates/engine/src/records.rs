@@ -1,0 +1,69 @@
+//! Listing records and finding one by what a person calls it.
+
+use std::collections::BTreeMap;
+
+use evidence::{BytePath, Digest, Record, Tree};
+use store::{Index, RecordRow};
+
+use crate::error::{Error, Result};
+use crate::world::{World, store_error};
+
+/// A record with what the ledger knows about it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct RecordView {
+    /// Its number: `r7`.
+    pub number: u64,
+    /// Digest of the record document.
+    pub digest: Digest,
+    /// Index of its statement in the log.
+    pub log_index: u64,
+    /// The document.
+    pub record: Record,
+}
+
+/// Lists all records, oldest first, as the index knows them.
+pub fn records(world: &World) -> Result<Vec<RecordRow>> {
+    world.index.records().map_err(store_error)
+}
+
+/// Finds a record by `latest`, `r7`, `7`, its digest, or the beginning of the digest's hex digits (at least 6).
+pub fn show(world: &World, name: &str) -> Result<RecordView> {
+    let row = find(world, name)?.ok_or_else(|| Error::NoRecord(name.to_owned()))?;
+    view(world, &row)
+}
+
+/// Reads a record: the document by its digest, and that a builder key of this store signed for it.
+pub(crate) fn view(world: &World, row: &RecordRow) -> Result<RecordView> {
+    let keys = world.builder_keys();
+    let (verified, _) = world.statement::<evidence::statement::RecordStatement>(row.log_index, &keys)?;
+    if !verified.statement().is_about(&row.digest) {
+        return Err(Error::Document { kind: "record", digest: row.digest });
+    }
+    let record = world.document("record", &row.digest)?;
+    Ok(RecordView { number: row.number, digest: row.digest, log_index: row.log_index, record })
+}
+
+pub(crate) fn find(world: &World, name: &str) -> Result<Option<RecordRow>> {
+    if name == "latest" {
+        return world.index.latest().map_err(store_error);
+    }
+    if let Ok(number) = name.strip_prefix('r').unwrap_or(name).parse::<u64>()
+        && let Some(row) = world.index.record(number).map_err(store_error)?
+    {
+        return Ok(Some(row));
+    }
+    let hex = name.strip_prefix("sha256:").unwrap_or(name);
+    if hex.len() < 6 || !hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Ok(None);
+    }
+    Ok(records(world)?.into_iter().find(|row| row.digest.hex().starts_with(hex)))
+}
+
+/// Reads the inspections of a record's outputs.
+pub(crate) fn trees(world: &World, record: &Record) -> Result<BTreeMap<BytePath, Tree>> {
+    record
+        .outputs
+        .iter()
+        .map(|output| Ok((output.path.clone(), world.document("inspection", &output.tree)?)))
+        .collect()
+}

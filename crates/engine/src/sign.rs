@@ -1,0 +1,202 @@
+//! `sign`: gate, intent, signature, outcome. The order is the heart of it: a signature without a logged intent
+//! is, by definition, an incident.
+//!
+//! Order of effects, and what a crash after each leaves:
+//! 1. the gate permits (nothing is written);
+//! 2. the intent is logged (an intent without an outcome: visible, harmless, the next `sign` makes its own);
+//! 3. the release key signs in memory;
+//! 4. the signature is logged: the outcome;
+//! 5. the bundles are written beside the artifact, whole or not at all (`sign` again writes them again).
+
+use std::path::{Path, PathBuf};
+
+use attest::{Bundle, Envelope, Inclusion, KeyPair, Signer};
+use evidence::statement::{
+    Intent, PolicyStatement, ResourceDescriptor, Revocation, Statement, VerificationSummary, Verifier, sha256_set,
+};
+use evidence::Digest;
+use judge::gate::{Decision, Permit};
+use store::Heads;
+use tlog::Ed25519Signer;
+
+use crate::assess::{Assessment, assess, hash_file};
+use crate::error::{Error, Result};
+use crate::files;
+use crate::world::{Passphrase, World, log_error, store_error};
+
+/// Name of the head that holds the digest of the policy logged last.
+const POLICY_HEAD: &str = "policy";
+
+/// What came of an attempt to sign.
+#[derive(Debug)]
+pub struct SignOutcome {
+    /// What the gate looked at and decided.
+    pub assessment: Assessment,
+    /// The signature, if it permitted.
+    pub signed: Option<Signed>,
+}
+
+/// A signature that was made and logged.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Signed {
+    /// The bundle that was written.
+    pub bundle: PathBuf,
+    /// The bundle of the build's provenance.
+    pub provenance_bundle: PathBuf,
+    /// Place of the intent in the log.
+    pub intent_index: u64,
+    /// Place of the signature in the log.
+    pub log_index: u64,
+    /// Short name of the key.
+    pub key: String,
+}
+
+/// A permit whose intent is in the log: the only thing that the release key signs for.
+struct LoggedPermit {
+    permit: Permit,
+    intent: Digest,
+    index: u64,
+}
+
+/// Judges an artifact and, if it is permitted, signs it.
+pub fn sign(world: &World, path: &Path, passphrase: &Passphrase) -> Result<SignOutcome> {
+    let mut assessment = assess(world, path)?;
+    let permit = match assessment.decision.take_permit() {
+        Some(permit) => permit,
+        None => return Ok(SignOutcome { assessment, signed: None }),
+    };
+    let provenance_index = assessment.provenance_index.ok_or(Error::NoRecord("provenance".into()))?;
+    let release = world.release_key(passphrase)?;
+    let log_key = world.log_key(passphrase)?;
+    log_policy(world, &assessment, &release, &log_key)?;
+    let logged = log_intent(world, permit, &release, &log_key)?;
+    let intent_index = logged.index;
+    let envelope = countersign(world, logged, &release)?;
+    let log_index = append_one(world, &envelope, &log_key)?.index;
+
+    // The bundles carry proofs for one and the same checkpoint.
+    let bundle = with_suffix(path, ".sigstore.json");
+    let provenance_bundle = with_suffix(path, ".provenance.sigstore.json");
+    files::write(&provenance_bundle, &bundle_of(world, provenance_index)?.encode())?;
+    files::write(&bundle, &bundle_of(world, log_index)?.encode())?;
+    if hash_file(path)? != assessment.artifact {
+        return Err(Error::Unstable(path.to_path_buf()));
+    }
+    let key = release.public_key().short();
+    Ok(SignOutcome {
+        assessment,
+        signed: Some(Signed { bundle, provenance_bundle, intent_index, log_index, key }),
+    })
+}
+
+/// Returns the path beside an artifact where a file about it stands.
+pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// Logs the policy when it is first used, so that every verdict names a policy that the log knows.
+fn log_policy(world: &World, assessment: &Assessment, release: &KeyPair, log_key: &Ed25519Signer) -> Result<()> {
+    let known = world.heads.load(POLICY_HEAD).map_err(store_error)?;
+    let digest = assessment.policy.to_string().into_bytes();
+    if known.as_deref() == Some(&digest) {
+        return Ok(());
+    }
+    world.put(&assessment.policy_bytes)?;
+    let subject = ResourceDescriptor::named("policy.toml", &assessment.policy);
+    let statement = Statement::new(vec![subject], &PolicyStatement { since: world.now() });
+    append_one(world, &signed(&statement, release)?, log_key)?;
+    world.heads.replace(POLICY_HEAD, known.as_deref(), &digest).map_err(store_error)
+}
+
+fn log_intent(world: &World, permit: Permit, release: &KeyPair, log_key: &Ed25519Signer) -> Result<LoggedPermit> {
+    let intent = Intent {
+        record: *permit.record(),
+        provenance: *permit.provenance(),
+        policy: *permit.policy(),
+        baseline: permit.baseline().copied(),
+        approved: permit.approved().to_vec(),
+        decided: permit.decided(),
+    };
+    let subject = ResourceDescriptor::named(permit.name().to_string(), permit.artifact());
+    let envelope = signed(&Statement::new(vec![subject], &intent), release)?;
+    let index = append_one(world, &envelope, log_key)?.index;
+    Ok(LoggedPermit { permit, intent: envelope.id(), index })
+}
+
+/// Makes the release signature: a verification summary that names the intent and the provenance.
+fn countersign(world: &World, logged: LoggedPermit, release: &KeyPair) -> Result<Envelope> {
+    let permit = logged.permit;
+    let summary = VerificationSummary {
+        verifier: Verifier { id: format!("urn:countersign:gate:{}", release.public_key().short()) },
+        time_verified: world.now(),
+        resource_uri: format!("urn:countersign:artifact:{}", permit.name()),
+        policy: ResourceDescriptor {
+            uri: Some(format!("urn:countersign:policy:{}", permit.policy())),
+            digest: sha256_set(permit.policy()),
+            ..ResourceDescriptor::default()
+        },
+        input_attestations: vec![attestation("intent", &logged.intent), attestation("provenance", permit.provenance())],
+        verification_result: "PASSED".into(),
+        verified_levels: vec!["SLSA_BUILD_LEVEL_1".into(), "COUNTERSIGN_OBSERVED_COMPLETE".into()],
+        slsa_version: "1.2".into(),
+    };
+    let subject = ResourceDescriptor::named(permit.name().to_string(), permit.artifact());
+    signed(&Statement::new(vec![subject], &summary), release)
+}
+
+fn attestation(kind: &str, statement: &Digest) -> ResourceDescriptor {
+    ResourceDescriptor {
+        uri: Some(format!("urn:countersign:statement:{kind}")),
+        digest: sha256_set(statement),
+        ..ResourceDescriptor::default()
+    }
+}
+
+fn signed(statement: &Statement, key: &KeyPair) -> Result<Envelope> {
+    Envelope::sign(statement, key).map_err(|source| Error::Key { name: "release", source })
+}
+
+fn append_one(world: &World, envelope: &Envelope, log_key: &Ed25519Signer) -> Result<Inclusion> {
+    let mut inclusions = world.append(std::slice::from_ref(envelope), log_key)?;
+    inclusions.pop().ok_or_else(|| log_error(std::io::Error::other("the log acknowledged nothing")))
+}
+
+/// Assembles the bundle of an entry with a proof for the newest checkpoint.
+pub(crate) fn bundle_of(world: &World, index: u64) -> Result<Bundle> {
+    let envelope = world.envelope(index)?;
+    let inclusion = world.inclusion(index)?;
+    let key_id = world.trust.log.key_id().map_err(log_error)?;
+    Ok(Bundle::new(&envelope, &inclusion, key_id))
+}
+
+/// An artifact that was taken back.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Revoked {
+    /// The artifact.
+    pub artifact: Digest,
+    /// Place of the revocation in the log.
+    pub log_index: u64,
+    /// The trust file that now names it: hand it to customers.
+    pub trust_file: PathBuf,
+}
+
+/// Takes an artifact back: logs a signed revocation, then adds it to the trust file.
+///
+/// A crash between the two leaves a logged revocation that the trust file does not name yet; `revoke` again
+/// completes it.
+pub fn revoke(world: &World, artifact: &Digest, reason: &str, passphrase: &Passphrase) -> Result<Revoked> {
+    let release = world.release_key(passphrase)?;
+    let log_key = world.log_key(passphrase)?;
+    let predicate = Revocation { reason: reason.to_owned(), revoked: world.now() };
+    let statement = Statement::new(vec![ResourceDescriptor::named("artifact", artifact)], &predicate);
+    let log_index = append_one(world, &signed(&statement, &release)?, &log_key)?.index;
+    let mut trust = world.trust.clone();
+    if !trust.revoked.iter().any(|revoked| revoked.digest == *artifact) {
+        trust.revoked.push(attest::trust::Revoked { digest: *artifact, reason: reason.to_owned(), since: world.now() });
+    }
+    let trust_file = world.layout().trust();
+    files::write(&trust_file, &trust.to_json())?;
+    Ok(Revoked { artifact: *artifact, log_index, trust_file })
+}

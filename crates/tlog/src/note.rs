@@ -1,0 +1,180 @@
+//! Signed notes (C2SP signed-note) with Ed25519 keys (signature type 0x01).
+
+use std::fmt;
+
+use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest, Sha256};
+
+/// A longer note is not read.
+const NOTE_MAX_BYTES: usize = 1 << 20;
+/// A note with more signature lines is not read.
+const SIGNATURES_MAX: usize = 100;
+/// Signature type of Ed25519.
+const ED25519_TYPE: u8 = 0x01;
+
+/// Why a note or a key was refused.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum NoteError {
+    /// Not a signed note.
+    #[error("malformed note: {0}")]
+    Malformed(&'static str),
+    /// Not a verifier key.
+    #[error("malformed verifier key")]
+    Key,
+    /// Not a private key.
+    #[error("not an Ed25519 private key in PKCS#8")]
+    PrivateKey,
+    /// No signature by the key.
+    #[error("the note is not signed by `{0}`")]
+    Unsigned(String),
+    /// A signature that names the key, and is not its.
+    #[error("the signature by `{0}` is invalid")]
+    Invalid(String),
+}
+
+/// Something that signs notes.
+pub trait NoteSigner {
+    /// Returns the verifier key.
+    fn verifier_key(&self) -> &VerifierKey;
+
+    /// Signs the text of a note.
+    fn sign(&self, text: &[u8]) -> Result<Vec<u8>, NoteError>;
+}
+
+/// An Ed25519 verifier key: `name+hash+base64(0x01 ‖ key)`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct VerifierKey {
+    name: String,
+    id: [u8; 4],
+    key: [u8; 32],
+}
+
+impl VerifierKey {
+    /// Makes a key.
+    pub fn new(name: &str, key: [u8; 32]) -> Result<Self, NoteError> {
+        let blank = name
+            .chars()
+            .any(|character| character.is_whitespace() || character == '+' || character.is_control());
+        if name.is_empty() || name.len() > 255 || blank {
+            return Err(NoteError::Key);
+        }
+        let mut id = [0; 4];
+        let hash =
+            Sha256::new().chain_update(name).chain_update([b'\n', ED25519_TYPE]).chain_update(key).finalize();
+        id.copy_from_slice(&hash[..4]);
+        Ok(Self { name: name.to_owned(), id, key })
+    }
+
+    /// Parses the text form; the hash in it must be right.
+    pub fn parse(text: &str) -> Result<Self, NoteError> {
+        let mut parts = text.splitn(3, '+');
+        let (Some(name), Some(_), Some(encoded)) = (parts.next(), parts.next(), parts.next()) else {
+            return Err(NoteError::Key);
+        };
+        let typed = STANDARD.decode(encoded).map_err(|_| NoteError::Key)?;
+        let (ED25519_TYPE, raw) =
+            typed.split_first().map(|(kind, raw)| (*kind, raw)).ok_or(NoteError::Key)?
+        else {
+            return Err(NoteError::Key);
+        };
+        let key = Self::new(name, raw.try_into().map_err(|_| NoteError::Key)?)?;
+        if key.to_string() == text { Ok(key) } else { Err(NoteError::Key) }
+    }
+
+    /// Returns the name: for a log, its origin.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl fmt::Display for VerifierKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let typed = [&[ED25519_TYPE], &self.key[..]].concat();
+        write!(f, "{}+{:08x}+{}", self.name, u32::from_be_bytes(self.id), STANDARD.encode(typed))
+    }
+}
+
+/// An Ed25519 key in memory.
+pub struct Ed25519Signer {
+    pair: Ed25519KeyPair,
+    public: VerifierKey,
+}
+
+impl Ed25519Signer {
+    /// Takes a PKCS#8 document (version 1 or 2).
+    pub fn from_pkcs8(name: &str, der: &[u8]) -> Result<Self, NoteError> {
+        let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(der).map_err(|_| NoteError::PrivateKey)?;
+        Self::new(name, pair)
+    }
+
+    /// Takes a 32-byte seed.
+    pub fn from_seed(name: &str, seed: &[u8; 32]) -> Result<Self, NoteError> {
+        Self::new(name, Ed25519KeyPair::from_seed_unchecked(seed).map_err(|_| NoteError::PrivateKey)?)
+    }
+
+    fn new(name: &str, pair: Ed25519KeyPair) -> Result<Self, NoteError> {
+        let key: [u8; 32] = pair.public_key().as_ref().try_into().map_err(|_| NoteError::PrivateKey)?;
+        Ok(Self { public: VerifierKey::new(name, key)?, pair })
+    }
+}
+
+impl NoteSigner for Ed25519Signer {
+    fn verifier_key(&self) -> &VerifierKey {
+        &self.public
+    }
+
+    fn sign(&self, text: &[u8]) -> Result<Vec<u8>, NoteError> {
+        Ok(self.pair.sign(text).as_ref().to_vec())
+    }
+}
+
+/// Signs a text, which must end in a newline.
+pub(crate) fn sign(text: &str, signer: &dyn NoteSigner) -> Result<String, NoteError> {
+    if !text.ends_with('\n') {
+        return Err(NoteError::Malformed("the text does not end in a newline"));
+    }
+    let key = signer.verifier_key();
+    let signature = [&key.id[..], &signer.sign(text.as_bytes())?].concat();
+    Ok(format!("{text}\n— {} {}\n", key.name, STANDARD.encode(signature)))
+}
+
+/// Verifies that a note carries a valid signature by `key`; returns its text. Signatures by other keys are
+/// ignored, as the specification wants it.
+pub(crate) fn open<'a>(note: &'a str, key: &VerifierKey) -> Result<&'a str, NoteError> {
+    if note.len() > NOTE_MAX_BYTES {
+        return Err(NoteError::Malformed("too long"));
+    }
+    if note.chars().any(|character| character != '\n' && character.is_ascii_control()) {
+        return Err(NoteError::Malformed("control character"));
+    }
+    let split = note.rfind("\n\n").ok_or(NoteError::Malformed("no signatures"))?;
+    let (text, signatures) = (&note[..=split], &note[split + 2..]);
+    if !signatures.ends_with('\n') {
+        return Err(NoteError::Malformed("a signature line without end"));
+    }
+    let lines: Vec<&str> = signatures.lines().collect();
+    if lines.is_empty() || lines.len() > SIGNATURES_MAX {
+        return Err(NoteError::Malformed("the number of signatures"));
+    }
+    let mut valid = false;
+    for line in lines {
+        let (name, encoded) = line
+            .strip_prefix("— ")
+            .and_then(|rest| rest.split_once(' '))
+            .ok_or(NoteError::Malformed("a signature line"))?;
+        let signature =
+            STANDARD.decode(encoded).map_err(|_| NoteError::Malformed("base64 of a signature"))?;
+        let (id, signature) =
+            signature.split_first_chunk::<4>().ok_or(NoteError::Malformed("a short signature"))?;
+        if name != key.name || *id != key.id {
+            continue;
+        }
+        UnparsedPublicKey::new(&ED25519, &key.key)
+            .verify(text.as_bytes(), signature)
+            .map_err(|_| NoteError::Invalid(key.name.clone()))?;
+        valid = true;
+    }
+    if valid { Ok(text) } else { Err(NoteError::Unsigned(key.name.clone())) }
+}
