@@ -188,7 +188,11 @@ impl Bundle {
             index: number(&proof.log_index)?,
             size: number(&proof.tree_size)?,
             root: proof.root_hash.0.as_slice().try_into().ok()?,
-            hashes: proof.hashes.iter().map(|hash| hash.0.as_slice().try_into().ok()).collect::<Option<_>>()?,
+            hashes: proof
+                .hashes
+                .iter()
+                .map(|hash| hash.0.as_slice().try_into().ok())
+                .collect::<Option<_>>()?,
             checkpoint: proof.checkpoint.envelope.clone(),
         })
     }

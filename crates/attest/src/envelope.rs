@@ -95,7 +95,11 @@ mod tests {
         let text = String::from_utf8(pae(b"hello world")).unwrap();
         assert_eq!(text, "DSSEv1 28 application/vnd.in-toto+json 11 hello world");
         assert_eq!(payload_of(text.as_bytes()), Some(b"hello world".as_slice()));
-        for bad in ["DSSEv1 28 application/vnd.in-toto+json 10 hello world", "DSSEv1 28 application/vnd.in-toto+json 011 hello world", ""] {
+        for bad in [
+            "DSSEv1 28 application/vnd.in-toto+json 10 hello world",
+            "DSSEv1 28 application/vnd.in-toto+json 011 hello world",
+            "",
+        ] {
             assert_eq!(payload_of(bad.as_bytes()), None);
         }
     }

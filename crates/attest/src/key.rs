@@ -117,8 +117,8 @@ pub struct KeyPair {
 
 impl KeyPair {
     fn from_pkcs8(der: &[u8]) -> Result<Self, KeyError> {
-        let pair =
-            EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, der).map_err(|_| KeyError::Algorithm)?;
+        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, der)
+            .map_err(|_| KeyError::Algorithm)?;
         let public = pair.public_key().as_der().map_err(|_| KeyError::Crypto("encode a public key"))?;
         let public = PublicKey(public.as_ref().to_vec());
         Ok(Self { pair, public })
@@ -131,7 +131,8 @@ impl Signer for KeyPair {
     }
 
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
-        let signature = self.pair.sign(&SystemRandom::new(), message).map_err(|_| KeyError::Crypto("sign"))?;
+        let signature =
+            self.pair.sign(&SystemRandom::new(), message).map_err(|_| KeyError::Crypto("sign"))?;
         Ok(signature.as_ref().to_vec())
     }
 }
@@ -193,7 +194,8 @@ impl EncryptedKey {
             Cost::High => 17,
             Cost::Machine => 14,
         };
-        let scrypt = pkcs8::pkcs5::scrypt::Params::new(log_n, 8, 1, 32).map_err(|_| KeyError::Crypto("set up scrypt"))?;
+        let scrypt = pkcs8::pkcs5::scrypt::Params::new(log_n, 8, 1, 32)
+            .map_err(|_| KeyError::Crypto("set up scrypt"))?;
         let parameters = pbes2::Parameters::scrypt_aes256cbc(scrypt, salt, iv)
             .map_err(|_| KeyError::Crypto("set up scrypt"))?;
         let info = PrivateKeyInfo::try_from(der).map_err(|_| KeyError::Algorithm)?;

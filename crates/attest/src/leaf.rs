@@ -34,7 +34,10 @@ impl Leaf {
             kind: "hashedrekord".into(),
             spec: Spec {
                 hashed_rekord_v002: HashedRekord {
-                    data: Data { algorithm: "SHA2_256".into(), digest: Base64(self.statement.as_bytes().to_vec()) },
+                    data: Data {
+                        algorithm: "SHA2_256".into(),
+                        digest: Base64(self.statement.as_bytes().to_vec()),
+                    },
                     signature: Signature {
                         content: Base64(self.signature.clone()),
                         verifier: Verifier {
@@ -126,7 +129,9 @@ mod tests {
         let bytes = leaf.encode();
         assert_eq!(Leaf::decode(&bytes).unwrap(), leaf);
         let text = String::from_utf8(bytes).unwrap();
-        for other in [text.replace("SHA2_256", "SHA2_512"), text.replace("0.0.2", "0.0.1"), format!("{text} ")] {
+        for other in
+            [text.replace("SHA2_256", "SHA2_512"), text.replace("0.0.2", "0.0.1"), format!("{text} ")]
+        {
             assert!(Leaf::decode(other.as_bytes()).is_err());
         }
     }

@@ -11,15 +11,12 @@ pub mod leaf;
 pub mod trust;
 pub mod verify;
 
-
 pub use bundle::{Bundle, Inclusion};
 pub use envelope::Envelope;
 pub use key::{EncryptedKey, KeyError, KeyPair, PublicKey, Signer};
 pub use leaf::Leaf;
 pub use trust::Trust;
 pub use verify::{Rejection, Verified, VerifiedRelease};
-
-
 
 use base64::Engine as _;
 

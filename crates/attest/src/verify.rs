@@ -123,7 +123,9 @@ impl From<StatementError> for Rejection {
 /// Verifies the bundle of a release for an artifact with this digest.
 pub fn release(artifact: &Digest, bundle: &[u8], trust: &Trust) -> Result<VerifiedRelease, Rejection> {
     let bundle = read(bundle)?;
-    let key = trust.release_key(bundle.key_hint()).ok_or_else(|| Rejection::UnknownKey(bundle.key_hint().into()))?;
+    let key = trust
+        .release_key(bundle.key_hint())
+        .ok_or_else(|| Rejection::UnknownKey(bundle.key_hint().into()))?;
     let verified = verify(artifact, &bundle, &key.public_key, trust)?;
     let summary: VerificationSummary = verified.statement.predicate()?;
     if summary.verification_result != "PASSED" {
@@ -136,9 +138,15 @@ pub fn release(artifact: &Digest, bundle: &[u8], trust: &Trust) -> Result<Verifi
 }
 
 /// Verifies the bundle of a build's provenance for an artifact with this digest.
-pub fn provenance(artifact: &Digest, bundle: &[u8], trust: &Trust) -> Result<(Verified, Provenance), Rejection> {
+pub fn provenance(
+    artifact: &Digest,
+    bundle: &[u8],
+    trust: &Trust,
+) -> Result<(Verified, Provenance), Rejection> {
     let bundle = read(bundle)?;
-    let key = trust.builder_key(bundle.key_hint()).ok_or_else(|| Rejection::UnknownKey(bundle.key_hint().into()))?;
+    let key = trust
+        .builder_key(bundle.key_hint())
+        .ok_or_else(|| Rejection::UnknownKey(bundle.key_hint().into()))?;
     let verified = verify(artifact, &bundle, &key.public_key, trust)?;
     let provenance: Provenance = verified.statement.predicate()?;
     Ok((verified, provenance))
@@ -164,7 +172,11 @@ fn read(bytes: &[u8]) -> Result<Bundle, Rejection> {
         return Err(Rejection::Malformed(format!("larger than {MAX_BYTES} bytes")));
     }
     let bundle = Bundle::decode(bytes).map_err(|error| Rejection::Malformed(error.to_string()))?;
-    if bundle.has_fixed_fields() { Ok(bundle) } else { Err(Rejection::Malformed("unexpected media type".into())) }
+    if bundle.has_fixed_fields() {
+        Ok(bundle)
+    } else {
+        Err(Rejection::Malformed("unexpected media type".into()))
+    }
 }
 
 fn verify(artifact: &Digest, bundle: &Bundle, key: &PublicKey, trust: &Trust) -> Result<Verified, Rejection> {
@@ -176,7 +188,8 @@ fn verify(artifact: &Digest, bundle: &Bundle, key: &PublicKey, trust: &Trust) ->
         return Err(Rejection::Malformed("the statement is not in canonical form".into()));
     }
     if !statement.is_about(artifact) {
-        let found: Vec<String> = statement.subject.iter().filter_map(ResourceDescriptor::sha256).map(|d| d.to_string()).collect();
+        let found: Vec<String> =
+            statement.subject.iter().filter_map(ResourceDescriptor::sha256).map(|d| d.to_string()).collect();
         return Err(Rejection::Artifact { artifact: *artifact, found: found.join(", ") });
     }
     // Theirs: the same bundle, as any standard client reads it.
@@ -194,9 +207,10 @@ fn included(bundle: &Bundle, envelope: &Envelope, trust: &Trust) -> Result<u64, 
         return Err(log("the entry is from another log"));
     }
     let inclusion = bundle.inclusion().ok_or_else(|| log("its fields contradict each other"))?;
-    let key = tlog::VerifierKey::parse(&trust.log.verifier_key).map_err(|error| Rejection::Log(error.to_string()))?;
-    let checkpoint =
-        tlog::Checkpoint::verify(&inclusion.checkpoint, &key).map_err(|error| Rejection::Log(error.to_string()))?;
+    let key = tlog::VerifierKey::parse(&trust.log.verifier_key)
+        .map_err(|error| Rejection::Log(error.to_string()))?;
+    let checkpoint = tlog::Checkpoint::verify(&inclusion.checkpoint, &key)
+        .map_err(|error| Rejection::Log(error.to_string()))?;
     if checkpoint.size() != inclusion.size || *checkpoint.root().as_bytes() != inclusion.root {
         return Err(log("the proof is for another tree than the checkpoint"));
     }
@@ -207,14 +221,26 @@ fn included(bundle: &Bundle, envelope: &Envelope, trust: &Trust) -> Result<u64, 
     Ok(inclusion.index)
 }
 
-fn second_opinion(artifact: &Digest, bundle: &Bundle, key: &PublicKey, trust: &Trust) -> Result<(), Rejection> {
+fn second_opinion(
+    artifact: &Digest,
+    bundle: &Bundle,
+    key: &PublicKey,
+    trust: &Trust,
+) -> Result<(), Rejection> {
     let root = trust.sigstore_trusted_root().map_err(|error| Rejection::Log(error.to_string()))?;
     let root = TrustedRoot::from_json(&root).map_err(|error| Rejection::Log(error.to_string()))?;
     let verifier = Verifier::new(&root).map_err(|error| Rejection::Log(error.to_string()))?;
     let text = String::from_utf8(bundle.encode()).map_err(|error| Rejection::Malformed(error.to_string()))?;
-    let bundle = sigstore_verify::types::Bundle::from_json(&text).map_err(|error| Rejection::Malformed(error.to_string()))?;
+    let bundle = sigstore_verify::types::Bundle::from_json(&text)
+        .map_err(|error| Rejection::Malformed(error.to_string()))?;
     let policy = PublicKeyVerificationPolicy::new(DerPublicKey::new(key.der().to_vec()));
-    let digest = Sha256Hash::from_hex(&artifact.hex()).map_err(|error| Rejection::Malformed(error.to_string()))?;
-    let result = verifier.verify(digest, &bundle, &policy).map_err(|error| Rejection::Signature(error.to_string()))?;
-    if result.tlog_verified() { Ok(()) } else { Err(Rejection::Log("the second verifier did not check the log".into())) }
+    let digest =
+        Sha256Hash::from_hex(&artifact.hex()).map_err(|error| Rejection::Malformed(error.to_string()))?;
+    let result =
+        verifier.verify(digest, &bundle, &policy).map_err(|error| Rejection::Signature(error.to_string()))?;
+    if result.tlog_verified() {
+        Ok(())
+    } else {
+        Err(Rejection::Log("the second verifier did not check the log".into()))
+    }
 }

@@ -1,1 +1,21 @@
-//! store
+//! Where evidence is kept: the [`Vault`] (immutable, by digest), the [`Heads`] (the few cells that change, by
+//! compare-and-swap) and the [`Index`] (derived, rebuilt from the other two at will).
+//!
+//! SQL is spoken here and nowhere else. No verdict is taken from the index alone. Raw trace events are sealed
+//! Parquet segments in the vault, never rows.
+
+mod error;
+mod heads;
+mod index;
+mod lock;
+mod segment;
+mod tiles;
+mod vault;
+
+pub use error::StoreError;
+pub use heads::{Heads, HeadsCell, MemoryHeads, SqliteHeads};
+pub use index::{ApprovalRow, EntryRow, Fact, FileRow, Index, RecordRow, SqliteIndex};
+pub use lock::StoreLock;
+pub use segment::{SEGMENT_ROWS_MAX, SegmentWriter, read_segment};
+pub use tiles::TileDirectory;
+pub use vault::{DirectoryVault, MemoryVault, Vault};

@@ -206,7 +206,8 @@ pub fn verify_consistency(
     }
     if old == 0 {
         // Every tree begins with the empty one: there is nothing to prove, and so no proof.
-        return match (size, proof.is_empty(), old_root == root) {
+        let both_empty = *old_root == root_of(&[]) && root == old_root;
+        return match (size, proof.is_empty(), both_empty) {
             (0, true, true) => Ok(()),
             (0, true, false) => Err(ProofError::Root),
             (0, false, _) => Err(ProofError::Length),

@@ -1,0 +1,102 @@
+//! Digests of files through open descriptors, remembered as long as the kernel says nothing changed.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::AsFd;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use evidence::{Digest, Hasher};
+use rustix::fs::Stat;
+
+/// What the kernel says of a file's content: as long as it is the same, so are the bytes. `ctime` cannot be set
+/// by a program.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Stamp {
+    pub(crate) device: u64,
+    pub(crate) inode: u64,
+    pub(crate) size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    pub(crate) fn of(stat: &Stat) -> Self {
+        Self {
+            device: stat.st_dev,
+            inode: stat.st_ino,
+            size: u64::try_from(stat.st_size).unwrap_or(0),
+            modified: (stat.st_mtime, i64::try_from(stat.st_mtime_nsec).unwrap_or(0)),
+            changed: (stat.st_ctime, i64::try_from(stat.st_ctime_nsec).unwrap_or(0)),
+        }
+    }
+
+    /// Returns the identity of the file, whatever its content.
+    pub(crate) fn file(&self) -> (u64, u64) {
+        (self.device, self.inode)
+    }
+
+    /// Tells whether the file could change once more without this stamp changing: it was changed within the
+    /// kernel's clock granularity before `seen` (git's "racily clean").
+    fn is_racy(&self, seen: SystemTime) -> bool {
+        let changed = Duration::new(
+            u64::try_from(self.changed.0).unwrap_or(0),
+            u32::try_from(self.changed.1).unwrap_or(0),
+        );
+        UNIX_EPOCH + changed + TICK >= seen
+    }
+}
+
+/// Two ticks of the slowest usual kernel clock (100 Hz).
+const TICK: Duration = Duration::from_millis(20);
+
+const BUFFER_BYTES: usize = 256 * 1024;
+
+/// A digest and how far it can be trusted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Content {
+    pub(crate) digest: Digest,
+    pub(crate) stamp: Stamp,
+    /// Whether the stamp cannot vouch for it, because the file had just been changed.
+    pub(crate) racy: bool,
+}
+
+#[derive(Default)]
+pub(crate) struct Digests {
+    known: HashMap<Stamp, Digest>,
+    buffer: Vec<u8>,
+}
+
+impl Digests {
+    /// Returns the digest of the whole file behind a descriptor; its offset does not move.
+    pub(crate) fn content(&mut self, file: impl AsFd, stat: &Stat) -> io::Result<Content> {
+        let stamp = Stamp::of(stat);
+        if let Some(digest) = self.known.get(&stamp) {
+            return Ok(Content { digest: *digest, stamp, racy: false });
+        }
+        let seen = SystemTime::now();
+        let digest = self.hash(file.as_fd())?;
+        let after = Stamp::of(&rustix::fs::fstat(&file)?);
+        let racy = after != stamp || stamp.is_racy(seen);
+        if !racy {
+            self.known.insert(stamp, digest);
+        }
+        Ok(Content { digest, stamp: after, racy })
+    }
+
+    fn hash(&mut self, file: impl AsFd) -> io::Result<Digest> {
+        self.buffer.resize(BUFFER_BYTES, 0);
+        let mut hasher = Hasher::new();
+        let mut offset = 0;
+        loop {
+            match rustix::io::pread(&file, &mut self.buffer[..], offset) {
+                Ok(0) => return Ok(hasher.finish()),
+                Ok(length) => {
+                    hasher.update(&self.buffer[..length]);
+                    offset += length as u64;
+                }
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! The recorder that needs no privileges: seccomp user notification (`seccomp_unotify(2)`, Linux 5.9 and later).
+//!
+//! The kernel stops a traced thread in each call that the [`filter`] asks about and waits for our answer. What
+//! a path means must not be decided twice, so the supervisor opens, renames and removes *itself*, with the same
+//! rights, and hands the result over: the bytes that are hashed are those of the very file that the process gets.
+//! Only `execve` is left to the kernel, and checked at the process's next call.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | `filter` | which calls are asked about |
+//! | `supervisor` | receives calls, answers, ends |
+//! | `processes` | who is who, parents and ends |
+//! | `caller` | reads a caller's memory and resolves its paths |
+//! | `opens`, `programs`, `names`, `sockets` | the calls, by kind |
+//! | `closing` | what was left, and which inputs changed meanwhile |
+
+mod caller;
+mod closing;
+mod filter;
+mod names;
+mod opens;
+mod processes;
+mod programs;
+mod sockets;
+mod supervisor;
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use crate::sys::{self, SpawnError};
+use crate::tracer::{Launch, Sink, Trace, TraceError, Tracer, Unsupported};
+use supervisor::Supervisor;
+
+/// The unprivileged recorder.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Seccomp;
+
+/// What the kernel of this machine offers to [`Seccomp`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Capabilities {
+    kernel: String,
+    killable_wait: bool,
+    synchronous_wake: bool,
+}
+
+impl fmt::Display for Capabilities {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let yes = |has: bool| if has { "yes" } else { "no" };
+        write!(
+            f,
+            "seccomp user notification on Linux {} (killable wait: {}, synchronous wake-up: {})",
+            self.kernel,
+            yes(self.killable_wait),
+            yes(self.synchronous_wake)
+        )
+    }
+}
+
+impl Seccomp {
+    /// Tries it out on a harmless program.
+    pub fn probe() -> Result<Capabilities, Unsupported> {
+        let launch = Launch { command: vec!["/proc/self/exe".into()], ..Launch::default() };
+        let child = match spawn(&launch, Path::new("/nonexistent")) {
+            Ok(child) => child,
+            Err(TraceError::Unsupported(unsupported)) => return Err(unsupported),
+            Err(error) => {
+                return Err(Unsupported {
+                    what: "a traced process to be started",
+                    source: std::io::Error::other(error),
+                });
+            }
+        };
+        let capabilities = Capabilities {
+            kernel: crate::facts().kernel,
+            killable_wait: child.killable_wait,
+            synchronous_wake: child.listener.wake_synchronously(),
+        };
+        // Nobody answers any more: the child's next call fails and it ends.
+        drop(child.listener);
+        if let Some(pid) = rustix::process::Pid::from_raw(child.pid) {
+            rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty())
+                .map_err(|source| Unsupported { what: "waiting for a child", source: source.into() })?;
+        }
+        Ok(capabilities)
+    }
+}
+
+fn spawn(launch: &Launch, program: &Path) -> Result<sys::Child, TraceError> {
+    let failed = |source| TraceError::Start { program: program.display().to_string(), source };
+    let start =
+        sys::Start::new(program, &launch.command, &launch.environment, &launch.workdir, filter::program())
+            .map_err(failed)?;
+    sys::spawn(&start).map_err(|error| match error {
+        SpawnError::Filter(source) => Unsupported { what: "seccomp user notification", source }.into(),
+        SpawnError::Other(source) => failed(source),
+    })
+}
+
+impl Tracer for Seccomp {
+    fn trace(&self, launch: &Launch, sink: &mut Sink<'_>) -> Result<Trace, TraceError> {
+        let name = launch.command.first().ok_or(TraceError::Empty)?;
+        let program = find_program(name, launch)
+            .map_err(|source| TraceError::Start { program: name.to_string_lossy().into_owned(), source })?;
+        Supervisor::run(launch, &program, sink)
+    }
+}
+
+/// Finds a program as `execvp(3)` does, in the child's own `PATH`.
+fn find_program(name: &OsStr, launch: &Launch) -> std::io::Result<PathBuf> {
+    let is_program = |path: &Path| {
+        path.metadata().is_ok_and(|facts| facts.is_file() && facts.permissions().mode() & 0o111 != 0)
+    };
+    let from_workdir = |path: &Path| launch.workdir.join(path);
+    if name.as_bytes().contains(&b'/') {
+        let path = from_workdir(Path::new(name));
+        path.metadata()?;
+        return if is_program(&path) { Ok(path) } else { Err(std::io::ErrorKind::PermissionDenied.into()) };
+    }
+    let paths =
+        launch.environment.iter().find(|(variable, _)| variable == "PATH").map(|(_, value)| value.clone());
+    let paths = paths.unwrap_or_else(|| OsString::from("/usr/local/bin:/usr/bin:/bin"));
+    std::env::split_paths(&paths)
+        .map(|folder| from_workdir(&folder).join(name))
+        .find(|path| is_program(path))
+        .ok_or_else(|| std::io::ErrorKind::NotFound.into())
+}

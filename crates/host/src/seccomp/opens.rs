@@ -1,0 +1,328 @@
+//! Opening files: the supervisor opens, hashes, and hands the descriptor over.
+
+use std::ffi::OsString;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+
+use evidence::{BytePath, Event, EventKind};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::caller::{self, Place};
+use super::processes::Reach;
+use super::supervisor::{Answer, Caller, Supervisor, descriptor_path};
+use crate::digests::Stamp;
+use crate::sys;
+
+/// The arguments of an open.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Open {
+    pub(super) folder: u64,
+    pub(super) path: u64,
+    pub(super) flags: u64,
+    pub(super) mode: u64,
+    pub(super) resolve: u64,
+}
+
+/// Devices that every program opens and that hold nothing.
+const NOTHING: &[&[u8]] =
+    &[b"/dev/null", b"/dev/zero", b"/dev/tty", b"/dev/random", b"/dev/urandom", b"/dev/full"];
+
+/// Flags of an open file that survive in its descriptor and that the supervisor does not decide itself.
+const KEPT: OFlags = OFlags::from_bits_retain(
+    (libc::O_NONBLOCK | libc::O_APPEND | libc::O_DIRECT | libc::O_NOATIME | libc::O_SYNC) as u32,
+);
+
+/// How many links to files that do not exist are followed.
+const LINKS_MAX: usize = 40;
+
+pub(super) fn code(error: Errno) -> u16 {
+    u16::try_from(error.raw_os_error()).unwrap_or(u16::MAX)
+}
+
+impl Supervisor<'_, '_> {
+    pub(super) fn openat2(&mut self, caller: Caller, folder: u64, path: u64, how: u64) -> Answer {
+        let mut raw = [0; 24];
+        if !sys::read_memory(caller.thread, how, &mut raw).is_ok_and(|length| length == raw.len()) {
+            return self.unresolved(caller.index);
+        }
+        let word = |at: usize| raw[at..at + 8].try_into().map_or(0, u64::from_ne_bytes);
+        self.open(caller, Open { folder, path, flags: word(0), mode: word(8), resolve: word(16) })
+    }
+
+    pub(super) fn open(&mut self, caller: Caller, call: Open) -> Answer {
+        let Some(path) = caller::text(caller.thread, call.path) else { return self.unresolved(caller.index) };
+        let flags = OFlags::from_bits_retain((call.flags & 0xFFFF_FFFF) as u32);
+        if NOTHING.contains(&path.as_slice()) || flags.intersects(OFlags::PATH | OFlags::DIRECTORY) {
+            return Answer::GoOn;
+        }
+        if path.is_empty() {
+            return Answer::Result(libc::ENOENT);
+        }
+        let Some(mut place) = caller::place(caller.thread, call.folder, &path) else {
+            return self.unresolved(caller.index);
+        };
+        if !self.still_waiting(caller) {
+            return Answer::Gone;
+        }
+        if caller.reach == Reach::OtherRoot && path.first() == Some(&b'/') {
+            place.path = in_root(caller.thread, &path);
+        }
+        let follow = !flags.contains(OFlags::NOFOLLOW);
+        if path.first() == Some(&b'/')
+            && caller::may_be_pseudo(&place.path)
+            && let Some(answer) = self.question_to_the_kernel(caller, &place.path, follow)
+        {
+            return answer;
+        }
+        // Restrictions on resolving are the kernel's business; what it resolves to is ours.
+        let emulate = caller.reach == Reach::Same && call.resolve == 0;
+        let writes = flags.intersects(OFlags::WRONLY | OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC);
+        if writes {
+            self.open_for_writing(caller, &place, flags, call.mode, emulate)
+        } else {
+            self.open_for_reading(caller, &place, flags, emulate)
+        }
+    }
+
+    /// Answers opens below `/proc`, `/sys` and `/dev`, unless the path leads to a file with content.
+    fn question_to_the_kernel(&mut self, caller: Caller, path: &Path, follow: bool) -> Option<Answer> {
+        let Ok(name) = caller::name_only(path, follow) else {
+            // What does not exist can be made in `/dev/shm`, and nowhere else.
+            return (!path.starts_with("/dev")).then_some(Answer::GoOn);
+        };
+        let regular = rustix::fs::fstat(&name).is_ok_and(|stat| caller::is_regular(&stat));
+        if regular && !caller::is_pseudo(&name) {
+            return None;
+        }
+        match caller::real_path(&name) {
+            Ok(real) if self.is_protected(&real) => Some(self.refuse(caller.index, real, "protected")),
+            _ => Some(Answer::GoOn),
+        }
+    }
+
+    fn open_for_reading(&mut self, caller: Caller, place: &Place, flags: OFlags, emulate: bool) -> Answer {
+        let follow =
+            if flags.contains(OFlags::NOFOLLOW) { AtFlags::SYMLINK_NOFOLLOW } else { AtFlags::empty() };
+        // A pipe with a name must not be opened to see what it is: the other side would notice.
+        match rustix::fs::statat(CWD, &place.path, follow) {
+            Ok(stat) if caller::is_regular(&stat) => {}
+            Ok(_) => return Answer::GoOn,
+            Err(error) => return self.failed(caller, EventKind::Read, place, error, emulate),
+        }
+        let kept = flags & (OFlags::NOFOLLOW | OFlags::NOATIME);
+        let quick = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let file = match rustix::fs::openat(CWD, &place.path, quick | kept, Mode::empty()) {
+            Ok(file) => file,
+            Err(Errno::MFILE | Errno::NFILE) => {
+                self.gap(caller.index, "recorder-out-of-descriptors");
+                return Answer::GoOn;
+            }
+            Err(error) => return self.failed(caller, EventKind::Read, place, error, emulate),
+        };
+        if let Some(answer) = self.read_open_file(caller.index, file.as_fd(), Some(emulate)) {
+            return answer;
+        }
+        if !emulate {
+            return Answer::GoOn;
+        }
+        if rustix::fs::fcntl_setfl(&file, flags & KEPT).is_err() {
+            return Answer::GoOn;
+        }
+        Answer::Given { file, close_on_exec: flags.contains(OFlags::CLOEXEC) }
+    }
+
+    /// Hashes and records a file that was opened for reading. Gives an answer if there is another one than the file.
+    pub(super) fn read_open_file(
+        &mut self,
+        process: u32,
+        file: BorrowedFd<'_>,
+        before_use: Option<bool>,
+    ) -> Option<Answer> {
+        let (Ok(real), Ok(stat)) = (caller::real_path(file), rustix::fs::fstat(file)) else {
+            return Some(self.unresolved(process));
+        };
+        if !caller::is_regular(&stat) || caller::is_pseudo_path(&real, file) {
+            return Some(Answer::GoOn);
+        }
+        if before_use.is_some() && self.is_protected(&real) {
+            return Some(self.refuse(process, real, "protected"));
+        }
+        let Ok(content) = self.digests.content(file, &stat) else {
+            self.gap(process, "input-unreadable");
+            return None;
+        };
+        let beside = before_use == Some(false);
+        if beside {
+            self.trace.hashed_after += 1;
+        } else {
+            self.trace.hashed_before_use += 1;
+        }
+        if !self.written.files.contains(&content.stamp.file()) {
+            self.inputs.entry(real.clone()).or_insert(content);
+        }
+        self.emit(Event {
+            path: Some(real),
+            digest: Some(content.digest),
+            size: Some(content.stamp.size),
+            detail: beside.then(|| "hashed-beside".into()),
+            ..Event::new(EventKind::Read, process)
+        });
+        None
+    }
+
+    fn open_for_writing(
+        &mut self,
+        caller: Caller,
+        place: &Place,
+        flags: OFlags,
+        mode: u64,
+        emulate: bool,
+    ) -> Answer {
+        let exclusive = flags.contains(OFlags::CREATE | OFlags::EXCL);
+        let follow = !flags.contains(OFlags::NOFOLLOW) && !exclusive;
+        let mut path = place.path.clone();
+        for _ in 0..LINKS_MAX {
+            match caller::name_only(&path, follow) {
+                Ok(_) if exclusive => {
+                    return self.failed(caller, EventKind::Write, place, Errno::EXIST, emulate);
+                }
+                Ok(name) => return self.open_existing(caller, place, name.as_fd(), flags, emulate),
+                Err(Errno::NOENT) if flags.contains(OFlags::CREATE) => {}
+                Err(error) => return self.failed(caller, EventKind::Write, place, error, emulate),
+            }
+            match self.create(caller, place, &path, flags, mode, emulate) {
+                Ok(answer) => return answer,
+                Err(next) => path = next,
+            }
+        }
+        self.failed(caller, EventKind::Write, place, Errno::LOOP, emulate)
+    }
+
+    /// Opens a file that is there, by the descriptor of its name: no path is resolved twice.
+    fn open_existing(
+        &mut self,
+        caller: Caller,
+        place: &Place,
+        name: BorrowedFd<'_>,
+        flags: OFlags,
+        emulate: bool,
+    ) -> Answer {
+        let (Ok(real), Ok(stat)) = (caller::real_path(name), rustix::fs::fstat(name)) else {
+            return self.unresolved(caller.index);
+        };
+        if self.is_protected(&real) {
+            return self.refuse(caller.index, real, "protected");
+        }
+        if !caller::is_regular(&stat) || caller::is_pseudo_path(&real, name) {
+            return Answer::GoOn;
+        }
+        let identity = Stamp::of(&stat).file();
+        let again = descriptor_path(name);
+        // Bytes that stay in the file, or may be read through the same descriptor, are an input.
+        if !flags.contains(OFlags::TRUNC)
+            && stat.st_size > 0
+            && !self.written.files.contains(&identity)
+            && let Ok(file) = rustix::fs::openat(CWD, &again, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+        {
+            self.read_open_file(caller.index, file.as_fd(), Some(emulate));
+        }
+        if !emulate {
+            self.wrote(caller, real, Some(identity));
+            return Answer::GoOn;
+        }
+        let access = flags & (OFlags::WRONLY | OFlags::RDWR | OFlags::TRUNC | KEPT);
+        match rustix::fs::openat(CWD, &again, access | OFlags::CLOEXEC | OFlags::NOCTTY, Mode::empty()) {
+            Ok(file) => {
+                self.wrote(caller, real, Some(identity));
+                Answer::Given { file, close_on_exec: flags.contains(OFlags::CLOEXEC) }
+            }
+            Err(error) => self.failed(caller, EventKind::Write, place, error, true),
+        }
+    }
+
+    /// Makes a file in a folder that is held open. Gives the path to go on with if a link is in the way.
+    fn create(
+        &mut self,
+        caller: Caller,
+        place: &Place,
+        path: &Path,
+        flags: OFlags,
+        mode: u64,
+        emulate: bool,
+    ) -> Result<Answer, PathBuf> {
+        let named = match caller::named(path) {
+            Ok(named) => named,
+            Err(error) => return Ok(self.failed(caller, EventKind::Write, place, error, emulate)),
+        };
+        if self.is_protected(&named.path) {
+            return Ok(self.refuse(caller.index, named.path, "protected"));
+        }
+        let link = rustix::fs::readlinkat(&named.folder, named.name.as_slice(), Vec::new());
+        if let (Ok(link), false) = (link, flags.intersects(OFlags::NOFOLLOW | OFlags::EXCL)) {
+            let Ok(folder) = caller::real_path(&named.folder) else {
+                return Ok(self.unresolved(caller.index));
+            };
+            // The folder's own path is real, so the link means the same from there.
+            return Err(path_of(folder.into_bytes()).join(path_of(link.into_bytes())));
+        }
+        if !emulate {
+            self.wrote(caller, named.path, None);
+            return Ok(Answer::GoOn);
+        }
+        let umask = self.processes.get(caller.pid).map_or(0o022, |known| known.umask);
+        let mode = Mode::from_raw_mode((mode & 0o7777) as u32);
+        // Of the caller's flags all that `open` knows, and never through a link that was put there meanwhile.
+        let create = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NOCTTY;
+        let before = rustix::process::umask(Mode::from_raw_mode(umask));
+        let made = rustix::fs::openat(&named.folder, named.name.as_slice(), create, mode);
+        rustix::process::umask(before);
+        Ok(match made {
+            Ok(file) => {
+                let identity = rustix::fs::fstat(&file).ok().map(|stat| Stamp::of(&stat).file());
+                self.wrote(caller, named.path, identity);
+                Answer::Given { file, close_on_exec: flags.contains(OFlags::CLOEXEC) }
+            }
+            Err(error) => self.failed(caller, EventKind::Write, place, error, true),
+        })
+    }
+
+    pub(super) fn wrote(&mut self, caller: Caller, path: BytePath, identity: Option<(u64, u64)>) {
+        self.written.files.extend(identity);
+        self.written.paths.insert(path.clone());
+        self.emit(Event { path: Some(path), ..Event::new(EventKind::Write, caller.index) });
+    }
+
+    /// Records an attempt that failed, and answers it.
+    pub(super) fn failed(
+        &mut self,
+        caller: Caller,
+        kind: EventKind,
+        place: &Place,
+        error: Errno,
+        emulate: bool,
+    ) -> Answer {
+        self.emit(Event {
+            path: Some(place.said.clone()),
+            errno: code(error),
+            ..Event::new(kind, caller.index)
+        });
+        if emulate { Answer::Result(error.raw_os_error()) } else { Answer::GoOn }
+    }
+}
+
+/// The path of a file in another root, as seen from ours.
+pub(super) fn in_root(thread: i32, path: &[u8]) -> PathBuf {
+    path_of([format!("/proc/{thread}/root").as_bytes(), path].concat())
+}
+
+fn path_of(bytes: Vec<u8>) -> PathBuf {
+    PathBuf::from(OsString::from_vec(bytes))
+}
+
+/// Tells what kind of file a name is, without following it.
+pub(super) fn is_folder(folder: impl AsFd, name: &[u8]) -> bool {
+    rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)
+        .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
+}

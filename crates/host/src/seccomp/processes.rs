@@ -1,0 +1,178 @@
+//! Who is who: threads, processes, parents, ends.
+//!
+//! Processes are met at their first call that we are asked about. A process that ends introduces its children
+//! first, so that no ancestry is lost when orphans are adopted.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+
+use rustix::process::{Pid, PidfdFlags};
+
+use super::programs::Pending;
+
+/// What the kernel says of a thread in `/proc/N/status`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Status {
+    pub(super) process: i32,
+    pub(super) parent: i32,
+    pub(super) umask: u32,
+}
+
+/// Reads the status of a thread; `None` if it is gone.
+pub(super) fn status(thread: i32) -> Option<Status> {
+    let text = fs::read_to_string(format!("/proc/{thread}/status")).ok()?;
+    let mut status = Status { process: thread, parent: 0, umask: 0o022 };
+    for line in text.lines() {
+        let Some((name, value)) = line.split_once(':') else { continue };
+        match name {
+            "Tgid" => status.process = value.trim().parse().ok()?,
+            "PPid" => status.parent = value.trim().parse().ok()?,
+            "Umask" => status.umask = u32::from_str_radix(value.trim(), 8).ok()?,
+            _ => {}
+        }
+        if name == "PPid" {
+            break; // `Umask` stands before.
+        }
+    }
+    Some(status)
+}
+
+/// Lists the children of a process.
+pub(super) fn children(process: i32) -> Vec<i32> {
+    let Ok(threads) = fs::read_dir(format!("/proc/{process}/task")) else { return Vec::new() };
+    threads
+        .filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("children")).ok())
+        .flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<i32>>())
+        .collect()
+}
+
+/// How far the supervisor can act in a process's place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Reach {
+    /// Same rights, same view of the file system.
+    Same,
+    /// Other rights (it dropped some, or confined itself): the kernel must act for it.
+    OtherRights,
+    /// Another view of the file system: paths cannot be told for sure.
+    OtherRoot,
+}
+
+/// One process.
+pub(super) struct Traced {
+    pub(super) index: u32,
+    pub(super) pid: i32,
+    pub(super) pidfd: OwnedFd,
+    pub(super) umask: u32,
+    pub(super) reach: Reach,
+    /// The executable it was last seen to run: device and inode.
+    pub(super) executable: Option<(u64, u64)>,
+    /// A program that it asked to run, not yet confirmed.
+    pub(super) pending: Option<Pending>,
+    /// The code that it said it ends with.
+    pub(super) said: Option<i32>,
+}
+
+/// The living processes.
+#[derive(Default)]
+pub(super) struct Processes {
+    living: HashMap<i32, Traced>,
+    by_index: HashMap<u32, i32>,
+    threads: HashMap<i32, i32>,
+    next: u32,
+}
+
+/// What is told to the world about a new process.
+pub(super) struct Born {
+    pub(super) index: u32,
+    pub(super) parent: Option<u32>,
+}
+
+impl Processes {
+    /// Returns the process of a thread if both are known and still what they were.
+    pub(super) fn known(&mut self, thread: i32) -> Option<i32> {
+        if self.living.contains_key(&thread) {
+            return Some(thread);
+        }
+        let process = *self.threads.get(&thread)?;
+        if self.living.contains_key(&process)
+            && fs::exists(format!("/proc/{process}/task/{thread}")).unwrap_or(false)
+        {
+            return Some(process);
+        }
+        self.threads.remove(&thread);
+        None
+    }
+
+    /// Meets a thread for the first time. New processes, ancestors first, go to `born`.
+    pub(super) fn meet(&mut self, thread: i32, own: i32, born: &mut Vec<Born>) -> io::Result<Option<i32>> {
+        if let Some(process) = self.known(thread) {
+            return Ok(Some(process));
+        }
+        let Some(status) = status(thread) else { return Ok(None) };
+        if status.process != thread && self.living.contains_key(&status.process) {
+            self.threads.insert(thread, status.process);
+            return Ok(Some(status.process));
+        }
+        let parent = if status.parent == own || status.parent <= 1 {
+            None
+        } else {
+            self.meet(status.parent, own, born)?
+        };
+        let from = parent.and_then(|parent| self.living.get(&parent));
+        let Some(pid) = Pid::from_raw(status.process) else { return Ok(None) };
+        let pidfd = match rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
+            Ok(pidfd) => pidfd,
+            Err(rustix::io::Errno::SRCH) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let index = self.next;
+        self.next += 1;
+        born.push(Born { index, parent: from.map(|parent| parent.index) });
+        let traced = Traced {
+            index,
+            pid: status.process,
+            pidfd,
+            umask: status.umask,
+            reach: from.map_or(Reach::Same, |parent| parent.reach),
+            executable: super::caller::executable(status.process),
+            pending: None,
+            said: None,
+        };
+        self.living.insert(status.process, traced);
+        self.by_index.insert(index, status.process);
+        if thread != status.process {
+            self.threads.insert(thread, status.process);
+        }
+        Ok(Some(status.process))
+    }
+
+    pub(super) fn get(&self, process: i32) -> Option<&Traced> {
+        self.living.get(&process)
+    }
+
+    pub(super) fn get_mut(&mut self, process: i32) -> Option<&mut Traced> {
+        self.living.get_mut(&process)
+    }
+
+    /// Returns the kernel's number of a living process.
+    pub(super) fn pid(&self, index: u32) -> Option<i32> {
+        self.by_index.get(&index).copied()
+    }
+
+    /// Forgets a process that has ended.
+    pub(super) fn remove(&mut self, process: i32) -> Option<Traced> {
+        let traced = self.living.remove(&process)?;
+        self.by_index.remove(&traced.index);
+        Some(traced)
+    }
+
+    pub(super) fn living(&self) -> impl Iterator<Item = &Traced> {
+        self.living.values()
+    }
+
+    pub(super) fn contains(&self, pid: i32) -> bool {
+        self.living.contains_key(&pid)
+    }
+}

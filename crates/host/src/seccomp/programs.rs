@@ -1,0 +1,339 @@
+//! Starting programs: the one thing that the kernel must do itself, checked at the process's next call.
+
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+
+use evidence::{BytePath, Digest, Event, EventKind};
+use rustix::fs::{CWD, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::caller::{self, Place};
+use super::opens::in_root;
+use super::processes::Reach;
+use super::supervisor::{Answer, Caller, Supervisor};
+use crate::sys;
+
+/// The most arguments and bytes of them that are recorded; the kernel's own limits are of this size.
+const ARGUMENTS_MAX: usize = 1 << 16;
+const ARGUMENTS_MAX_BYTES: usize = 2 << 20;
+
+/// How many scripts may run one another (`BINPRM` depth of the kernel).
+const SCRIPTS_MAX: usize = 5;
+
+/// The first bytes of a file that the kernel looks at for `#!`.
+const HEAD_BYTES: usize = 256;
+
+/// A program that was asked for and not yet seen to run.
+pub(super) struct Pending {
+    thread: i32,
+    event: Event,
+    /// What is read along: the interpreters of scripts and of dynamic programs.
+    along: Vec<Event>,
+    /// The file that will run: device and inode.
+    expected: (u64, u64),
+}
+
+/// One file on the way from a path to running code.
+struct Image {
+    path: BytePath,
+    digest: Option<Digest>,
+    size: u64,
+    identity: (u64, u64),
+    head: Vec<u8>,
+    loader: Option<Vec<u8>>,
+}
+
+impl Supervisor<'_, '_> {
+    pub(super) fn execute(
+        &mut self,
+        caller: Caller,
+        folder: u64,
+        path: u64,
+        arguments: u64,
+        flags: u64,
+    ) -> Answer {
+        let at_ns = self.now();
+        let Some(path) = caller::text(caller.thread, path) else { return self.unresolved(caller.index) };
+        let empty_allowed = flags & (libc::AT_EMPTY_PATH as u64) != 0;
+        if path.is_empty() && !empty_allowed {
+            return Answer::GoOn; // The kernel says no.
+        }
+        let Some(mut place) = caller::place(caller.thread, folder, &path) else {
+            return self.unresolved(caller.index);
+        };
+        let Some(arguments) = self.arguments(caller, arguments) else { return self.unresolved(caller.index) };
+        if !self.still_waiting(caller) {
+            return Answer::Gone;
+        }
+        if caller.reach == Reach::OtherRoot && path.first() == Some(&b'/') {
+            place.path = in_root(caller.thread, &path);
+        }
+        let program = match self.image(&place) {
+            Ok(Some(image)) => image,
+            // Not there, not a program: the kernel says so, and nothing runs.
+            Ok(None) | Err(Errno::NOENT | Errno::NOTDIR | Errno::ACCESS) => return Answer::GoOn,
+            Err(_) => {
+                self.gap(caller.index, "program-unreadable");
+                return Answer::GoOn;
+            }
+        };
+        if self.is_protected(&program.path) {
+            return self.refuse(caller.index, program.path, "protected");
+        }
+        let mut along = Vec::new();
+        let expected = match self.interpreters(caller, &program, &mut along) {
+            Some(expected) => expected,
+            None => return Answer::GoOn, // An interpreter is not there: the kernel says no.
+        };
+        let pipe = |number| pipe(caller.thread, number);
+        let event = Event {
+            at_ns,
+            path: Some(program.path),
+            digest: program.digest,
+            size: Some(program.size),
+            arguments,
+            input: pipe(0),
+            output: pipe(1),
+            ..Event::new(EventKind::Exec, caller.index)
+        };
+        if let Some(known) = self.processes.get_mut(caller.pid) {
+            known.pending = Some(Pending { thread: caller.thread, event, along, expected });
+        }
+        Answer::GoOn
+    }
+
+    /// Follows scripts to the program that will run, and that one to its loader. Returns the program's identity.
+    fn interpreters(
+        &mut self,
+        caller: Caller,
+        program: &Image,
+        along: &mut Vec<Event>,
+    ) -> Option<(u64, u64)> {
+        let mut identity = program.identity;
+        let (mut next, mut script) = next_image(program);
+        for _ in 0..SCRIPTS_MAX {
+            let Some(path) = next else { return Some(identity) };
+            let place = caller::place(caller.thread, libc::AT_FDCWD as u64, &path)?;
+            let image = self.image(&place).ok()??;
+            along.push(Event {
+                path: Some(image.path.clone()),
+                digest: image.digest,
+                size: Some(image.size),
+                ..Event::new(EventKind::Read, caller.index)
+            });
+            if script {
+                identity = image.identity;
+                (next, script) = next_image(&image);
+            } else {
+                next = None;
+            }
+        }
+        Some(identity)
+    }
+
+    /// Opens, hashes and looks at a file that may be run. `None` if it may not.
+    fn image(&mut self, place: &Place) -> rustix::io::Result<Option<Image>> {
+        let stat = rustix::fs::statat(CWD, &place.path, rustix::fs::AtFlags::empty())?;
+        if !caller::is_regular(&stat) || stat.st_mode & 0o111 == 0 {
+            return Ok(None);
+        }
+        let quick = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let file = match rustix::fs::openat(CWD, &place.path, quick, Mode::empty()) {
+            Ok(file) => file,
+            Err(Errno::ACCESS) => {
+                // It may be run and not read: nobody can say what it is. Without a digest the record is incomplete.
+                let identity = (stat.st_dev, stat.st_ino);
+                let path =
+                    caller::name_only(&place.path, true).ok().and_then(|name| caller::real_path(name).ok());
+                let path = path.unwrap_or_else(|| place.said.clone());
+                return Ok(Some(Image {
+                    path,
+                    digest: None,
+                    size: 0,
+                    identity,
+                    head: Vec::new(),
+                    loader: None,
+                }));
+            }
+            Err(error) => return Err(error),
+        };
+        let stat = rustix::fs::fstat(&file)?;
+        let io = |error: std::io::Error| Errno::from_io_error(&error).unwrap_or(Errno::IO);
+        let path = caller::real_path(&file).map_err(io)?;
+        let content = self.digests.content(&file, &stat).map_err(io)?;
+        self.trace.hashed_before_use += 1;
+        if !self.written.files.contains(&content.stamp.file()) {
+            self.inputs.entry(path.clone()).or_insert(content);
+        }
+        let mut head = vec![0; HEAD_BYTES];
+        let length = rustix::io::pread(&file, &mut head[..], 0)?;
+        head.truncate(length);
+        let loader = match self.interpreters.get(&content.digest) {
+            Some(known) => known.clone(),
+            None => {
+                let found = loader(&file, &head);
+                self.interpreters.insert(content.digest, found.clone());
+                found
+            }
+        };
+        let (digest, size, identity) = (Some(content.digest), content.stamp.size, content.stamp.file());
+        Ok(Some(Image { path, digest, size, identity, head, loader }))
+    }
+
+    /// At a process's next call it is known what runs in it.
+    pub(super) fn confirm(&mut self, pid: i32, thread: i32) {
+        let Some(known) = self.processes.get_mut(pid) else { return };
+        let Some(pending) = known.pending.take() else { return };
+        let (index, before) = (known.index, known.executable);
+        let now = caller::executable(pid);
+        if now == Some(pending.expected) {
+            known.executable = now;
+            self.executed(index, pending);
+        } else if now == before {
+            // The same thread is back from a start that failed; another one knows nothing yet.
+            if pending.thread != thread {
+                known.pending = Some(pending);
+            }
+        } else {
+            known.executable = now;
+            self.executed_other(index, pid, pending);
+        }
+    }
+
+    pub(super) fn executed(&mut self, _index: u32, pending: Pending) {
+        self.emit(pending.event);
+        for read in pending.along {
+            self.emit(read);
+        }
+    }
+
+    /// Another file runs than the one that was hashed: the path was changed between our look and the kernel's, or
+    /// the machine has a handler for foreign programs. What runs is recorded, and that it was not foreseen.
+    fn executed_other(&mut self, index: u32, pid: i32, mut pending: Pending) {
+        let place =
+            Place { path: PathBuf::from(format!("/proc/{pid}/exe")), said: BytePath::from("unknown") };
+        let image = self.image(&place).ok().flatten();
+        pending.event.digest = image.as_ref().and_then(|image| image.digest);
+        if let Some(image) = image {
+            pending.event.path = Some(image.path);
+        }
+        self.emit(pending.event);
+        self.gap(index, "program-replaced");
+    }
+
+    fn arguments(&mut self, caller: Caller, address: u64) -> Option<Vec<BytePath>> {
+        let mut arguments = Vec::new();
+        let mut bytes = 0;
+        let mut at = address;
+        if address == 0 {
+            return Some(arguments);
+        }
+        loop {
+            let mut pointers = [0; 512];
+            let read = sys::read_memory(caller.thread, at, &mut pointers).ok()?;
+            for pointer in pointers[..read].as_chunks::<8>().0 {
+                let pointer = u64::from_ne_bytes(*pointer);
+                if pointer == 0 {
+                    return Some(arguments);
+                }
+                let argument = long_text(caller.thread, pointer, ARGUMENTS_MAX_BYTES - bytes)?;
+                bytes += argument.len() + 1;
+                arguments.push(BytePath::new(argument));
+                if arguments.len() >= ARGUMENTS_MAX || bytes >= ARGUMENTS_MAX_BYTES {
+                    self.gap(caller.index, "arguments-cut");
+                    return Some(arguments);
+                }
+            }
+            if read < 8 {
+                return None;
+            }
+            at = at.checked_add((read / 8 * 8) as u64)?;
+        }
+    }
+}
+
+/// Reads an argument of any length up to a limit; what is longer is cut and noticed by the caller's count.
+fn long_text(thread: i32, address: u64, limit: usize) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut piece = [0; 4096];
+    loop {
+        let read = sys::read_memory(thread, address.checked_add(bytes.len() as u64)?, &mut piece).ok()?;
+        if read == 0 {
+            return None;
+        }
+        let end = piece[..read].iter().position(|byte| *byte == 0);
+        bytes.extend_from_slice(&piece[..end.unwrap_or(read)]);
+        if end.is_some() || bytes.len() >= limit {
+            bytes.truncate(limit);
+            return Some(bytes);
+        }
+    }
+}
+
+/// Tells which file the kernel takes next: the interpreter of a script (true) or the loader of a program (false).
+fn next_image(image: &Image) -> (Option<Vec<u8>>, bool) {
+    match image.head.strip_prefix(b"#!") {
+        Some(line) => (script_interpreter(line), true),
+        None => (image.loader.clone(), false),
+    }
+}
+
+/// The interpreter in a script's first line (`execve(2)`, "Interpreter scripts").
+fn script_interpreter(line: &[u8]) -> Option<Vec<u8>> {
+    let line = line.split(|byte| *byte == b'\n').next()?;
+    let mut words = line.split(|byte| matches!(byte, b' ' | b'\t' | 0)).filter(|word| !word.is_empty());
+    words.next().map(<[u8]>::to_vec)
+}
+
+/// The loader that a dynamic ELF program names (`PT_INTERP`; System V ABI, "Program Interpreter").
+fn loader(file: impl AsFd, head: &[u8]) -> Option<Vec<u8>> {
+    const SEGMENTS_MAX: usize = 128;
+    const INTERPRETER: u32 = 3;
+    if head.get(..6)? != b"\x7fELF\x02\x01" {
+        return None;
+    }
+    let half = |at: usize| Some(usize::from(u16::from_le_bytes(head.get(at..at + 2)?.try_into().ok()?)));
+    let offset = u64::from_le_bytes(head.get(32..40)?.try_into().ok()?);
+    let (size, count) = (half(54)?, half(56)?);
+    if size < 56 || count > SEGMENTS_MAX {
+        return None;
+    }
+    let mut table = vec![0; size * count];
+    let read = rustix::io::pread(&file, &mut table[..], offset).ok()?;
+    let entry = table[..read].chunks_exact(size).find(|entry| entry[..4] == INTERPRETER.to_le_bytes())?;
+    let offset = u64::from_le_bytes(entry[8..16].try_into().ok()?);
+    let length = usize::try_from(u64::from_le_bytes(entry[32..40].try_into().ok()?)).ok()?;
+    let mut path = vec![0; length.min(4096)];
+    let read = rustix::io::pread(&file, &mut path[..], offset).ok()?;
+    path.truncate(read);
+    let end = path.iter().position(|byte| *byte == 0)?;
+    path.truncate(end);
+    Some(path)
+}
+
+/// The identity of the pipe behind a descriptor, if it is one.
+fn pipe(thread: i32, number: u32) -> Option<u64> {
+    let link = std::fs::read_link(format!("/proc/{thread}/fd/{number}")).ok()?;
+    link.to_str()?.strip_prefix("pipe:[")?.strip_suffix(']')?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn interpreters_are_read_as_the_kernel_does() {
+        assert_eq!(script_interpreter(b" /bin/sh -e\nrest").unwrap(), b"/bin/sh");
+        assert_eq!(script_interpreter(b"/usr/bin/env\tpython3").unwrap(), b"/usr/bin/env");
+        assert_eq!(script_interpreter(b"\n"), None);
+    }
+
+    #[test]
+    fn the_loader_of_a_real_program_is_found() {
+        let file = std::fs::File::open("/bin/sh").unwrap();
+        let mut head = [0; HEAD_BYTES];
+        rustix::io::pread(&file, &mut head[..], 0).unwrap();
+        let loader = loader(&file, &head).unwrap();
+        assert!(loader.starts_with(b"/lib"), "{}", String::from_utf8_lossy(&loader));
+    }
+}

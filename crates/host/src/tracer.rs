@@ -1,0 +1,137 @@
+//! The seam between a build and those who record it.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use evidence::Event;
+use evidence::record::Exit;
+
+/// What to run.
+#[derive(Clone, Debug)]
+pub struct Launch {
+    /// The program, looked up in the `PATH` of the environment below, and its arguments.
+    pub command: Vec<OsString>,
+    /// Where to run it; absolute.
+    pub workdir: PathBuf,
+    /// Its whole environment.
+    pub environment: Vec<(OsString, OsString)>,
+    /// Folders that the traced processes must not touch; canonical.
+    pub protected: Vec<PathBuf>,
+    /// How long processes may outlive the command before they are ended and the trace is marked.
+    pub grace: Duration,
+}
+
+impl Default for Launch {
+    fn default() -> Self {
+        Self {
+            command: Vec::new(),
+            workdir: PathBuf::from("/"),
+            environment: Vec::new(),
+            protected: Vec::new(),
+            grace: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Why a consumer of events cannot go on.
+pub type SinkError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Takes the events, in order. An error ends the build: what cannot be recorded must not go on.
+pub type Sink<'a> = dyn FnMut(Event) -> Result<(), SinkError> + 'a;
+
+/// A finished trace. The events themselves went to the sink.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Trace {
+    /// How the command ended.
+    pub exit: Exit,
+    /// Events handed over.
+    pub events: u64,
+    /// Events known to be lost.
+    pub dropped: u64,
+    /// Events whose path or address could not be read.
+    pub unresolved: u64,
+    /// Calls refused.
+    pub refused: u64,
+    /// Inputs hashed before the process could read them.
+    pub hashed_before_use: u64,
+    /// Inputs hashed beside or after their use.
+    pub hashed_after: u64,
+    /// Whether a signal from outside ended it early.
+    pub interrupted: bool,
+    /// What could not be observed: reason → how often.
+    pub gaps: BTreeMap<String, u64>,
+}
+
+impl Default for Trace {
+    fn default() -> Self {
+        Self {
+            exit: Exit::Unknown,
+            events: 0,
+            dropped: 0,
+            unresolved: 0,
+            refused: 0,
+            hashed_before_use: 0,
+            hashed_after: 0,
+            interrupted: false,
+            gaps: BTreeMap::new(),
+        }
+    }
+}
+
+/// Why nothing can be traced on this machine.
+#[derive(Debug, thiserror::Error)]
+#[error("this kernel or container does not allow {what}")]
+pub struct Unsupported {
+    /// What is missing.
+    pub what: &'static str,
+    /// What the kernel answered.
+    #[source]
+    pub source: std::io::Error,
+}
+
+/// Why a trace did not come to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum TraceError {
+    /// The machine does not allow it.
+    #[error(transparent)]
+    Unsupported(#[from] Unsupported),
+    /// There is no command.
+    #[error("no command was given")]
+    Empty,
+    /// The program was not found or could not be started.
+    #[error("cannot start `{program}`")]
+    Start {
+        /// The program.
+        program: String,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The consumer of events failed; the build was ended.
+    #[error("the record cannot be written, so the build was ended")]
+    Sink(#[source] SinkError),
+    /// The recorder itself failed; the build was ended.
+    #[error("the recorder failed to {attempt}, so the build was ended")]
+    Recorder {
+        /// What it attempted.
+        attempt: &'static str,
+        /// Why that failed.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl TraceError {
+    /// Tells whether no instruction of the command was run.
+    pub fn is_before_start(&self) -> bool {
+        matches!(self, Self::Unsupported(_) | Self::Empty | Self::Start { .. })
+    }
+}
+
+/// A way of running a command and seeing what it does.
+pub trait Tracer {
+    /// Runs the command to its end and hands every event to the sink.
+    fn trace(&self, launch: &Launch, sink: &mut Sink<'_>) -> Result<Trace, TraceError>;
+}

@@ -1,0 +1,210 @@
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::UnixListener;
+
+use evidence::{Digest, EventKind};
+
+use crate::tracing::{folder, launch, run, shell, try_run};
+
+#[test]
+fn names_are_followed_through_renames_links_and_folders() {
+    let (_keep, folder) = folder();
+    fs::write(folder.join("source"), "s").unwrap();
+    let seen = shell(
+        &folder,
+        "mkdir a && echo x > a/one && mv a b && ln b/one two && ln -s b/one three && cat three > four && rm two && mv four five \
+         && cp source copied && mv source moved",
+    )
+    .whole();
+    let at = |name: &str| folder.join(name);
+    assert_eq!(seen.on(EventKind::Rename, &at("a")).unwrap().target.as_ref().unwrap().as_bytes(), at("b").as_os_str().as_bytes());
+    assert_eq!(seen.on(EventKind::Link, &at("b/one")).unwrap().target.as_ref().unwrap().as_bytes(), at("two").as_os_str().as_bytes());
+    assert_eq!(seen.on(EventKind::Symlink, &at("three")).unwrap().target.as_ref().unwrap().as_bytes(), b"b/one");
+    assert_eq!(seen.digest(EventKind::Read, &at("b/one")), Some(Digest::of(b"x\n")), "the real path, not the link");
+    for (name, content) in [("b/one", "x\n"), ("five", "x\n"), ("copied", "s"), ("moved", "s")] {
+        assert_eq!(seen.digest(EventKind::Left, &at(name)), Some(Digest::of(content.as_bytes())), "{name}");
+    }
+    for name in ["a/one", "two", "four", "source"] {
+        assert!(seen.on(EventKind::Left, &at(name)).is_none(), "{name}");
+    }
+    assert!(seen.of(EventKind::Mutated).next().is_none());
+}
+
+#[test]
+fn modes_masks_and_open_flags_are_the_callers_own() {
+    use std::os::unix::fs::PermissionsExt;
+    let (_keep, folder) = folder();
+    let script = r#"
+import os
+os.umask(0o077); os.close(os.open("private", os.O_CREAT | os.O_WRONLY, 0o666))
+os.umask(0o002); os.close(os.open("shared", os.O_CREAT | os.O_WRONLY, 0o666))
+fd = os.open("log", os.O_CREAT | os.O_WRONLY | os.O_APPEND); os.write(fd, b"1"); os.lseek(fd, 0, 0); os.write(fd, b"2"); os.close(fd)
+try: os.open("log", os.O_CREAT | os.O_EXCL | os.O_WRONLY); raise SystemExit("exclusive")
+except FileExistsError: pass
+os.symlink("log", "link")
+try: os.open("link", os.O_RDONLY | os.O_NOFOLLOW); raise SystemExit("nofollow")
+except OSError as e: assert e.errno == 40, e
+os.symlink("made", "dangling"); open("dangling", "w").write("through")
+fd = os.open("log", os.O_RDWR); assert os.read(fd, 9) == b"12"; os.ftruncate(fd, 0); os.close(fd)
+fd = os.open("log", os.O_RDONLY); assert not os.get_inheritable(fd); os.close(fd)
+import fcntl
+fd = os.open("log", os.O_RDONLY); assert fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_NONBLOCK == 0; os.close(fd)
+os.mkfifo("fifo")
+import threading
+t = threading.Thread(target=lambda: open("fifo", "w").write("through the pipe")); t.start()
+assert open("fifo").read() == "through the pipe"; t.join()
+fd = os.memfd_create("x"); os.write(fd, b"memory"); assert open("/proc/self/fd/%d" % fd).read() == "memory"
+import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (8, 8))
+files = []
+try:
+    while True: files.append(open("log"))
+except OSError as e: assert e.errno == 24, e
+"#;
+    let seen = run(&folder, &["python3", "-S", "-c", script]).whole();
+    let mode = |name: &str| fs::metadata(folder.join(name)).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode("private"), mode("shared")), (0o600, 0o664));
+    assert_eq!(seen.digest(EventKind::Left, &folder.join("made")), Some(Digest::of(b"through")));
+    assert!(seen.of(EventKind::Read).any(|event| event.digest == Some(Digest::of(b"memory"))));
+}
+
+#[test]
+fn failed_attempts_are_attempts() {
+    let (_keep, folder) = folder();
+    let seen = shell(&folder, "cat absent; echo x > no/where; rm absent2; mv a b; ./nothing; exit 0");
+    for path in ["absent", "no/where", "absent2"] {
+        let full = folder.join(path);
+        let hit = seen.events.iter().find(|event| {
+            event.path.as_ref().is_some_and(|path| path.as_bytes() == full.as_os_str().as_bytes())
+        });
+        assert_eq!(hit.map(|event| event.errno), Some(2), "{path}");
+    }
+    assert_eq!(seen.paths(EventKind::Left), [] as [String; 0]);
+}
+
+#[test]
+fn destinations_are_named() {
+    let (_keep, folder) = folder();
+    let _listener = UnixListener::bind(folder.join("outside.sock")).unwrap();
+    let script = r#"
+import socket
+s = socket.socket(); s.bind(("127.0.0.1", 0)); s.listen()
+c = socket.create_connection(s.getsockname()); c.send(b"x")
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.sendto(b"x", ("127.0.0.1", 9)); u.sendmsg([b"x"], [], 0, ("127.0.0.1", 10))
+own = socket.socket(socket.AF_UNIX); own.bind("own.sock"); own.listen()
+socket.socket(socket.AF_UNIX).connect("own.sock")
+socket.socket(socket.AF_UNIX).connect("outside.sock")
+"#;
+    let seen = run(&folder, &["python3", "-c", script]);
+    let targets = |kind| seen.of(kind).map(|event| event.target.as_ref().unwrap().to_string()).collect::<Vec<_>>();
+    assert_eq!(targets(EventKind::Bind), ["tcp:127.0.0.1:0".to_owned(), format!("unix:{}/own.sock", folder.display())]);
+    let connects = targets(EventKind::Connect);
+    assert!(connects[0].starts_with("tcp:127.0.0.1:"), "{connects:?}");
+    assert_eq!(connects[1..3], ["udp:127.0.0.1:9", "udp:127.0.0.1:10"]);
+    assert_eq!(seen.trace.gaps.get("outside-service"), Some(&1), "only the one that was there before");
+    assert_eq!(seen.trace.gaps.len(), 1);
+}
+
+#[test]
+fn our_own_folder_and_process_are_out_of_reach() {
+    let (_keep, folder) = folder();
+    fs::create_dir(folder.join("store")).unwrap();
+    fs::write(folder.join("store/key"), "secret").unwrap();
+    let script = r#"
+ok=0
+cat store/key && ok=1; cat ./store/../store/key && ok=1; echo x >> store/key && ok=1; echo x > store/new && ok=1
+mv store elsewhere && ok=1; rm store/key && ok=1; ln store/key out && ok=1; ln -s store link; cat link/key && ok=1
+echo x > link/new && ok=1; chmod 777 store/key && ok=1; mv ../$(basename $PWD) ../gone && ok=1
+kill -9 $PPID && ok=1; cat /proc/$PPID/environ && ok=1
+python3 -c "import os; os.truncate('store/key', 0)" && ok=1
+python3 -c "import os; os.kill(-1, 15)" && ok=1
+exit $ok
+"#;
+    let mut launch = launch(&folder, &["sh", "-c", script]);
+    launch.protected = vec![folder.join("store")];
+    let seen = try_run(&launch).unwrap().whole();
+    assert_eq!(fs::read(folder.join("store/key")).unwrap(), b"secret");
+    assert!(seen.trace.refused >= 14, "{}", seen.trace.refused);
+    let refused = seen.events.iter().filter(|event| event.kind == EventKind::Refused).count();
+    assert_eq!(refused as u64, seen.trace.refused);
+}
+
+#[test]
+fn what_goes_round_the_recorder_does_not_exist() {
+    let (_keep, folder) = folder();
+    let source = r#"
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+int main(void) {
+    char parameters[120] = {0};
+    if (syscall(425, 1, parameters) != -1 || errno != ENOSYS) return 1;
+    if (syscall(SYS_open_by_handle_at, AT_FDCWD, parameters, 0) != -1 || errno != EPERM) return 2;
+#ifdef __x86_64__
+    if (syscall(0x40000002, "/etc/passwd", 0) != -1 || errno != ENOSYS) return 3;
+    int i386;
+    __asm__ volatile("int $0x80" : "=a"(i386) : "a"(5), "b"(0), "c"(0) : "memory");
+    if (i386 != -ENOSYS) return 4;
+#endif
+    return 0;
+}
+"#;
+    fs::write(folder.join("round.c"), source).unwrap();
+    let built = std::process::Command::new("gcc").args(["-o", "round", "round.c"]).current_dir(&folder).status().unwrap();
+    assert!(built.success());
+    run(&folder, &["./round"]).whole();
+}
+
+#[test]
+fn every_way_of_opening_is_seen() {
+    let (_keep, folder) = folder();
+    fs::create_dir(folder.join("sub")).unwrap();
+    let ways = ["open", "openat", "openat2", "dirfd", "chdir", "reopen", "child"];
+    for way in ways {
+        fs::write(folder.join("sub").join(way), way).unwrap();
+    }
+    let source = r#"
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+static int check(int fd, const char *want) {
+    char got[32] = {0};
+    if (fd < 0 || read(fd, got, 31) < 0 || strcmp(got, want)) { printf("%s: %d %s\n", want, fd, got); return 1; }
+    return 0;
+}
+int main(void) {
+    int bad = 0;
+    bad += check(syscall(SYS_open, "sub/open", O_RDONLY), "open");
+    bad += check(syscall(SYS_openat, AT_FDCWD, "sub/openat", O_RDONLY), "openat");
+    unsigned long long how[3] = {O_RDONLY, 0, 0x08};
+    int dir = open("sub", O_DIRECTORY);
+    bad += check(syscall(437, dir, "openat2", how, 24), "openat2");
+    bad += check(openat(dir, "dirfd", O_RDONLY), "dirfd");
+    int path = open("sub/reopen", O_PATH);
+    char name[64]; sprintf(name, "/proc/self/fd/%d", path);
+    bad += check(open(name, O_RDONLY), "reopen");
+    chdir("sub");
+    bad += check(open("chdir", O_RDONLY), "chdir");
+    if (vfork() == 0) _exit(check(open("child", O_RDONLY), "child"));
+    int status; wait(&status); bad += status;
+    int made = syscall(SYS_creat, "creat", 0644);
+    bad += write(made, "x", 1) != 1;
+    return bad;
+}
+"#;
+    fs::write(folder.join("ways.c"), source).unwrap();
+    let built = std::process::Command::new("gcc").args(["-o", "ways", "ways.c"]).current_dir(&folder).status().unwrap();
+    assert!(built.success());
+    let seen = run(&folder, &["./ways"]).whole();
+    for way in ways {
+        let read = seen.digest(EventKind::Read, &folder.join("sub").join(way));
+        assert_eq!(read, Some(Digest::of(way.as_bytes())), "{way}");
+    }
+    assert_eq!(seen.digest(EventKind::Left, &folder.join("sub/creat")), Some(Digest::of(b"x")));
+    assert_eq!(seen.trace.hashed_after, 1, "only the restricted openat2 is left to the kernel");
+}

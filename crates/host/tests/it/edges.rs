@@ -1,0 +1,175 @@
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use evidence::record::Exit;
+use evidence::{Digest, EventKind};
+use host::{Seccomp, TraceError, Tracer};
+
+use crate::tracing::{folder, launch, run, shell, try_run};
+
+#[test]
+fn the_machine_is_supported() {
+    assert!(Seccomp::probe().unwrap().to_string().contains("seccomp user notification"));
+}
+
+#[test]
+fn paths_that_are_not_text_stay_what_they_are() {
+    let (_keep, folder) = folder();
+    let name = OsString::from_vec(b"a\xff\nb".to_vec());
+    fs::write(folder.join(&name), "odd").unwrap();
+    let mut launch = launch(&folder, &["cp", "--"]);
+    launch.command.extend([name.clone(), OsString::from_vec(b"\xfe".to_vec())]);
+    let seen = try_run(&launch).unwrap().whole();
+    assert_eq!(seen.digest(EventKind::Read, &folder.join(&name)), Some(Digest::of(b"odd")));
+    assert_eq!(seen.digest(EventKind::Left, &folder.join(OsString::from_vec(b"\xfe".to_vec()))), Some(Digest::of(b"odd")));
+    let exec = seen.of(EventKind::Exec).next().unwrap();
+    assert_eq!(exec.arguments[2].as_bytes(), name.as_bytes());
+}
+
+/// A second thread flips one byte of the path all the time: what was hashed is what was read, every time.
+#[test]
+fn a_path_that_changes_under_the_call_deceives_nobody() {
+    let (_keep, folder) = folder();
+    fs::write(folder.join("a"), "A").unwrap();
+    fs::write(folder.join("b"), "B").unwrap();
+    let source = r#"
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <unistd.h>
+static volatile char path[] = "a";
+static volatile int stop;
+static void *flip(void *x) { while (!stop) path[0] ^= 'a' ^ 'b'; return x; }
+int main(void) {
+    pthread_t thread; pthread_create(&thread, 0, flip, 0);
+    for (int i = 0; i < 4000; i++) {
+        int fd = open((const char *)path, O_RDONLY); char got;
+        if (fd < 0 || read(fd, &got, 1) != 1) return 1;
+        putchar(got); close(fd);
+    }
+    stop = 1; pthread_join(thread, 0); return 0;
+}
+"#;
+    fs::write(folder.join("race.c"), source).unwrap();
+    let built = Command::new("gcc").args(["-O1", "-pthread", "-o", "race", "race.c"]).current_dir(&folder).status().unwrap();
+    assert!(built.success());
+    let seen = shell(&folder, "./race > read").whole();
+    let really = fs::read(folder.join("read")).unwrap();
+    let recorded: Vec<u8> = seen
+        .of(EventKind::Read)
+        .filter_map(|event| match event.digest {
+            Some(digest) if digest == Digest::of(b"A") => Some(b'A'),
+            Some(digest) if digest == Digest::of(b"B") => Some(b'B'),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(really.len(), 4000);
+    assert!(really.contains(&b'A') && really.contains(&b'B'), "the race took place");
+    assert_eq!(recorded, really);
+}
+
+#[test]
+fn an_input_that_was_swapped_and_restored_is_told() {
+    let (_keep, folder) = folder();
+    fs::write(folder.join("source"), "good").unwrap();
+    let before = fs::metadata(folder.join("source")).unwrap().modified().unwrap();
+    std::thread::sleep(Duration::from_millis(50));
+    let path = folder.join("source");
+    let outside = std::thread::spawn({
+        let (path, marker) = (path.clone(), folder.join("read-it"));
+        move || {
+            while !marker.exists() {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            fs::write(&path, "evil").unwrap();
+            fs::write(&path, "good").unwrap();
+            fs::File::options().write(true).open(&path).unwrap().set_modified(before).unwrap();
+            fs::write(marker.with_extension("done"), "").unwrap();
+        }
+    });
+    let seen = shell(&folder, "cat source > copy; : > read-it; while [ ! -e read-it.done ]; do sleep 0.01; done");
+    outside.join().unwrap();
+    let mutated = seen.on(EventKind::Mutated, &path).unwrap();
+    assert_eq!(mutated.digest, Some(Digest::of(b"good")), "the bytes are back, the time of the last change is not");
+}
+
+#[test]
+fn what_outlives_the_build_is_ended_and_told() {
+    let (_keep, folder) = folder();
+    let mut launch = launch(&folder, &["sh", "-c", "sleep 600 > /dev/null & exit 0"]);
+    launch.grace = Duration::from_millis(300);
+    let began = Instant::now();
+    let seen = try_run(&launch).unwrap();
+    assert!(began.elapsed() < Duration::from_secs(60));
+    assert_eq!(seen.trace.exit, Exit::Code(0));
+    assert_eq!(seen.trace.gaps.get("outlived-build"), Some(&1));
+}
+
+#[test]
+fn a_signal_from_outside_marks_the_trace() {
+    let (_keep, folder) = folder();
+    let own = std::process::id().to_string();
+    let signaller = std::thread::spawn({
+        let marker = folder.join("up");
+        move || {
+            while !marker.exists() {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            assert!(Command::new("kill").args(["-TERM", &own]).status().unwrap().success());
+        }
+    });
+    // The signal may be taken by any thread that does not block it: this test's helpers inherit the mask.
+    let seen = shell(&folder, "echo > up; sleep 600");
+    signaller.join().unwrap();
+    assert!(seen.trace.interrupted);
+    assert_ne!(seen.trace.exit, Exit::Code(0));
+}
+
+#[test]
+fn a_build_that_signals_its_own_group_does_not_interrupt_the_record() {
+    let (_keep, folder) = folder();
+    let seen = shell(&folder, "trap "" TERM; kill -TERM 0; sleep 0.2; exit 0");
+    assert_eq!(seen.trace.exit, Exit::Code(0));
+    assert!(!seen.trace.interrupted);
+}
+
+#[test]
+fn a_failing_consumer_ends_the_build() {
+    let (_keep, folder) = folder();
+    let mut count = 0;
+    let error = Seccomp
+        .trace(&launch(&folder, &["sh", "-c", "while :; do /bin/true; done"]), &mut |_| {
+            count += 1;
+            if count > 100 { Err("disk full".into()) } else { Ok(()) }
+        })
+        .unwrap_err();
+    assert!(matches!(error, TraceError::Sink(_)), "{error}");
+    assert!(!error.is_before_start());
+    assert_eq!(count, 101, "nothing is handed over after a failure");
+}
+
+#[test]
+fn what_cannot_be_started_is_an_error_and_no_trace() {
+    let (_keep, folder) = folder();
+    fs::write(folder.join("data"), "no program").unwrap();
+    for command in [&["/nonexistent"][..], &["no-such-program"], &["./data"], &[]] {
+        let error = try_run(&launch(&folder, command)).err().unwrap();
+        assert!(error.is_before_start(), "{error}");
+    }
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(folder.join("data"), PermissionsExt::from_mode(0o755)).unwrap();
+    let error = try_run(&launch(&folder, &["./data"])).err().unwrap();
+    assert!(error.is_before_start(), "not a format that the kernel runs: {error}");
+}
+
+#[test]
+fn another_view_of_the_file_system_is_a_gap() {
+    let (_keep, folder) = folder();
+    let seen = run(&folder, &["unshare", "-r", "-m", "cat", "/etc/hostname"]);
+    if seen.trace.exit == Exit::Code(0) {
+        assert!(seen.trace.gaps.contains_key("other-root"), "{:?}", seen.trace.gaps);
+    }
+}

@@ -1,0 +1,8 @@
+//! Tests of the recorder with real compilers, shells and races.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, clippy::print_stderr, reason = "tests")]
+
+mod builds;
+mod calls;
+mod edges;
+mod packages;
+mod tracing;

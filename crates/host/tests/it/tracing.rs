@@ -1,0 +1,75 @@
+//! Runs a command under the recorder and keeps what it says.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use evidence::record::Exit;
+use evidence::{BytePath, Digest, Event, EventKind};
+use host::{Launch, Seccomp, Trace, TraceError, Tracer};
+
+pub(crate) struct Traced {
+    pub(crate) trace: Trace,
+    pub(crate) events: Vec<Event>,
+}
+
+pub(crate) fn launch(folder: &Path, command: &[&str]) -> Launch {
+    Launch {
+        command: command.iter().map(OsString::from).collect(),
+        workdir: folder.canonicalize().unwrap(),
+        environment: vec![("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into()), ("LC_ALL".into(), "C".into())],
+        ..Launch::default()
+    }
+}
+
+pub(crate) fn try_run(launch: &Launch) -> Result<Traced, TraceError> {
+    let mut events = Vec::new();
+    let trace = Seccomp.trace(launch, &mut |event| {
+        events.push(event);
+        Ok(())
+    })?;
+    Ok(Traced { trace, events })
+}
+
+pub(crate) fn run(folder: &Path, command: &[&str]) -> Traced {
+    try_run(&launch(folder, command)).unwrap()
+}
+
+pub(crate) fn shell(folder: &Path, script: &str) -> Traced {
+    run(folder, &["sh", "-c", script])
+}
+
+/// A folder with a canonical path.
+pub(crate) fn folder() -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().canonicalize().unwrap();
+    (folder, path)
+}
+
+impl Traced {
+    /// Asserts that the build went well and nothing was missed.
+    pub(crate) fn whole(self) -> Self {
+        assert_eq!(self.trace.exit, Exit::Code(0));
+        assert!(self.trace.gaps.is_empty(), "{:?}", self.trace.gaps);
+        assert_eq!((self.trace.dropped, self.trace.unresolved), (0, 0));
+        assert_eq!(self.trace.events, self.events.len() as u64);
+        assert!(self.events.iter().zip(0..).all(|(event, sequence)| event.sequence == sequence));
+        self
+    }
+
+    pub(crate) fn of(&self, kind: EventKind) -> impl Iterator<Item = &Event> {
+        self.events.iter().filter(move |event| event.kind == kind && event.errno == 0)
+    }
+
+    pub(crate) fn paths(&self, kind: EventKind) -> Vec<String> {
+        self.of(kind).map(|event| event.path.as_ref().map(ToString::to_string).unwrap_or_default()).collect()
+    }
+
+    pub(crate) fn on(&self, kind: EventKind, path: &Path) -> Option<&Event> {
+        let path = BytePath::new(path.as_os_str().as_encoded_bytes());
+        self.of(kind).find(|event| event.path.as_ref() == Some(&path))
+    }
+
+    pub(crate) fn digest(&self, kind: EventKind, path: &Path) -> Option<Digest> {
+        self.on(kind, path)?.digest
+    }
+}
