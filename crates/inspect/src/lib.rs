@@ -1,1 +1,23 @@
-//! inspect
+//! What is in a file. Every input is an enemy's: nothing is executed, no `unsafe`, no network, and all work is paid
+//! from a [`Budget`].
+//!
+//! Nothing here fails on content. What cannot be read is a [`Problem`](evidence::Problem) beside the result; what
+//! the facts mean is for `judge` to say.
+//!
+//! | module | what it reads |
+//! |---|---|
+//! | `format` | what a file says it is |
+//! | `unpack` | zip, tar, ar (and so deb), gzip, bzip2, xz, zstd |
+//! | `executable` | PE with Authenticode, ELF, Mach-O |
+//! | [`packages`] | what package databases say |
+
+mod budget;
+mod executable;
+mod format;
+mod open;
+pub mod packages;
+mod unpack;
+
+pub use budget::Budget;
+pub use format::{Format, format};
+pub use open::{folder, open_file};

@@ -10,7 +10,8 @@ use crate::tracing::{folder, run, shell};
 fn a_compile_is_seen_from_source_to_program() {
     let (_keep, folder) = folder();
     fs::write(folder.join("part.h"), "#define ANSWER 42\n").unwrap();
-    fs::write(folder.join("main.c"), "#include \"part.h\"\nint main(void) { return ANSWER - 42; }\n").unwrap();
+    fs::write(folder.join("main.c"), "#include \"part.h\"\nint main(void) { return ANSWER - 42; }\n")
+        .unwrap();
     let seen = run(&folder, &["gcc", "-O1", "-o", "main", "main.c"]).whole();
     for source in ["part.h", "main.c"] {
         let content = Digest::of(&fs::read(folder.join(source)).unwrap());
@@ -23,7 +24,10 @@ fn a_compile_is_seen_from_source_to_program() {
         assert!(programs.iter().any(|path| path.contains(name)), "{name} in {programs:?}");
     }
     assert!(seen.of(EventKind::Exec).all(|event| event.digest.is_some() && !event.arguments.is_empty()));
-    assert!(seen.paths(EventKind::Read).iter().any(|path| path.contains("ld-linux")), "the loader is an input");
+    assert!(
+        seen.paths(EventKind::Read).iter().any(|path| path.contains("ld-linux")),
+        "the loader is an input"
+    );
     assert_eq!(seen.of(EventKind::Fork).count(), seen.of(EventKind::Exit).count());
     assert!(seen.of(EventKind::Exit).all(|event| event.status == Some(0)));
     assert!(seen.of(EventKind::Mutated).next().is_none());
@@ -35,14 +39,21 @@ fn a_parallel_make_keeps_its_job_server() {
     let (_keep, folder) = folder();
     let mut makefile = String::from("all: prog\nOBJECTS =");
     for number in 0..24 {
-        fs::write(folder.join(format!("f{number}.c")), format!("int f{number}(void) {{ return {number}; }}\n")).unwrap();
+        fs::write(
+            folder.join(format!("f{number}.c")),
+            format!("int f{number}(void) {{ return {number}; }}\n"),
+        )
+        .unwrap();
         makefile += &format!(" f{number}.o");
     }
     makefile += "\nprog: main.o $(OBJECTS)\n\t$(CC) -o $@ $^\nclean:\n\trm -f *.o prog\n";
     fs::write(folder.join("Makefile"), makefile).unwrap();
     fs::write(folder.join("main.c"), "int main(void) { return 0; }\n").unwrap();
     let seen = run(&folder, &["make", "-s", "-j4"]).whole();
-    assert_eq!(seen.paths(EventKind::Left).iter().filter(|path| path.ends_with(".o") && path.contains("/f")).count(), 24);
+    assert_eq!(
+        seen.paths(EventKind::Left).iter().filter(|path| path.ends_with(".o") && path.contains("/f")).count(),
+        24
+    );
     assert!(Command::new(folder.join("prog")).status().unwrap().success());
     let again = run(&folder, &["make", "-s", "clean"]).whole();
     assert_eq!(again.paths(EventKind::Unlink).len(), 26);
@@ -55,9 +66,19 @@ fn a_static_program_is_seen_like_any_other() {
         int c; while ((c = fgetc(in)) != EOF) fputc(c, out); return fclose(out); }\n";
     fs::write(folder.join("copy.c"), source).unwrap();
     fs::write(folder.join("in"), "content").unwrap();
-    assert!(Command::new("gcc").args(["-static", "-o", "copy", "copy.c"]).current_dir(&folder).status().unwrap().success());
+    assert!(
+        Command::new("gcc")
+            .args(["-static", "-o", "copy", "copy.c"])
+            .current_dir(&folder)
+            .status()
+            .unwrap()
+            .success()
+    );
     let seen = run(&folder, &["./copy"]).whole();
-    assert_eq!(seen.digest(EventKind::Exec, &folder.join("copy")), Some(Digest::of(&fs::read(folder.join("copy")).unwrap())));
+    assert_eq!(
+        seen.digest(EventKind::Exec, &folder.join("copy")),
+        Some(Digest::of(&fs::read(folder.join("copy")).unwrap()))
+    );
     assert_eq!(seen.digest(EventKind::Read, &folder.join("in")), Some(Digest::of(b"content")));
     assert_eq!(seen.digest(EventKind::Left, &folder.join("out")), Some(Digest::of(b"content")));
     assert_eq!(seen.paths(EventKind::Read).len(), 1, "nothing else was read");
@@ -111,7 +132,8 @@ fn pipes_connect_processes() {
 #[test]
 fn orphans_keep_their_parents() {
     let (_keep, folder) = folder();
-    let seen = shell(&folder, "sh -c '(sleep 0.2; echo late > late; cat late > copy) & exit 0'; sleep 0.5").whole();
+    let seen =
+        shell(&folder, "sh -c '(sleep 0.2; echo late > late; cat late > copy) & exit 0'; sleep 0.5").whole();
     assert!(seen.of(EventKind::Fork).skip(1).all(|event| event.other.is_some()));
     assert!(seen.on(EventKind::Left, &folder.join("copy")).is_some());
 }

@@ -17,10 +17,23 @@ fn names_are_followed_through_renames_links_and_folders() {
     )
     .whole();
     let at = |name: &str| folder.join(name);
-    assert_eq!(seen.on(EventKind::Rename, &at("a")).unwrap().target.as_ref().unwrap().as_bytes(), at("b").as_os_str().as_bytes());
-    assert_eq!(seen.on(EventKind::Link, &at("b/one")).unwrap().target.as_ref().unwrap().as_bytes(), at("two").as_os_str().as_bytes());
-    assert_eq!(seen.on(EventKind::Symlink, &at("three")).unwrap().target.as_ref().unwrap().as_bytes(), b"b/one");
-    assert_eq!(seen.digest(EventKind::Read, &at("b/one")), Some(Digest::of(b"x\n")), "the real path, not the link");
+    assert_eq!(
+        seen.on(EventKind::Rename, &at("a")).unwrap().target.as_ref().unwrap().as_bytes(),
+        at("b").as_os_str().as_bytes()
+    );
+    assert_eq!(
+        seen.on(EventKind::Link, &at("b/one")).unwrap().target.as_ref().unwrap().as_bytes(),
+        at("two").as_os_str().as_bytes()
+    );
+    assert_eq!(
+        seen.on(EventKind::Symlink, &at("three")).unwrap().target.as_ref().unwrap().as_bytes(),
+        b"b/one"
+    );
+    assert_eq!(
+        seen.digest(EventKind::Read, &at("b/one")),
+        Some(Digest::of(b"x\n")),
+        "the real path, not the link"
+    );
     for (name, content) in [("b/one", "x\n"), ("five", "x\n"), ("copied", "s"), ("moved", "s")] {
         assert_eq!(seen.digest(EventKind::Left, &at(name)), Some(Digest::of(content.as_bytes())), "{name}");
     }
@@ -95,8 +108,12 @@ socket.socket(socket.AF_UNIX).connect("own.sock")
 socket.socket(socket.AF_UNIX).connect("outside.sock")
 "#;
     let seen = run(&folder, &["python3", "-c", script]);
-    let targets = |kind| seen.of(kind).map(|event| event.target.as_ref().unwrap().to_string()).collect::<Vec<_>>();
-    assert_eq!(targets(EventKind::Bind), ["tcp:127.0.0.1:0".to_owned(), format!("unix:{}/own.sock", folder.display())]);
+    let targets =
+        |kind| seen.of(kind).map(|event| event.target.as_ref().unwrap().to_string()).collect::<Vec<_>>();
+    assert_eq!(
+        targets(EventKind::Bind),
+        ["tcp:127.0.0.1:0".to_owned(), format!("unix:{}/own.sock", folder.display())]
+    );
     let connects = targets(EventKind::Connect);
     assert!(connects[0].starts_with("tcp:127.0.0.1:"), "{connects:?}");
     assert_eq!(connects[1..3], ["udp:127.0.0.1:9", "udp:127.0.0.1:10"]);
@@ -151,7 +168,11 @@ int main(void) {
 }
 "#;
     fs::write(folder.join("round.c"), source).unwrap();
-    let built = std::process::Command::new("gcc").args(["-o", "round", "round.c"]).current_dir(&folder).status().unwrap();
+    let built = std::process::Command::new("gcc")
+        .args(["-o", "round", "round.c"])
+        .current_dir(&folder)
+        .status()
+        .unwrap();
     assert!(built.success());
     run(&folder, &["./round"]).whole();
 }
@@ -198,7 +219,11 @@ int main(void) {
 }
 "#;
     fs::write(folder.join("ways.c"), source).unwrap();
-    let built = std::process::Command::new("gcc").args(["-o", "ways", "ways.c"]).current_dir(&folder).status().unwrap();
+    let built = std::process::Command::new("gcc")
+        .args(["-o", "ways", "ways.c"])
+        .current_dir(&folder)
+        .status()
+        .unwrap();
     assert!(built.success());
     let seen = run(&folder, &["./ways"]).whole();
     for way in ways {

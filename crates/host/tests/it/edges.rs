@@ -24,7 +24,10 @@ fn paths_that_are_not_text_stay_what_they_are() {
     launch.command.extend([name.clone(), OsString::from_vec(b"\xfe".to_vec())]);
     let seen = try_run(&launch).unwrap().whole();
     assert_eq!(seen.digest(EventKind::Read, &folder.join(&name)), Some(Digest::of(b"odd")));
-    assert_eq!(seen.digest(EventKind::Left, &folder.join(OsString::from_vec(b"\xfe".to_vec()))), Some(Digest::of(b"odd")));
+    assert_eq!(
+        seen.digest(EventKind::Left, &folder.join(OsString::from_vec(b"\xfe".to_vec()))),
+        Some(Digest::of(b"odd"))
+    );
     let exec = seen.of(EventKind::Exec).next().unwrap();
     assert_eq!(exec.arguments[2].as_bytes(), name.as_bytes());
 }
@@ -54,7 +57,11 @@ int main(void) {
 }
 "#;
     fs::write(folder.join("race.c"), source).unwrap();
-    let built = Command::new("gcc").args(["-O1", "-pthread", "-o", "race", "race.c"]).current_dir(&folder).status().unwrap();
+    let built = Command::new("gcc")
+        .args(["-O1", "-pthread", "-o", "race", "race.c"])
+        .current_dir(&folder)
+        .status()
+        .unwrap();
     assert!(built.success());
     let seen = shell(&folder, "./race > read").whole();
     let really = fs::read(folder.join("read")).unwrap();
@@ -90,10 +97,15 @@ fn an_input_that_was_swapped_and_restored_is_told() {
             fs::write(marker.with_extension("done"), "").unwrap();
         }
     });
-    let seen = shell(&folder, "cat source > copy; : > read-it; while [ ! -e read-it.done ]; do sleep 0.01; done");
+    let seen =
+        shell(&folder, "cat source > copy; : > read-it; while [ ! -e read-it.done ]; do sleep 0.01; done");
     outside.join().unwrap();
     let mutated = seen.on(EventKind::Mutated, &path).unwrap();
-    assert_eq!(mutated.digest, Some(Digest::of(b"good")), "the bytes are back, the time of the last change is not");
+    assert_eq!(
+        mutated.digest,
+        Some(Digest::of(b"good")),
+        "the bytes are back, the time of the last change is not"
+    );
 }
 
 #[test]
@@ -131,7 +143,7 @@ fn a_signal_from_outside_marks_the_trace() {
 #[test]
 fn a_build_that_signals_its_own_group_does_not_interrupt_the_record() {
     let (_keep, folder) = folder();
-    let seen = shell(&folder, "trap "" TERM; kill -TERM 0; sleep 0.2; exit 0");
+    let seen = shell(&folder, "trap '' TERM; kill -TERM 0; sleep 0.2; exit 0");
     assert_eq!(seen.trace.exit, Exit::Code(0));
     assert!(!seen.trace.interrupted);
 }

@@ -16,7 +16,10 @@ pub(crate) fn launch(folder: &Path, command: &[&str]) -> Launch {
     Launch {
         command: command.iter().map(OsString::from).collect(),
         workdir: folder.canonicalize().unwrap(),
-        environment: vec![("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into()), ("LC_ALL".into(), "C".into())],
+        environment: vec![
+            ("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into()),
+            ("LC_ALL".into(), "C".into()),
+        ],
         ..Launch::default()
     }
 }

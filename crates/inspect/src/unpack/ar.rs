@@ -1,0 +1,55 @@
+//! ar: static libraries and Debian packages. GNU and BSD long names (`ar(5)`).
+
+use evidence::{BytePath, Node};
+
+use crate::open::Inspection;
+
+const MAGIC_BYTES: usize = 8;
+const HEADER_BYTES: usize = 60;
+
+pub(super) fn members(inspection: &mut Inspection, node: &mut Node, path: &BytePath, bytes: &[u8]) {
+    let mut names: &[u8] = b"";
+    let mut at = MAGIC_BYTES;
+    while at < bytes.len() {
+        let Some(header) = bytes.get(at..at + HEADER_BYTES).filter(|header| header[58..] == *b"`\n") else {
+            return inspection.problem(path, "malformed-ar", format!("no header at byte {at}"));
+        };
+        let Some(size) = number(&header[48..58]) else {
+            return inspection.problem(path, "malformed-ar", format!("no size at byte {at}"));
+        };
+        let start = at + HEADER_BYTES;
+        let Some(mut content) = start.checked_add(size).and_then(|end| bytes.get(start..end)) else {
+            return inspection.problem(path, "malformed-ar", format!("the member at byte {at} is cut off"));
+        };
+        at = start + size + size % 2;
+        if let Err(what) = inspection.budget.member() {
+            return inspection.exhausted(path, what);
+        }
+        let field = header[..16].trim_ascii_end();
+        let name = if field == b"//" {
+            names = content;
+            field.to_vec()
+        } else if let Some(offset) = field.strip_prefix(b"/").and_then(number) {
+            let long = names.get(offset..).unwrap_or(b"");
+            let end = long.iter().position(|byte| *byte == b'\n').unwrap_or(long.len());
+            long[..end].strip_suffix(b"/").unwrap_or(&long[..end]).to_vec()
+        } else if let Some(length) =
+            field.strip_prefix(b"#1/").and_then(number).filter(|length| *length <= content.len())
+        {
+            let (name, rest) = content.split_at(length);
+            content = rest;
+            name.split(|byte| *byte == 0).next().unwrap_or(name).to_vec()
+        } else if field.len() > 1 {
+            field.strip_suffix(b"/").unwrap_or(field).to_vec()
+        } else {
+            field.to_vec()
+        };
+        inspection.budget.pay(content.len() as u64);
+        let member = inspection.member(node, path, BytePath::new(name), content);
+        node.members.push(member);
+    }
+}
+
+fn number(field: &[u8]) -> Option<usize> {
+    std::str::from_utf8(field).ok()?.trim_end().parse().ok()
+}

@@ -1,0 +1,77 @@
+//! Damaged files: no panic, no endless work, and never a silent loss.
+
+use forge::{ThreeCx, elf_executable, noise, tar_gz, zip_stored};
+use inspect::{Budget, open_file};
+
+fn small() -> Budget {
+    Budget { members: 500, bytes: 4 << 20, member_bytes: 1 << 20, depth: 4, symbols: 20_000 }
+}
+
+fn corpus() -> Vec<(&'static str, Vec<u8>)> {
+    let product = ThreeCx::new();
+    let image = product.first().file("vendor/d3dcompiler_47.dll").unwrap().to_vec();
+    let ar = [b"!<arch>\n".as_slice(), b"a.txt/          0           0     0     644     4         `\nabcd"]
+        .concat();
+    vec![
+        ("x.tar.gz", tar_gz(&[("a", b"1"), ("b", &[7; 2000])]).unwrap()),
+        ("x.zip", zip_stored(&[("a", b"1"), ("b", &[7; 2000])]).unwrap()),
+        ("x.dll", image),
+        ("x", elf_executable(b"content")),
+        ("x.a", ar),
+    ]
+}
+
+#[test]
+fn every_cut_is_survived() {
+    for (name, bytes) in corpus() {
+        let step = (bytes.len() / 600).max(1);
+        for cut in (0..bytes.len()).step_by(step) {
+            open_file(&name.into(), &bytes[..cut], &mut small());
+        }
+    }
+}
+
+#[test]
+fn every_flipped_byte_is_survived() {
+    for (name, bytes) in corpus() {
+        let step = (bytes.len() / 1500).max(1);
+        for position in (0..bytes.len()).step_by(step).chain(0..bytes.len().min(1200)) {
+            for value in [0, 0xff, bytes[position] ^ 1, bytes[position] ^ 0x80] {
+                let mut damaged = bytes.clone();
+                damaged[position] = value;
+                open_file(&name.into(), &damaged, &mut small());
+            }
+        }
+    }
+}
+
+#[test]
+fn noise_behind_every_magic_is_survived() {
+    let magics: [&[u8]; 9] = [
+        b"PK\x03\x04",
+        b"\x1f\x8b\x08",
+        b"BZh91AY&SY",
+        b"\xfd7zXZ\0",
+        b"\x28\xb5\x2f\xfd",
+        b"!<arch>\n",
+        b"\x7fELF\x02\x01\x01",
+        b"\xcf\xfa\xed\xfe",
+        b"\xca\xfe\xba\xbe\0\0\0\x02",
+    ];
+    for magic in magics {
+        for seed in 0..200 {
+            let bytes = [magic, &noise(seed, 3000)].concat();
+            open_file(&"x".into(), &bytes, &mut small());
+        }
+    }
+}
+
+#[test]
+fn a_damaged_member_is_a_problem_and_the_others_stay() {
+    let mut bytes = zip_stored(&[("a", b"aaaa"), ("b", b"wxyz")]).unwrap();
+    let at = bytes.windows(4).position(|window| window == b"wxyz").unwrap();
+    bytes[at] = b'X';
+    let tree = open_file(&"x.zip".into(), &bytes, &mut small());
+    assert_eq!(tree.root.members.len(), 1);
+    assert_eq!(tree.problems[0].path.to_string(), "x.zip!b");
+}

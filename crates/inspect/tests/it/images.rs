@@ -1,0 +1,202 @@
+use std::fs;
+use std::process::Command;
+
+use evidence::Tree;
+use evidence::tree::Executable;
+use forge::{PeImage, PeSection, TestSigner, ThreeCx, elf_executable, noise, stuff_certificate_table};
+use inspect::{Budget, open_file};
+
+fn open(bytes: &[u8]) -> Tree {
+    let tree = open_file(&"x".into(), bytes, &mut Budget::default());
+    assert_eq!(tree.problems, []);
+    tree
+}
+
+fn image(bytes: &[u8]) -> Executable {
+    let tree = open(bytes);
+    assert_eq!(tree.root.executables.len(), 1, "{}", tree.root.format);
+    tree.root.executables[0].clone()
+}
+
+fn library() -> PeImage {
+    PeImage {
+        name: "x.dll".into(),
+        exports: vec!["b".into(), "a".into()],
+        imports: vec![
+            ("K.dll".into(), vec!["One".into(), "Two".into()]),
+            ("U.dll".into(), vec!["Three".into()]),
+        ],
+        content: noise(1, 5000),
+        sections: vec![PeSection { name: ".odd".into(), data: noise(2, 8000), flags: 0xE000_0020 }],
+        timestamp: 7,
+    }
+}
+
+#[test]
+fn a_windows_library_shows_its_facts() {
+    let facts = image(&library().bytes());
+    assert_eq!((facts.machine.as_str(), facts.kind.as_str()), ("x86_64", "library"));
+    assert_eq!(facts.exports.iter().map(String::as_str).collect::<Vec<_>>(), ["a", "b"]);
+    assert_eq!(
+        facts.imports.iter().map(String::as_str).collect::<Vec<_>>(),
+        ["K.dll!One", "K.dll!Two", "U.dll!Three"]
+    );
+    assert_eq!(facts.libraries.len(), 2);
+    let odd = facts.sections.iter().find(|section| section.name.starts_with(".odd")).unwrap();
+    assert!(odd.writable && odd.executable && odd.entropy_millibits > 7500, "{odd:?}");
+    assert!(facts.mitigations.contains("aslr") && facts.mitigations.contains("nx"));
+    assert_eq!((facts.overlay_bytes, facts.signature), (0, None));
+    let with_overlay = [library().bytes(), vec![1; 77]].concat();
+    assert_eq!(image(&with_overlay).overlay_bytes, 77);
+}
+
+#[test]
+fn hidden_bytes_do_not_disturb_the_signature_and_are_seen() {
+    let signer = TestSigner::new("A Tester");
+    let signed = signer.sign(&library().bytes());
+    let facts = image(&signed).signature.unwrap();
+    assert_eq!(facts.digest_matches, Some(true));
+    assert_eq!(
+        (facts.signer.as_deref(), facts.organisation.as_deref()),
+        (Some("A Tester"), Some("Countersign Test (harmless)"))
+    );
+    assert!(facts.entries == 1 && facts.trailing_bytes < 8 && !facts.trailing_nonzero);
+    let stuffed = stuff_certificate_table(&signed, &noise(9, 275 * 1024));
+    let hidden = image(&stuffed).signature.unwrap();
+    assert_eq!(hidden.digest_matches, Some(true), "the attack works on those who ask only for this");
+    assert_eq!(hidden.image_digest, facts.image_digest);
+    assert!(
+        hidden.trailing_bytes >= 275 * 1024
+            && hidden.trailing_nonzero
+            && hidden.trailing_entropy_millibits > 7900
+    );
+    let mut broken = signed.clone();
+    broken[0x500] ^= 1;
+    assert_eq!(image(&broken).signature.unwrap().digest_matches, Some(false));
+}
+
+/// A peer agrees: `osslsigncode` recomputes the same digest, on the signed and on the stuffed image.
+#[test]
+fn osslsigncode_says_the_same() {
+    if Command::new("osslsigncode").arg("--version").output().is_err() {
+        assert!(std::env::var_os("CI").is_none(), "CI must have osslsigncode");
+        eprintln!("SKIPPED: osslsigncode is not installed");
+        return;
+    }
+    let product = ThreeCx::new();
+    let folder = tempfile::tempdir().unwrap();
+    for release in [product.first(), product.poisoned()] {
+        let bytes = release.file("vendor/d3dcompiler_47.dll").unwrap();
+        let path = folder.path().join("x.dll");
+        fs::write(&path, bytes).unwrap();
+        let output = Command::new("osslsigncode").args(["verify", "-in"]).arg(&path).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let digest = image(bytes).signature.unwrap().image_digest.unwrap();
+        let digest = digest.strip_prefix("sha256:").unwrap().to_ascii_uppercase();
+        let mentions = text
+            .lines()
+            .filter(|line| line.contains("message digest") && line.trim_end().ends_with(&digest))
+            .count();
+        assert_eq!(mentions, 2, "current and calculated: {text}");
+    }
+}
+
+#[test]
+fn real_programs_show_their_facts() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("a.c"), "#include <stdio.h>\nint visible(void) { return puts(\"x\"); }\nint main(void) { return visible(); }\n").unwrap();
+    let build = |arguments: &[&str]| {
+        assert!(Command::new("gcc").args(arguments).current_dir(folder.path()).status().unwrap().success());
+        image(&fs::read(folder.path().join("out")).unwrap())
+    };
+    let program = build(&[
+        "-pie",
+        "-fPIE",
+        "-Wl,-z,relro,-z,now",
+        "-Wl,-rpath,/opt/x",
+        "-Wl,--build-id",
+        "-o",
+        "out",
+        "a.c",
+    ]);
+    assert_eq!(program.kind, "executable");
+    assert!(
+        program.libraries.contains("libc.so.6")
+            && program.imports.iter().any(|name| name.starts_with("puts"))
+    );
+    assert!(program.interpreter.unwrap().contains("ld-linux"));
+    assert!(
+        ["pie", "relro", "bind-now", "nx"].iter().all(|word| program.mitigations.contains(*word)),
+        "{:?}",
+        program.mitigations
+    );
+    assert!(program.search_paths.contains("/opt/x") && program.build_id.is_some());
+    let library = build(&["-shared", "-fPIC", "-o", "out", "a.c"]);
+    assert_eq!(library.kind, "library");
+    assert!(library.exports.contains("visible"));
+    assert_eq!(build(&["-c", "-o", "out", "a.c"]).kind, "object");
+    let forged = image(&[elf_executable(b"x"), vec![0; 9]].concat());
+    assert_eq!(
+        (forged.machine.as_str(), forged.kind.as_str(), forged.overlay_bytes),
+        ("x86_64", "executable", 9)
+    );
+}
+
+/// A thin Mach-O library with one segment, one section, one library and an identity.
+fn mach_o() -> Vec<u8> {
+    let mut commands: Vec<u8> = Vec::new();
+    let word = |value: u32| value.to_le_bytes();
+    let mut segment = [word(0x19), word(72 + 80)].concat();
+    segment.extend(b"__TEXT\0\0\0\0\0\0\0\0\0\0");
+    for value in [0_u64, 0x1000, 0, 0x1000] {
+        segment.extend(value.to_le_bytes());
+    }
+    for value in [7, 5, 1, 0] {
+        segment.extend(word(value));
+    }
+    segment.extend(b"__text\0\0\0\0\0\0\0\0\0\0__TEXT\0\0\0\0\0\0\0\0\0\0");
+    segment.extend([0x800_u64.to_le_bytes(), 4_u64.to_le_bytes()].concat());
+    for value in [0x800, 0, 0, 0, 0, 0, 0, 0] {
+        segment.extend(word(value));
+    }
+    commands.extend(segment);
+    let library = b"/usr/lib/libSystem.B.dylib\0\0\0\0\0\0";
+    commands
+        .extend([word(0xc), word(24 + library.len() as u32), word(24), word(0), word(0), word(0)].concat());
+    commands.extend(library);
+    commands.extend([word(0x1b), word(24)].concat());
+    commands.extend([0xab; 16]);
+    commands.extend([word(0x1d), word(16), word(0xe00), word(0x200)].concat());
+    let header = [
+        word(0xfeed_facf),
+        word(0x0100_0007),
+        word(3),
+        word(6),
+        word(4),
+        word(commands.len() as u32),
+        word(0x20_0000),
+        word(0),
+    ];
+    let mut file = [header.concat(), commands].concat();
+    file.resize(0x1000, 0);
+    file
+}
+
+#[test]
+fn apple_images_show_their_facts() {
+    let facts = image(&mach_o());
+    assert_eq!((facts.machine.as_str(), facts.kind.as_str()), ("x86_64", "library"));
+    assert!(facts.libraries.contains("/usr/lib/libSystem.B.dylib") && facts.mitigations.contains("pie"));
+    assert_eq!(facts.build_id.as_deref(), Some("abababababababababababababababab"));
+    assert_eq!(facts.sections[0].name, "__TEXT,__text");
+    assert!(facts.sections[0].executable && !facts.sections[0].writable);
+    let signature = facts.signature.unwrap();
+    assert_eq!(
+        (signature.kind.as_str(), signature.table_bytes, signature.bytes_after_table),
+        ("apple", 0x200, 0)
+    );
+    let mut fat = [0xcafe_babe_u32, 1, 0x0100_0007, 3, 0x1000, 0x1000, 12].map(u32::to_be_bytes).concat();
+    fat.resize(0x1000, 0);
+    fat.extend(mach_o());
+    assert_eq!(open(&fat).root.executables.len(), 1);
+}
