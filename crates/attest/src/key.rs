@@ -186,8 +186,7 @@ impl EncryptedKey {
     }
 
     fn encrypt(der: &[u8], passphrase: &[u8], cost: Cost) -> Result<Self, KeyError> {
-        let mut random = [0; 32];
-        aws_lc_rs::rand::fill(&mut random).map_err(|_| KeyError::Crypto("draw random bytes"))?;
+        let random = random()?;
         let (salt, iv) = random.split_at(16);
         let iv: &[u8; 16] = iv.try_into().map_err(|_| KeyError::Crypto("draw random bytes"))?;
         let log_n = match cost {
@@ -217,6 +216,13 @@ impl EncryptedKey {
         let opened = info.decrypt(passphrase).map_err(|_| KeyError::Passphrase)?;
         Ok(Zeroizing::new(opened.as_bytes().to_vec()))
     }
+}
+
+/// Draws 32 random bytes.
+pub fn random() -> Result<[u8; 32], KeyError> {
+    let mut random = [0; 32];
+    aws_lc_rs::rand::fill(&mut random).map_err(|_| KeyError::Crypto("draw random bytes"))?;
+    Ok(random)
 }
 
 #[cfg(test)]

@@ -33,7 +33,12 @@ pub struct Approved {
 }
 
 /// Approves a finding that stands in an assessment.
-pub fn approve(world: &World, assessments: &[Assessment], approve: &Approve, passphrase: &Passphrase) -> Result<Approved> {
+pub fn approve(
+    world: &World,
+    assessments: &[Assessment],
+    approve: &Approve,
+    passphrase: &Passphrase,
+) -> Result<Approved> {
     let finding = assessments
         .iter()
         .flat_map(|assessment| assessment.decision.findings())
@@ -44,7 +49,8 @@ pub fn approve(world: &World, assessments: &[Assessment], approve: &Approve, pas
         return Err(Error::NotApprovable { code: finding.code });
     }
     let latest = world.now().plus_days(policy(world)?.approval_max_days);
-    let impossible = |reason: &str| Error::ApprovalTime { expires: approve.expires, reason: reason.to_owned() };
+    let impossible =
+        |reason: &str| Error::ApprovalTime { expires: approve.expires, reason: reason.to_owned() };
     if approve.expires <= world.now() {
         return Err(impossible("it lies in the past"));
     }
@@ -63,7 +69,8 @@ pub fn approve(world: &World, assessments: &[Assessment], approve: &Approve, pas
     let name = finding.subject.path.as_ref().map_or_else(|| finding.id.clone(), ToString::to_string);
     let digest = finding.subject.digest.unwrap_or_else(|| Digest::of(finding.id.as_bytes()));
     let statement = Statement::new(vec![ResourceDescriptor::named(name, &digest)], &predicate);
-    let envelope = Envelope::sign(&statement, &release).map_err(|source| Error::Key { name: "release", source })?;
+    let envelope =
+        Envelope::sign(&statement, &release).map_err(|source| Error::Key { name: "release", source })?;
     let inclusions = world.append(std::slice::from_ref(&envelope), &log_key)?;
     let log_index = inclusions.first().map_or(0, |inclusion| inclusion.index);
     Ok(Approved { finding, log_index, statement: envelope.id() })

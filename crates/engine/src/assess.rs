@@ -1,14 +1,16 @@
 //! `gate`: assembles the case of one artifact and judges it. Signs nothing, writes nothing.
 
+use std::ffi::OsString;
 use std::io::Read;
-use std::path::Path;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
 
 use attest::Rejection;
 use evidence::statement::{Approval, Provenance as ProvenancePredicate};
 use evidence::{BytePath, Digest, Hasher, Tree};
+use judge::Policy;
 use judge::compare::{self, Comparison, Side};
 use judge::gate::{Approved, Baseline, Case, Decision, Evidence, Provenance, gate};
-use judge::Policy;
 use store::{Index, RecordRow};
 
 use crate::error::{Error, Result};
@@ -74,7 +76,17 @@ pub fn assess(world: &World, path: &Path) -> Result<Assessment> {
         gate(&case, &policy, world.now())
     };
     let policy = policy.digest;
-    Ok(Assessment { artifact, name, record: view, baseline, comparison, policy, decision, policy_bytes, provenance_index })
+    Ok(Assessment {
+        artifact,
+        name,
+        record: view,
+        baseline,
+        comparison,
+        policy,
+        decision,
+        policy_bytes,
+        provenance_index,
+    })
 }
 
 /// Compares two records with the inspections of their outputs.
@@ -88,7 +100,7 @@ pub(crate) fn compare_records(world: &World, old: &RecordView, new: &RecordView)
 }
 
 /// Hashes a file.
-pub(crate) fn hash_file(path: &Path) -> Result<Digest> {
+pub fn hash_file(path: &Path) -> Result<Digest> {
     let fail = |source| Error::Read { path: path.to_path_buf(), source };
     let mut file = std::fs::File::open(path).map_err(fail)?;
     let mut hasher = Hasher::new();
@@ -99,6 +111,21 @@ pub(crate) fn hash_file(path: &Path) -> Result<Digest> {
             length => hasher.update(&buffer[..length]),
         }
     }
+}
+
+/// Lists where the outputs of the latest record lie, as far as they still have its bytes.
+pub fn latest_outputs(world: &World) -> Result<Vec<PathBuf>> {
+    let view = records::show(world, "latest")?;
+    let workdir = PathBuf::from(OsString::from_vec(view.record.workdir.as_bytes().to_vec()));
+    let paths = view
+        .record
+        .outputs
+        .iter()
+        .map(|output| (workdir.join(OsString::from_vec(output.path.as_bytes().to_vec())), output.digest));
+    Ok(paths
+        .filter(|(path, digest)| hash_file(path).is_ok_and(|found| found == *digest))
+        .map(|(path, _)| path)
+        .collect())
 }
 
 /// Finds the newest record that can be vouched for and names the artifact, else the newest that names it at all.
@@ -127,7 +154,8 @@ fn provenance(world: &World, view: &RecordView, artifact: &Digest) -> Result<(Pr
         // The next entry belongs to something else: this record has none.
         Err(Rejection::Statement(_)) => Ok((Provenance::Missing, None)),
         Err(Rejection::UnknownKey(_)) => {
-            let kind = evidence::statement::Statement::parse(&envelope.payload).map(|statement| statement.predicate_type);
+            let kind = evidence::statement::Statement::parse(&envelope.payload)
+                .map(|statement| statement.predicate_type);
             if kind.is_ok_and(|kind| kind == <ProvenancePredicate as evidence::statement::Predicate>::TYPE) {
                 Ok((Provenance::UnknownBuilder { key: envelope.key.short() }, None))
             } else {
@@ -140,7 +168,13 @@ fn provenance(world: &World, view: &RecordView, artifact: &Digest) -> Result<(Pr
 
 /// Returns the inspection of the artifact: the one made when it was recorded, if its bytes are those, else a
 /// fresh one.
-fn artifact_tree(world: &World, path: &Path, name: &BytePath, artifact: &Digest, view: Option<&RecordView>) -> Result<Tree> {
+fn artifact_tree(
+    world: &World,
+    path: &Path,
+    name: &BytePath,
+    artifact: &Digest,
+    view: Option<&RecordView>,
+) -> Result<Tree> {
     if let Some(output) = view.and_then(|view| view.record.output(artifact)) {
         return world.document("inspection", &output.tree);
     }
@@ -154,9 +188,8 @@ fn artifact_tree(world: &World, path: &Path, name: &BytePath, artifact: &Digest,
 /// Chooses what to compare with: the last signed release of the product before this record, else its last
 /// complete record before this one.
 fn baseline(world: &World, view: &RecordView) -> Result<Option<(RecordView, &'static str)>> {
-    let earlier = |row: &&RecordRow| {
-        row.number < view.number && row.complete && row.product == view.record.product
-    };
+    let earlier =
+        |row: &&RecordRow| row.number < view.number && row.complete && row.product == view.record.product;
     let rows = records::records(world)?;
     let signed: Vec<u64> = world
         .index
@@ -165,7 +198,8 @@ fn baseline(world: &World, view: &RecordView) -> Result<Option<(RecordView, &'st
         .into_iter()
         .filter(|number| *number < view.number)
         .collect();
-    let last_signed = rows.iter().filter(earlier).filter(|row| signed.contains(&row.number)).max_by_key(|row| row.number);
+    let last_signed =
+        rows.iter().filter(earlier).filter(|row| signed.contains(&row.number)).max_by_key(|row| row.number);
     if let Some(row) = last_signed {
         return Ok(Some((records::view(world, row)?, "last signed release")));
     }
@@ -175,7 +209,7 @@ fn baseline(world: &World, view: &RecordView) -> Result<Option<(RecordView, &'st
 
 fn approvals(world: &World) -> Result<Vec<Approved>> {
     let keys = world.release_keys();
-    let rows = world.index.all_approvals().map_err(store_error)?;
+    let rows = world.index.approvals().map_err(store_error)?;
     rows.iter()
         .map(|row| {
             let (_, approval) = world.statement::<Approval>(row.log_index, &keys)?;

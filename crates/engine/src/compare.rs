@@ -40,10 +40,17 @@ impl Comparand {
 }
 
 /// Compares two of the same sort.
-pub fn compare(world: Option<&World>, old: &Comparand, new: &Comparand, source: SourceChanged) -> Result<Comparison> {
+pub fn compare(
+    world: Option<&World>,
+    old: &Comparand,
+    new: &Comparand,
+    source: SourceChanged,
+) -> Result<Comparison> {
     match (old, new, world) {
         (Comparand::Record(old), Comparand::Record(new), Some(world)) => compare_records(world, old, new),
         (Comparand::Path(old), Comparand::Path(new), _) => Ok(trees(&inspect(old)?, &inspect(new)?, source)),
-        _ => Err(Error::NotComparable("a record with a file: give two records, or two files or folders".into())),
+        _ => Err(Error::NotComparable(
+            "a record with a file: give two records, or two files or folders".into(),
+        )),
     }
 }

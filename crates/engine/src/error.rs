@@ -50,6 +50,9 @@ pub enum Error {
     /// The passphrase is needed and was not given.
     #[error("the passphrase of the keys is needed")]
     NoPassphrase,
+    /// The passphrase could not be had.
+    #[error("{0}")]
+    Passphrase(String),
     /// The passphrase is too short to protect a key.
     #[error("the passphrase has fewer than {0} characters")]
     WeakPassphrase(usize),
@@ -125,15 +128,21 @@ impl Error {
         Some(match self {
             Self::NoStore(_) => "make one with `countersign init`, or name one with `--store DIR`".into(),
             Self::StoreExists(_) => "use it, or name another folder with `--store DIR`".into(),
-            Self::NoPassphrase => {
-                "give `--passphrase-file FILE` or set COUNTERSIGN_PASSPHRASE; on a terminal you are asked".into()
+            Self::NoPassphrase | Self::Passphrase(_) => {
+                "give `--passphrase-file FILE` or set COUNTERSIGN_PASSPHRASE; on a terminal you are asked"
+                    .into()
             }
-            Self::WeakPassphrase(_) => "choose a longer one; it protects the key that releases your software".into(),
+            Self::WeakPassphrase(_) => {
+                "choose a longer one; it protects the key that releases your software".into()
+            }
             Self::Key { source: attest::KeyError::Passphrase, .. } => {
                 "check the passphrase file, or unset COUNTERSIGN_PASSPHRASE to be asked".into()
             }
             Self::Policy { path, .. } => {
-                format!("mend `{}`; `docs/manual/policy.md` lists all keys, `countersign help CODE` the finding codes", path.display())
+                format!(
+                    "mend `{}`; `docs/manual/policy.md` lists all keys, `countersign help CODE` the finding codes",
+                    path.display()
+                )
             }
             Self::Trust { .. } => "ask the vendor for the current trust file".into(),
             Self::NoRecord(_) => "`countersign records` lists them".into(),
@@ -152,7 +161,12 @@ impl Error {
                 "check who owns the folder; the store must be writable for this command".into()
             }
             Self::Unstable(_) => "wait until nothing writes the file".into(),
-            Self::Trace(_) | Self::Read { .. } | Self::Write { .. } | Self::Key { .. } | Self::ApprovalTime { .. } | Self::NotComparable(_) => {
+            Self::Trace(_)
+            | Self::Read { .. }
+            | Self::Write { .. }
+            | Self::Key { .. }
+            | Self::ApprovalTime { .. }
+            | Self::NotComparable(_) => {
                 return None;
             }
         })
@@ -160,14 +174,25 @@ impl Error {
 
     /// Tells whether the cause is wrong usage or configuration (exit 2) rather than inability to decide (exit 3).
     pub fn is_usage(&self) -> bool {
-        !matches!(self, Self::Store(_) | Self::Log(_) | Self::Document { .. } | Self::Unstable(_) | Self::Write { .. } | Self::Trace(_))
+        !matches!(
+            self,
+            Self::Store(_)
+                | Self::Log(_)
+                | Self::Document { .. }
+                | Self::Unstable(_)
+                | Self::Write { .. }
+                | Self::Trace(_)
+        )
     }
 }
 
 fn full_disk(error: &(dyn std::error::Error + 'static)) -> bool {
     let mut at = Some(error);
     while let Some(error) = at {
-        if error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::StorageFull) {
+        if error
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|error| error.kind() == std::io::ErrorKind::StorageFull)
+        {
             return true;
         }
         at = error.source();

@@ -12,7 +12,10 @@ pub(crate) fn read(path: &Path, max_bytes: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(max_bytes.saturating_add(1)).read_to_end(&mut bytes).map_err(fail)?;
     if bytes.len() as u64 > max_bytes {
-        return Err(fail(std::io::Error::new(std::io::ErrorKind::FileTooLarge, format!("larger than {max_bytes} bytes"))));
+        return Err(fail(std::io::Error::new(
+            std::io::ErrorKind::FileTooLarge,
+            format!("larger than {max_bytes} bytes"),
+        )));
     }
     Ok(bytes)
 }

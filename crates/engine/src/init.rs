@@ -6,15 +6,16 @@ use attest::key::Cost;
 use attest::trust::{SCHEMA, Trust, TrustedKey, TrustedLog};
 use attest::{EncryptedKey, Signer};
 use evidence::Timestamp;
-use store::{DirectoryVault, SqliteHeads, SqliteIndex, TileDirectory};
+use store::{DirectoryVault, Heads, SqliteHeads, SqliteIndex, TileDirectory};
+use tlog::NoteSigner;
 
 use crate::error::{Error, Result};
 use crate::files;
 use crate::ledger::LOG_HEAD;
-use crate::world::{Layout, Passphrase, log_error, store_error};
+use crate::world::{Layout, Passphrase, SALT_HEAD, log_error, store_error};
 
 /// The shortest passphrase that is accepted.
-pub const PASSPHRASE_MIN: usize = 8;
+const PASSPHRASE_MIN: usize = 8;
 
 /// What was made.
 #[derive(Debug)]
@@ -37,7 +38,12 @@ pub struct Initialised {
 ///
 /// Order: everything is made in a folder beside it, synced, and renamed into place, so a crash leaves either no
 /// store or a whole one.
-pub fn init(root: &Path, origin: Option<&str>, passphrase: &Passphrase, now: Timestamp) -> Result<Initialised> {
+pub fn init(
+    root: &Path,
+    origin: Option<&str>,
+    passphrase: &Passphrase,
+    now: Timestamp,
+) -> Result<Initialised> {
     if passphrase.bytes().len() < PASSPHRASE_MIN {
         return Err(Error::WeakPassphrase(PASSPHRASE_MIN));
     }
@@ -64,7 +70,8 @@ pub fn init(root: &Path, origin: Option<&str>, passphrase: &Passphrase, now: Tim
         files::write_secret(&layout.key(name), file.pem().as_bytes())?;
     }
 
-    let origin = origin.map_or_else(|| format!("countersign.invalid/log/{}", release.public_key().short()), str::to_owned);
+    let origin = origin
+        .map_or_else(|| format!("countersign.invalid/log/{}", release.public_key().short()), str::to_owned);
     let log_signer = tlog::Ed25519Signer::from_pkcs8(&origin, &log_der).map_err(log_error)?;
     let trust = Trust {
         schema: SCHEMA.into(),
@@ -78,9 +85,18 @@ pub fn init(root: &Path, origin: Option<&str>, passphrase: &Passphrase, now: Tim
 
     DirectoryVault::create(&layout.objects()).map_err(store_error)?;
     let heads = SqliteHeads::create(&layout.heads()).map_err(store_error)?;
-    let tiles = TileDirectory::create(&layout.log()).map_err(log_error)?;
+    heads
+        .replace(
+            SALT_HEAD,
+            None,
+            &attest::key::random().map_err(|source| Error::Key { name: "salt", source })?,
+        )
+        .map_err(store_error)?;
+    let tiles = TileDirectory::open(&layout.log()).map_err(store_error)?;
     SqliteIndex::open(&layout.index()).map_err(store_error)?;
-    tlog::Log::create(&tiles, &heads.cell(LOG_HEAD), &log_signer, &origin).map_err(log_error)?;
+    tlog::Log::create(&tiles, &heads.cell(LOG_HEAD), &log_signer)
+        .and_then(|log| log.publish())
+        .map_err(log_error)?;
     drop(heads);
 
     std::fs::rename(staging.keep(), root).map_err(fail)?;
@@ -96,6 +112,10 @@ pub fn init(root: &Path, origin: Option<&str>, passphrase: &Passphrase, now: Tim
     })
 }
 
-fn generate(name: &'static str, cost: Cost, passphrase: &Passphrase) -> Result<(EncryptedKey, attest::KeyPair)> {
+fn generate(
+    name: &'static str,
+    cost: Cost,
+    passphrase: &Passphrase,
+) -> Result<(EncryptedKey, attest::KeyPair)> {
     EncryptedKey::generate_p256(passphrase.bytes(), cost).map_err(|source| Error::Key { name, source })
 }

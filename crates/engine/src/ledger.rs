@@ -11,7 +11,7 @@ use evidence::statement::{
     VerificationSummary,
 };
 use evidence::{Digest, Record, Timestamp};
-use store::{Fact, Index, StoreLock};
+use store::{ApprovalRow, Fact, FileRow, Heads, Index, RecordRow, StoreLock};
 use tlog::{Ed25519Signer, Log};
 
 use crate::error::{Error, Result};
@@ -57,12 +57,15 @@ impl World {
         StoreLock::acquire(&self.layout().lock()).map_err(store_error)
     }
 
-    /// Opens the log for reading.
-    pub(crate) fn with_log<T>(&self, use_log: impl FnOnce(&Log) -> std::result::Result<T, tlog::LogError>) -> Result<T> {
+    /// Opens the log.
+    pub(crate) fn with_log<T>(
+        &self,
+        use_log: impl FnOnce(&mut Log) -> std::result::Result<T, tlog::LogError>,
+    ) -> Result<T> {
         let key = tlog::VerifierKey::parse(&self.trust.log.verifier_key).map_err(log_error)?;
         let cell = self.heads.cell(LOG_HEAD);
-        let log = Log::open(&self.tiles, &cell, &key).map_err(log_error)?;
-        use_log(&log).map_err(log_error)
+        let mut log = Log::open(&self.tiles, &cell, &key).map_err(log_error)?;
+        use_log(&mut log).map_err(log_error)
     }
 
     /// Appends signed statements; returns where they stand, each proven against the new checkpoint.
@@ -74,7 +77,10 @@ impl World {
         let lock = self.lock()?;
         let inclusions = self.with_log(|log| {
             let appended = log.append(&leaves, signer)?;
-            (0..envelopes.len() as u64).map(|offset| log.inclusion_proof(appended.first_index + offset)).collect::<std::result::Result<Vec<_>, _>>()
+            log.publish()?;
+            (0..envelopes.len() as u64)
+                .map(|offset| log.inclusion_proof(appended.first_index + offset))
+                .collect::<std::result::Result<Vec<_>, _>>()
         })?;
         drop(lock);
         self.catch_up()?;
@@ -90,14 +96,23 @@ impl World {
     /// Reads an entry and its statement; the entry is proven against the checkpoint, the signature is not yet
     /// checked.
     pub(crate) fn envelope(&self, index: u64) -> Result<Envelope> {
-        let bytes = self.with_log(|log| log.entry(index))?;
-        let leaf = Leaf::decode(&bytes).map_err(log_error)?;
+        let leaf = self.leaf(index)?;
         let signed = self.read(&leaf.statement)?;
         Envelope::reunite(&leaf, &signed).map_err(log_error)
     }
 
+    /// Reads an entry, proven against the checkpoint.
+    pub(crate) fn leaf(&self, index: u64) -> Result<Leaf> {
+        let bytes = self.with_log(|log| log.entry(index))?;
+        Leaf::decode(&bytes).map_err(log_error)
+    }
+
     /// Reads an entry as a statement of one kind, signed by one of the given keys.
-    pub(crate) fn statement<P: Predicate>(&self, index: u64, keys: &[PublicKey]) -> Result<(attest::Verified, P)> {
+    pub(crate) fn statement<P: Predicate>(
+        &self,
+        index: u64,
+        keys: &[PublicKey],
+    ) -> Result<(attest::Verified, P)> {
         let envelope = self.envelope(index)?;
         attest::verify::logged(&envelope, index, keys).map_err(log_error)
     }
@@ -132,10 +147,12 @@ impl World {
             time: row.time.unwrap_or(Timestamp::from_unix(0)),
             subjects: subjects.clone(),
         }];
-        if let Ok((_, about)) = attest::verify::logged::<RecordStatement>(&envelope, log_index, &self.builder_keys()) {
+        if let Ok((_, about)) =
+            attest::verify::logged::<RecordStatement>(&envelope, log_index, &self.builder_keys())
+        {
             let digest = *subjects.first().ok_or_else(|| malformed("record statement", id))?;
-            self.record_facts(log_index, id, digest, &about, &mut facts)?;
-        } else if let Ok((_, summary)) =
+            self.record_facts(log_index, digest, &about, &mut facts)?;
+        } else if let Ok((_, _)) =
             attest::verify::logged::<VerificationSummary>(&envelope, log_index, &self.release_keys())
         {
             for artifact in subjects {
@@ -144,15 +161,18 @@ impl World {
                 facts.push(Fact::Signature {
                     artifact,
                     log_index,
-                    statement: id,
                     record: record.number,
                     product: record.product,
-                    release: record.release,
-                    time: summary.time_verified,
                 });
             }
-        } else if let Ok((_, approval)) = attest::verify::logged::<Approval>(&envelope, log_index, &self.release_keys()) {
-            facts.push(Fact::Approval { finding: approval.finding, statement: id, expires: approval.expires, log_index });
+        } else if let Ok((_, approval)) =
+            attest::verify::logged::<Approval>(&envelope, log_index, &self.release_keys())
+        {
+            facts.push(Fact::Approval(ApprovalRow {
+                finding: approval.finding,
+                expires: approval.expires,
+                log_index,
+            }));
         }
         Ok(facts)
     }
@@ -160,17 +180,15 @@ impl World {
     fn record_facts(
         &self,
         log_index: u64,
-        statement: Digest,
         digest: Digest,
         about: &RecordStatement,
         facts: &mut Vec<Fact>,
     ) -> Result<()> {
         let record: Record = self.document("record", &digest)?;
         let number = self.index.latest().map_err(store_error)?.map_or(1, |row| row.number + 1);
-        facts.push(Fact::Record {
+        facts.push(Fact::Record(RecordRow {
             number,
             digest,
-            statement,
             log_index,
             product: record.product.clone(),
             release: record.release.clone(),
@@ -178,18 +196,18 @@ impl World {
             complete: about.attestable,
             started: record.started,
             finished: record.finished,
-        });
+        }));
         for output in &record.outputs {
-            facts.push(Fact::Output { record: number, path: output.path.clone(), digest: output.digest, size: output.size });
+            facts.push(Fact::Output { record: number, path: output.path.clone(), digest: output.digest });
         }
         for file in &record.files {
             for digest in file.read.iter().chain(&file.left) {
-                facts.push(Fact::File {
+                facts.push(Fact::File(FileRow {
                     record: number,
                     path: file.path.clone(),
                     role: file.role.word().to_owned(),
                     digest: *digest,
-                });
+                }));
             }
         }
         Ok(())
@@ -197,7 +215,7 @@ impl World {
 }
 
 /// Describes how a recorded build ended, in one or two words.
-pub(crate) fn outcome(record: &Record) -> String {
+pub fn outcome(record: &Record) -> String {
     use evidence::record::Exit;
     match (record.exit, record.completeness.complete) {
         (Exit::Code(0), true) => "ok".to_owned(),

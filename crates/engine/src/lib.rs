@@ -22,20 +22,20 @@ mod verify;
 mod world;
 
 pub use approve::{Approve, Approved, approve};
-pub use assess::{Assessment, assess};
+pub use assess::{Assessment, assess, hash_file as digest_of, latest_outputs};
 pub use compare::{Comparand, compare};
 pub use error::{Error, Result};
 pub use fsck::{FsckReport, fsck};
 pub use init::{Initialised, init};
 pub use inspect_path::inspect;
-pub use ledger::LogRow;
+pub use ledger::{LogRow, outcome};
 pub use log::{LogReport, log_check, log_export, log_rows};
 pub use record::{Recorded, Run, probe, run};
-pub use records::{RecordView, records, show};
+pub use records::{RecordView, records, show, timeline};
 pub use sbom::sbom;
-pub use sign::{Revoked, Signed, SignOutcome, revoke, sign};
+pub use sign::{Revoked, SignOutcome, Signed, revoke, sign};
 pub use verify::{Verification, Verify, verify};
-pub use world::{Passphrase, World, find_store, trust_file};
+pub use world::{Passphrase, World, find_store, trust_export, trust_file};
 
 /// The vocabulary, for those who render results.
 pub use evidence;

@@ -28,6 +28,8 @@ use crate::world::{Passphrase, World};
 use finish::Finish;
 use journal::Journal;
 
+pub(crate) use journal::abandoned;
+
 /// What to record.
 #[derive(Clone, Debug)]
 pub struct Run {
@@ -70,7 +72,12 @@ pub fn probe() -> std::result::Result<String, String> {
 }
 
 /// Records a build. The clock is asked again for the end, because builds take time.
-pub fn run(world: &World, run: &Run, passphrase: &Passphrase, clock: &dyn Fn() -> Timestamp) -> Result<Recorded> {
+pub fn run(
+    world: &World,
+    run: &Run,
+    passphrase: &Passphrase,
+    clock: &dyn Fn() -> Timestamp,
+) -> Result<Recorded> {
     let builder = world.builder_key(passphrase)?;
     let log_key = world.log_key(passphrase)?;
     let patterns = outputs::patterns(&run.outputs)?;
@@ -98,7 +105,10 @@ pub fn run(world: &World, run: &Run, passphrase: &Passphrase, clock: &dyn Fn() -
         command: run.command.clone(),
         workdir: workdir.clone(),
         environment,
-        protected: vec![std::fs::canonicalize(world.root()).map_err(|source| Error::Read { path: world.root().into(), source })?],
+        protected: vec![
+            std::fs::canonicalize(world.root())
+                .map_err(|source| Error::Read { path: world.root().into(), source })?,
+        ],
         ..Launch::default()
     };
     let traced = host::Seccomp::default().trace(&launch, &mut |mut event| {

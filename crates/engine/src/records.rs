@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use evidence::{BytePath, Digest, Record, Tree};
+use evidence::{BytePath, Digest, Event, Record, Tree};
 use store::{Index, RecordRow};
 
 use crate::error::{Error, Result};
@@ -57,6 +57,15 @@ pub(crate) fn find(world: &World, name: &str) -> Result<Option<RecordRow>> {
         return Ok(None);
     }
     Ok(records(world)?.into_iter().find(|row| row.digest.hex().starts_with(hex)))
+}
+
+/// Reads the raw trace of a record, in order.
+pub fn timeline(world: &World, view: &RecordView) -> Result<Vec<Event>> {
+    let mut events = Vec::new();
+    for segment in &view.record.segments {
+        events.extend(store::read_segment(&world.read(&segment.digest)?).map_err(store_error)?);
+    }
+    Ok(events)
 }
 
 /// Reads the inspections of a record's outputs.

@@ -11,11 +11,12 @@
 use std::path::{Path, PathBuf};
 
 use attest::{Bundle, Envelope, Inclusion, KeyPair, Signer};
-use evidence::statement::{
-    Intent, PolicyStatement, ResourceDescriptor, Revocation, Statement, VerificationSummary, Verifier, sha256_set,
-};
 use evidence::Digest;
-use judge::gate::{Decision, Permit};
+use evidence::statement::{
+    Intent, PolicyStatement, ResourceDescriptor, Revocation, Statement, VerificationSummary, Verifier,
+    sha256_set,
+};
+use judge::gate::Permit;
 use store::Heads;
 use tlog::Ed25519Signer;
 
@@ -58,16 +59,21 @@ struct LoggedPermit {
     index: u64,
 }
 
-/// Judges an artifact and, if it is permitted, signs it.
-pub fn sign(world: &World, path: &Path, passphrase: &Passphrase) -> Result<SignOutcome> {
+/// Judges an artifact and, if it is permitted, signs it. Only then is the passphrase asked for.
+pub fn sign(
+    world: &World,
+    path: &Path,
+    passphrase: &dyn Fn() -> std::result::Result<Passphrase, String>,
+) -> Result<SignOutcome> {
     let mut assessment = assess(world, path)?;
     let permit = match assessment.decision.take_permit() {
         Some(permit) => permit,
         None => return Ok(SignOutcome { assessment, signed: None }),
     };
     let provenance_index = assessment.provenance_index.ok_or(Error::NoRecord("provenance".into()))?;
-    let release = world.release_key(passphrase)?;
-    let log_key = world.log_key(passphrase)?;
+    let passphrase = passphrase().map_err(Error::Passphrase)?;
+    let release = world.release_key(&passphrase)?;
+    let log_key = world.log_key(&passphrase)?;
     log_policy(world, &assessment, &release, &log_key)?;
     let logged = log_intent(world, permit, &release, &log_key)?;
     let intent_index = logged.index;
@@ -97,7 +103,12 @@ pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 }
 
 /// Logs the policy when it is first used, so that every verdict names a policy that the log knows.
-fn log_policy(world: &World, assessment: &Assessment, release: &KeyPair, log_key: &Ed25519Signer) -> Result<()> {
+fn log_policy(
+    world: &World,
+    assessment: &Assessment,
+    release: &KeyPair,
+    log_key: &Ed25519Signer,
+) -> Result<()> {
     let known = world.heads.load(POLICY_HEAD).map_err(store_error)?;
     let digest = assessment.policy.to_string().into_bytes();
     if known.as_deref() == Some(&digest) {
@@ -110,7 +121,12 @@ fn log_policy(world: &World, assessment: &Assessment, release: &KeyPair, log_key
     world.heads.replace(POLICY_HEAD, known.as_deref(), &digest).map_err(store_error)
 }
 
-fn log_intent(world: &World, permit: Permit, release: &KeyPair, log_key: &Ed25519Signer) -> Result<LoggedPermit> {
+fn log_intent(
+    world: &World,
+    permit: Permit,
+    release: &KeyPair,
+    log_key: &Ed25519Signer,
+) -> Result<LoggedPermit> {
     let intent = Intent {
         record: *permit.record(),
         provenance: *permit.provenance(),
@@ -137,7 +153,10 @@ fn countersign(world: &World, logged: LoggedPermit, release: &KeyPair) -> Result
             digest: sha256_set(permit.policy()),
             ..ResourceDescriptor::default()
         },
-        input_attestations: vec![attestation("intent", &logged.intent), attestation("provenance", permit.provenance())],
+        input_attestations: vec![
+            attestation("intent", &logged.intent),
+            attestation("provenance", permit.provenance()),
+        ],
         verification_result: "PASSED".into(),
         verified_levels: vec!["SLSA_BUILD_LEVEL_1".into(), "COUNTERSIGN_OBSERVED_COMPLETE".into()],
         slsa_version: "1.2".into(),
@@ -194,7 +213,11 @@ pub fn revoke(world: &World, artifact: &Digest, reason: &str, passphrase: &Passp
     let log_index = append_one(world, &signed(&statement, &release)?, &log_key)?.index;
     let mut trust = world.trust.clone();
     if !trust.revoked.iter().any(|revoked| revoked.digest == *artifact) {
-        trust.revoked.push(attest::trust::Revoked { digest: *artifact, reason: reason.to_owned(), since: world.now() });
+        trust.revoked.push(attest::trust::Revoked {
+            digest: *artifact,
+            reason: reason.to_owned(),
+            since: world.now(),
+        });
     }
     let trust_file = world.layout().trust();
     files::write(&trust_file, &trust.to_json())?;

@@ -7,14 +7,16 @@ use evidence::{Digest, Timestamp};
 use judge::Policy;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use store::{DirectoryVault, SqliteHeads, SqliteIndex, TileDirectory, Vault};
+use store::{DirectoryVault, Heads, SqliteHeads, SqliteIndex, TileDirectory, Vault};
 use zeroize::Zeroizing;
 
 use crate::error::{Error, Result};
 use crate::files;
 
 /// Name of a store's folder.
-pub const STORE_NAME: &str = ".countersign";
+const STORE_NAME: &str = ".countersign";
+/// Name of the head that holds the salt of environment digests.
+pub(crate) const SALT_HEAD: &str = "salt";
 /// No stored document is larger.
 const DOCUMENT_MAX_BYTES: u64 = 1 << 30;
 
@@ -87,6 +89,11 @@ pub fn trust_file(store: &Path) -> PathBuf {
     Layout(store).trust()
 }
 
+/// Writes the trust file where a customer's copy goes.
+pub fn trust_export(world: &World, to: &Path) -> Result<()> {
+    files::write(to, &world.trust.to_json())
+}
+
 impl World {
     /// Opens a store. `now` is the moment of the use case.
     pub fn open(root: &Path, now: Timestamp) -> Result<Self> {
@@ -95,7 +102,7 @@ impl World {
             return Err(Error::NoStore(root.to_path_buf()));
         }
         let trust = read_trust(&layout.trust())?;
-        let vault = DirectoryVault::open(&layout.objects()).map_err(store_error)?;
+        let vault = DirectoryVault::open_at(&layout.objects()).map_err(store_error)?;
         let heads = SqliteHeads::open(&layout.heads()).map_err(store_error)?;
         let tiles = TileDirectory::open(&layout.log()).map_err(log_error)?;
         let index = open_index(&layout.index())?;
@@ -181,8 +188,17 @@ impl World {
         self.vault.read(digest, DOCUMENT_MAX_BYTES).map_err(store_error)
     }
 
+    /// The secret of this store that keys the digests of environment values: without it they cannot be guessed.
+    pub(crate) fn salt(&self) -> Result<Vec<u8>> {
+        self.heads.load(SALT_HEAD).map_err(store_error)?.ok_or_else(|| Error::NoStore(self.root.clone()))
+    }
+
     /// Reads a document from the vault.
-    pub(crate) fn document<T: DeserializeOwned + Serialize>(&self, kind: &'static str, digest: &Digest) -> Result<T> {
+    pub(crate) fn document<T: DeserializeOwned + Serialize>(
+        &self,
+        kind: &'static str,
+        digest: &Digest,
+    ) -> Result<T> {
         let bytes = self.read(digest)?;
         evidence::wire::from_canonical(&bytes).map_err(|_| Error::Document { kind, digest: *digest })
     }

@@ -56,7 +56,9 @@ impl Finish<'_> {
                 && trace.dropped == 0
                 && trace.unresolved == 0
                 && !trace.interrupted
-                && processes.iter().all(|process| process.programs.iter().all(|program| program.digest.is_some())),
+                && processes
+                    .iter()
+                    .all(|process| process.programs.iter().all(|program| program.digest.is_some())),
             events: trace.events,
             dropped: trace.dropped,
             unresolved: trace.unresolved,
@@ -107,7 +109,8 @@ impl Finish<'_> {
             attestable: record.is_attestable(),
             finished: record.finished,
         };
-        let mut envelopes = vec![sign(&Statement::new(vec![ResourceDescriptor::named("record", digest)], &about))?];
+        let mut envelopes =
+            vec![sign(&Statement::new(vec![ResourceDescriptor::named("record", digest)], &about))?];
         if record.is_attestable() && !record.outputs.is_empty() {
             let sbom = self.world.put(&evidence::wire::cyclonedx::observed(record, digest))?;
             let subjects = record
@@ -128,7 +131,8 @@ impl Finish<'_> {
 
     fn provenance(&self, record: &Record, digest: &Digest, sbom: &Digest) -> Provenance {
         let mut byproducts = vec![
-            ResourceDescriptor::named("record", digest).with_media_type("application/vnd.countersign.record+json"),
+            ResourceDescriptor::named("record", digest)
+                .with_media_type("application/vnd.countersign.record+json"),
             ResourceDescriptor::named("sbom", sbom).with_media_type("application/vnd.cyclonedx+json"),
         ];
         byproducts.extend(record.segments.iter().enumerate().map(|(number, segment)| {
@@ -173,7 +177,11 @@ impl Finish<'_> {
     }
 
     /// Inspects the declared outputs. A file that has other bytes by now than when the build had ended is a gap.
-    fn outputs(&self, files: &[File], gaps: &mut BTreeMap<String, u64>) -> Result<(Vec<Artifact>, Vec<String>)> {
+    fn outputs(
+        &self,
+        files: &[File],
+        gaps: &mut BTreeMap<String, u64>,
+    ) -> Result<(Vec<Artifact>, Vec<String>)> {
         let mut outputs = Vec::new();
         let mut matched = BTreeSet::new();
         for file in files.iter().filter(|file| file.role == Role::Output) {
@@ -206,7 +214,8 @@ impl Finish<'_> {
     }
 
     fn packages(&self, files: &mut [File]) -> Vec<evidence::Component> {
-        let paths: Vec<&BytePath> = files.iter().filter(|file| file.is_input()).map(|file| &file.path).collect();
+        let paths: Vec<&BytePath> =
+            files.iter().filter(|file| file.is_input()).map(|file| &file.path).collect();
         let owned = host::packages::owners(&paths);
         for file in files.iter_mut() {
             file.package = owned.by_path.get(&file.path).cloned();
@@ -270,7 +279,9 @@ fn sniff(files: &mut [File]) {
             (Err(_), _) => None,
             (Ok(()), b"\x7fELF") => Some("elf".to_owned()),
             (Ok(()), [b'M', b'Z', ..]) => Some("pe".to_owned()),
-            (Ok(()), b"\xcf\xfa\xed\xfe" | b"\xce\xfa\xed\xfe" | b"\xca\xfe\xba\xbe") => Some("macho".to_owned()),
+            (Ok(()), b"\xcf\xfa\xed\xfe" | b"\xce\xfa\xed\xfe" | b"\xca\xfe\xba\xbe") => {
+                Some("macho".to_owned())
+            }
             (Ok(()), _) => None,
         };
     }

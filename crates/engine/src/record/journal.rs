@@ -82,7 +82,7 @@ impl<'a> Journal<'a> {
     }
 
     fn seal_segment(&mut self) -> Result<()> {
-        let writer = std::mem::replace(&mut self.writer, SegmentWriter::new());
+        let mut writer = std::mem::replace(&mut self.writer, SegmentWriter::new());
         let events = writer.len() as u64;
         let bytes = writer.finish().map_err(store_error)?;
         let digest = self.world.put(&bytes)?;
@@ -155,7 +155,8 @@ pub(crate) fn recover(world: &World, builder: &KeyPair, log_key: &Ed25519Signer)
                 gaps: [("recorder-died".to_owned(), 1)].into(),
                 ..host::Trace::default()
             };
-            let ended = Timestamp::from_unix(start.started.unix().saturating_add((last_ns / 1_000_000_000) as i64));
+            let ended =
+                Timestamp::from_unix(start.started.unix().saturating_add((last_ns / 1_000_000_000) as i64));
             let finish = Finish { world, start: &start, patterns: &[], builder, log_key };
             numbers.push(finish.finish(reduction, &trace, segments, ended)?.0);
         }

@@ -6,8 +6,11 @@ use glob::{MatchOptions, Pattern};
 use crate::error::{Error, Result};
 
 /// `*` stays within a folder, `**` crosses them, and hidden files are files too.
-const OPTIONS: MatchOptions =
-    MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: false };
+const OPTIONS: MatchOptions = MatchOptions {
+    case_sensitive: true,
+    require_literal_separator: true,
+    require_literal_leading_dot: false,
+};
 
 /// Parses the patterns.
 pub(crate) fn patterns(texts: &[String]) -> Result<Vec<Pattern>> {
@@ -31,7 +34,8 @@ pub(crate) fn matching(patterns: &[Pattern], workdir: &BytePath, path: &BytePath
     patterns.iter().position(|pattern| {
         [relative.as_deref(), Some(&*whole)].into_iter().flatten().any(|name| {
             let below = |ancestor: &str| pattern.matches_with(ancestor, OPTIONS);
-            below(name) || name.match_indices('/').any(|(at, _)| at > 0 && is_literal(pattern) && below(&name[..at]))
+            below(name)
+                || name.match_indices('/').any(|(at, _)| at > 0 && is_literal(pattern) && below(&name[..at]))
         })
     })
 }

@@ -126,7 +126,11 @@ impl Reduction {
         let network = self
             .network
             .into_iter()
-            .map(|((address, action), processes)| Destination { address, action: action.to_owned(), processes })
+            .map(|((address, action), processes)| Destination {
+                address,
+                action: action.to_owned(),
+                processes,
+            })
             .collect();
         (self.processes.into_values().collect(), files, network)
     }
@@ -191,12 +195,21 @@ fn accesses(map: BTreeMap<u32, u64>) -> Vec<Access> {
 
 /// Folders of package managers: what lies in them was fetched, not written here.
 const FETCHED: &[&[u8]] = &[
-    b"/registry/src/", b"/git/checkouts/", b"/node_modules/", b"/site-packages/", b"/dist-packages/", b"/pkg/mod/",
-    b"/.m2/", b"/.gradle/caches/", b"/.nuget/packages/", b"/gems/",
+    b"/registry/src/",
+    b"/git/checkouts/",
+    b"/node_modules/",
+    b"/site-packages/",
+    b"/dist-packages/",
+    b"/pkg/mod/",
+    b"/.m2/",
+    b"/.gradle/caches/",
+    b"/.nuget/packages/",
+    b"/gems/",
 ];
 
 /// Folders of the machine.
-const MACHINE: &[&[u8]] = &[b"/usr", b"/lib", b"/lib64", b"/bin", b"/sbin", b"/etc", b"/opt", b"/var", b"/nix", b"/run"];
+const MACHINE: &[&[u8]] =
+    &[b"/usr", b"/lib", b"/lib64", b"/bin", b"/sbin", b"/etc", b"/opt", b"/var", b"/nix", b"/run"];
 
 fn role(path: &BytePath, file: &FileState, places: &Places) -> Role {
     let written = file.first_write.is_some() || file.left.is_some();

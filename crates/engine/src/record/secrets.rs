@@ -8,13 +8,64 @@ use evidence::{BytePath, Event, Hasher};
 
 /// Variables whose values are kept. Everything else is kept as a salted digest only.
 const ALLOWED: &[&str] = &[
-    "AR", "ARCH", "AS", "CARGO_BUILD_TARGET", "CARGO_HOME", "CARGO_INCREMENTAL", "CARGO_PROFILE_RELEASE_LTO",
-    "CARGO_TARGET_DIR", "CC", "CFLAGS", "CI", "CPP", "CPPFLAGS", "CROSS_COMPILE", "CXX", "CXXFLAGS", "DESTDIR",
-    "GOARCH", "GOFLAGS", "GOOS", "GOPATH", "GOPROXY", "HOME", "JAVA_HOME", "LANG", "LANGUAGE", "LD", "LDFLAGS",
-    "LD_LIBRARY_PATH", "LD_PRELOAD", "LOGNAME", "MAKE", "MAKEFLAGS", "NM", "NODE_ENV", "NODE_OPTIONS", "OLDPWD",
-    "PATH", "PKG_CONFIG_PATH", "PREFIX", "PWD", "PYTHONHASHSEED", "PYTHONPATH", "RANLIB", "RUSTC", "RUSTC_WRAPPER",
-    "RUSTFLAGS", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN", "SHELL", "SHLVL", "SOURCE_DATE_EPOCH", "STRIP", "TERM", "TMPDIR",
-    "TZ", "USER", "VERSION",
+    "AR",
+    "ARCH",
+    "AS",
+    "CARGO_BUILD_TARGET",
+    "CARGO_HOME",
+    "CARGO_INCREMENTAL",
+    "CARGO_PROFILE_RELEASE_LTO",
+    "CARGO_TARGET_DIR",
+    "CC",
+    "CFLAGS",
+    "CI",
+    "CPP",
+    "CPPFLAGS",
+    "CROSS_COMPILE",
+    "CXX",
+    "CXXFLAGS",
+    "DESTDIR",
+    "GOARCH",
+    "GOFLAGS",
+    "GOOS",
+    "GOPATH",
+    "GOPROXY",
+    "HOME",
+    "JAVA_HOME",
+    "LANG",
+    "LANGUAGE",
+    "LD",
+    "LDFLAGS",
+    "LD_LIBRARY_PATH",
+    "LD_PRELOAD",
+    "LOGNAME",
+    "MAKE",
+    "MAKEFLAGS",
+    "NM",
+    "NODE_ENV",
+    "NODE_OPTIONS",
+    "OLDPWD",
+    "PATH",
+    "PKG_CONFIG_PATH",
+    "PREFIX",
+    "PWD",
+    "PYTHONHASHSEED",
+    "PYTHONPATH",
+    "RANLIB",
+    "RUSTC",
+    "RUSTC_WRAPPER",
+    "RUSTFLAGS",
+    "RUSTUP_HOME",
+    "RUSTUP_TOOLCHAIN",
+    "SHELL",
+    "SHLVL",
+    "SOURCE_DATE_EPOCH",
+    "STRIP",
+    "TERM",
+    "TMPDIR",
+    "TZ",
+    "USER",
+    "VERSION",
 ];
 
 /// Never given to a child: it opens our keys.
@@ -118,14 +169,17 @@ fn is_secret(name: &OsStr) -> bool {
 fn is_secret_flag(argument: &[u8]) -> bool {
     let name = argument.to_ascii_uppercase();
     argument.starts_with(b"-")
-        && ["TOKEN", "SECRET", "PASSWORD", "PASSPHRASE", "API-KEY", "APIKEY"].iter().any(|word| name.ends_with(word.as_bytes()))
+        && ["TOKEN", "SECRET", "PASSWORD", "PASSPHRASE", "API-KEY", "APIKEY"]
+            .iter()
+            .any(|word| name.ends_with(word.as_bytes()))
 }
 
 /// Removes `user:password@` from URLs.
 fn without_userinfo(text: &[u8]) -> Vec<u8> {
     let Some(scheme) = find(text, b"://") else { return text.to_vec() };
     let rest = &text[scheme + 3..];
-    let authority = rest.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#' | b' ')).unwrap_or(rest.len());
+    let authority =
+        rest.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#' | b' ')).unwrap_or(rest.len());
     let Some(at) = rest[..authority].iter().rposition(|byte| *byte == b'@') else {
         return [&text[..scheme + 3], &without_userinfo(rest)[..]].concat();
     };
@@ -167,7 +221,8 @@ mod tests {
 
     #[test]
     fn only_allowed_values_are_written() {
-        let given = variables(&[("PATH", "/bin"), ("NPM_TOKEN", "npm_12345678"), ("LC_ALL", "C"), ("WHATEVER", "x")]);
+        let given =
+            variables(&[("PATH", "/bin"), ("NPM_TOKEN", "npm_12345678"), ("LC_ALL", "C"), ("WHATEVER", "x")]);
         let written = environment(&given, b"salt");
         let text = String::from_utf8(evidence::wire::canonical(&written)).unwrap();
         assert!(text.contains("/bin") && text.contains("LC_ALL"));
@@ -179,13 +234,31 @@ mod tests {
     #[test]
     fn secrets_do_not_come_back_through_arguments() {
         let redactor = Redactor::new(&variables(&[("NPM_TOKEN", "npm_12345678"), ("SHORT_KEY", "ab")]));
-        let given: Vec<BytePath> = ["curl", "-H", "Bearer npm_12345678", "https://me:pw@host/a@b", "--password", "x1", "--api-key=k", "ab"]
-            .map(BytePath::from)
-            .to_vec();
+        let given: Vec<BytePath> = [
+            "curl",
+            "-H",
+            "Bearer npm_12345678",
+            "https://me:pw@host/a@b",
+            "--password",
+            "x1",
+            "--api-key=k",
+            "ab",
+        ]
+        .map(BytePath::from)
+        .to_vec();
         let cleaned: Vec<String> = redactor.arguments(&given).iter().map(ToString::to_string).collect();
-        assert_eq!(cleaned, [
-            "curl", "-H", "Bearer [value of NPM_TOKEN]", "https://[userinfo]@host/a@b", "--password", "[secret argument]",
-            "--api-key=[secret argument]", "ab",
-        ]);
+        assert_eq!(
+            cleaned,
+            [
+                "curl",
+                "-H",
+                "Bearer [value of NPM_TOKEN]",
+                "https://[userinfo]@host/a@b",
+                "--password",
+                "[secret argument]",
+                "--api-key=[secret argument]",
+                "ab",
+            ]
+        );
     }
 }

@@ -1,0 +1,250 @@
+//! What can be typed.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Watches a build, proves what it was made of, and only then lets it be signed.
+#[derive(Parser)]
+#[command(version, disable_help_subcommand = true, max_term_width = 110, after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 yes · 1 no (denied, differs, found) · 2 wrong usage or configuration · \
+3 could not decide (treat as no). `run` passes on the build's own code; 125 if the recorder itself failed.";
+
+impl Cli {
+    pub(crate) fn is_run(&self) -> bool {
+        matches!(self.command, Command::Run(_))
+    }
+}
+
+#[derive(Args)]
+pub(crate) struct Common {
+    /// The evidence store [default: `.countersign` here or in the nearest parent folder]
+    #[arg(long, global = true, value_name = "DIR", env = "COUNTERSIGN_STORE")]
+    pub(crate) store: Option<PathBuf>,
+    /// Print one JSON document on stdout
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// File with the passphrase of the keys [default: COUNTERSIGN_PASSPHRASE, or asked for]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) passphrase_file: Option<PathBuf>,
+    /// Say less
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Say more
+    #[arg(short, long, global = true)]
+    pub(crate) verbose: bool,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Create an evidence store: log, keys, policy and trust file
+    Init {
+        /// The log's name, as in `build.example.com/log`
+        #[arg(long, value_name = "NAME")]
+        origin: Option<String>,
+    },
+    /// Record a build: processes, files, network, inputs and outputs with digests
+    Run(RunArgs),
+    /// List the records
+    Records,
+    /// Show a record
+    Show(ShowArgs),
+    /// Open files and folders: members, formats, signatures
+    Inspect {
+        /// Files or folders
+        #[arg(required = true)]
+        paths: Vec<PathBuf>,
+    },
+    /// Write the bill of materials of what a recorded build really used
+    Sbom {
+        /// A record: `latest`, `r7`, or the beginning of its digest
+        record: String,
+        /// The form
+        #[arg(long, value_enum, default_value_t = SbomFormat::CyclonedxJson)]
+        format: SbomFormat,
+        /// Write to a file instead of stdout
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Compare two records, files or folders: what changed, what explains it, what nothing explains
+    Compare {
+        /// A record, file or folder
+        old: String,
+        /// A record, file or folder
+        new: String,
+        /// For files and folders: whether their source changed
+        #[arg(long, value_enum, value_name = "WHETHER")]
+        source_changed: Option<YesNo>,
+    },
+    /// Judge one artifact against the policy; sign nothing
+    Gate {
+        /// The file
+        artifact: PathBuf,
+    },
+    /// Gate, log the intent, sign, log the outcome; write `ARTIFACT.sigstore.json`
+    Sign {
+        /// The file
+        artifact: PathBuf,
+    },
+    /// Check a file offline: signature, provenance, log inclusion, revocation
+    Verify {
+        /// The file
+        artifact: PathBuf,
+        /// Its bundle [default: ARTIFACT.sigstore.json]
+        #[arg(long, value_name = "FILE")]
+        bundle: Option<PathBuf>,
+        /// The vendor's trust file [default: that of the store here]
+        #[arg(long, value_name = "FILE")]
+        trust: Option<PathBuf>,
+    },
+    /// Take responsibility for a finding, signed and logged
+    Approve {
+        /// The finding's id, as `gate` prints it
+        finding: String,
+        /// Why it may pass
+        #[arg(long)]
+        reason: String,
+        /// Until when: a date, a moment, or a span like `30d`
+        #[arg(long, value_name = "WHEN")]
+        expires: String,
+        /// The artifact where it stands [default: the outputs of the latest record]
+        #[arg(long, value_name = "FILE")]
+        artifact: Vec<PathBuf>,
+    },
+    /// Take an artifact back: logged, and named in the trust file
+    Revoke {
+        /// The file, or its digest
+        artifact: String,
+        /// Why
+        #[arg(long)]
+        reason: String,
+    },
+    /// The transparency log
+    #[command(subcommand)]
+    Log(LogCommand),
+    /// The file by which customers verify
+    #[command(subcommand)]
+    Trust(TrustCommand),
+    /// Re-hash the vault, check the log, rebuild the index
+    Fsck,
+    /// Replay known attacks in a sandbox, with harmless markers
+    #[command(subcommand)]
+    Drill(DrillCommand),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Explain a command or a finding code
+    Help {
+        /// A command, or a finding code such as `prebuilt-changed`
+        topic: Option<String>,
+    },
+}
+
+#[derive(Args)]
+pub(crate) struct RunArgs {
+    /// The product
+    #[arg(long, default_value = "")]
+    pub(crate) product: String,
+    /// The release
+    #[arg(long, default_value = "")]
+    pub(crate) release: String,
+    /// Pattern of the files that are the result, relative to this folder (repeatable)
+    #[arg(long, value_name = "GLOB")]
+    pub(crate) output: Vec<String>,
+    /// The command and its arguments
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
+    pub(crate) command: Vec<OsString>,
+}
+
+#[derive(Args)]
+pub(crate) struct ShowArgs {
+    /// `latest`, `r7`, or the beginning of its digest
+    pub(crate) record: String,
+    /// The programs that ran, as a tree
+    #[arg(long, group = "view")]
+    pub(crate) processes: bool,
+    /// The files that were read and not made by the build
+    #[arg(long, group = "view")]
+    pub(crate) inputs: bool,
+    /// The declared outputs
+    #[arg(long, group = "view")]
+    pub(crate) outputs: bool,
+    /// Addresses that were connected to or bound
+    #[arg(long, group = "view")]
+    pub(crate) network: bool,
+    /// The packages that inputs belong to
+    #[arg(long, group = "view")]
+    pub(crate) components: bool,
+    /// The raw trace, event by event
+    #[arg(long, group = "view")]
+    pub(crate) timeline: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum SbomFormat {
+    /// CycloneDX 1.6
+    CyclonedxJson,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum YesNo {
+    No,
+    Yes,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum LogCommand {
+    /// List the entries
+    Show {
+        /// The first entry
+        #[arg(long, default_value_t = 0)]
+        from: u64,
+        /// How many
+        #[arg(long, default_value_t = 1000)]
+        count: u64,
+    },
+    /// Re-hash the log, look for signatures without an intent, and compare with an older checkpoint
+    Check {
+        /// A checkpoint that was kept from earlier or elsewhere
+        #[arg(long, value_name = "FILE")]
+        against: Option<PathBuf>,
+    },
+    /// Write checkpoint, key and tiles as a static log
+    Export {
+        /// The folder
+        folder: PathBuf,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum TrustCommand {
+    /// Write the trust file to hand to customers
+    Export {
+        /// The file
+        file: PathBuf,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum DrillCommand {
+    /// List the drills and their controls
+    List,
+    /// Run a drill, or all
+    Run {
+        /// Its name, or `all`
+        name: String,
+        /// Switch one control off: then the drill must miss
+        #[arg(long, value_name = "CONTROL")]
+        without: Option<String>,
+    },
+}

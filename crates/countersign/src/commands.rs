@@ -1,0 +1,86 @@
+//! One function per command.
+
+mod describe;
+mod drills;
+mod log;
+mod records;
+mod releases;
+mod run;
+mod store;
+
+use anyhow::Result;
+use clap::CommandFactory;
+
+use crate::args::{Cli, Command};
+use crate::context::{Context, UsageError};
+use crate::output::{self, YES};
+
+/// Runs a command; returns the exit code.
+pub(crate) fn run(context: &Context, command: Command) -> Result<u8> {
+    match command {
+        Command::Init { origin } => store::init(context, origin.as_deref()),
+        Command::Run(arguments) => run::run(context, arguments),
+        Command::Records => records::list(context),
+        Command::Show(arguments) => records::show(context, &arguments),
+        Command::Inspect { paths } => describe::inspect(context, &paths),
+        Command::Sbom { record, format, output } => {
+            records::sbom(context, &record, format, output.as_deref())
+        }
+        Command::Compare { old, new, source_changed } => {
+            describe::compare(context, &old, &new, source_changed)
+        }
+        Command::Gate { artifact } => releases::gate(context, &artifact),
+        Command::Sign { artifact } => releases::sign(context, &artifact),
+        Command::Verify { artifact, bundle, trust } => {
+            releases::verify(context, artifact, bundle, trust.as_deref())
+        }
+        Command::Approve { finding, reason, expires, artifact } => {
+            releases::approve(context, &finding, &reason, &expires, &artifact)
+        }
+        Command::Revoke { artifact, reason } => releases::revoke(context, &artifact, &reason),
+        Command::Log(command) => log::run(context, command),
+        Command::Trust(command) => store::trust(context, command),
+        Command::Fsck => store::fsck(context),
+        Command::Drill(command) => drills::run(context, command),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "countersign", &mut script);
+            output::bytes(&script)?;
+            Ok(YES)
+        }
+        Command::Help { topic } => help(context, topic.as_deref()),
+    }
+}
+
+fn help(context: &Context, topic: Option<&str>) -> Result<u8> {
+    let Some(topic) = topic else {
+        output::text(&Cli::command().render_long_help().to_string())?;
+        return Ok(YES);
+    };
+    if let Some(code) = engine::judge::codes::find(topic) {
+        if context.json {
+            let content = serde_json::json!({
+                "code": code.word, "severity": code.severity, "title": code.title, "hint": code.hint, "approvable": code.approvable,
+            });
+            output::document("finding-code", content)?;
+            return Ok(YES);
+        }
+        let approval = if code.approvable { "A person may approve it." } else { "Nobody can approve it." };
+        output::text(&format!(
+            "{} ({})\n\n{}.\n\nWhat to do: {}.\n{approval}\n\nMore: docs/findings/{}.md\n",
+            code.word,
+            code.severity.word(),
+            code.title,
+            code.hint,
+            code.word
+        ))?;
+        return Ok(YES);
+    }
+    if let Some(command) = Cli::command().find_subcommand_mut(topic) {
+        output::text(&command.render_long_help().to_string())?;
+        return Ok(YES);
+    }
+    anyhow::bail!(UsageError(format!(
+        "`{topic}` is neither a command nor a finding code; `countersign help` lists the commands"
+    )))
+}

@@ -1,0 +1,89 @@
+//! `log show`, `log check`, `log export`.
+
+use std::fmt::Write as _;
+
+use anyhow::Result;
+use serde_json::json;
+
+use crate::args::LogCommand;
+use crate::context::Context;
+use crate::output::{self, NO, YES};
+
+pub(crate) fn run(context: &Context, command: LogCommand) -> Result<u8> {
+    let world = context.world()?;
+    match command {
+        LogCommand::Show { from, count } => {
+            let rows = engine::log_rows(&world, from, count)?;
+            if context.json {
+                let rows: Vec<_> = rows
+                    .iter()
+                    .map(|row| {
+                        let subjects: Vec<_> = row
+                            .subjects
+                            .iter()
+                            .map(|(name, digest)| json!({ "name": name, "digest": digest }))
+                            .collect();
+                        json!({
+                            "index": row.index, "kind": row.kind, "statement": row.statement, "key": row.key,
+                            "subjects": subjects, "time": row.time,
+                        })
+                    })
+                    .collect();
+                output::document("log-show", json!({ "entries": rows }))?;
+                return Ok(YES);
+            }
+            let mut text = String::new();
+            for row in &rows {
+                let time = row.time.map_or_else(|| "-".repeat(20), |time| time.to_string());
+                writeln!(text, "{:>6}  {time}  {:<10} by {}", row.index, row.kind, row.key)?;
+                for (name, digest) in row.subjects.iter().take(4) {
+                    writeln!(text, "          {} {name}", digest.short())?;
+                }
+            }
+            output::text(&text)?;
+            Ok(YES)
+        }
+        LogCommand::Check { against } => {
+            let report = engine::log_check(&world, against.as_deref())?;
+            let found = |code: &str| report.findings.iter().any(|finding| finding.code == code);
+            let verdict = if report.findings.is_empty() {
+                "consistent"
+            } else if found("log-forked") {
+                "forked"
+            } else if found("unrecorded-signature") {
+                "unrecorded-signature"
+            } else {
+                "damaged"
+            };
+            let good = report.findings.is_empty();
+            if context.json {
+                output::document(
+                    "log-check",
+                    json!({
+                        "verdict": verdict, "findings": report.findings, "problems": [], "size": report.size, "root": report.root,
+                        "origin": report.origin,
+                    }),
+                )?;
+            } else {
+                output::text(&format!(
+                    "{}: {} entries, root {}, {}\n{}",
+                    output::verdict(verdict, good),
+                    report.size,
+                    report.root,
+                    report.origin,
+                    output::findings(&report.findings)
+                ))?;
+            }
+            Ok(if good { YES } else { NO })
+        }
+        LogCommand::Export { folder } => {
+            let files = engine::log_export(&world, &folder)?;
+            if context.json {
+                output::document("log-export", json!({ "folder": folder, "files": files }))?;
+            } else {
+                output::text(&format!("{} files in {}\n", files.len(), folder.display()))?;
+            }
+            Ok(YES)
+        }
+    }
+}

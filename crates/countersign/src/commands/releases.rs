@@ -1,0 +1,189 @@
+//! `gate`, `sign`, `verify`, `approve`, `revoke`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use engine::evidence::{Digest, Timestamp};
+use engine::{Approve, Assessment, Verify};
+use serde_json::{Value, json};
+
+use crate::context::{Context, UsageError};
+use crate::output::{self, NO, YES};
+
+fn assessment_document(assessment: &Assessment, verdict: &str) -> Value {
+    json!({
+        "verdict": verdict,
+        "findings": assessment.decision.findings(),
+        "problems": assessment.comparison.as_ref().map(|comparison| &comparison.problems),
+        "artifact": assessment.artifact,
+        "name": assessment.name,
+        "record": assessment.record.as_ref().map(|view| format!("r{}", view.number)),
+        "baseline": assessment.baseline.as_ref().map(|(view, how)| json!({ "record": format!("r{}", view.number), "chosen": how })),
+        "policy": assessment.policy,
+    })
+}
+
+fn assessment_text(assessment: &Assessment, verdict: &str, good: bool) -> String {
+    let mut text =
+        format!("{}: {} {}\n", output::verdict(verdict, good), assessment.name, assessment.artifact);
+    if let Some(view) = &assessment.record {
+        text += &format!("  from r{}", view.number);
+        if let Some((before, how)) = &assessment.baseline {
+            text += &format!(", compared with r{} ({how})", before.number);
+        }
+        text.push('\n');
+    }
+    text + &output::weighed(assessment.decision.findings())
+}
+
+pub(crate) fn gate(context: &Context, artifact: &Path) -> Result<u8> {
+    let assessment = engine::assess(&context.world()?, artifact)?;
+    let permitted = assessment.decision.is_permit();
+    let verdict = if permitted { "permit" } else { "deny" };
+    if context.json {
+        output::document("gate", assessment_document(&assessment, verdict))?;
+    } else {
+        output::text(&assessment_text(&assessment, verdict, permitted))?;
+    }
+    Ok(if permitted { YES } else { NO })
+}
+
+pub(crate) fn sign(context: &Context, artifact: &Path) -> Result<u8> {
+    let world = context.world()?;
+    let outcome =
+        engine::sign(&world, artifact, &|| context.passphrase().map_err(|error| error.to_string()))?;
+    let verdict = if outcome.signed.is_some() { "signed" } else { "denied" };
+    if context.json {
+        let mut content = assessment_document(&outcome.assessment, verdict);
+        if let (Some(signed), Value::Object(fields)) = (&outcome.signed, &mut content) {
+            fields.insert("bundle".into(), json!(signed.bundle));
+            fields.insert("provenanceBundle".into(), json!(signed.provenance_bundle));
+            fields.insert("intentIndex".into(), json!(signed.intent_index));
+            fields.insert("logIndex".into(), json!(signed.log_index));
+            fields.insert("key".into(), json!(signed.key));
+        }
+        output::document("sign", content)?;
+    } else {
+        let mut text = assessment_text(&outcome.assessment, verdict, outcome.signed.is_some());
+        if let Some(signed) = &outcome.signed {
+            text += &format!(
+                "  key {}, intent at log entry {}, signature at {}\n  wrote {}\n  wrote {}\n",
+                signed.key,
+                signed.intent_index,
+                signed.log_index,
+                signed.bundle.display(),
+                signed.provenance_bundle.display()
+            );
+        }
+        output::text(&text)?;
+    }
+    Ok(if outcome.signed.is_some() { YES } else { NO })
+}
+
+pub(crate) fn verify(
+    context: &Context,
+    artifact: PathBuf,
+    bundle: Option<PathBuf>,
+    trust: Option<&Path>,
+) -> Result<u8> {
+    let trust = context.trust(trust)?;
+    let name = artifact.display().to_string();
+    let verification = engine::verify(&Verify { artifact, bundle, trust })?;
+    let verified = verification.findings.is_empty() && verification.release.is_some();
+    let verdict = if verified { "verified" } else { "rejected" };
+    let release = verification.release.as_ref();
+    if context.json {
+        let release = release.map(|release| {
+            json!({
+                "key": release.verified().key().short(), "statement": release.verified().id(), "logIndex": release.verified().log_index(),
+                "timeVerified": release.summary().time_verified, "policy": release.summary().policy.uri,
+            })
+        });
+        output::document(
+            "verify",
+            json!({
+                "verdict": verdict, "findings": verification.findings, "problems": [], "artifact": verification.artifact,
+                "release": release, "provenance": verification.provenance,
+            }),
+        )?;
+    } else {
+        let mut text = format!("{}: {name} {}\n", output::verdict(verdict, verified), verification.artifact);
+        if let Some(release) = release {
+            text += &format!(
+                "  released {} by key {}, entry {} of the log; {}\n",
+                release.summary().time_verified,
+                release.verified().key().short(),
+                release.verified().log_index(),
+                if verification.provenance { "provenance verified" } else { "no provenance beside it" }
+            );
+        }
+        text += &output::findings(&verification.findings);
+        output::text(&text)?;
+    }
+    Ok(if verified { YES } else { NO })
+}
+
+pub(crate) fn approve(
+    context: &Context,
+    finding: &str,
+    reason: &str,
+    expires: &str,
+    artifacts: &[PathBuf],
+) -> Result<u8> {
+    let world = context.world()?;
+    let expires = moment(expires)?;
+    let mut assessments = Vec::new();
+    for artifact in if artifacts.is_empty() { engine::latest_outputs(&world)? } else { artifacts.to_vec() } {
+        assessments.push(engine::assess(&world, &artifact)?);
+    }
+    let approve = Approve { finding: finding.to_owned(), reason: reason.to_owned(), expires };
+    let approved = engine::approve(&world, &assessments, &approve, &context.passphrase()?)?;
+    if context.json {
+        let content = json!({ "finding": approved.finding, "expires": expires, "logIndex": approved.log_index, "statement": approved.statement });
+        output::document("approve", content)?;
+    } else {
+        let path =
+            approved.finding.subject.path.as_ref().map_or_else(String::new, |path| format!(" in {path}"));
+        output::text(&format!(
+            "approved until {expires}: {}{path} (log entry {})\n",
+            approved.finding.code, approved.log_index
+        ))?;
+    }
+    Ok(YES)
+}
+
+/// Reads a moment: `2026-12-31`, `2026-12-31T12:00:00Z`, or a span from now such as `30d`.
+fn moment(text: &str) -> Result<Timestamp> {
+    if let Some(days) = text.strip_suffix('d').and_then(|days| days.parse().ok()) {
+        return Ok(Context::now().plus_days(days));
+    }
+    let full = if text.contains('T') { text.to_owned() } else { format!("{text}T00:00:00Z") };
+    full.parse().map_err(|_| {
+        UsageError(format!("`{text}` is not a date (2026-12-31), a moment (…T12:00:00Z) or a span (30d)"))
+            .into()
+    })
+}
+
+pub(crate) fn revoke(context: &Context, artifact: &str, reason: &str) -> Result<u8> {
+    let world = context.world()?;
+    let digest: Digest = match artifact.parse() {
+        Ok(digest) => digest,
+        Err(_) => engine::digest_of(Path::new(artifact))?,
+    };
+    let passphrase = context.passphrase()?;
+    let revoked = engine::revoke(&world, &digest, reason, &passphrase).map_err(anyhow::Error::from)?;
+    if context.json {
+        output::document(
+            "revoke",
+            json!({ "artifact": revoked.artifact, "logIndex": revoked.log_index, "trustFile": revoked.trust_file }),
+        )?;
+    } else {
+        output::text(&format!(
+            "revoked {} (log entry {})\n  {} now names it: hand it to your customers\n",
+            revoked.artifact,
+            revoked.log_index,
+            revoked.trust_file.display()
+        ))?;
+    }
+    Ok(YES)
+}

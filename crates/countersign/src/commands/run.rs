@@ -1,0 +1,95 @@
+//! `run`.
+
+use std::os::fd::AsFd;
+
+use anyhow::{Context as _, Result};
+use engine::Run;
+use engine::evidence::record::{Exit, Role};
+use serde_json::json;
+
+use crate::args::RunArgs;
+use crate::context::Context;
+use crate::output::{self, RECORDER_FAILED};
+
+pub(crate) fn run(context: &Context, arguments: RunArgs) -> Result<u8> {
+    let world = context.world()?;
+    let passphrase = context.passphrase()?;
+    // With `--json`, stdout is ours: what the build prints goes to stderr.
+    let stdout = if context.json {
+        let own = rustix::io::dup(std::io::stdout().as_fd()).context("cannot keep stdout")?;
+        rustix::stdio::dup2_stdout(std::io::stderr().as_fd())
+            .context("cannot redirect the build's output")?;
+        Some(own)
+    } else {
+        None
+    };
+    let run = Run {
+        product: arguments.product,
+        release: arguments.release,
+        outputs: arguments.output,
+        command: arguments.command,
+        workdir: std::env::current_dir().context("cannot tell the current folder")?,
+        environment: std::env::vars_os().collect(),
+    };
+    let recorded = engine::run(&world, &run, &passphrase, &Context::now);
+    if let Some(stdout) = stdout {
+        rustix::stdio::dup2_stdout(&stdout).context("cannot restore stdout")?;
+    }
+    let recorded = recorded?;
+    let record = &recorded.record;
+    if context.json {
+        output::document(
+            "run",
+            json!({
+                "record": format!("r{}", recorded.number), "digest": recorded.digest, "exit": record.exit,
+                "attestable": recorded.attestable, "completeness": record.completeness, "outputs": record.outputs,
+                "unmatched": recorded.unmatched,
+                "recovered": recorded.recovered.iter().map(|number| format!("r{number}")).collect::<Vec<_>>(),
+            }),
+        )?;
+    } else {
+        summary(context, &recorded);
+    }
+    Ok(match recorded.exit {
+        Exit::Code(code) => u8::try_from(code & 0xFF).unwrap_or(RECORDER_FAILED),
+        Exit::Signal(signal) => u8::try_from(128 + signal).unwrap_or(RECORDER_FAILED),
+        Exit::Unknown => RECORDER_FAILED,
+    })
+}
+
+fn summary(context: &Context, recorded: &engine::Recorded) {
+    let record = &recorded.record;
+    let count = |role| record.files.iter().filter(|file| file.role == role).count();
+    for number in &recorded.recovered {
+        output::note(
+            context,
+            &format!("countersign: r{number} was left by a recorder that died; it is sealed as incomplete"),
+        );
+    }
+    output::note(
+        context,
+        &format!(
+            "countersign: recorded r{} ({}): {} processes, {} sources, {} toolchain files, {} dependencies, {} outputs, {} events",
+            recorded.number,
+            engine::outcome(record),
+            record.processes.len(),
+            count(Role::Source),
+            count(Role::Toolchain),
+            count(Role::Dependency),
+            record.outputs.len(),
+            record.completeness.events
+        ),
+    );
+    for pattern in &recorded.unmatched {
+        output::note(context, &format!("countersign: the build wrote nothing that matches `{pattern}`"));
+    }
+    for (reason, times) in &record.completeness.gaps {
+        output::note(
+            context,
+            &format!("countersign: not observed: {reason} ({times}×); such a record is never signed"),
+        );
+    }
+    if record.completeness.interrupted {
+        output::note(context, "countersign: the build was interrupted; such a record is never signed");
+    }
+}

@@ -1,0 +1,121 @@
+//! A folder of its own with a store of its own, in which the real program is run.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+/// Why a drill could not be run. That an attack is missed is no error: it is the score.
+#[derive(Debug, thiserror::Error)]
+pub enum DrillError {
+    /// No such control.
+    #[error("the drill `{drill}` has no control `{control}`")]
+    NoControl {
+        /// The drill.
+        drill: &'static str,
+        /// The control.
+        control: String,
+    },
+    /// The sandbox could not be made or used.
+    #[error("cannot use the sandbox")]
+    Sandbox(#[from] io::Error),
+    /// A preparing step did not do what it should.
+    #[error("`countersign {command}` failed in the sandbox: {said}")]
+    Step {
+        /// The command.
+        command: String,
+        /// What it said.
+        said: String,
+    },
+}
+
+/// Opens the keys of the sandbox, which are thrown away with it.
+const PASSPHRASE: &str = "a drill, not a secret";
+
+pub(crate) struct Sandbox {
+    folder: tempfile::TempDir,
+    program: PathBuf,
+}
+
+/// The answer of one command.
+pub(crate) struct Answer {
+    pub(crate) code: Option<i32>,
+    pub(crate) document: Value,
+}
+
+impl Answer {
+    pub(crate) fn verdict(&self) -> &str {
+        self.document.get("verdict").and_then(Value::as_str).unwrap_or("none")
+    }
+
+    /// Lists the findings that deny, or all where nothing is weighed, as code and path.
+    pub(crate) fn findings(&self) -> Vec<(String, String)> {
+        let findings = self.document.get("findings").and_then(Value::as_array);
+        let text = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or_default().to_owned();
+        findings
+            .into_iter()
+            .flatten()
+            .filter(|finding| {
+                finding.get("weight").and_then(Value::as_str).is_none_or(|weight| weight == "denies")
+            })
+            .map(|finding| (text(finding.get("code")), text(finding.pointer("/subject/path"))))
+            .collect()
+    }
+}
+
+impl Sandbox {
+    pub(crate) fn new(program: &Path) -> Result<Self, DrillError> {
+        Ok(Self {
+            folder: tempfile::Builder::new().prefix("countersign-drill-").tempdir()?,
+            program: program.to_path_buf(),
+        })
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn write(&self, name: &str, content: &[u8]) -> Result<(), DrillError> {
+        let path = self.path(name);
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent)?;
+        }
+        Ok(std::fs::write(path, content)?)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .env_remove("COUNTERSIGN_STORE")
+            .env("COUNTERSIGN_PASSPHRASE", PASSPHRASE);
+        command
+    }
+
+    /// Runs a command and reads its document.
+    pub(crate) fn ask(&self, arguments: &[&str]) -> Result<Answer, DrillError> {
+        let output = self.command(arguments).arg("--json").output()?;
+        let document = serde_json::from_slice(&output.stdout).map_err(|_| failed(arguments, &output))?;
+        Ok(Answer { code: output.status.code(), document })
+    }
+
+    /// Runs a command that must succeed.
+    pub(crate) fn must(&self, arguments: &[&str]) -> Result<(), DrillError> {
+        let output = self.command(arguments).output()?;
+        if output.status.success() { Ok(()) } else { Err(failed(arguments, &output)) }
+    }
+
+    /// Runs a shell script without any recorder.
+    pub(crate) fn shell(&self, script: &str) -> Result<(), DrillError> {
+        let output = Command::new("sh").args(["-c", script]).current_dir(self.folder.path()).output()?;
+        if output.status.success() { Ok(()) } else { Err(failed(&["(shell)", script], &output)) }
+    }
+}
+
+fn failed(arguments: &[&str], output: &Output) -> DrillError {
+    let said = [output.stderr.as_slice(), &output.stdout].concat();
+    let said: String = String::from_utf8_lossy(&said).chars().take(2000).collect();
+    DrillError::Step { command: arguments.join(" "), said: said.trim().to_owned() }
+}

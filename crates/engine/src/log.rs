@@ -1,0 +1,173 @@
+//! `log show`, `log check`, `log export`: the transparency log, read.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use attest::verify::logged;
+use evidence::statement::{Intent, Statement, VerificationSummary};
+use evidence::{Digest, Finding, Subject};
+use judge::codes;
+
+use crate::error::Result;
+use crate::files;
+use crate::ledger::{LogRow, row};
+use crate::world::{World, log_error};
+
+/// What a check of the log found.
+#[derive(Clone, PartialEq, Debug)]
+pub struct LogReport {
+    /// Entries.
+    pub size: u64,
+    /// The root hash, hexadecimal.
+    pub root: String,
+    /// Who signs its checkpoints.
+    pub origin: String,
+    /// What is wrong.
+    pub findings: Vec<Finding>,
+}
+
+/// Lists the entries from `first` on, at most `count`.
+pub fn log_rows(world: &World, first: u64, count: u64) -> Result<Vec<LogRow>> {
+    let size = world.with_log(|log| Ok(log.size()))?;
+    (first..size.min(first.saturating_add(count)))
+        .map(|index| {
+            let envelope = world.envelope(index)?;
+            let statement = Statement::parse(&envelope.payload).map_err(log_error)?;
+            Ok(row(index, &envelope, &statement))
+        })
+        .collect()
+}
+
+/// Re-hashes the whole log against its checkpoint, looks for signatures without an intent, and, if an older
+/// checkpoint is given, that this log goes on from there.
+pub fn log_check(world: &World, older: Option<&Path>) -> Result<LogReport> {
+    let checkpoint = world.with_log(|log| Ok(log.checkpoint().clone()))?;
+    let mut findings = damage(world)?;
+    if findings.is_empty() {
+        findings = unrecorded(world)?;
+    }
+    if let Some(path) = older {
+        findings.extend(fork(world, path)?);
+    }
+    Ok(LogReport {
+        size: checkpoint.size(),
+        root: evidence::Digest::from_bytes(*checkpoint.root().as_bytes()).hex(),
+        origin: checkpoint.origin().to_owned(),
+        findings,
+    })
+}
+
+/// Re-hashes every tile and entry.
+pub(crate) fn damage(world: &World) -> Result<Vec<Finding>> {
+    let report = world.with_log(|log| log.check())?;
+    let mut findings: Vec<Finding> = report
+        .damaged
+        .iter()
+        .map(|(path, damage)| {
+            let subject = Subject { path: Some(path.as_str().into()), digest: None };
+            codes::LOG_DAMAGED.finding(subject, vec![format!("it is {damage}")])
+        })
+        .collect();
+    if findings.is_empty() && !report.is_sound() {
+        let because = vec!["the entries do not hash to the root of the signed checkpoint".to_owned()];
+        findings.push(codes::LOG_DAMAGED.finding(Subject::default(), because));
+    }
+    Ok(findings)
+}
+
+/// Reads every entry: each must be a statement by one of our keys, each release must follow its intent.
+pub(crate) fn unrecorded(world: &World) -> Result<Vec<Finding>> {
+    let size = world.with_log(|log| Ok(log.size()))?;
+    let (release_keys, builder_keys) = (world.release_keys(), world.builder_keys());
+    let mut intents: BTreeMap<Digest, Vec<Digest>> = BTreeMap::new();
+    let mut findings = Vec::new();
+    for index in 0..size {
+        let foreign = |why: String| {
+            codes::LOG_ENTRY_FOREIGN.finding(Subject::default(), vec![format!("entry {index}: {why}")])
+        };
+        let envelope = match world.envelope(index) {
+            Ok(envelope) => envelope,
+            Err(error) => {
+                let cause =
+                    std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+                findings.push(foreign(cause));
+                continue;
+            }
+        };
+        if !release_keys.contains(&envelope.key) && !builder_keys.contains(&envelope.key) {
+            findings.push(foreign(format!("signed by the unknown key {}", envelope.key.short())));
+            continue;
+        }
+        let statement = match envelope.open() {
+            Ok(statement) => statement,
+            Err(error) => {
+                findings.push(foreign(error.to_string()));
+                continue;
+            }
+        };
+        let subjects: Vec<Digest> =
+            statement.subject.iter().filter_map(evidence::statement::ResourceDescriptor::sha256).collect();
+        if logged::<Intent>(&envelope, index, &release_keys).is_ok() {
+            intents.insert(envelope.id(), subjects);
+        } else if let Ok((_, summary)) = logged::<VerificationSummary>(&envelope, index, &release_keys) {
+            let named =
+                summary.input_attestations.iter().filter_map(evidence::statement::ResourceDescriptor::sha256);
+            let intended =
+                named.filter_map(|statement| intents.get(&statement)).any(|intent| *intent == subjects);
+            if !intended {
+                let subject = Subject { path: None, digest: subjects.first().copied() };
+                findings.push(codes::UNRECORDED_SIGNATURE.finding(subject, vec![format!("entry {index}")]));
+            }
+        }
+    }
+    Ok(findings)
+}
+
+fn fork(world: &World, path: &Path) -> Result<Option<Finding>> {
+    let text = files::read_text(path, 1 << 16)?;
+    let key = tlog::VerifierKey::parse(&world.trust.log.verifier_key).map_err(log_error)?;
+    let older = tlog::Checkpoint::verify(&text, &key).map_err(log_error)?;
+    let (size, extends) = world.with_log(|log| {
+        let extends = older.size() <= log.size() && log.extends(&older)?;
+        Ok((log.size(), extends))
+    })?;
+    if extends {
+        return Ok(None);
+    }
+    let because = if older.size() > size {
+        format!("the checkpoint names {} entries, the log has {size}", older.size())
+    } else {
+        format!("the first {} entries are not those that the checkpoint names", older.size())
+    };
+    Ok(Some(codes::FORKED.finding(Subject::default(), vec![because])))
+}
+
+/// Writes the newest checkpoint, the verifier key and all tiles into a folder, as a static log that any C2SP
+/// tlog-tiles client reads. Returns the files that were written.
+pub fn log_export(world: &World, folder: &Path) -> Result<Vec<PathBuf>> {
+    let fail = |source| crate::Error::Write { path: folder.to_path_buf(), source };
+    world.with_log(|log| log.publish())?;
+    let from = world.layout().log();
+    let mut written = Vec::new();
+    let mut stack = vec![from.clone()];
+    while let Some(at) = stack.pop() {
+        for entry in std::fs::read_dir(&at).map_err(fail)? {
+            let path = entry.map_err(fail)?.path();
+            if path.is_dir() {
+                stack.push(path);
+                continue;
+            }
+            let to = folder.join(path.strip_prefix(&from).unwrap_or(&path));
+            if let Some(parent) = to.parent() {
+                std::fs::create_dir_all(parent).map_err(fail)?;
+            }
+            files::write(&to, &files::read(&path, 1 << 30)?)?;
+            written.push(to);
+        }
+    }
+    let key = folder.join("verifier-key.txt");
+    files::write(&key, format!("{}\n", world.trust.log.verifier_key).as_bytes())?;
+    written.push(key);
+    written.sort();
+    Ok(written)
+}
