@@ -52,7 +52,7 @@ impl Answer {
     /// Lists the findings that deny, or all where nothing is weighed, as code and path.
     pub(crate) fn findings(&self) -> Vec<(String, String)> {
         let findings = self.document.get("findings").and_then(Value::as_array);
-        let text = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or_default().to_owned();
+        let text = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or("?").to_owned();
         findings
             .into_iter()
             .flatten()

@@ -140,11 +140,11 @@ mod tests {
 
     #[test]
     fn below_is_by_component() {
-        let path = BytePath::from("/work/dist/a");
-        assert!(path.is_below(b"/work/dist"));
-        assert!(path.is_below(b"/work/dist/"));
-        assert!(path.is_below(b"/work/dist/a"));
-        assert!(!path.is_below(b"/work/di"));
+        let path = BytePath::from("/src/dist/a");
+        assert!(path.is_below(b"/src/dist"));
+        assert!(path.is_below(b"/src/dist/"));
+        assert!(path.is_below(b"/src/dist/a"));
+        assert!(!path.is_below(b"/src/di"));
         assert_eq!(path.file_name(), b"a");
     }
 

@@ -1,1 +1,65 @@
-fn main() {}
+//! Developer commands: `cargo xtask tidy|ci|demo|bench`.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a developer reads it")]
+
+mod bench;
+mod ci;
+mod demo;
+mod lua;
+mod tidy;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+
+const USAGE: &str = "cargo xtask COMMAND
+  demo               record, compare, sign and verify a real C project, and see a poisoned release denied
+  ci                 install what the tests need, then check and test everything
+  tidy               layers, documentation pages, unsafe code, file lengths
+  bench record       a real build with and without the recorder, interleaved
+  bench verify       verification of one artifact, and the start of the program";
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["demo"] => demo::run(),
+        ["ci"] => ci::run(),
+        ["tidy"] => tidy::run(),
+        ["bench", "record"] => bench::record(),
+        ["bench", "verify"] => bench::verify(),
+        _ => bail!("{USAGE}"),
+    }
+}
+
+/// The workspace's folder.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap_or(Path::new(".")).to_path_buf()
+}
+
+/// Runs a command in the workspace; it must succeed.
+fn must(command: &mut Command) -> Result<()> {
+    let words: Vec<_> = std::iter::once(command.get_program()).chain(command.get_args()).collect();
+    let words = words.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
+    eprintln!("$ {words}");
+    let status = command.current_dir(root()).status().with_context(|| format!("cannot run `{words}`"))?;
+    ensure!(status.success(), "`{words}` failed: {status}");
+    Ok(())
+}
+
+/// What cargo knows of the workspace.
+fn metadata() -> Result<serde_json::Value> {
+    let output =
+        Command::new("cargo").args(["metadata", "--format-version", "1"]).current_dir(root()).output()?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(serde_json::from_slice(&output.stdout)?)
+}
+
+/// Builds the program and returns where it lies.
+fn program(profile: &str) -> Result<PathBuf> {
+    must(Command::new("cargo").args(["build", "--quiet", "--package", "countersign", "--profile", profile]))?;
+    let metadata = metadata()?;
+    let target = metadata["target_directory"].as_str().context("no target folder")?;
+    let folder = if profile == "dev" { "debug" } else { profile };
+    Ok(Path::new(target).join(folder).join("countersign"))
+}

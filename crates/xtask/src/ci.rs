@@ -1,0 +1,134 @@
+//! Everything that must hold before a change lands, on a new machine too.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+/// Programs that the tests use, and the Debian packages that bring them.
+const TOOLS: &[(&str, &str)] = &[
+    ("gcc", "gcc"),
+    ("make", "make"),
+    ("ar", "binutils"),
+    ("bzip2", "bzip2"),
+    ("xz", "xz-utils"),
+    ("dpkg-deb", "dpkg"),
+    ("osslsigncode", "osslsigncode"),
+    ("python3", "python3"),
+    ("unshare", "util-linux"),
+];
+
+/// The peers that read what we write.
+const PEERS: &[&str] = &[
+    "pyarrow==26.0.1",
+    "cyclonedx-python-lib[validation]==11.12.0",
+    "securesystemslib[crypto]==1.6.0",
+    "in-toto-attestation==0.9.3",
+    "sigstore==4.5.1",
+];
+
+pub(crate) fn run() -> Result<()> {
+    tools()?;
+    components()?;
+    let python = peers()?;
+    crate::must(Command::new("cargo").args(["fmt", "--all", "--check"]))?;
+    crate::must(Command::new("cargo").args([
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--locked",
+        "--",
+        "-D",
+        "warnings",
+    ]))?;
+    crate::tidy::run()?;
+    // CI=1 turns every "skipped, for a tool is absent" into a failure.
+    let test = |arguments: &[&str]| {
+        let mut command = Command::new("cargo");
+        command
+            .args(["test", "--locked"])
+            .args(arguments)
+            .env("CI", "1")
+            .env("COUNTERSIGN_TEST_PYTHON", &python);
+        crate::must(&mut command)
+    };
+    test(&["--workspace", "--exclude", "countersign-host"])?;
+    // The recorder has the signals and the file-mode mask of its whole process: one test at a time.
+    test(&["--package", "countersign-host", "--", "--test-threads=1"])?;
+    crate::demo::run()
+}
+
+fn runs(program: impl AsRef<std::ffi::OsStr>, argument: &str) -> bool {
+    Command::new(program).arg(argument).output().is_ok_and(|output| output.status.success())
+}
+
+fn tools() -> Result<()> {
+    let mut missing: Vec<&str> =
+        TOOLS.iter().filter(|(tool, _)| !runs(tool, "--version")).map(|(_, package)| *package).collect();
+    if !runs("python3", "-mensurepip") && !runs("python3", "-mvenv") {
+        // `python3 -m venv` needs its own package on Debian.
+        if !Path::new("/usr/lib/python3").exists()
+            || Command::new("python3")
+                .args(["-c", "import ensurepip"])
+                .status()
+                .is_ok_and(|status| !status.success())
+        {
+            missing.push("python3-venv");
+        }
+    }
+    // The static C library comes with gcc's dependencies everywhere but in minimal images.
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let elevated = if Command::new("id").arg("-u").output()?.stdout == b"0\n" { None } else { Some("sudo") };
+    let apt = |arguments: &[&str]| {
+        let mut command = match elevated {
+            Some(sudo) => {
+                let mut command = Command::new(sudo);
+                command.arg("apt-get");
+                command
+            }
+            None => Command::new("apt-get"),
+        };
+        crate::must(command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive"))
+    };
+    apt(&["update", "-q"])?;
+    apt(&[&["install", "-q", "-y", "--no-install-recommends"], missing.as_slice()].concat())
+}
+
+fn components() -> Result<()> {
+    for (argument, component) in [("fmt", "rustfmt"), ("clippy", "clippy")] {
+        let present = Command::new("cargo")
+            .args([argument, "--version"])
+            .output()
+            .is_ok_and(|output| output.status.success());
+        if !present {
+            crate::must(Command::new("rustup").args(["component", "add", component]))?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes a Python environment with the peers beside the build products; returns its interpreter.
+fn peers() -> Result<PathBuf> {
+    let metadata = crate::metadata()?;
+    let target = metadata["target_directory"].as_str().context("no target folder")?;
+    let folder = Path::new(target).join("peers");
+    let python = folder.join("bin/python");
+    let stamp = folder.join("installed");
+    let wanted = PEERS.join("\n");
+    if std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted)
+        && runs(&python, "--version")
+    {
+        return Ok(python);
+    }
+    crate::must(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
+    crate::must(
+        Command::new(&python)
+            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
+            .args(PEERS),
+    )?;
+    std::fs::write(&stamp, wanted)?;
+    ensure!(runs(&python, "--version"), "the Python environment does not run");
+    Ok(python)
+}
