@@ -86,7 +86,7 @@ fn severity(severity: Severity) -> String {
 
 /// Writes a finding as people read it.
 pub(crate) fn finding(finding: &Finding, weight: Option<&str>) -> String {
-    let weight = weight.map(|word| format!(" · {word}")).unwrap_or_else(String::new);
+    let weight = weight.map_or_else(String::new, |word| format!(" · {word}"));
     let mut lines =
         format!("  [{}{weight}] {} ({})\n", severity(finding.severity), finding.title, finding.code);
     if let Some(path) = &finding.subject.path {

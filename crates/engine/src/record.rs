@@ -111,7 +111,7 @@ pub fn run(
         ],
         ..Launch::default()
     };
-    let traced = host::Seccomp::default().trace(&launch, &mut |mut event| {
+    let traced = host::Seccomp.trace(&launch, &mut |mut event| {
         redactor.event(&mut event);
         reduction.add(&event);
         journal.add(event).map_err(|error| Box::new(error) as host::SinkError)

@@ -159,7 +159,7 @@ fn overview(text: &mut String, view: &RecordView) -> Result<()> {
 fn processes(text: &mut String, record: &Record) -> Result<()> {
     let mut children: BTreeMap<Option<u32>, Vec<&Process>> = BTreeMap::new();
     for process in &record.processes {
-        children.entry(process.parent).or_insert_with(Vec::new).push(process);
+        children.entry(process.parent).or_default().push(process);
     }
     let mut waiting: Vec<(usize, &Process)> =
         children.get(&None).into_iter().flatten().rev().map(|process| (0, *process)).collect();

@@ -70,7 +70,7 @@ impl<'a> Journal<'a> {
 
     /// Seals what is left and returns all segments.
     pub(crate) fn seal(&mut self) -> Result<Vec<Segment>> {
-        if self.writer.len() > 0 {
+        if !self.writer.is_empty() {
             self.seal_segment()?;
         }
         Ok(std::mem::take(&mut self.segments))

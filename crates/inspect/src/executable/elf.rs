@@ -102,10 +102,10 @@ fn dynamic<H: FileHeader<Endian = Endianness>>(
             elf::DT_NEEDED => names(string().into_iter(), &mut image.libraries, budget)?,
             elf::DT_RPATH | elf::DT_RUNPATH => names(string().into_iter(), &mut image.search_paths, budget)?,
             elf::DT_BIND_NOW => _ = image.mitigations.insert("bind-now".into()),
-            elf::DT_FLAGS if value & u64::from(elf::DF_BIND_NOW.0) != 0 => {
+            elf::DT_FLAGS if value & elf::DF_BIND_NOW.0 != 0 => {
                 _ = image.mitigations.insert("bind-now".into())
             }
-            elf::DT_FLAGS_1 if value & u64::from(elf::DF_1_NOW.0) != 0 => {
+            elf::DT_FLAGS_1 if value & elf::DF_1_NOW.0 != 0 => {
                 _ = image.mitigations.insert("bind-now".into())
             }
             _ => {}
