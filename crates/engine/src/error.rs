@@ -1,5 +1,6 @@
 //! Why we could not do our work. What a build or a file is like is never an error: that is a finding or a problem.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 /// The result of a use case.
@@ -148,16 +149,19 @@ impl Error {
             Self::NoRecord(_) => "`countersign records` lists them".into(),
             Self::NoFinding(_) => "`countersign gate ARTIFACT` lists the findings with their ids".into(),
             Self::NotApprovable { code } => format!("`countersign help {code}` says what to do instead"),
-            Self::Store(source) | Self::Log(source) if full_disk(source.as_ref()) => {
+            Self::Store(source) | Self::Log(source) if caused_by(source.as_ref(), FULL) => {
                 "the disk is full: nothing was lost; make room and run the command again".into()
+            }
+            Self::Store(source) | Self::Log(source) if caused_by(source.as_ref(), CLOSED) => {
+                "check who owns the store; it must be writable for this command".into()
             }
             Self::Store(_) | Self::Log(_) => "run `countersign fsck`; it says what is damaged".into(),
             Self::Document { .. } => "run `countersign fsck`".into(),
             Self::Pattern { .. } => "quote the pattern, as in `--output 'dist/*'`".into(),
-            Self::Write { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+            Self::Write { source, .. } if FULL.contains(&source.kind()) => {
                 "the disk is full: nothing was lost; make room and run the command again".into()
             }
-            Self::Write { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
+            Self::Write { source, .. } if CLOSED.contains(&source.kind()) => {
                 "check who owns the folder; the store must be writable for this command".into()
             }
             Self::Unstable(_) => "wait until nothing writes the file".into(),
@@ -186,13 +190,13 @@ impl Error {
     }
 }
 
-fn full_disk(error: &(dyn std::error::Error + 'static)) -> bool {
+const FULL: &[ErrorKind] = &[ErrorKind::StorageFull, ErrorKind::QuotaExceeded, ErrorKind::FileTooLarge];
+const CLOSED: &[ErrorKind] = &[ErrorKind::PermissionDenied, ErrorKind::ReadOnlyFilesystem];
+
+fn caused_by(error: &(dyn std::error::Error + 'static), kinds: &[ErrorKind]) -> bool {
     let mut at = Some(error);
     while let Some(error) = at {
-        if error
-            .downcast_ref::<std::io::Error>()
-            .is_some_and(|error| error.kind() == std::io::ErrorKind::StorageFull)
-        {
+        if error.downcast_ref::<std::io::Error>().is_some_and(|error| kinds.contains(&error.kind())) {
             return true;
         }
         at = error.source();

@@ -257,6 +257,46 @@ fn a_store_that_cannot_be_written_is_told() {
     sandbox.ok(&["verify", "dist/demo.tar.gz"]);
 }
 
+/// As another user than root, for whom permissions mean something.
+#[test]
+fn a_read_only_store_is_read_and_not_written() {
+    let sandbox = Sandbox::released();
+    fs::copy(env!("CARGO_BIN_EXE_countersign"), sandbox.path("program")).unwrap();
+    let shell = |script: &str| {
+        std::process::Command::new("sh").args(["-c", script]).current_dir(sandbox.path("")).status().unwrap()
+    };
+    let root = shell("test $(id -u) = 0").success();
+    assert!(!root || shell("chown -R 65534:65534 .").success());
+    assert!(shell("chmod -R a-w .countersign").success());
+    let as_nobody = |arguments: &str| -> crate::sandbox::Answer {
+        let other = if root { "setpriv --reuid=65534 --regid=65534 --clear-groups " } else { "" };
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", &format!("{other}./program {arguments}")]).current_dir(sandbox.path(""));
+        command.env("COUNTERSIGN_PASSPHRASE", crate::sandbox::PASSPHRASE).output().unwrap().into()
+    };
+    for reading in [
+        "records",
+        "show latest",
+        "gate dist/demo.tar.gz",
+        "verify dist/demo.tar.gz",
+        "log check",
+        "compare r1 r1",
+    ] {
+        assert_eq!(as_nobody(reading).code, 0, "{reading}");
+    }
+    for (writing, code) in [("sign dist/demo.tar.gz", 3), ("run -- touch ran", 125), ("fsck", 3)] {
+        let answer = as_nobody(writing);
+        assert_eq!(answer.code, code, "{writing}: {}", answer.err);
+        assert!(
+            answer.err.contains("Permission denied") && answer.err.contains("writable"),
+            "{writing}: {}",
+            answer.err
+        );
+    }
+    assert!(!sandbox.path("ran").exists());
+    assert!(shell("chmod -R u+w .countersign").success());
+}
+
 #[test]
 fn an_expired_approval_no_longer_counts() {
     let sandbox = Sandbox::released();

@@ -13,6 +13,9 @@ use crate::anomalies::{anomalies, subject};
 use crate::codes;
 use crate::lineage::{Lineage, Origin};
 
+#[cfg(test)]
+mod tests;
+
 /// One of the two: a record and the inspections of its outputs, by output path.
 pub struct Side<'a> {
     /// The record.
@@ -50,7 +53,8 @@ pub fn witnessed(record: &Record) -> Vec<Finding> {
     for file in record.files.iter().filter(|file| file.mutated) {
         let subject = Subject { path: Some(file.path.clone()), digest: file.read.last().copied() };
         let because = vec![
-            "its bytes at the end are not those that were read, and no traced process wrote it".to_owned(),
+            "at the end its bytes, or the time of its last change, are not those of when it was read, and no traced process did that"
+                .to_owned(),
         ];
         findings.push(codes::INPUT_MUTATED.finding(subject, because));
     }
@@ -83,7 +87,7 @@ impl<'a> Judge<'a> {
         differences: &mut Vec<Difference>,
         findings: &mut Vec<Finding>,
     ) {
-        let (Some(artifact), _) = (after.or(before), ()) else { return };
+        let Some(artifact) = after.or(before) else { return };
         if let (Some(before), Some(after)) = (before, after)
             && before.digest == after.digest
         {
