@@ -303,7 +303,10 @@ unsafe fn child(
             fail(TOLD_FILTER_FAILED);
         }
         say(TOLD_LISTENER, listener, killable);
-        libc::unshare(libc::CLONE_FILES);
+        if libc::unshare(libc::CLONE_FILES) != 0 {
+            // Nobody answered: the table is still the recorder's, and nothing may be changed in it.
+            libc::_exit(127);
+        }
         libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC);
         libc::execve(start.program.as_ptr(), arguments.as_ptr(), environment.as_ptr());
         fail(TOLD_START_FAILED)

@@ -10,6 +10,7 @@ use evidence::BytePath;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
+use super::processes::Reach;
 use crate::sys;
 
 /// The kernel's limit for a path, with its terminating zero.
@@ -56,13 +57,15 @@ pub(super) struct Place {
     pub(super) said: BytePath,
 }
 
-/// Translates a path that a caller gave relative to a folder descriptor.
-pub(super) fn place(thread: i32, folder: u64, path: &[u8]) -> Option<Place> {
+/// Translates a path that a caller gave relative to a folder descriptor. A caller in another root than ours means
+/// its own by a leading slash.
+pub(super) fn place(thread: i32, reach: Reach, folder: u64, path: &[u8]) -> Option<Place> {
     if path.first() == Some(&b'/') {
-        return Some(Place {
-            path: PathBuf::from(OsStr::from_bytes(&own_names(thread, path))),
-            said: path.into(),
-        });
+        let mut real = own_names(thread, path);
+        if reach == Reach::OtherRoot && !real.starts_with(b"/proc/") {
+            real = [format!("/proc/{thread}/root").as_bytes(), &real].concat();
+        }
+        return Some(Place { path: PathBuf::from(OsStr::from_bytes(&real)), said: path.into() });
     }
     let folder = folder as i32; // The kernel takes the low half, too.
     let base = match folder {

@@ -7,7 +7,7 @@ use rustix::fs::{AtFlags, CWD, RenameFlags};
 use rustix::io::Errno;
 
 use super::caller::{self, Named, Place};
-use super::opens::{code, in_root, is_folder};
+use super::opens::{code, is_folder};
 use super::processes::Reach;
 use super::supervisor::{Answer, Caller, Supervisor, Written};
 
@@ -19,12 +19,9 @@ impl Supervisor<'_, '_> {
         let Some(path) = caller::text(caller.thread, given.1) else {
             return Err(self.unresolved(caller.index));
         };
-        let Some(mut place) = caller::place(caller.thread, given.0, &path) else {
+        let Some(place) = caller::place(caller.thread, caller.reach, given.0, &path) else {
             return Err(self.unresolved(caller.index));
         };
-        if caller.reach == Reach::OtherRoot && path.first() == Some(&b'/') {
-            place.path = in_root(caller.thread, &path);
-        }
         if !self.still_waiting(caller) {
             return Err(Answer::Gone);
         }
@@ -197,7 +194,7 @@ impl Supervisor<'_, '_> {
     /// Mode, owner or times are changed: no content, but the file's status is explained by it.
     pub(super) fn touch(&mut self, caller: Caller, folder: u64, path: u64) -> Answer {
         let place = if path == 0 {
-            caller::place(caller.thread, folder, b"").ok_or(Answer::GoOn)
+            caller::place(caller.thread, caller.reach, folder, b"").ok_or(Answer::GoOn)
         } else {
             self.place_of(caller, (folder, path))
         };

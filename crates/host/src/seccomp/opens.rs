@@ -60,14 +60,11 @@ impl Supervisor<'_, '_> {
         if path.is_empty() {
             return Answer::Result(libc::ENOENT);
         }
-        let Some(mut place) = caller::place(caller.thread, call.folder, &path) else {
+        let Some(place) = caller::place(caller.thread, caller.reach, call.folder, &path) else {
             return self.unresolved(caller.index);
         };
         if !self.still_waiting(caller) {
             return Answer::Gone;
-        }
-        if caller.reach == Reach::OtherRoot && path.first() == Some(&b'/') {
-            place.path = in_root(caller.thread, &path);
         }
         let follow = !flags.contains(OFlags::NOFOLLOW);
         if path.first() == Some(&b'/')
@@ -310,11 +307,6 @@ impl Supervisor<'_, '_> {
         });
         if emulate { Answer::Result(error.raw_os_error()) } else { Answer::GoOn }
     }
-}
-
-/// The path of a file in another root, as seen from ours.
-pub(super) fn in_root(thread: i32, path: &[u8]) -> PathBuf {
-    path_of([format!("/proc/{thread}/root").as_bytes(), path].concat())
 }
 
 fn path_of(bytes: Vec<u8>) -> PathBuf {

@@ -8,8 +8,6 @@ use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::caller::{self, Place};
-use super::opens::in_root;
-use super::processes::Reach;
 use super::supervisor::{Answer, Caller, Supervisor};
 use crate::sys;
 
@@ -58,15 +56,12 @@ impl Supervisor<'_, '_> {
         if path.is_empty() && !empty_allowed {
             return Answer::GoOn; // The kernel says no.
         }
-        let Some(mut place) = caller::place(caller.thread, folder, &path) else {
+        let Some(place) = caller::place(caller.thread, caller.reach, folder, &path) else {
             return self.unresolved(caller.index);
         };
         let Some(arguments) = self.arguments(caller, arguments) else { return self.unresolved(caller.index) };
         if !self.still_waiting(caller) {
             return Answer::Gone;
-        }
-        if caller.reach == Reach::OtherRoot && path.first() == Some(&b'/') {
-            place.path = in_root(caller.thread, &path);
         }
         let program = match self.image(&place) {
             Ok(Some(image)) => image,
@@ -113,7 +108,7 @@ impl Supervisor<'_, '_> {
         let (mut next, mut script) = next_image(program);
         for _ in 0..SCRIPTS_MAX {
             let Some(path) = next else { return Some(identity) };
-            let place = caller::place(caller.thread, libc::AT_FDCWD as u64, &path)?;
+            let place = caller::place(caller.thread, caller.reach, libc::AT_FDCWD as u64, &path)?;
             let image = self.image(&place).ok()??;
             along.push(Event {
                 path: Some(image.path.clone()),

@@ -75,7 +75,7 @@ impl Supervisor<'_, '_> {
         let name = if path[0] == 0 {
             [b"unix:@", &path[1..]].concat()
         } else {
-            let place = caller::place(caller.thread, libc::AT_FDCWD as u64, path);
+            let place = caller::place(caller.thread, caller.reach, libc::AT_FDCWD as u64, path);
             if let (EventKind::Connect, Some(place)) = (kind, &place)
                 && let Err(error) = rustix::fs::statat(CWD, &place.path, AtFlags::empty())
             {

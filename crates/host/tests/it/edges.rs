@@ -142,6 +142,8 @@ fn a_signal_from_outside_marks_the_trace() {
 
 #[test]
 fn a_build_that_signals_its_own_group_does_not_interrupt_the_record() {
+    // The group is the recorder's as well. It must not be that of whoever runs these tests.
+    rustix::process::setpgid(None, None).unwrap();
     let (_keep, folder) = folder();
     let seen = shell(&folder, "trap '' TERM; kill -TERM 0; sleep 0.2; exit 0");
     assert_eq!(seen.trace.exit, Exit::Code(0));
@@ -180,8 +182,11 @@ fn what_cannot_be_started_is_an_error_and_no_trace() {
 #[test]
 fn another_view_of_the_file_system_is_a_gap() {
     let (_keep, folder) = folder();
-    let seen = run(&folder, &["unshare", "-r", "-m", "cat", "/etc/hostname"]);
-    if seen.trace.exit == Exit::Code(0) {
-        assert!(seen.trace.gaps.contains_key("other-root"), "{:?}", seen.trace.gaps);
+    let command = ["unshare", "-r", "-m", "cat", "/etc/hostname"];
+    if !Command::new(command[0]).args(&command[1..]).output().unwrap().status.success() {
+        return; // This machine does not allow it at all: then no build can do it either.
     }
+    let seen = run(&folder, &command);
+    assert_eq!(seen.trace.exit, Exit::Code(0));
+    assert!(seen.trace.gaps.contains_key("other-root"), "{:?}", seen.trace.gaps);
 }
