@@ -110,6 +110,8 @@ pub struct Event {
     pub digest: Option<Digest>,
     /// Size in bytes of that content.
     pub size: Option<u64>,
+    /// What the first bytes of that content say it is, where that matters: `elf`, `pe`, `macho`.
+    pub format: Option<String>,
     /// 0 for success, else the kernel's `errno` (a failed open of an absent file is an event too).
     pub errno: u16,
     /// Exit status of a process: the code, or 128 + signal.
@@ -137,6 +139,7 @@ impl Event {
             target: None,
             digest: None,
             size: None,
+            format: None,
             errno: 0,
             status: None,
             arguments: Vec::new(),

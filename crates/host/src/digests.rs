@@ -56,13 +56,15 @@ const BUFFER_BYTES: usize = 256 * 1024;
 pub(crate) struct Content {
     pub(crate) digest: Digest,
     pub(crate) stamp: Stamp,
+    /// The kind of executable that its first bytes name.
+    pub(crate) format: Option<&'static str>,
     /// Whether the stamp cannot vouch for it, because the file had just been changed.
     pub(crate) racy: bool,
 }
 
 #[derive(Default)]
 pub(crate) struct Digests {
-    known: HashMap<Stamp, Digest>,
+    known: HashMap<Stamp, (Digest, Option<&'static str>)>,
     buffer: Vec<u8>,
 }
 
@@ -70,27 +72,30 @@ impl Digests {
     /// Returns the digest of the whole file behind a descriptor; its offset does not move.
     pub(crate) fn content(&mut self, file: impl AsFd, stat: &Stat) -> io::Result<Content> {
         let stamp = Stamp::of(stat);
-        if let Some(digest) = self.known.get(&stamp) {
-            return Ok(Content { digest: *digest, stamp, racy: false });
+        if let Some((digest, format)) = self.known.get(&stamp) {
+            return Ok(Content { digest: *digest, stamp, format: *format, racy: false });
         }
         let seen = SystemTime::now();
-        let digest = self.hash(file.as_fd())?;
+        let (digest, format) = self.hash(file.as_fd())?;
         let after = Stamp::of(&rustix::fs::fstat(&file)?);
         let racy = after != stamp || stamp.is_racy(seen);
         if !racy {
-            self.known.insert(stamp, digest);
+            self.known.insert(stamp, (digest, format));
         }
-        Ok(Content { digest, stamp: after, racy })
+        Ok(Content { digest, stamp: after, format, racy })
     }
 
-    fn hash(&mut self, file: impl AsFd) -> io::Result<Digest> {
+    fn hash(&mut self, file: impl AsFd) -> io::Result<(Digest, Option<&'static str>)> {
         self.buffer.resize(BUFFER_BYTES, 0);
         let mut hasher = Hasher::new();
-        let mut offset = 0;
+        let (mut offset, mut format) = (0, None);
         loop {
             match rustix::io::pread(&file, &mut self.buffer[..], offset) {
-                Ok(0) => return Ok(hasher.finish()),
+                Ok(0) => return Ok((hasher.finish(), format)),
                 Ok(length) => {
+                    if offset == 0 {
+                        format = executable(&self.buffer[..length]);
+                    }
                     hasher.update(&self.buffer[..length]);
                     offset += length as u64;
                 }
@@ -98,5 +103,17 @@ impl Digests {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+}
+
+/// Names the kind of executable by its first bytes; whether it is a sound one is not asked here.
+fn executable(head: &[u8]) -> Option<&'static str> {
+    match head {
+        [0x7f, b'E', b'L', b'F', ..] => Some("elf"),
+        [b'M', b'Z', ..] => Some("pe"),
+        [0xca, 0xfe, 0xba, 0xbe, ..]
+        | [0xfe, 0xed, 0xfa, 0xce | 0xcf, ..]
+        | [0xce | 0xcf, 0xfa, 0xed, 0xfe, ..] => Some("macho"),
+        _ => None,
     }
 }

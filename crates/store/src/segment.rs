@@ -35,6 +35,7 @@ const SCHEMA: &str = "message events {
     optional binary target (STRING);
     optional fixed_len_byte_array(32) digest;
     optional int64 size;
+    optional binary format (STRING);
     required int32 errno;
     optional int32 status;
     optional binary arguments (JSON);
@@ -113,6 +114,7 @@ fn encode(events: &[Event]) -> Result<Vec<u8>, StoreError> {
         Ok(event.digest.map(|digest| FixedLenByteArray::from(digest.as_bytes().to_vec())))
     })?;
     column::<Int64Type, _>(&mut group, events, false, |event| event.size.map(whole).transpose())?;
+    column::<ByteArrayType, _>(&mut group, events, false, |event| Ok(event.format.as_deref().map(words)))?;
     column::<Int32Type, _>(&mut group, events, true, |event| Ok(Some(i32::from(event.errno))))?;
     column::<Int32Type, _>(&mut group, events, false, |event| Ok(event.status))?;
     column::<ByteArrayType, _>(&mut group, events, false, |event| {
@@ -123,9 +125,7 @@ fn encode(events: &[Event]) -> Result<Vec<u8>, StoreError> {
     })?;
     column::<Int64Type, _>(&mut group, events, false, |event| event.input.map(whole).transpose())?;
     column::<Int64Type, _>(&mut group, events, false, |event| event.output.map(whole).transpose())?;
-    column::<ByteArrayType, _>(&mut group, events, false, |event| {
-        Ok(event.detail.as_ref().map(|detail| ByteArray::from(detail.as_bytes().to_vec())))
-    })?;
+    column::<ByteArrayType, _>(&mut group, events, false, |event| Ok(event.detail.as_deref().map(words)))?;
     group.close().map_err(malformed)?;
     writer.into_inner().map_err(malformed)
 }
@@ -168,7 +168,7 @@ pub fn read_segment(bytes: &[u8]) -> Result<Vec<Event>, StoreError> {
 
 fn decode(group: &dyn RowGroupReader, events: &mut Vec<Event>) -> Result<(), StoreError> {
     let rows = usize::try_from(group.metadata().num_rows()).map_err(malformed)?;
-    if rows > SEGMENT_ROWS_MAX || group.num_columns() != 15 {
+    if rows > SEGMENT_ROWS_MAX || group.num_columns() != 16 {
         return Err(StoreError::Segment(format!("{rows} rows in {} columns", group.num_columns())));
     }
     let mut columns = Columns { group, rows, next: 0 };
@@ -181,6 +181,7 @@ fn decode(group: &dyn RowGroupReader, events: &mut Vec<Event>) -> Result<(), Sto
     let mut target = columns.read::<ByteArrayType>()?;
     let mut digest = columns.read::<FixedLenByteArrayType>()?;
     let mut size = columns.read::<Int64Type>()?;
+    let mut format = columns.read::<ByteArrayType>()?;
     let errno = columns.read::<Int32Type>()?;
     let mut status = columns.read::<Int32Type>()?;
     let mut arguments = columns.read::<ByteArrayType>()?;
@@ -207,6 +208,7 @@ fn decode(group: &dyn RowGroupReader, events: &mut Vec<Event>) -> Result<(), Sto
                 .transpose()
                 .map_err(malformed)?,
             size: size[row].take().map(natural).transpose()?,
+            format: format[row].take().map(text_of).transpose()?,
             errno: u16::try_from(*required(errno[row].as_ref())?).map_err(malformed)?,
             status: status[row].take(),
             arguments: match arguments[row].take() {
@@ -215,11 +217,7 @@ fn decode(group: &dyn RowGroupReader, events: &mut Vec<Event>) -> Result<(), Sto
             },
             input: input[row].take().map(natural).transpose()?,
             output: output[row].take().map(natural).transpose()?,
-            detail: detail[row]
-                .take()
-                .map(|text| String::from_utf8(text.data().to_vec()))
-                .transpose()
-                .map_err(malformed)?,
+            detail: detail[row].take().map(text_of).transpose()?,
         });
     }
     Ok(())
@@ -258,6 +256,14 @@ impl Columns<'_> {
         let mut values = values.into_iter();
         Ok(levels.into_iter().map(|level| if level == 1 { values.next() } else { None }).collect())
     }
+}
+
+fn words(text: &str) -> ByteArray {
+    ByteArray::from(text.as_bytes().to_vec())
+}
+
+fn text_of(text: ByteArray) -> Result<String, StoreError> {
+    String::from_utf8(text.data().to_vec()).map_err(malformed)
 }
 
 fn unescape(text: &ByteArray) -> Result<BytePath, StoreError> {

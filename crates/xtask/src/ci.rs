@@ -65,18 +65,11 @@ fn runs(program: impl AsRef<std::ffi::OsStr>, argument: &str) -> bool {
 fn tools() -> Result<()> {
     let mut missing: Vec<&str> =
         TOOLS.iter().filter(|(tool, _)| !runs(tool, "--version")).map(|(_, package)| *package).collect();
-    if !runs("python3", "-mensurepip") && !runs("python3", "-mvenv") {
-        // `python3 -m venv` needs its own package on Debian.
-        if !Path::new("/usr/lib/python3").exists()
-            || Command::new("python3")
-                .args(["-c", "import ensurepip"])
-                .status()
-                .is_ok_and(|status| !status.success())
-        {
-            missing.push("python3-venv");
-        }
+    // `python3 -m venv` needs a package of its own on Debian.
+    let venv = Command::new("python3").args(["-c", "import ensurepip, venv"]).output();
+    if !venv.is_ok_and(|output| output.status.success()) {
+        missing.push("python3-venv");
     }
-    // The static C library comes with gcc's dependencies everywhere but in minimal images.
     if missing.is_empty() {
         return Ok(());
     }

@@ -210,7 +210,7 @@ fn timeline(text: &mut String, world: &World, view: &RecordView) -> Result<()> {
 fn event_document(event: &Event) -> serde_json::Value {
     json!({
         "sequence": event.sequence, "atNs": event.at_ns, "process": event.process, "other": event.other,
-        "kind": event.kind.word(), "path": event.path, "target": event.target, "digest": event.digest, "size": event.size,
+        "kind": event.kind.word(), "path": event.path, "target": event.target, "digest": event.digest, "size": event.size, "format": event.format,
         "errno": event.errno, "status": event.status, "arguments": event.arguments, "detail": event.detail,
     })
 }

@@ -143,6 +143,36 @@ fn a_new_member_without_a_changed_source_is_denied_until_somebody_answers_for_it
     assert_eq!(sandbox.run(&["approve", "f-0000000000000000", "--reason", "x", "--expires", "1d"]).code, 2);
 }
 
+/// The file is gone when the build ends; what was read of it is known all the same.
+#[test]
+fn a_prebuilt_library_cannot_hide_by_being_removed() {
+    let sandbox = Sandbox::new();
+    let build = |content: &str, release: &str| {
+        fs::create_dir_all(sandbox.path("vendor")).unwrap();
+        sandbox.write("vendor/x.dll", content);
+        let script = "mkdir -p dist && cat vendor/x.dll > dist/out && rm vendor/x.dll";
+        sandbox.ok(&[
+            "run",
+            "--product",
+            "p",
+            "--release",
+            release,
+            "--output",
+            "dist/out",
+            "--",
+            "sh",
+            "-c",
+            script,
+        ]);
+    };
+    build("MZ honest", "1");
+    sandbox.ok(&["sign", "dist/out"]);
+    build("MZ poisoned", "2");
+    let denied = sandbox.run(&["sign", "dist/out", "--json"]);
+    assert_eq!(denied.code, 1);
+    assert!(denied.codes().contains(&"prebuilt-changed".to_owned()), "{:?}", denied.codes());
+}
+
 #[test]
 fn a_build_s_own_code_is_passed_on_and_never_signed() {
     let sandbox = Sandbox::new();

@@ -1,7 +1,6 @@
 //! From a finished trace to an acknowledged record: outputs, packages, SBOM, statements.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -49,7 +48,6 @@ impl Finish<'_> {
         let (processes, mut files, network) = reduction.finish(&places);
         let mut gaps = trace.gaps.clone();
         let (outputs, unmatched) = self.outputs(&files, &mut gaps)?;
-        sniff(&mut files);
         let components = self.packages(&mut files);
         let completeness = Completeness {
             complete: gaps.is_empty()
@@ -266,23 +264,4 @@ fn relative(workdir: &BytePath, path: &BytePath) -> BytePath {
     }
     let rest = &path.as_bytes()[workdir.as_bytes().len()..];
     BytePath::from(rest.strip_prefix(b"/").unwrap_or(rest))
-}
-
-/// Notes which sources are binaries, by their first bytes. A file that has changed since is looked at as it is
-/// now; that it changed is reported by the recorder.
-fn sniff(files: &mut [File]) {
-    for file in files.iter_mut().filter(|file| matches!(file.role, Role::Source | Role::Toolchain)) {
-        let path = Path::new(std::ffi::OsStr::from_bytes(file.path.as_bytes()));
-        let mut head = [0; 4];
-        let opened = std::fs::File::open(path).and_then(|mut opened| opened.read_exact(&mut head));
-        file.format = match (opened, &head) {
-            (Err(_), _) => None,
-            (Ok(()), b"\x7fELF") => Some("elf".to_owned()),
-            (Ok(()), [b'M', b'Z', ..]) => Some("pe".to_owned()),
-            (Ok(()), b"\xcf\xfa\xed\xfe" | b"\xce\xfa\xed\xfe" | b"\xca\xfe\xba\xbe") => {
-                Some("macho".to_owned())
-            }
-            (Ok(()), _) => None,
-        };
-    }
 }

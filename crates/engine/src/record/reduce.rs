@@ -20,6 +20,7 @@ struct FileState {
     read: Vec<Digest>,
     left: Option<Digest>,
     size: Option<u64>,
+    format: Option<String>,
     readers: BTreeMap<u32, u64>,
     writers: BTreeMap<u32, u64>,
     moved_from: BTreeSet<BytePath>,
@@ -114,7 +115,7 @@ impl Reduction {
                     read: file.read,
                     left: file.left,
                     size: file.size,
-                    format: None,
+                    format: file.format,
                     readers: accesses(file.readers),
                     writers: accesses(file.writers),
                     moved_from: file.moved_from,
@@ -158,6 +159,10 @@ impl Reduction {
         }
         if event.size.is_some() {
             file.size = event.size;
+        }
+        // Once a binary, always a binary: what was read counts, not what is left to look at.
+        if event.format.is_some() {
+            file.format.clone_from(&event.format);
         }
     }
 

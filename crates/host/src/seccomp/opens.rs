@@ -163,6 +163,7 @@ impl Supervisor<'_, '_> {
             path: Some(real),
             digest: Some(content.digest),
             size: Some(content.stamp.size),
+            format: content.format.map(str::to_owned),
             detail: beside.then(|| "hashed-beside".into()),
             ..Event::new(EventKind::Read, process)
         });

@@ -36,6 +36,7 @@ struct Image {
     path: BytePath,
     digest: Option<Digest>,
     size: u64,
+    format: Option<&'static str>,
     identity: (u64, u64),
     head: Vec<u8>,
     loader: Option<Vec<u8>>,
@@ -86,6 +87,7 @@ impl Supervisor<'_, '_> {
             path: Some(program.path),
             digest: program.digest,
             size: Some(program.size),
+            format: program.format.map(str::to_owned),
             arguments,
             input: pipe(0),
             output: pipe(1),
@@ -114,6 +116,7 @@ impl Supervisor<'_, '_> {
                 path: Some(image.path.clone()),
                 digest: image.digest,
                 size: Some(image.size),
+                format: image.format.map(str::to_owned),
                 ..Event::new(EventKind::Read, caller.index)
             });
             if script {
@@ -145,6 +148,7 @@ impl Supervisor<'_, '_> {
                     path,
                     digest: None,
                     size: 0,
+                    format: None,
                     identity,
                     head: Vec::new(),
                     loader: None,
@@ -172,7 +176,8 @@ impl Supervisor<'_, '_> {
             }
         };
         let (digest, size, identity) = (Some(content.digest), content.stamp.size, content.stamp.file());
-        Ok(Some(Image { path, digest, size, identity, head, loader }))
+        let format = content.format;
+        Ok(Some(Image { path, digest, size, format, identity, head, loader }))
     }
 
     /// At a process's next call it is known what runs in it.

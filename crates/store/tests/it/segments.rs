@@ -47,6 +47,7 @@ fn every_field_of_every_kind_comes_back() {
         event.target = Some(BytePath::from("unix:/run/x"));
         event.digest = Some(Digest::of(b"x"));
         event.size = Some(1 << 40);
+        event.format = Some("pe".into());
         event.errno = 13;
         event.status = Some(-1);
         event.arguments = vec![BytePath::from(""), BytePath::new(b"\xfe".to_vec())];
