@@ -8,7 +8,7 @@ mod pe;
 
 use evidence::tree::{Executable, Section};
 use evidence::{BytePath, Digest, Node};
-use object::Architecture;
+use object::{Architecture, ObjectSymbol};
 
 use crate::budget::Budget;
 use crate::format::Format;
@@ -102,6 +102,24 @@ fn names<'a>(
     for name in names {
         budget.symbol()?;
         into.insert(text(name));
+    }
+    Ok(())
+}
+
+/// Sorts the global symbols of an image into those that it needs and those that it offers.
+fn symbols<'a>(
+    symbols: impl Iterator<Item = impl ObjectSymbol<'a>>,
+    image: &mut Executable,
+    budget: &mut Budget,
+) -> Result<(), Unreadable> {
+    for symbol in symbols {
+        budget.symbol()?;
+        let Ok(name) = symbol.name_bytes() else { continue };
+        if name.is_empty() || !symbol.is_global() {
+            continue;
+        }
+        let list = if symbol.is_undefined() { &mut image.imports } else { &mut image.exports };
+        list.insert(text(name));
     }
     Ok(())
 }

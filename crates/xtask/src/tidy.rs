@@ -24,6 +24,8 @@ const EDGES: &[(&str, &[&str])] = &[
 
 /// The only file with unsafe code.
 const UNSAFE: &str = "crates/host/src/sys.rs";
+/// Written in two halves, so that this file does not have the word.
+const UNSAFE_WORD: &str = concat!("un", "safe");
 const LINES_MAX: usize = 600;
 
 pub(crate) fn run() -> Result<()> {
@@ -101,9 +103,9 @@ fn code(sources: &[PathBuf], wrong: &mut Vec<String>) -> Result<()> {
         let has_unsafe = text.lines().any(|line| {
             let line = line.trim_start();
             !line.starts_with("//")
-                && ["unsafe {", "unsafe fn", "unsafe impl"].iter().any(|word| line.contains(word))
+                && ["{", "fn", "impl"].iter().any(|word| line.contains(&format!("{UNSAFE_WORD} {word}")))
         });
-        if has_unsafe && name != UNSAFE && !name.starts_with("crates/xtask/") {
+        if has_unsafe && name != UNSAFE {
             wrong.push(format!("{name} has unsafe code; it belongs in {UNSAFE}"));
         }
         for mark in ["TO\x44O", "FIX\x4dE", "todo\x21(", "unimplemented\x21("] {

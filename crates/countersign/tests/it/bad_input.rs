@@ -306,7 +306,7 @@ fn an_expired_approval_no_longer_counts() {
     let first = denied(&sandbox);
     assert_eq!((first.code, first.codes()), (1, vec!["baseline-required".to_owned()]));
     let id = first.json()["findings"][0]["id"].as_str().unwrap().to_owned();
-    let soon = (std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() + 4)
+    let soon = (std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() + 10)
         .to_string();
     let soon = std::process::Command::new("date")
         .args(["-u", "-d", &format!("@{soon}"), "+%Y-%m-%dT%H:%M:%SZ"])
@@ -324,7 +324,7 @@ fn an_expired_approval_no_longer_counts() {
         "dist/demo.tar.gz",
     ]);
     assert_eq!(denied(&sandbox).code, 0);
-    std::thread::sleep(std::time::Duration::from_secs(5));
+    std::thread::sleep(std::time::Duration::from_secs(11));
     let late = denied(&sandbox);
     assert_eq!(
         (late.code, late.codes()),

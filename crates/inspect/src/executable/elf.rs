@@ -2,9 +2,9 @@
 
 use evidence::tree::Executable;
 use object::read::elf::{Dyn, ElfFile, FileHeader, ProgramHeader, SectionHeader};
-use object::{Endianness, FileKind, Object, ObjectSymbol, elf};
+use object::{Endianness, FileKind, Object, elf};
 
-use super::{Unreadable, empty, hex, names, section, text};
+use super::{Unreadable, empty, hex, names, section, symbols, text};
 use crate::budget::Budget;
 
 pub(super) fn read(bytes: &[u8], budget: &mut Budget) -> Result<Executable, Unreadable> {
@@ -67,18 +67,7 @@ fn image<H: FileHeader<Endian = Endianness>>(
         image.mitigations.insert("pie".into());
     }
     dynamic(&file, bytes, &mut image, budget)?;
-    for symbol in file.dynamic_symbols() {
-        budget.symbol()?;
-        let Ok(name) = symbol.name_bytes() else { continue };
-        if name.is_empty() || !symbol.is_global() {
-            continue;
-        }
-        if symbol.is_undefined() {
-            image.imports.insert(text(name));
-        } else {
-            image.exports.insert(text(name));
-        }
-    }
+    symbols(file.dynamic_symbols(), &mut image, budget)?;
     image.build_id = file.build_id()?.map(hex);
     image.overlay_bytes = (bytes.len() as u64).saturating_sub(end);
     Ok(image)

@@ -4,9 +4,9 @@ use evidence::tree::{CodeSignature, Executable};
 use object::read::macho::{
     FatArch, LoadCommandVariant, MachHeader, MachOFatFile32, MachOFatFile64, MachOFile,
 };
-use object::{Endianness, FileKind, Object, ObjectSection, ObjectSegment, ObjectSymbol, SegmentFlags, macho};
+use object::{Endianness, FileKind, Object, ObjectSection, ObjectSegment, SegmentFlags, macho};
 
-use super::{Unreadable, empty, hex, section, text};
+use super::{Unreadable, empty, hex, section, symbols, text};
 use crate::budget::Budget;
 
 pub(super) fn read(bytes: &[u8], budget: &mut Budget) -> Result<Vec<Executable>, Unreadable> {
@@ -89,18 +89,7 @@ fn image<H: MachHeader<Endian = Endianness>>(
             _ => {}
         }
     }
-    for symbol in file.symbols() {
-        budget.symbol()?;
-        let Ok(name) = symbol.name_bytes() else { continue };
-        if name.is_empty() || !symbol.is_global() {
-            continue;
-        }
-        if symbol.is_undefined() {
-            image.imports.insert(text(name));
-        } else {
-            image.exports.insert(text(name));
-        }
-    }
+    symbols(file.symbols(), &mut image, budget)?;
     if file.macho_header().flags(endian).contains(macho::MH_PIE) {
         image.mitigations.insert("pie".into());
     }
