@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use attest::Rejection;
 use evidence::statement::{Approval, Provenance as ProvenancePredicate};
-use evidence::{BytePath, Digest, Hasher, Tree};
+use evidence::{BytePath, Digest, Hasher, Problem, Tree};
 use judge::Policy;
 use judge::compare::{self, Comparison, Side};
 use judge::gate::{Approved, Baseline, Case, Decision, Evidence, Provenance, gate};
@@ -31,6 +31,8 @@ pub struct Assessment {
     pub baseline: Option<(RecordView, &'static str)>,
     /// The comparison.
     pub comparison: Option<Comparison>,
+    /// What could not be read in the artifact.
+    pub problems: Vec<Problem>,
     /// Digest of the policy.
     pub policy: Digest,
     /// The answer.
@@ -82,6 +84,7 @@ pub fn assess(world: &World, path: &Path) -> Result<Assessment> {
         record: view,
         baseline,
         comparison,
+        problems: tree.problems,
         policy,
         decision,
         policy_bytes,

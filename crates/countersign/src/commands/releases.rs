@@ -14,7 +14,7 @@ fn assessment_document(assessment: &Assessment, verdict: &str) -> Value {
     json!({
         "verdict": verdict,
         "findings": assessment.decision.findings(),
-        "problems": assessment.comparison.as_ref().map(|comparison| &comparison.problems),
+        "problems": assessment.problems,
         "artifact": assessment.artifact,
         "name": assessment.name,
         "record": assessment.record.as_ref().map(|view| format!("r{}", view.number)),
