@@ -286,6 +286,13 @@ impl Record {
     }
 }
 
+impl Completeness {
+    /// Tells whether nothing stands here that speaks against a whole record.
+    pub fn is_unbroken(&self) -> bool {
+        self.gaps.is_empty() && self.dropped == 0 && self.unresolved == 0 && !self.interrupted
+    }
+}
+
 impl File {
     /// Returns the last digest known of it: as left, else as last read.
     pub fn content(&self) -> Option<Digest> {

@@ -1,12 +1,11 @@
 //! The seam between a build and those who record it.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use evidence::Event;
-use evidence::record::Exit;
+use evidence::record::{Completeness, Exit};
 
 /// What to run.
 #[derive(Clone, Debug)]
@@ -46,37 +45,13 @@ pub type Sink<'a> = dyn FnMut(Event) -> Result<(), SinkError> + 'a;
 pub struct Trace {
     /// How the command ended.
     pub exit: Exit,
-    /// Events handed over.
-    pub events: u64,
-    /// Events known to be lost.
-    pub dropped: u64,
-    /// Events whose path or address could not be read.
-    pub unresolved: u64,
-    /// Calls refused.
-    pub refused: u64,
-    /// Inputs hashed before the process could read them.
-    pub hashed_before_use: u64,
-    /// Inputs hashed beside or after their use.
-    pub hashed_after: u64,
-    /// Whether a signal from outside ended it early.
-    pub interrupted: bool,
-    /// What could not be observed: reason → how often.
-    pub gaps: BTreeMap<String, u64>,
+    /// What was seen and what was not.
+    pub completeness: Completeness,
 }
 
 impl Default for Trace {
     fn default() -> Self {
-        Self {
-            exit: Exit::Unknown,
-            events: 0,
-            dropped: 0,
-            unresolved: 0,
-            refused: 0,
-            hashed_before_use: 0,
-            hashed_after: 0,
-            interrupted: false,
-            gaps: BTreeMap::new(),
-        }
+        Self { exit: Exit::Unknown, completeness: Completeness::default() }
     }
 }
 

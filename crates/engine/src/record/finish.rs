@@ -46,26 +46,13 @@ impl Finish<'_> {
         let is_output = |path: &BytePath| matching(self.patterns, &self.start.workdir, path).is_some();
         let places = Places { workdir: &self.start.workdir, is_output: &is_output };
         let (processes, mut files, network) = reduction.finish(&places);
-        let mut gaps = trace.gaps.clone();
+        let mut gaps = trace.completeness.gaps.clone();
         let (outputs, unmatched) = self.outputs(&files, &mut gaps)?;
         let components = self.packages(&mut files);
-        let completeness = Completeness {
-            complete: gaps.is_empty()
-                && trace.dropped == 0
-                && trace.unresolved == 0
-                && !trace.interrupted
-                && processes
-                    .iter()
-                    .all(|process| process.programs.iter().all(|program| program.digest.is_some())),
-            events: trace.events,
-            dropped: trace.dropped,
-            unresolved: trace.unresolved,
-            refused: trace.refused,
-            hashed_before_use: trace.hashed_before_use,
-            hashed_after: trace.hashed_after,
-            interrupted: trace.interrupted,
-            gaps,
-        };
+        let mut completeness = Completeness { gaps, ..trace.completeness.clone() };
+        let all_hashed =
+            processes.iter().all(|process| process.programs.iter().all(|program| program.digest.is_some()));
+        completeness.complete = completeness.is_unbroken() && all_hashed;
         let facts = host::facts();
         let record = Record {
             schema: SCHEMA.into(),

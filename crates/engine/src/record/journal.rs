@@ -8,7 +8,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use attest::KeyPair;
-use evidence::record::{Exit, Segment, Variable};
+use evidence::record::{Completeness, Exit, Segment, Variable};
 use evidence::{BytePath, Digest, Event, Timestamp};
 use serde::{Deserialize, Serialize};
 use store::{SegmentWriter, read_segment};
@@ -148,13 +148,13 @@ pub(crate) fn recover(world: &World, builder: &KeyPair, log_key: &Ed25519Signer)
                     reduction.add(&event);
                 }
             }
-            let trace = host::Trace {
-                exit: Exit::Unknown,
+            let completeness = Completeness {
                 events,
                 interrupted: true,
                 gaps: [("recorder-died".to_owned(), 1)].into(),
-                ..host::Trace::default()
+                ..Completeness::default()
             };
+            let trace = host::Trace { exit: Exit::Unknown, completeness };
             let ended =
                 Timestamp::from_unix(start.started.unix().saturating_add((last_ns / 1_000_000_000) as i64));
             let finish = Finish { world, start: &start, patterns: &[], builder, log_key };

@@ -152,9 +152,9 @@ impl Supervisor<'_, '_> {
         };
         let beside = before_use == Some(false);
         if beside {
-            self.trace.hashed_after += 1;
+            self.trace.completeness.hashed_after += 1;
         } else {
-            self.trace.hashed_before_use += 1;
+            self.trace.completeness.hashed_before_use += 1;
         }
         if !self.written.files.contains(&content.stamp.file()) {
             self.inputs.entry(real.clone()).or_insert(content);

@@ -160,7 +160,7 @@ impl Supervisor<'_, '_> {
         let io = |error: std::io::Error| Errno::from_io_error(&error).unwrap_or(Errno::IO);
         let path = caller::real_path(&file).map_err(io)?;
         let content = self.digests.content(&file, &stat).map_err(io)?;
-        self.trace.hashed_before_use += 1;
+        self.trace.completeness.hashed_before_use += 1;
         if !self.written.files.contains(&content.stamp.file()) {
             self.inputs.entry(path.clone()).or_insert(content);
         }

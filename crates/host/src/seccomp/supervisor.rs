@@ -193,7 +193,7 @@ impl<'a, 's> Supervisor<'a, 's> {
                 None => {}
             }
             if self.deadline.is_some_and(|at| at <= Instant::now()) {
-                if !self.ending && !self.trace.interrupted {
+                if !self.ending && !self.trace.completeness.interrupted {
                     self.gap(0, "outlived-build");
                 }
                 self.end_all();
@@ -400,11 +400,11 @@ impl<'a, 's> Supervisor<'a, 's> {
         if sender.is_some_and(|sender| self.processes.contains(sender)) {
             return;
         }
-        if self.trace.interrupted {
+        if self.trace.completeness.interrupted {
             self.end_all();
             return;
         }
-        self.trace.interrupted = true;
+        self.trace.completeness.interrupted = true;
         self.deadline = Some(Instant::now() + PATIENCE);
         // The terminal signals the whole group; anybody else only us.
         if sender.is_some()
@@ -468,11 +468,11 @@ impl<'a, 's> Supervisor<'a, 's> {
         if self.failure.is_some() {
             return;
         }
-        event.sequence = self.trace.events;
+        event.sequence = self.trace.completeness.events;
         if event.at_ns == 0 {
             event.at_ns = self.now();
         }
-        self.trace.events += 1;
+        self.trace.completeness.events += 1;
         if let Err(error) = (self.sink)(event) {
             self.fail(TraceError::Sink(error));
             self.end_all();
@@ -484,18 +484,18 @@ impl<'a, 's> Supervisor<'a, 's> {
     }
 
     pub(super) fn gap(&mut self, process: u32, reason: &'static str) {
-        *self.trace.gaps.entry(reason.to_owned()).or_insert(0) += 1;
+        *self.trace.completeness.gaps.entry(reason.to_owned()).or_insert(0) += 1;
         self.emit(Event { detail: Some(reason.into()), ..Event::new(EventKind::Gap, process) });
     }
 
     pub(super) fn unresolved(&mut self, process: u32) -> Answer {
-        self.trace.unresolved += 1;
+        self.trace.completeness.unresolved += 1;
         self.emit(Event { detail: Some("unresolved".into()), ..Event::new(EventKind::Gap, process) });
         Answer::GoOn
     }
 
     pub(super) fn refuse(&mut self, process: u32, path: BytePath, why: &'static str) -> Answer {
-        self.trace.refused += 1;
+        self.trace.completeness.refused += 1;
         let errno = if why == "protected" { libc::EACCES } else { libc::EPERM };
         self.emit(Event {
             path: Some(path),

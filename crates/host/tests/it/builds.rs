@@ -31,7 +31,7 @@ fn a_compile_is_seen_from_source_to_program() {
     assert_eq!(seen.of(EventKind::Fork).count(), seen.of(EventKind::Exit).count());
     assert!(seen.of(EventKind::Exit).all(|event| event.status == Some(0)));
     assert!(seen.of(EventKind::Mutated).next().is_none());
-    assert!(seen.trace.hashed_before_use > 0 && seen.trace.hashed_after == 0);
+    assert!(seen.trace.completeness.hashed_before_use > 0 && seen.trace.completeness.hashed_after == 0);
 }
 
 #[test]

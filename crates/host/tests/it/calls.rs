@@ -117,8 +117,12 @@ socket.socket(socket.AF_UNIX).connect("outside.sock")
     let connects = targets(EventKind::Connect);
     assert!(connects[0].starts_with("tcp:127.0.0.1:"), "{connects:?}");
     assert_eq!(connects[1..3], ["udp:127.0.0.1:9", "udp:127.0.0.1:10"]);
-    assert_eq!(seen.trace.gaps.get("outside-service"), Some(&1), "only the one that was there before");
-    assert_eq!(seen.trace.gaps.len(), 1);
+    assert_eq!(
+        seen.trace.completeness.gaps.get("outside-service"),
+        Some(&1),
+        "only the one that was there before"
+    );
+    assert_eq!(seen.trace.completeness.gaps.len(), 1);
 }
 
 #[test]
@@ -140,9 +144,9 @@ exit $ok
     launch.protected = vec![folder.join("store")];
     let seen = try_run(&launch).unwrap().whole();
     assert_eq!(fs::read(folder.join("store/key")).unwrap(), b"secret");
-    assert!(seen.trace.refused >= 14, "{}", seen.trace.refused);
+    assert!(seen.trace.completeness.refused >= 14, "{}", seen.trace.completeness.refused);
     let refused = seen.events.iter().filter(|event| event.kind == EventKind::Refused).count();
-    assert_eq!(refused as u64, seen.trace.refused);
+    assert_eq!(refused as u64, seen.trace.completeness.refused);
 }
 
 #[test]
@@ -231,5 +235,5 @@ int main(void) {
         assert_eq!(read, Some(Digest::of(way.as_bytes())), "{way}");
     }
     assert_eq!(seen.digest(EventKind::Left, &folder.join("sub/creat")), Some(Digest::of(b"x")));
-    assert_eq!(seen.trace.hashed_after, 1, "only the restricted openat2 is left to the kernel");
+    assert_eq!(seen.trace.completeness.hashed_after, 1, "only the restricted openat2 is left to the kernel");
 }

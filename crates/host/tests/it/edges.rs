@@ -115,7 +115,7 @@ fn what_outlives_the_build_is_ended_and_told() {
     launch.grace = Duration::from_millis(300);
     let seen = try_run(&launch).unwrap();
     assert_eq!(seen.trace.exit, Exit::Code(0));
-    assert_eq!(seen.trace.gaps.get("outlived-build"), Some(&1));
+    assert_eq!(seen.trace.completeness.gaps.get("outlived-build"), Some(&1));
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn a_signal_from_outside_marks_the_trace() {
     // The signal may be taken by any thread that does not block it: this test's helpers inherit the mask.
     let seen = shell(&folder, "echo > up; sleep 600");
     signaller.join().unwrap();
-    assert!(seen.trace.interrupted);
+    assert!(seen.trace.completeness.interrupted);
     assert_ne!(seen.trace.exit, Exit::Code(0));
 }
 
@@ -145,7 +145,7 @@ fn a_build_that_signals_its_own_group_does_not_interrupt_the_record() {
     let (_keep, folder) = folder();
     let seen = shell(&folder, "trap '' TERM; kill -TERM 0; sleep 0.2; exit 0");
     assert_eq!(seen.trace.exit, Exit::Code(0));
-    assert!(!seen.trace.interrupted);
+    assert!(!seen.trace.completeness.interrupted);
 }
 
 #[test]
@@ -186,5 +186,5 @@ fn another_view_of_the_file_system_is_a_gap() {
     }
     let seen = run(&folder, &command);
     assert_eq!(seen.trace.exit, Exit::Code(0));
-    assert!(seen.trace.gaps.contains_key("other-root"), "{:?}", seen.trace.gaps);
+    assert!(seen.trace.completeness.gaps.contains_key("other-root"), "{:?}", seen.trace.completeness.gaps);
 }

@@ -52,9 +52,9 @@ impl Traced {
     /// Asserts that the build went well and nothing was missed.
     pub(crate) fn whole(self) -> Self {
         assert_eq!(self.trace.exit, Exit::Code(0));
-        assert!(self.trace.gaps.is_empty(), "{:?}", self.trace.gaps);
-        assert_eq!((self.trace.dropped, self.trace.unresolved), (0, 0));
-        assert_eq!(self.trace.events, self.events.len() as u64);
+        assert!(self.trace.completeness.gaps.is_empty(), "{:?}", self.trace.completeness.gaps);
+        assert_eq!((self.trace.completeness.dropped, self.trace.completeness.unresolved), (0, 0));
+        assert_eq!(self.trace.completeness.events, self.events.len() as u64);
         assert!(self.events.iter().zip(0..).all(|(event, sequence)| event.sequence == sequence));
         self
     }
