@@ -82,6 +82,10 @@ impl Supervisor<'_, '_> {
             target: Some(to.path.clone()),
             ..Event::new(EventKind::Rename, caller.index)
         };
+        // Both files get another status by this, whatever other names they have.
+        let status = [&from, &to].map(|named| {
+            rustix::fs::statat(&named.folder, named.name.as_slice(), AtFlags::SYMLINK_NOFOLLOW).ok()
+        });
         let act = || {
             rustix::fs::renameat_with(
                 &from.folder,
@@ -92,6 +96,7 @@ impl Supervisor<'_, '_> {
             )
         };
         let answer = self.done(caller, event, act, |written| {
+            written.touched.extend(status.into_iter().flatten().map(|stat| (stat.st_dev, stat.st_ino)));
             written.moved(&from.path, &to.path, folder);
             if let Some(folder) = back {
                 written.moved(&to.path, &from.path, folder);

@@ -274,7 +274,12 @@ impl<'a, 's> Supervisor<'a, 's> {
             }
             #[cfg(target_arch = "x86_64")]
             libc::SYS_futimesat => self.touch(caller, a, b),
-            libc::SYS_fchmod | libc::SYS_fchown => self.touch(caller, a, 0),
+            libc::SYS_setxattr | libc::SYS_lsetxattr | libc::SYS_removexattr | libc::SYS_lremovexattr => {
+                self.touch(caller, HERE, a)
+            }
+            libc::SYS_fchmod | libc::SYS_fchown | libc::SYS_fsetxattr | libc::SYS_fremovexattr => {
+                self.touch(caller, a, 0)
+            }
             libc::SYS_fchmodat | filter::SYS_FCHMODAT2 | libc::SYS_fchownat | libc::SYS_utimensat => {
                 self.touch(caller, a, b)
             }

@@ -80,6 +80,23 @@ except OSError as e: assert e.errno == 24, e
     assert!(seen.of(EventKind::Read).any(|event| event.digest == Some(Digest::of(b"memory"))));
 }
 
+/// A change of status by the build itself is no change from outside.
+#[test]
+fn what_the_build_does_to_its_own_inputs_is_explained() {
+    let (_keep, folder) = folder();
+    for name in ["moded", "linked", "timed", "renamed", "replaced", "attributed"] {
+        fs::write(folder.join(name), name).unwrap();
+    }
+    fs::hard_link(folder.join("renamed"), folder.join("other-name")).unwrap();
+    let script = "cat moded linked timed other-name replaced attributed > all; chmod 600 moded; ln linked link2; touch timed; \
+        mv renamed elsewhere; echo new > new; mv new replaced; \
+        python3 -c 'import os; os.setxattr(\"attributed\", \"user.x\", b\"1\")' 2>&-; exit 0";
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    let seen = shell(&folder, script).whole();
+    let mutated: Vec<String> = seen.paths(EventKind::Mutated);
+    assert_eq!(mutated, [] as [String; 0]);
+}
+
 #[test]
 fn failed_attempts_are_attempts() {
     let (_keep, folder) = folder();
