@@ -157,6 +157,10 @@ pub fn log_export(world: &World, folder: &Path) -> Result<Vec<PathBuf>> {
                 stack.push(path);
                 continue;
             }
+            // What a write that never ended has left is no part of the log.
+            if path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".")) {
+                continue;
+            }
             let to = folder.join(path.strip_prefix(&from).unwrap_or(&path));
             if let Some(parent) = to.parent() {
                 std::fs::create_dir_all(parent).map_err(fail)?;

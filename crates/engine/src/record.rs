@@ -24,7 +24,7 @@ use evidence::{BytePath, Digest, Timestamp};
 use host::{Launch, Tracer};
 
 use crate::error::{Error, Result};
-use crate::world::{Passphrase, World};
+use crate::world::{Layout, Passphrase, World};
 use finish::Finish;
 use journal::Journal;
 
@@ -101,14 +101,15 @@ pub fn run(
     let mut journal = Journal::begin(world, &start)?;
     let mut reduction = reduce::Reduction::default();
 
+    let store = std::fs::canonicalize(world.root())
+        .map_err(|source| Error::Read { path: world.root().into(), source })?;
     let launch = Launch {
         command: run.command.clone(),
         workdir: workdir.clone(),
         environment,
-        protected: vec![
-            std::fs::canonicalize(world.root())
-                .map_err(|source| Error::Read { path: world.root().into(), source })?,
-        ],
+        secret: Layout(&store).secrets(),
+        // Reading the rest does no harm: `git status` looks at every folder.
+        protected: vec![store],
         ..Launch::default()
     };
     let traced = host::Seccomp.trace(&launch, &mut |mut event| {

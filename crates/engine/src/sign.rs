@@ -17,7 +17,7 @@ use evidence::statement::{
     sha256_set,
 };
 use judge::gate::Permit;
-use store::Heads;
+use store::{Heads, StoreError};
 use tlog::Ed25519Signer;
 
 use crate::assess::{Assessment, assess, hash_file};
@@ -118,7 +118,15 @@ fn log_policy(
     let subject = ResourceDescriptor::named("policy.toml", &assessment.policy);
     let statement = Statement::new(vec![subject], &PolicyStatement { since: world.now() });
     append_one(world, &signed(&statement, release)?, log_key)?;
-    world.heads.replace(POLICY_HEAD, known.as_deref(), &digest).map_err(store_error)
+    match world.heads.replace(POLICY_HEAD, known.as_deref(), &digest) {
+        // Somebody else signed at the same time and logged the same policy: it stands there twice, which is harmless.
+        Err(StoreError::Conflict(_))
+            if world.heads.load(POLICY_HEAD).map_err(store_error)?.as_deref() == Some(&digest) =>
+        {
+            Ok(())
+        }
+        result => result.map_err(store_error),
+    }
 }
 
 fn log_intent(

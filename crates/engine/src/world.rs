@@ -65,6 +65,10 @@ impl Layout<'_> {
     pub(crate) fn key(&self, name: &str) -> PathBuf {
         self.0.join("keys").join(format!("{name}.pem"))
     }
+    /// What a recorded build may not read: the keys, and the salt.
+    pub(crate) fn secrets(&self) -> Vec<PathBuf> {
+        vec![self.0.join("keys"), self.heads()]
+    }
     pub(crate) fn trust(&self) -> PathBuf {
         self.0.join("trust.json")
     }

@@ -16,8 +16,10 @@ pub struct Launch {
     pub workdir: PathBuf,
     /// Its whole environment.
     pub environment: Vec<(OsString, OsString)>,
-    /// Folders that the traced processes must not touch; canonical.
+    /// Folders in which the traced processes may change nothing; canonical.
     pub protected: Vec<PathBuf>,
+    /// Files and folders that they may not even read; canonical.
+    pub secret: Vec<PathBuf>,
     /// How long processes may outlive the command before they are ended and the trace is marked.
     pub grace: Duration,
 }
@@ -29,6 +31,7 @@ impl Default for Launch {
             workdir: PathBuf::from("/"),
             environment: Vec::new(),
             protected: Vec::new(),
+            secret: Vec::new(),
             grace: Duration::from_secs(5),
         }
     }

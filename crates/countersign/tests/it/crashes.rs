@@ -69,6 +69,36 @@ fn an_interrupted_build_leaves_an_incomplete_record() {
 }
 
 #[test]
+fn builds_and_signatures_at_the_same_time_do_not_disturb_each_other() {
+    let sandbox = Sandbox::new();
+    std::thread::scope(|scope| {
+        for number in 0..6 {
+            let sandbox = &sandbox;
+            scope.spawn(move || {
+                let (product, output) = (format!("p{number}"), format!("out{number}"));
+                let script = format!("date +%N > {output}");
+                sandbox.ok(&[
+                    "run",
+                    "-q",
+                    "--product",
+                    &product,
+                    "--output",
+                    &output,
+                    "--",
+                    "sh",
+                    "-c",
+                    &script,
+                ]);
+                sandbox.ok(&["sign", &output]);
+                sandbox.ok(&["verify", &output]);
+            });
+        }
+    });
+    assert_eq!(sandbox.ok(&["fsck", "--json"]).json()["records"], 6);
+    sandbox.ok(&["log", "check"]);
+}
+
+#[test]
 fn a_reader_that_goes_away_is_no_error() {
     let sandbox = Sandbox::released();
     let script =

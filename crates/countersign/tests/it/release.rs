@@ -248,6 +248,17 @@ fn the_build_cannot_reach_the_store() {
     assert_eq!(refused, 2);
 }
 
+/// Tools that look at everything, as `git status` does, are no attack.
+#[test]
+fn looking_at_the_project_is_allowed() {
+    let sandbox = Sandbox::new();
+    let script = "git init -q . && git add . && git status --short && find . -type f > list && cp list out";
+    sandbox.ok(&["run", "--output", "out", "--", "sh", "-c", script]);
+    let shown = sandbox.ok(&["show", "latest", "--json"]).json();
+    assert_eq!(shown["document"]["completeness"]["refused"], 0);
+    sandbox.ok(&["sign", "out"]);
+}
+
 #[test]
 fn help_names_commands_and_codes() {
     let sandbox = Sandbox::bare();

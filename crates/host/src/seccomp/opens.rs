@@ -143,7 +143,7 @@ impl Supervisor<'_, '_> {
         if !caller::is_regular(&stat) || caller::is_pseudo_path(&real, file) {
             return Some(Answer::GoOn);
         }
-        if before_use.is_some() && self.is_protected(&real) {
+        if before_use.is_some() && self.is_secret(&real) {
             return Some(self.refuse(process, real, "protected"));
         }
         let Ok(content) = self.digests.content(file, &stat) else {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use evidence::record::Exit;
@@ -511,11 +511,18 @@ impl<'a, 's> Supervisor<'a, 's> {
         Answer::Result(errno)
     }
 
-    /// Tells whether a path is ours alone.
+    /// Tells whether a path may not be changed.
     pub(super) fn is_protected(&self, path: &BytePath) -> bool {
-        let own = [format!("/proc/{}", self.own).into_bytes()];
-        let folders = self.launch.protected.iter().map(|folder| folder.as_os_str().as_encoded_bytes());
-        folders.chain(own.iter().map(Vec::as_slice)).any(|folder| path.is_below(folder))
+        self.is_own_process(path) || below(&self.launch.protected, path)
+    }
+
+    /// Tells whether a path may not even be read.
+    pub(super) fn is_secret(&self, path: &BytePath) -> bool {
+        self.is_own_process(path) || below(&self.launch.secret, path)
+    }
+
+    fn is_own_process(&self, path: &BytePath) -> bool {
+        path.is_below(format!("/proc/{}", self.own).as_bytes())
     }
 
     /// Tells whether moving a path would move what is ours alone.
@@ -569,6 +576,10 @@ impl<'a, 's> Supervisor<'a, 's> {
     pub(super) fn still_waiting(&self, caller: Caller) -> bool {
         self.listener.is_waiting(caller.id)
     }
+}
+
+fn below(folders: &[PathBuf], path: &BytePath) -> bool {
+    folders.iter().any(|folder| path.is_below(folder.as_os_str().as_encoded_bytes()))
 }
 
 const NAMESPACES: u64 = (libc::CLONE_NEWNS | libc::CLONE_NEWUSER | libc::CLONE_NEWPID) as u64;

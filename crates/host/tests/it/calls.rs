@@ -147,8 +147,10 @@ fn our_own_folder_and_process_are_out_of_reach() {
     let (_keep, folder) = folder();
     fs::create_dir(folder.join("store")).unwrap();
     fs::write(folder.join("store/key"), "secret").unwrap();
+    fs::write(folder.join("store/.gitignore"), "*").unwrap();
     let script = r#"
 ok=0
+cat store/.gitignore || ok=1
 cat store/key && ok=1; cat ./store/../store/key && ok=1; echo x >> store/key && ok=1; echo x > store/new && ok=1
 mv store elsewhere && ok=1; rm store/key && ok=1; ln store/key out && ok=1; ln -s store link; cat link/key && ok=1
 echo x > link/new && ok=1; chmod 777 store/key && ok=1; mv ../$(basename $PWD) ../gone && ok=1
@@ -159,6 +161,7 @@ exit $ok
 "#;
     let mut launch = launch(&folder, &["sh", "-c", script]);
     launch.protected = vec![folder.join("store")];
+    launch.secret = vec![folder.join("store/key")];
     let seen = try_run(&launch).unwrap().whole();
     assert_eq!(fs::read(folder.join("store/key")).unwrap(), b"secret");
     assert!(seen.trace.completeness.refused >= 14, "{}", seen.trace.completeness.refused);
