@@ -12,6 +12,7 @@
 //! | `processes` | who is who, parents and ends |
 //! | `caller` | reads a caller's memory and resolves its paths |
 //! | `opens`, `programs`, `names`, `sockets` | the calls, by kind |
+//! | `posture` | what the recording needs of this process as a whole |
 //! | `closing` | what was left, and which inputs changed meanwhile |
 
 mod caller;
@@ -19,6 +20,7 @@ mod closing;
 mod filter;
 mod names;
 mod opens;
+mod posture;
 mod processes;
 mod programs;
 mod sockets;

@@ -10,10 +10,11 @@ use evidence::record::Exit;
 use evidence::{BytePath, Digest, Event, EventKind};
 use libc::c_long;
 use rustix::event::{Timespec, epoll};
-use rustix::process::{DumpableBehavior, Signal, WaitId, WaitIdOptions};
+use rustix::process::{Signal, WaitId, WaitIdOptions};
 
 use super::filter;
 use super::opens::Open;
+use super::posture::Posture;
 use super::processes::{Processes, Reach};
 use crate::digests::{Content, Digests};
 use crate::sys::{self, Listener, Notification};
@@ -81,21 +82,6 @@ pub(super) struct Supervisor<'a, 's> {
     deadline: Option<Instant>,
 }
 
-/// Undoes what the recording needs of this process as a whole.
-struct Guard {
-    dumpable: Option<DumpableBehavior>,
-}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        // Both were allowed a moment ago; if they are not now, nothing of the trace is wrong.
-        if let Some(before) = self.dumpable {
-            rustix::process::set_dumpable_behavior(before).ok();
-        }
-        sys::adopt_orphans(false).ok();
-    }
-}
-
 pub(super) fn broken<E: Into<io::Error>>(attempt: &'static str) -> impl FnOnce(E) -> TraceError {
     move |error| TraceError::Recorder { attempt, source: error.into() }
 }
@@ -108,13 +94,9 @@ impl<'a, 's> Supervisor<'a, 's> {
         sink: &'a mut Sink<'s>,
     ) -> Result<Trace, TraceError> {
         let signals = sys::Signals::catch().map_err(broken("catch signals"))?;
-        sys::adopt_orphans(true).map_err(broken("adopt orphans"))?;
-        let mut guard = Guard { dumpable: None };
+        let mut posture = Posture::take()?;
         let child = super::spawn(launch, program)?;
-        // From here on nobody but root reads our memory, where keys are; the child has its own.
-        guard.dumpable = rustix::process::dumpable_behavior().ok();
-        rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
-            .map_err(broken("protect its memory"))?;
+        posture.harden()?;
         child.listener.wake_synchronously();
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(broken("make an event queue"))?;
         let watch = |file: &dyn AsFd, token| {

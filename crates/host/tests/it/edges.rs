@@ -163,6 +163,21 @@ fn a_failing_consumer_ends_the_build() {
     assert_eq!(count, 101, "nothing is handed over after a failure");
 }
 
+/// More processes live at once than this process may have open files.
+#[test]
+fn many_processes_at_once_are_no_trouble() {
+    use rustix::process::{Resource, Rlimit};
+    let before = rustix::process::getrlimit(Resource::Nofile);
+    rustix::process::setrlimit(Resource::Nofile, Rlimit { current: Some(128), ..before }).unwrap();
+    let (_keep, folder) = folder();
+    let script = "i=0; while [ $i -lt 300 ]; do sleep 1 & i=$((i+1)); done; wait; ulimit -n > limit";
+    let seen = shell(&folder, script).whole();
+    assert_eq!(rustix::process::getrlimit(Resource::Nofile).current, Some(128));
+    rustix::process::setrlimit(Resource::Nofile, before).unwrap();
+    assert!(seen.of(EventKind::Fork).count() >= 301);
+    assert_eq!(fs::read_to_string(folder.join("limit")).unwrap(), "128\n", "the build keeps its own limit");
+}
+
 #[test]
 fn what_cannot_be_started_is_an_error_and_no_trace() {
     let (_keep, folder) = folder();
