@@ -196,7 +196,9 @@ const CLOSED: &[ErrorKind] = &[ErrorKind::PermissionDenied, ErrorKind::ReadOnlyF
 fn caused_by(error: &(dyn std::error::Error + 'static), kinds: &[ErrorKind]) -> bool {
     let mut at = Some(error);
     while let Some(error) = at {
-        if error.downcast_ref::<std::io::Error>().is_some_and(|error| kinds.contains(&error.kind())) {
+        let is_full = error.downcast_ref().is_some_and(store::StoreError::is_full);
+        let by_system = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+        if by_system.or(is_full.then_some(ErrorKind::StorageFull)).is_some_and(|kind| kinds.contains(&kind)) {
             return true;
         }
         at = error.source();

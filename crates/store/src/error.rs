@@ -84,6 +84,11 @@ impl StoreError {
         move |source| Self::Database { path: path.clone(), source }
     }
 
+    /// Tells whether a database found no room on its disk.
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Database { source, .. } if source.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull))
+    }
+
     /// Tells whether throwing the index away and rebuilding it would help.
     pub fn is_rebuildable(&self) -> bool {
         match self {
