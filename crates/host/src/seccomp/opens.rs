@@ -54,8 +54,11 @@ impl Supervisor<'_, '_> {
     pub(super) fn open(&mut self, caller: Caller, call: Open) -> Answer {
         let Some(path) = caller::text(caller.thread, call.path) else { return self.unresolved(caller.index) };
         let flags = OFlags::from_bits_retain((call.flags & 0xFFFF_FFFF) as u32);
-        if NOTHING.contains(&path.as_slice()) || flags.intersects(OFlags::PATH | OFlags::DIRECTORY) {
-            return Answer::GoOn;
+        if flags.intersects(OFlags::PATH | OFlags::DIRECTORY) {
+            return Answer::GoOn; // The flags are not in memory: nobody can change them under us.
+        }
+        if let Some(device) = NOTHING.iter().find(|device| **device == path) {
+            return open_as_is(&path_of(device.to_vec()), flags, caller.reach == Reach::Same);
         }
         if path.is_empty() {
             return Answer::Result(libc::ENOENT);
@@ -105,6 +108,9 @@ impl Supervisor<'_, '_> {
         // A pipe with a name must not be opened to see what it is: the other side would notice.
         match rustix::fs::statat(CWD, &place.path, follow) {
             Ok(stat) if caller::is_regular(&stat) => {}
+            Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
+                return open_as_is(&place.path, flags | OFlags::DIRECTORY, emulate);
+            }
             Ok(_) => return Answer::GoOn,
             Err(error) => return self.failed(caller, EventKind::Read, place, error, emulate),
         }
@@ -307,6 +313,19 @@ impl Supervisor<'_, '_> {
             ..Event::new(kind, caller.index)
         });
         if emulate { Answer::Result(error.raw_os_error()) } else { Answer::GoOn }
+    }
+}
+
+/// Opens what holds no content, a folder or an empty device, in the caller's place: the kernel would read the path
+/// once more, and another thread could have put another there.
+fn open_as_is(path: &Path, flags: OFlags, emulate: bool) -> Answer {
+    if !emulate {
+        return Answer::GoOn;
+    }
+    let flags_here = flags.difference(OFlags::CREATE | OFlags::EXCL) | OFlags::CLOEXEC | OFlags::NOCTTY;
+    match rustix::fs::openat(CWD, path, flags_here, Mode::empty()) {
+        Ok(file) => Answer::Given { file, close_on_exec: flags.contains(OFlags::CLOEXEC) },
+        Err(error) => Answer::Result(error.raw_os_error()),
     }
 }
 

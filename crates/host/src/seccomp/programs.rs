@@ -188,7 +188,7 @@ impl Supervisor<'_, '_> {
         let now = caller::executable(pid);
         if now == Some(pending.expected) {
             known.executable = now;
-            self.executed(index, pending);
+            self.executed(pending);
         } else if now == before {
             // The same thread is back from a start that failed; another one knows nothing yet.
             if pending.thread != thread {
@@ -200,7 +200,7 @@ impl Supervisor<'_, '_> {
         }
     }
 
-    pub(super) fn executed(&mut self, _index: u32, pending: Pending) {
+    pub(super) fn executed(&mut self, pending: Pending) {
         self.emit(pending.event);
         for read in pending.along {
             self.emit(read);

@@ -376,7 +376,7 @@ impl<'a, 's> Supervisor<'a, 's> {
     fn forget(&mut self, pid: i32, status: Option<i32>) {
         let Some(mut gone) = self.processes.remove(pid) else { return };
         if let Some(pending) = gone.pending.take() {
-            self.executed(gone.index, pending);
+            self.executed(pending);
         }
         epoll::delete(&self.epoll, &gone.pidfd).ok();
         self.emit(Event { status: status.or(gone.said), ..Event::new(EventKind::Exit, gone.index) });

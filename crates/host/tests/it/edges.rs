@@ -78,6 +78,46 @@ int main(void) {
     assert_eq!(recorded, really);
 }
 
+/// The same between a folder, which holds nothing, and a file: no read of the file hides behind the folder.
+#[test]
+fn a_folder_that_becomes_a_file_under_the_call_hides_nothing() {
+    let (_keep, folder) = folder();
+    fs::create_dir(folder.join("a")).unwrap();
+    fs::write(folder.join("b"), "B").unwrap();
+    let source = r#"
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <unistd.h>
+static volatile char path[] = "a";
+static volatile int stop;
+static void *flip(void *x) { while (!stop) path[0] ^= 'a' ^ 'b'; return x; }
+int main(void) {
+    pthread_t thread; pthread_create(&thread, 0, flip, 0);
+    for (int i = 0; i < 4000; i++) {
+        int fd = open((const char *)path, O_RDONLY); char got = 'D';
+        if (fd < 0) return 1;
+        if (read(fd, &got, 1) != 1) got = 'D';
+        putchar(got); close(fd);
+    }
+    stop = 1; pthread_join(thread, 0); return 0;
+}
+"#;
+    fs::write(folder.join("race.c"), source).unwrap();
+    let built = Command::new("gcc")
+        .args(["-O1", "-pthread", "-o", "race", "race.c"])
+        .current_dir(&folder)
+        .status()
+        .unwrap();
+    assert!(built.success());
+    let seen = shell(&folder, "./race > read").whole();
+    let really = fs::read(folder.join("read")).unwrap();
+    let files = really.iter().filter(|byte| **byte == b'B').count();
+    assert!(files > 0 && files < really.len(), "the race took place");
+    let recorded = seen.of(EventKind::Read).filter(|event| event.digest == Some(Digest::of(b"B"))).count();
+    assert_eq!(recorded, files);
+}
+
 #[test]
 fn an_input_that_was_swapped_and_restored_is_told() {
     let (_keep, folder) = folder();
