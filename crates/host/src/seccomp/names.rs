@@ -1,15 +1,16 @@
 //! Renaming, linking, removing, and changing a file's status.
 
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use evidence::{BytePath, Event, EventKind};
-use rustix::fs::{AtFlags, CWD, RenameFlags};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use super::caller::{self, Named, Place};
 use super::opens::{code, is_folder};
 use super::processes::Reach;
-use super::supervisor::{Answer, Caller, Supervisor, Written};
+use super::supervisor::{Answer, Caller, Supervisor, Written, descriptor_path};
 
 /// A path as a caller gives it: the folder's descriptor and the text's address.
 type Given = (u64, u64);
@@ -183,17 +184,25 @@ impl Supervisor<'_, '_> {
         self.done(caller, event, act, |_| {})
     }
 
-    pub(super) fn truncate(&mut self, caller: Caller, path: u64) -> Answer {
+    pub(super) fn truncate(&mut self, caller: Caller, path: u64, length: u64) -> Answer {
         let place = match self.place_of(caller, (libc::AT_FDCWD as u64, path)) {
             Ok(place) => place,
             Err(answer) => return answer,
         };
-        let (real, identity) = match self.identity(caller, &place.path) {
+        let (name, real, identity) = match self.identity(caller, &place.path) {
             Ok(found) => found,
             Err(answer) => return answer,
         };
-        self.wrote(caller, real, Some(identity));
-        Answer::GoOn
+        let event = Event { path: Some(real.clone()), ..Event::new(EventKind::Write, caller.index) };
+        let act = || {
+            let flags = OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+            let file = rustix::fs::openat(CWD, descriptor_path(&name), flags, Mode::empty())?;
+            rustix::fs::ftruncate(&file, length)
+        };
+        self.done(caller, event, act, |written| {
+            written.add(&real, false);
+            written.files.insert(identity);
+        })
     }
 
     /// Mode, owner or times are changed: no content, but the file's status is explained by it.
@@ -204,7 +213,7 @@ impl Supervisor<'_, '_> {
             self.place_of(caller, (folder, path))
         };
         match place.and_then(|place| self.identity(caller, &place.path)) {
-            Ok((_, identity)) => {
+            Ok((_, _, identity)) => {
                 self.written.touched.insert(identity);
                 Answer::GoOn
             }
@@ -212,7 +221,7 @@ impl Supervisor<'_, '_> {
         }
     }
 
-    fn identity(&mut self, caller: Caller, path: &Path) -> Result<(BytePath, (u64, u64)), Answer> {
+    fn identity(&mut self, caller: Caller, path: &Path) -> Result<(OwnedFd, BytePath, (u64, u64)), Answer> {
         // What is not there the kernel refuses by itself.
         let name = caller::name_only(path, true).map_err(|_| Answer::GoOn)?;
         let (Ok(real), Ok(stat)) = (caller::real_path(&name), rustix::fs::fstat(&name)) else {
@@ -221,7 +230,7 @@ impl Supervisor<'_, '_> {
         if self.is_protected(&real) {
             return Err(self.refuse(caller.index, real, "protected"));
         }
-        Ok((real, (stat.st_dev, stat.st_ino)))
+        Ok((name, real, (stat.st_dev, stat.st_ino)))
     }
 }
 

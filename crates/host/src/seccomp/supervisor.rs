@@ -249,7 +249,7 @@ impl<'a, 's> Supervisor<'a, 's> {
             #[cfg(target_arch = "x86_64")]
             libc::SYS_symlink => self.symlink(caller, a, (HERE, b)),
             libc::SYS_symlinkat => self.symlink(caller, a, (b, c)),
-            libc::SYS_truncate => self.truncate(caller, a),
+            libc::SYS_truncate => self.truncate(caller, a, b),
             #[cfg(target_arch = "x86_64")]
             libc::SYS_chmod | libc::SYS_chown | libc::SYS_lchown | libc::SYS_utime | libc::SYS_utimes => {
                 self.touch(caller, HERE, a)

@@ -67,6 +67,9 @@ import threading
 t = threading.Thread(target=lambda: open("fifo", "w").write("through the pipe")); t.start()
 assert open("fifo").read() == "through the pipe"; t.join()
 fd = os.memfd_create("x"); os.write(fd, b"memory"); assert open("/proc/self/fd/%d" % fd).read() == "memory"
+open("long", "w").write("0123456789"); os.truncate("long", 3)
+try: os.truncate("absent", 3); raise SystemExit("truncate")
+except FileNotFoundError: pass
 import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (8, 8))
 files = []
 try:
@@ -77,6 +80,7 @@ except OSError as e: assert e.errno == 24, e
     let mode = |name: &str| fs::metadata(folder.join(name)).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode("private"), mode("shared")), (0o600, 0o664));
     assert_eq!(seen.digest(EventKind::Left, &folder.join("made")), Some(Digest::of(b"through")));
+    assert_eq!(seen.digest(EventKind::Left, &folder.join("long")), Some(Digest::of(b"012")));
     assert!(seen.of(EventKind::Read).any(|event| event.digest == Some(Digest::of(b"memory"))));
 }
 
