@@ -65,8 +65,8 @@ pub fn fsck(world: &World, progress: &mut dyn FnMut(u64, u64)) -> Result<FsckRep
     }
     findings.extend(damaged);
     let entries = world.with_log(|log| Ok(log.size()))?;
-    drop(lock);
     let abandoned = crate::record::abandoned(world)?.len() as u64;
+    drop(lock);
     Ok(FsckReport { objects: objects.len() as u64, bytes, entries, records, swept, abandoned, findings })
 }
 

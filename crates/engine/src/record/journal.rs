@@ -4,7 +4,7 @@
 //! and a list of sealed segments, appended and synced line by line.
 
 use std::fs::{File, TryLockError};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use attest::KeyPair;
@@ -54,9 +54,12 @@ impl<'a> Journal<'a> {
         let parent = world.layout().recordings();
         let fail = |source| Error::Write { path: parent.clone(), source };
         std::fs::create_dir_all(&parent).map_err(fail)?;
+        // Nobody looks for abandoned recordings while this one has no lock yet.
+        let store_lock = world.lock()?;
         let folder = tempfile::Builder::new().prefix("run-").tempdir_in(&parent).map_err(fail)?.keep();
         let lock = File::create(folder.join("lock")).map_err(fail)?;
         lock.lock().map_err(fail)?;
+        drop(store_lock);
         let list = File::create(folder.join("segments")).map_err(fail)?;
         files::write(&folder.join("start.json"), &evidence::wire::canonical(start))?;
         Ok(Self { world, folder, list, _lock: lock, writer: SegmentWriter::new(), segments: Vec::new() })
@@ -95,12 +98,24 @@ impl<'a> Journal<'a> {
     }
 }
 
+/// Removes a journal. Another process may be doing the same.
 fn remove(folder: &Path) -> Result<()> {
-    std::fs::remove_dir_all(folder).map_err(|source| Error::Write { path: folder.to_path_buf(), source })
+    match std::fs::remove_dir_all(folder) {
+        Err(source) if source.kind() != ErrorKind::NotFound => {
+            Err(Error::Write { path: folder.to_path_buf(), source })
+        }
+        _ => Ok(()),
+    }
 }
 
-/// Returns the folders of recordings whose recorder is gone.
-pub(crate) fn abandoned(world: &World) -> Result<Vec<PathBuf>> {
+/// The journal of a recorder that is gone. As long as this lives, nobody else recovers it.
+pub(crate) struct Abandoned {
+    folder: PathBuf,
+    _lock: Option<File>,
+}
+
+/// Returns the recordings whose recorder is gone.
+pub(crate) fn abandoned(world: &World) -> Result<Vec<Abandoned>> {
     let parent = world.layout().recordings();
     let fail = |source| Error::Read { path: parent.clone(), source };
     let mut found = Vec::new();
@@ -111,33 +126,41 @@ pub(crate) fn abandoned(world: &World) -> Result<Vec<PathBuf>> {
         let folder = entry.map_err(fail)?.path();
         let lock = match File::open(folder.join("lock")) {
             Ok(lock) => lock,
-            // Killed between making the folder and the lock: nothing had begun.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                found.push(folder);
+            // Killed between making the folder and the lock: nothing had begun. A living one is not seen so,
+            // because both are made under the store's lock.
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                found.push(Abandoned { folder, _lock: None });
                 continue;
             }
             Err(error) => return Err(fail(error)),
         };
         match lock.try_lock() {
-            Ok(()) => found.push(folder),
+            Ok(()) => found.push(Abandoned { folder, _lock: Some(lock) }),
             Err(TryLockError::WouldBlock) => {}
             Err(TryLockError::Error(error)) => return Err(fail(error)),
         }
     }
-    found.sort();
+    found.sort_by(|a, b| a.folder.cmp(&b.folder));
     Ok(found)
 }
 
 /// Seals recordings that were left behind as incomplete records.
 pub(crate) fn recover(world: &World, builder: &KeyPair, log_key: &Ed25519Signer) -> Result<Vec<u64>> {
     let mut numbers = Vec::new();
-    for folder in abandoned(world)? {
+    let store_lock = world.lock()?;
+    let left = abandoned(world)?;
+    drop(store_lock);
+    for Abandoned { folder, _lock } in left {
         let start_path = folder.join("start.json");
         if start_path.is_file() {
             let bytes = files::read(&start_path, 1 << 24)?;
             let start: Start = evidence::wire::from_canonical(&bytes)
                 .map_err(|_| Error::Document { kind: "recording", digest: Digest::of(&bytes) })?;
             let segments = listed(&folder)?;
+            if is_recorded(world, &start, &segments)? {
+                remove(&folder)?;
+                continue;
+            }
             let mut reduction = Reduction::default();
             let mut last_ns = 0;
             let mut events = 0;
@@ -163,6 +186,20 @@ pub(crate) fn recover(world: &World, builder: &KeyPair, log_key: &Ed25519Signer)
         remove(&folder)?;
     }
     Ok(numbers)
+}
+
+/// Tells whether the log has the record of a journal already: its recorder died between the two.
+fn is_recorded(world: &World, start: &Start, segments: &[Segment]) -> Result<bool> {
+    if segments.is_empty() {
+        return Ok(false); // A record is acknowledged after its last segment was sealed.
+    }
+    for row in crate::records::records(world)?.iter().filter(|row| row.started == start.started) {
+        let record: evidence::Record = world.document("record", &row.digest)?;
+        if record.segments == segments && record.workdir == start.workdir {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Reads the list of segments; a last line that was cut off by a crash was never acknowledged.
