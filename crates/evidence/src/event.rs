@@ -11,8 +11,9 @@ use crate::{BytePath, Digest};
 pub enum EventKind {
     /// A process came into being: `process` is the child, `other` its parent.
     Fork,
-    /// A program was started: `path` the executable, `digest` of its bytes, `arguments` its argv;
-    /// `input`/`output` the identities of the pipes that are its standard input and output.
+    /// A program was started: `path` the executable, `digest` of its bytes, `arguments` its argv, `environment`
+    /// those of its variables that change what it loads or runs; `input`/`output` the identities of the pipes that
+    /// are its standard input and output; `detail` is `socket-input` if its standard input is a socket.
     Exec,
     /// A file was opened for reading: `path`, and `digest` of the bytes as read.
     Read,
@@ -40,11 +41,36 @@ pub enum EventKind {
     Refused,
     /// Something could not be observed; `detail` names it. The record is incomplete.
     Gap,
+    /// A file's attributes were changed, not its content: `path`, and `detail` is `mode 0755`, `owner`, `times`,
+    /// `xattr` or `acl`.
+    Attribute,
+    /// A folder was made: `path`.
+    Mkdir,
+    /// A file was mapped as code: `path`, `digest`.
+    Map,
+    /// A file without a path was made in memory: `target` is its name.
+    Memory,
+    /// A process reached into another: `detail` is `ptrace`, `read`, `write`, `memory` (`/proc/N/mem`), `environment`
+    /// or `descriptor`; `other` is the other process if it is traced, else `target` is its program.
+    Reach,
+    /// What paths mean was changed for a process: `detail` is the call (`mount`, `unshare`, `chroot`, …), `path` where.
+    Namespace,
+    /// A socket began to accept connections: `target` is the address.
+    Listen,
+    /// A descriptor was sent over a socket: `path` is what it refers to.
+    Pass,
+    /// A watched file was changed while the build ran, and no traced process did it: `path`, `detail` what was seen.
+    Foreign,
+    /// A host name was asked for: `target`. A refused one has an `errno`.
+    Resolve,
+    /// A connection to a named host was asked of the egress proxy: `target` is `host:port`. A refused one has an
+    /// `errno`.
+    Request,
 }
 
 impl EventKind {
     /// All kinds, in the order of their codes.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 26] = [
         Self::Fork,
         Self::Exec,
         Self::Read,
@@ -60,6 +86,17 @@ impl EventKind {
         Self::Mutated,
         Self::Refused,
         Self::Gap,
+        Self::Attribute,
+        Self::Mkdir,
+        Self::Map,
+        Self::Memory,
+        Self::Reach,
+        Self::Namespace,
+        Self::Listen,
+        Self::Pass,
+        Self::Foreign,
+        Self::Resolve,
+        Self::Request,
     ];
 
     /// Returns the stable word for this kind, as stored.
@@ -80,6 +117,17 @@ impl EventKind {
             Self::Mutated => "mutated",
             Self::Refused => "refused",
             Self::Gap => "gap",
+            Self::Attribute => "attribute",
+            Self::Mkdir => "mkdir",
+            Self::Map => "map",
+            Self::Memory => "memory",
+            Self::Reach => "reach",
+            Self::Namespace => "namespace",
+            Self::Listen => "listen",
+            Self::Pass => "pass",
+            Self::Foreign => "foreign",
+            Self::Resolve => "resolve",
+            Self::Request => "request",
         }
     }
 
@@ -118,6 +166,8 @@ pub struct Event {
     pub status: Option<i32>,
     /// The arguments of an exec.
     pub arguments: Vec<BytePath>,
+    /// The variables of an exec that change what is loaded or run (`LD_PRELOAD=…`, `RUSTC_WRAPPER=…`), and no others.
+    pub environment: Vec<BytePath>,
     /// Identity (inode) of the pipe on standard input at exec.
     pub input: Option<u64>,
     /// Identity (inode) of the pipe on standard output at exec.
@@ -143,6 +193,7 @@ impl Event {
             errno: 0,
             status: None,
             arguments: Vec::new(),
+            environment: Vec::new(),
             input: None,
             output: None,
             detail: None,

@@ -242,7 +242,7 @@ pub struct Access {
 pub struct Destination {
     /// `tcp:198.51.100.7:443`, `udp:[2001:db8::1]:53`, `unix:/run/docker.sock`, ….
     pub address: BytePath,
-    /// `connect` or `bind`.
+    /// `connect`, `bind`, `listen`, or `request` (of the egress proxy).
     pub action: String,
     /// The processes that did.
     pub processes: BTreeSet<u32>,

@@ -39,6 +39,7 @@ const SCHEMA: &str = "message events {
     required int32 errno;
     optional int32 status;
     optional binary arguments (JSON);
+    optional binary environment (JSON);
     optional int64 input;
     optional int64 output;
     optional binary detail (STRING);
@@ -117,12 +118,8 @@ fn encode(events: &[Event]) -> Result<Vec<u8>, StoreError> {
     column::<ByteArrayType, _>(&mut group, events, false, |event| Ok(event.format.as_deref().map(words)))?;
     column::<Int32Type, _>(&mut group, events, true, |event| Ok(Some(i32::from(event.errno))))?;
     column::<Int32Type, _>(&mut group, events, false, |event| Ok(event.status))?;
-    column::<ByteArrayType, _>(&mut group, events, false, |event| {
-        if event.arguments.is_empty() {
-            return Ok(None);
-        }
-        serde_json::to_vec(&event.arguments).map(|json| Some(ByteArray::from(json))).map_err(malformed)
-    })?;
+    column::<ByteArrayType, _>(&mut group, events, false, |event| list(&event.arguments))?;
+    column::<ByteArrayType, _>(&mut group, events, false, |event| list(&event.environment))?;
     column::<Int64Type, _>(&mut group, events, false, |event| event.input.map(whole).transpose())?;
     column::<Int64Type, _>(&mut group, events, false, |event| event.output.map(whole).transpose())?;
     column::<ByteArrayType, _>(&mut group, events, false, |event| Ok(event.detail.as_deref().map(words)))?;
@@ -168,7 +165,7 @@ pub fn read_segment(bytes: &[u8]) -> Result<Vec<Event>, StoreError> {
 
 fn decode(group: &dyn RowGroupReader, events: &mut Vec<Event>) -> Result<(), StoreError> {
     let rows = usize::try_from(group.metadata().num_rows()).map_err(malformed)?;
-    if rows > SEGMENT_ROWS_MAX || group.num_columns() != 16 {
+    if rows > SEGMENT_ROWS_MAX || group.num_columns() != 17 {
         return Err(StoreError::Segment(format!("{rows} rows in {} columns", group.num_columns())));
     }
     let mut columns = Columns { group, rows, next: 0 };
@@ -185,6 +182,7 @@ fn decode(group: &dyn RowGroupReader, events: &mut Vec<Event>) -> Result<(), Sto
     let errno = columns.read::<Int32Type>()?;
     let mut status = columns.read::<Int32Type>()?;
     let mut arguments = columns.read::<ByteArrayType>()?;
+    let mut environment = columns.read::<ByteArrayType>()?;
     let mut input = columns.read::<Int64Type>()?;
     let mut output = columns.read::<Int64Type>()?;
     let mut detail = columns.read::<ByteArrayType>()?;
@@ -211,10 +209,8 @@ fn decode(group: &dyn RowGroupReader, events: &mut Vec<Event>) -> Result<(), Sto
             format: format[row].take().map(text_of).transpose()?,
             errno: u16::try_from(*required(errno[row].as_ref())?).map_err(malformed)?,
             status: status[row].take(),
-            arguments: match arguments[row].take() {
-                Some(json) => serde_json::from_slice(json.data()).map_err(malformed)?,
-                None => Vec::new(),
-            },
+            arguments: unlist(arguments[row].take())?,
+            environment: unlist(environment[row].take())?,
             input: input[row].take().map(natural).transpose()?,
             output: output[row].take().map(natural).transpose()?,
             detail: detail[row].take().map(text_of).transpose()?,
@@ -256,6 +252,18 @@ impl Columns<'_> {
         let mut values = values.into_iter();
         Ok(levels.into_iter().map(|level| if level == 1 { values.next() } else { None }).collect())
     }
+}
+
+/// A list of texts; none is not there at all.
+fn list(texts: &[BytePath]) -> Result<Option<ByteArray>, StoreError> {
+    if texts.is_empty() {
+        return Ok(None);
+    }
+    serde_json::to_vec(texts).map(|json| Some(ByteArray::from(json))).map_err(malformed)
+}
+
+fn unlist(json: Option<ByteArray>) -> Result<Vec<BytePath>, StoreError> {
+    json.map_or(Ok(Vec::new()), |json| serde_json::from_slice(json.data()).map_err(malformed))
 }
 
 fn words(text: &str) -> ByteArray {

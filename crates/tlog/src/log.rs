@@ -7,7 +7,7 @@
 //! | 1. read the right edge, hash it up to the signed head | nothing |
 //! | 2. write entry bundles and tiles | files that no checkpoint names; the next append writes over them |
 //! | 3. replace the head by compare-and-swap | the entries are in the log: acknowledged |
-//! | 4. publish the file `checkpoint` | an older published checkpoint; the next open publishes anew |
+//! | 4. publish the file `checkpoint` | an older published checkpoint, sound; the next append publishes anew |
 //!
 //! Partial tiles carry their width in the path, so step 2 never touches a file that a signed tree needs.
 
@@ -160,7 +160,7 @@ impl<'a> Log<'a> {
         Self::open(tiles, head, &key)
     }
 
-    /// Opens a log; its head must be signed by `key`. Publishes the head if a crash had come before.
+    /// Opens a log; its head must be signed by `key`.
     pub fn open(tiles: &'a dyn Tiles, head: &'a dyn HeadCell, key: &VerifierKey) -> Result<Self, LogError> {
         let note = head.load()?.ok_or(LogError::Absent)?;
         let text = String::from_utf8_lossy(&note);
@@ -316,12 +316,22 @@ impl<'a> Log<'a> {
             count /= TILE_WIDTH;
             level += 1;
         }
-        let published = self.tiles.read("checkpoint")?;
-        if published.as_deref() != Some(self.checkpoint.note().as_bytes()) {
-            let damage = if published.is_none() { Damage::Missing } else { Damage::Different };
-            report.damaged.push(("checkpoint".to_owned(), damage));
-        }
+        let damage = match self.tiles.read("checkpoint")? {
+            None => Some(Damage::Missing),
+            Some(note) => (!self.may_be_published(&note)).then_some(Damage::Different),
+        };
+        report.damaged.extend(damage.map(|damage| ("checkpoint".to_owned(), damage)));
         Ok(report)
+    }
+
+    /// Tells whether a published checkpoint is the head, or an older one of this log that a crash before step 4 of
+    /// [`Log::append`] has left in place.
+    fn may_be_published(&self, note: &[u8]) -> bool {
+        note == self.checkpoint.note().as_bytes()
+            || std::str::from_utf8(note)
+                .ok()
+                .and_then(|note| Checkpoint::verify(note, &self.key).ok())
+                .is_some_and(|older| self.extends(&older).is_ok_and(|extends| extends))
     }
 
     fn outside(&self, index: u64) -> LogError {

@@ -211,7 +211,8 @@ fn event_document(event: &Event) -> serde_json::Value {
     json!({
         "sequence": event.sequence, "atNs": event.at_ns, "process": event.process, "other": event.other,
         "kind": event.kind.word(), "path": event.path, "target": event.target, "digest": event.digest, "size": event.size, "format": event.format,
-        "errno": event.errno, "status": event.status, "arguments": event.arguments, "detail": event.detail,
+        "errno": event.errno, "status": event.status, "arguments": event.arguments,
+        "environment": event.environment, "detail": event.detail,
     })
 }
 

@@ -62,7 +62,7 @@ impl Reduction {
                 self.process(process, at_ns).programs.push(program);
                 self.read(event);
             }
-            EventKind::Read => {
+            EventKind::Read | EventKind::Map => {
                 self.process(process, at_ns);
                 self.read(event);
             }
@@ -74,9 +74,9 @@ impl Reduction {
                 self.process(process, at_ns);
                 self.moved(event);
             }
-            EventKind::Connect | EventKind::Bind => {
+            EventKind::Connect | EventKind::Bind | EventKind::Listen | EventKind::Request => {
                 self.process(process, at_ns);
-                let action = if event.kind == EventKind::Bind { "bind" } else { "connect" };
+                let action = event.kind.word();
                 let address = event.target.clone().unwrap_or_default();
                 self.network.entry((address, action)).or_default().insert(process);
             }
@@ -97,7 +97,19 @@ impl Reduction {
                     self.files.entry(path.clone()).or_default().mutated = true;
                 }
             }
-            EventKind::Unlink | EventKind::Symlink | EventKind::Refused | EventKind::Gap => {}
+            // The trace keeps these, and the rules read them there.
+            EventKind::Unlink
+            | EventKind::Symlink
+            | EventKind::Refused
+            | EventKind::Gap
+            | EventKind::Attribute
+            | EventKind::Mkdir
+            | EventKind::Memory
+            | EventKind::Reach
+            | EventKind::Namespace
+            | EventKind::Pass
+            | EventKind::Foreign
+            | EventKind::Resolve => {}
         }
     }
 

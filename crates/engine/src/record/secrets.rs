@@ -117,6 +117,9 @@ impl Redactor {
         if !event.arguments.is_empty() {
             event.arguments = self.arguments(&event.arguments);
         }
+        if !event.environment.is_empty() {
+            event.environment = self.arguments(&event.environment);
+        }
     }
 
     fn argument(&self, argument: &[u8], after_flag: bool) -> Vec<u8> {

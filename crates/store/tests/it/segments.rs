@@ -51,6 +51,7 @@ fn every_field_of_every_kind_comes_back() {
         event.errno = 13;
         event.status = Some(-1);
         event.arguments = vec![BytePath::from(""), BytePath::new(b"\xfe".to_vec())];
+        event.environment = vec![BytePath::from("LD_PRELOAD=/x.so")];
         event.input = Some(5);
         event.output = Some(u64::from(u32::MAX) + 1);
         event.detail = Some("why".into());

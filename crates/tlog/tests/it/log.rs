@@ -76,7 +76,6 @@ fn each_write_may_fail_and_nothing_acknowledged_is_lost() {
             world.head.heal();
             // The process died; a new one opens what is there.
             let mut log = world.open();
-            log.publish().unwrap();
             if outcome.is_ok() {
                 assert_eq!(log.size(), 260);
             }
@@ -133,6 +132,28 @@ fn every_damaged_file_is_named_and_never_built_upon() {
         }
     }
     assert!(world.open().check().unwrap().is_sound());
+}
+
+#[test]
+fn an_older_published_checkpoint_is_sound_and_any_other_is_not() {
+    let world = World::new();
+    world.open().append(&entries(0, 3), &world.signer).unwrap();
+    let older = world.open().checkpoint().note().as_bytes().to_vec();
+    world.open().append(&entries(3, 3), &world.signer).unwrap();
+    let fork = World::new();
+    fork.open().append(&entries(1, 3), &fork.signer).unwrap();
+    let publish = |note: &[u8]| {
+        world.tiles.tamper(|files| drop(files.insert("checkpoint".into(), note.to_vec())));
+        world.open().check().unwrap().damaged
+    };
+    assert_eq!(publish(&older), [], "as after a crash before it was published");
+    let different = [("checkpoint".to_owned(), Damage::Different)];
+    assert_eq!(publish(fork.open().checkpoint().note().as_bytes()), different);
+    for at in 0..older.len() {
+        let mut flipped = older.clone();
+        flipped[at] ^= 1;
+        assert_eq!(publish(&flipped), different, "byte {at}");
+    }
 }
 
 #[test]
