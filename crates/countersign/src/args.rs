@@ -188,6 +188,9 @@ pub(crate) struct ShowArgs {
     /// The raw trace, event by event
     #[arg(long, group = "view")]
     pub(crate) timeline: bool,
+    /// How a file came to be: every process, source and tool on the way
+    #[arg(long, group = "view", value_name = "FILE")]
+    pub(crate) why: Option<String>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]

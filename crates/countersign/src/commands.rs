@@ -7,6 +7,7 @@ mod records;
 mod releases;
 mod run;
 mod store;
+mod why;
 
 use anyhow::Result;
 use clap::CommandFactory;

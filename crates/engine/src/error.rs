@@ -81,6 +81,14 @@ pub enum Error {
     /// No such record.
     #[error("there is no record `{0}`")]
     NoRecord(String),
+    /// No such file in a record.
+    #[error("the record r{record} has no file `{file}`")]
+    NoFile {
+        /// The file as it was asked for.
+        file: String,
+        /// The record's number.
+        record: u64,
+    },
     /// A stored document does not have its form.
     #[error("the stored {kind} {digest} is malformed")]
     Document {
@@ -147,6 +155,11 @@ impl Error {
             }
             Self::Trust { .. } => "ask the vendor for the current trust file".into(),
             Self::NoRecord(_) => "`countersign records` lists them".into(),
+            Self::NoFile { record, .. } => {
+                format!(
+                    "`countersign show r{record} --outputs` lists the outputs; any file of the record will do"
+                )
+            }
             Self::NoFinding(_) => "`countersign gate ARTIFACT` lists the findings with their ids".into(),
             Self::NotApprovable { code } => format!("`countersign help {code}` says what to do instead"),
             Self::Store(source) | Self::Log(source) if caused_by(source.as_ref(), FULL) => {

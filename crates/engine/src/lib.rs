@@ -31,7 +31,7 @@ pub use inspect_path::inspect;
 pub use ledger::{LogRow, outcome};
 pub use log::{LogReport, log_check, log_export, log_rows};
 pub use record::{Recorded, Run, probe, run};
-pub use records::{RecordView, records, show, timeline};
+pub use records::{RecordView, records, show, timeline, why};
 pub use sbom::sbom;
 pub use sign::{Revoked, SignOutcome, Signed, revoke, sign};
 pub use verify::{Verification, Verify, verify};

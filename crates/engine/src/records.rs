@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use evidence::{BytePath, Digest, Event, Record, Tree};
+use judge::lineage::{Lineage, Why};
 use store::{Index, RecordRow};
 
 use crate::error::{Error, Result};
@@ -66,6 +67,16 @@ pub fn timeline(world: &World, view: &RecordView) -> Result<Vec<Event>> {
         events.extend(store::read_segment(&world.read(&segment.digest)?).map_err(store_error)?);
     }
     Ok(events)
+}
+
+/// Tells how a file of a record came to be. `file` is its path as recorded, or relative to the working directory.
+pub fn why<'a>(view: &RecordView, lineage: &Lineage<'a>, file: &str) -> Result<Why<'a>> {
+    let given = BytePath::from(file);
+    let below = [view.record.workdir.as_bytes(), b"/", given.as_bytes()].concat();
+    lineage
+        .why(&given)
+        .or_else(|| lineage.why(&BytePath::new(below)))
+        .ok_or_else(|| Error::NoFile { file: file.to_owned(), record: view.number })
 }
 
 /// Reads the inspections of a record's outputs.

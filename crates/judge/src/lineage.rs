@@ -5,10 +5,14 @@
 //! to decide what to run. It errs on the side of too many inputs within one chain of processes, never across
 //! unrelated ones.
 
+mod why;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use evidence::record::{File, Process, Record};
 use evidence::{BytePath, Digest};
+
+pub use why::{Made, Maker, Tool, Why};
 
 /// An index over one record for lineage questions.
 pub struct Lineage<'a> {
@@ -165,8 +169,18 @@ impl<'a> Lineage<'a> {
     fn step_process(&self, process: u32, from_ns: u64, next: &mut Vec<Step<'a>>) {
         next.extend(self.reads.get(&process).into_iter().flatten().map(|path| Step::File(path)));
         for program in self.processes.get(&process).into_iter().flat_map(|process| &process.programs) {
-            let writers = program.input.and_then(|pipe| self.pipe_writers.get(&pipe));
-            next.extend(writers.into_iter().flatten().map(|writer| Step::Process(*writer, 0)));
+            let Some(pipe) = program.input else { continue };
+            match self.pipe_writers.get(&pipe) {
+                Some(writers) => next.extend(writers.iter().map(|writer| Step::Process(*writer, 0))),
+                // No program was started with its output there: whoever made the pipe writes it, as `tar` does for
+                // the compressor that it starts. Its other children have no part in it.
+                None => next.extend(
+                    self.processes
+                        .get(&process)
+                        .and_then(|process| process.parent)
+                        .map(|parent| Step::Process(parent, u64::MAX)),
+                ),
+            }
         }
         for child in self.children.get(&process).into_iter().flatten() {
             let Some(child) = self.processes.get(child) else { continue };
@@ -347,6 +361,24 @@ pub(crate) mod tests {
         // The shell itself opened this file; `date` answered before, `cat` and `sed` came after and may inherit.
         assert!(inputs(&record, "/w/version.h").0.contains(&"/w/stamp".to_owned()));
         assert!(inputs(&record, "/w/out").0.contains(&"/w/in".to_owned()));
+    }
+
+    #[test]
+    fn a_compressor_is_fed_by_the_parent_that_made_its_pipe() {
+        let mut record = Sketch::new()
+            .process(0, None, 0, "/bin/make")
+            .process(1, Some(0), 10, "/bin/tar")
+            .process(2, Some(1), 20, "/bin/sh")
+            .process(3, Some(2), 30, "/bin/gzip")
+            .process(4, Some(1), 15, "/bin/other")
+            .file("/w/member", Role::Source, "m", &[(1, 12)], &[])
+            .file("/w/elsewhere", Role::Source, "e", &[(4, 16)], &[])
+            .file("/w/a.tar.gz", Role::Output, "z", &[], &[(2, 21)])
+            .0;
+        for child in [2, 3] {
+            record.processes[child].programs[0].input = Some(99);
+        }
+        assert_eq!(inputs(&record, "/w/a.tar.gz").0, ["/w/member"]);
     }
 
     #[test]

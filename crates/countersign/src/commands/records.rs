@@ -52,6 +52,9 @@ pub(crate) fn list(context: &Context) -> Result<u8> {
 pub(crate) fn show(context: &Context, arguments: &ShowArgs) -> Result<u8> {
     let world = context.world()?;
     let view = engine::show(&world, &arguments.record)?;
+    if let Some(file) = &arguments.why {
+        return super::why::why(context, &view, file);
+    }
     let record = &view.record;
     let name = format!("r{}", view.number);
     if context.json {

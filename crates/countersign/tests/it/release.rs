@@ -90,6 +90,21 @@ fn a_record_is_shown_from_every_side() {
         let text = sandbox.ok(&["show", "latest", view]).out;
         assert!(!text.is_empty() || field == "network", "{view}");
     }
+    let why = sandbox.ok(&["show", "latest", "--why", "dist/demo.tar.gz", "--json"]).json();
+    let steps: Vec<&str> =
+        why["steps"].as_array().unwrap().iter().map(|step| step["path"].as_str().unwrap()).collect();
+    for name in ["/main.c", "/part.h", "/notes.txt", "/demo"] {
+        assert!(steps.iter().any(|step| step.ends_with(name)), "{name}: {steps:?}");
+    }
+    let tools = why["tools"].as_array().unwrap();
+    assert!(
+        tools
+            .iter()
+            .any(|tool| tool["path"].as_str().unwrap().ends_with("/cc1") && tool["digest"].is_string())
+    );
+    let told = sandbox.ok(&["show", "latest", "--why", "dist/demo.tar.gz"]).out;
+    assert!(told.starts_with("dist/demo.tar.gz  output") && told.contains("main.c  source"), "{told}");
+    assert_eq!(sandbox.run(&["show", "latest", "--why", "absent"]).code, 2);
     let document = sandbox.ok(&["show", "latest", "--json"]).json()["document"].clone();
     let file = |name: &str| {
         let files = document["files"].as_array().unwrap();
