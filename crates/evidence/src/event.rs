@@ -172,7 +172,9 @@ pub struct Event {
     pub input: Option<u64>,
     /// Identity (inode) of the pipe on standard output at exec.
     pub output: Option<u64>,
-    /// Reason of a gap or a refusal, in stable kebab-case; for `Read`, how the digest was taken when not before use.
+    /// Reason of a gap or a refusal, in stable kebab-case. For `Read`: `not-in-commit` (a tracked source has other bytes
+    /// than in the commit, though it had not when the build began), `uncommitted` (it had before), or `hashed-beside`
+    /// (the digest was not taken before use).
     pub detail: Option<String>,
 }
 

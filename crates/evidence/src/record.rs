@@ -79,6 +79,12 @@ pub struct Completeness {
     pub hashed_before_use: u64,
     /// Inputs hashed only afterwards.
     pub hashed_after: u64,
+    /// Files of the project that were watched for changes from outside while the build ran.
+    #[serde(default)]
+    pub watched_files: u64,
+    /// Files of the project that were not, because there were too many or the kernel did not allow it; at least so many.
+    #[serde(default)]
+    pub unwatched_files: u64,
     /// Whether the build was stopped from outside (Ctrl-C, a killed recorder).
     pub interrupted: bool,
     /// What could not be observed: reason → how often.

@@ -1,5 +1,7 @@
 //! Digests of files through open descriptors, remembered as long as the kernel says nothing changed.
 
+mod remembered;
+
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::AsFd;
@@ -8,9 +10,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use evidence::{Digest, Hasher};
 use rustix::fs::Stat;
 
+use crate::commit::BlobName;
+pub use remembered::{NotRemembered, Remembered};
+
 /// What the kernel says of a file's content: as long as it is the same, so are the bytes. `ctime` cannot be set
 /// by a program.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(crate) struct Stamp {
     pub(crate) device: u64,
     pub(crate) inode: u64,
@@ -60,60 +65,122 @@ pub(crate) struct Content {
     pub(crate) format: Option<&'static str>,
     /// Whether the stamp cannot vouch for it, because the file had just been changed.
     pub(crate) racy: bool,
+    /// Whether it is the blob that was asked about, if one was.
+    pub(crate) is_blob: Option<bool>,
+}
+
+#[derive(Clone, Copy)]
+struct Known {
+    digest: Digest,
+    format: Option<&'static str>,
+    blob: Option<(BlobName, bool)>,
 }
 
 #[derive(Default)]
 pub(crate) struct Digests {
-    known: HashMap<Stamp, (Digest, Option<&'static str>)>,
+    known: HashMap<Stamp, Known>,
     buffer: Vec<u8>,
+    remembered: Remembered,
+    learned: Remembered,
 }
 
 impl Digests {
+    /// Begins with what earlier builds have learned.
+    pub(crate) fn with(remembered: Remembered) -> Self {
+        Self { remembered, ..Self::default() }
+    }
+
+    /// Returns what later builds may use: what was learned, and what was remembered and still held.
+    pub(crate) fn learned(&mut self) -> Remembered {
+        std::mem::take(&mut self.learned)
+    }
+
     /// Returns the digest of the whole file behind a descriptor; its offset does not move.
     pub(crate) fn content(&mut self, file: impl AsFd, stat: &Stat) -> io::Result<Content> {
+        self.content_as(file, stat, None)
+    }
+
+    /// The same, and whether the content is a blob of the commit.
+    pub(crate) fn content_as(
+        &mut self,
+        file: impl AsFd,
+        stat: &Stat,
+        blob: Option<&BlobName>,
+    ) -> io::Result<Content> {
         let stamp = Stamp::of(stat);
-        if let Some((digest, format)) = self.known.get(&stamp) {
-            return Ok(Content { digest: *digest, stamp, format: *format, racy: false });
+        let content = |known: &Known, stamp, racy| Content {
+            digest: known.digest,
+            stamp,
+            format: known.format,
+            racy,
+            is_blob: known.blob.map(|(_, is)| is),
+        };
+        if let Some(known) = self.known.get(&stamp)
+            && (blob.is_none() || known.blob.map(|(name, _)| name).as_ref() == blob)
+        {
+            return Ok(content(known, stamp, false));
+        }
+        // What an earlier build hashed does for tools; a source is read and compared anew.
+        if blob.is_none()
+            && let Some((digest, format)) = self.remembered.get(&stamp)
+        {
+            let known = Known { digest, format, blob: None };
+            self.known.insert(stamp, known);
+            self.learned.insert(stamp, digest, format);
+            return Ok(content(&known, stamp, false));
         }
         let seen = SystemTime::now();
-        let (digest, format) = self.hash(file.as_fd())?;
+        let known = self.hash(file.as_fd(), stamp.size, blob)?;
         let after = Stamp::of(&rustix::fs::fstat(&file)?);
         let racy = after != stamp || stamp.is_racy(seen);
         if !racy {
-            self.known.insert(stamp, (digest, format));
+            self.known.insert(stamp, known);
+            if blob.is_none() && remembered::may_be_remembered(file.as_fd(), stat) {
+                self.learned.insert(stamp, known.digest, known.format);
+            }
         }
-        Ok(Content { digest, stamp: after, format, racy })
+        Ok(content(&known, after, racy))
     }
 
-    fn hash(&mut self, file: impl AsFd) -> io::Result<(Digest, Option<&'static str>)> {
+    fn hash(&mut self, file: impl AsFd, size: u64, blob: Option<&BlobName>) -> io::Result<Known> {
         self.buffer.resize(BUFFER_BYTES, 0);
         let mut hasher = Hasher::new();
+        let mut beside = blob.map(|name| (name, name.hasher(size)));
         let (mut offset, mut format) = (0, None);
         loop {
             match rustix::io::pread(&file, &mut self.buffer[..], offset) {
-                Ok(0) => return Ok((hasher.finish(), format)),
+                Ok(0) => break,
                 Ok(length) => {
+                    let bytes = &self.buffer[..length];
                     if offset == 0 {
-                        format = executable(&self.buffer[..length]);
+                        format = executable(bytes);
                     }
-                    hasher.update(&self.buffer[..length]);
+                    hasher.update(bytes);
+                    if let Some((_, beside)) = &mut beside {
+                        beside.update(bytes);
+                    }
                     offset += length as u64;
                 }
                 Err(rustix::io::Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
         }
+        let blob = beside.map(|(name, hasher)| (*name, hasher.is(name)));
+        Ok(Known { digest: hasher.finish(), format, blob })
     }
 }
+
+/// The kinds of executables that are told apart.
+const FORMATS: [&str; 3] = ["elf", "pe", "macho"];
 
 /// Names the kind of executable by its first bytes; whether it is a sound one is not asked here.
 fn executable(head: &[u8]) -> Option<&'static str> {
     match head {
-        [0x7f, b'E', b'L', b'F', ..] => Some("elf"),
-        [b'M', b'Z', ..] => Some("pe"),
+        [0x7f, b'E', b'L', b'F', ..] => Some(FORMATS[0]),
+        [b'M', b'Z', ..] => Some(FORMATS[1]),
         [0xca, 0xfe, 0xba, 0xbe, ..]
         | [0xfe, 0xed, 0xfa, 0xce | 0xcf, ..]
-        | [0xce | 0xcf, 0xfa, 0xed, 0xfe, ..] => Some("macho"),
+        | [0xce | 0xcf, 0xfa, 0xed, 0xfe, ..] => Some(FORMATS[2]),
         _ => None,
     }
 }

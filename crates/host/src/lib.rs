@@ -3,13 +3,17 @@
 //! [`Tracer`] is the seam: a way of running a command and handing over what it does, event by event. The one
 //! that needs no privileges is [`Seccomp`]. All `unsafe` code is in the private module `sys`.
 
+mod commit;
 mod digests;
 mod facts;
+mod foreign;
 pub mod packages;
 mod seccomp;
 mod sys;
 mod tracer;
 
+pub use commit::{BlobName, Commit, NoCommit};
+pub use digests::{NotRemembered, Remembered};
 pub use facts::{Facts, facts};
 pub use seccomp::{Capabilities, Seccomp};
 pub use tracer::{Launch, Sink, SinkError, Trace, TraceError, Tracer, Unsupported};

@@ -351,8 +351,18 @@ pub(crate) fn read_memory(thread: i32, address: u64, buffer: &mut [u8]) -> io::R
     usize::try_from(read).map_err(|_| io::Error::last_os_error())
 }
 
-/// The signals that end programs and that the recorder survives.
-const CAUGHT: [c_int; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
+/// Takes a read lease on a file and gives it back at once: it is granted only if nobody has the file open for
+/// writing. Whoever wants to write it in this moment waits for a moment; the signal that tells us so is taken by
+/// [`Signals`].
+pub(crate) fn try_read_lease(file: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: a plain number on a descriptor that lives across the call.
+    checked(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, libc::F_RDLCK) })?;
+    // SAFETY: as above.
+    checked(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, libc::F_UNLCK) }).map(drop)
+}
+
+/// The signals that end programs and that the recorder survives; the last one tells that a lease is in the way.
+const CAUGHT: [c_int; 4] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGIO];
 
 /// Where the handler writes; the handler of a process is one, so this is, too.
 static SIGNALS: AtomicI32 = AtomicI32::new(-1);
@@ -373,7 +383,7 @@ extern "C" fn note(signal: c_int, info: *mut libc::siginfo_t, _context: *mut lib
 pub(crate) struct Signals {
     read: OwnedFd,
     _write: OwnedFd,
-    before: [libc::sigaction; 3],
+    before: [libc::sigaction; CAUGHT.len()],
 }
 
 impl Signals {
@@ -388,7 +398,7 @@ impl Signals {
             let mut action: libc::sigaction = std::mem::zeroed();
             action.sa_sigaction = note as *const () as usize;
             action.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART;
-            let mut before: [libc::sigaction; 3] = std::mem::zeroed();
+            let mut before: [libc::sigaction; CAUGHT.len()] = std::mem::zeroed();
             for (signal, before) in CAUGHT.into_iter().zip(&mut before) {
                 checked(libc::sigaction(signal, &raw const action, before))?;
             }

@@ -2,10 +2,14 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use evidence::Event;
 use evidence::record::{Completeness, Exit};
+
+use crate::commit::Commit;
+use crate::digests::Remembered;
 
 /// What to run.
 #[derive(Clone, Debug)]
@@ -20,6 +24,10 @@ pub struct Launch {
     pub protected: Vec<PathBuf>,
     /// Files and folders that they may not even read; canonical.
     pub secret: Vec<PathBuf>,
+    /// What the sources should be: a read of other bytes is marked in its event.
+    pub commit: Option<Arc<Commit>>,
+    /// Digests known from earlier builds.
+    pub known: Remembered,
     /// How long processes may outlive the command before they are ended and the trace is marked.
     pub grace: Duration,
 }
@@ -32,6 +40,8 @@ impl Default for Launch {
             environment: Vec::new(),
             protected: Vec::new(),
             secret: Vec::new(),
+            commit: None,
+            known: Remembered::default(),
             grace: Duration::from_secs(5),
         }
     }
@@ -50,11 +60,13 @@ pub struct Trace {
     pub exit: Exit,
     /// What was seen and what was not.
     pub completeness: Completeness,
+    /// Digests that may be used by later builds on this machine.
+    pub learned: Remembered,
 }
 
 impl Default for Trace {
     fn default() -> Self {
-        Self { exit: Exit::Unknown, completeness: Completeness::default() }
+        Self { exit: Exit::Unknown, completeness: Completeness::default(), learned: Remembered::default() }
     }
 }
 

@@ -152,11 +152,19 @@ impl Supervisor<'_, '_> {
         if before_use.is_some() && self.is_secret(&real) {
             return Some(self.refuse(process, real, "protected"));
         }
-        let Ok(content) = self.digests.content(file, &stat) else {
+        let commit = self.launch.commit.as_deref();
+        let blob = commit.and_then(|commit| commit.blobs.get(&real));
+        let Ok(content) = self.digests.content_as(file, &stat, blob) else {
             self.gap(process, "input-unreadable");
             return None;
         };
         let beside = before_use == Some(false);
+        let detail = match content.is_blob {
+            Some(false) if commit.is_some_and(|commit| commit.changed.contains(&real)) => Some("uncommitted"),
+            // What the build wrote itself is told by its writes.
+            Some(false) if !self.written.files.contains(&content.stamp.file()) => Some("not-in-commit"),
+            _ => beside.then_some("hashed-beside"),
+        };
         if beside {
             self.trace.completeness.hashed_after += 1;
         } else {
@@ -170,7 +178,7 @@ impl Supervisor<'_, '_> {
             digest: Some(content.digest),
             size: Some(content.stamp.size),
             format: content.format.map(str::to_owned),
-            detail: beside.then(|| "hashed-beside".into()),
+            detail: detail.map(str::to_owned),
             ..Event::new(EventKind::Read, process)
         });
         None

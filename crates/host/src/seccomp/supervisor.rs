@@ -17,11 +17,13 @@ use super::opens::Open;
 use super::posture::Posture;
 use super::processes::{Processes, Reach};
 use crate::digests::{Content, Digests};
+use crate::foreign::{Change, Watch};
 use crate::sys::{self, Listener, Notification};
 use crate::tracer::{Launch, Sink, Trace, TraceError};
 
 const LISTENER: u64 = u64::MAX;
 const SIGNALS: u64 = u64::MAX - 1;
+const WATCH: u64 = u64::MAX - 2;
 
 /// How long the tree may take to end by itself after a signal from outside.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -70,6 +72,7 @@ pub(super) struct Supervisor<'a, 's> {
     pub(super) own: i32,
     root: i32,
     started: Instant,
+    watch: Option<Watch>,
     pub(super) processes: Processes,
     pub(super) digests: Digests,
     pub(super) written: Written,
@@ -113,8 +116,9 @@ impl<'a, 's> Supervisor<'a, 's> {
             own: rustix::process::getpid().as_raw_pid(),
             root: child.pid,
             started: Instant::now(),
+            watch: None,
             processes: Processes::default(),
-            digests: Digests::default(),
+            digests: Digests::with(launch.known.clone()),
             written: Written::default(),
             inputs: BTreeMap::new(),
             interpreters: HashMap::new(),
@@ -124,6 +128,7 @@ impl<'a, 's> Supervisor<'a, 's> {
             ending: false,
             deadline: None,
         };
+        supervisor.watch_project();
         supervisor.standard_input();
         if let Err(error) = supervisor.supervise(&signals) {
             supervisor.fail(error);
@@ -137,6 +142,37 @@ impl<'a, 's> Supervisor<'a, 's> {
         match supervisor.failure.take() {
             Some(failure) => Err(failure),
             None => Ok(supervisor.trace),
+        }
+    }
+
+    /// Keeps an eye on the files that the project has before the build begins.
+    fn watch_project(&mut self) {
+        let begun = Watch::begin(&self.launch.workdir, &self.launch.protected).and_then(|watch| {
+            epoll::add(&self.epoll, &watch, epoll::EventData::new_u64(WATCH), epoll::EventFlags::IN)?;
+            Ok(watch)
+        });
+        match begun {
+            Ok(watch) => {
+                self.trace.completeness.watched_files = watch.watched() as u64;
+                self.trace.completeness.unwatched_files = watch.unwatched as u64;
+                self.watch = Some(watch);
+            }
+            // The user's allowance of watches is used up: the final look at every input remains.
+            Err(_) => self.trace.completeness.unwatched_files = 1,
+        }
+    }
+
+    /// Tells of changes that no traced process has made.
+    fn project_changed(&mut self) {
+        let Some(watch) = &mut self.watch else { return };
+        let changes = watch.changes();
+        for Change { path, file, what } in changes {
+            if self.written.files.contains(&file) || self.written.touched.contains(&file) {
+                continue;
+            }
+            let target = crate::foreign::writer_of(file).map(BytePath::from);
+            let detail = Some(what.to_owned());
+            self.emit(Event { path: Some(path), target, detail, ..Event::new(EventKind::Foreign, 0) });
         }
     }
 
@@ -161,6 +197,7 @@ impl<'a, 's> Supervisor<'a, 's> {
                             self.signalled(signal, sender);
                         }
                     }
+                    WATCH => self.project_changed(),
                     index => self.process_ended(index, flags.contains(epoll::EventFlags::HUP)),
                 }
             }
@@ -387,6 +424,10 @@ impl<'a, 's> Supervisor<'a, 's> {
         if sender.is_some_and(|sender| self.processes.contains(sender)) {
             return;
         }
+        // A lease of ours was in somebody's way; it is gone already.
+        if signal == libc::SIGIO {
+            return;
+        }
         if self.trace.completeness.interrupted {
             self.end_all();
             return;
@@ -434,7 +475,9 @@ impl<'a, 's> Supervisor<'a, 's> {
         if self.trace.exit == Exit::Unknown {
             self.gap(0, "exit-unknown");
         }
+        self.project_changed();
         self.settle();
+        self.trace.learned = self.digests.learned();
     }
 
     /// The first failure counts.

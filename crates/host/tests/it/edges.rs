@@ -146,6 +146,44 @@ fn an_input_that_was_swapped_and_restored_is_told() {
         Some(Digest::of(b"good")),
         "the bytes are back, the time of the last change is not"
     );
+    let foreign = seen.on(EventKind::Foreign, &path).unwrap();
+    assert_eq!(foreign.detail.as_deref(), Some("bytes"), "seen while it happened");
+    assert!(foreign.sequence < mutated.sequence);
+    assert!(seen.trace.completeness.watched_files >= 1);
+}
+
+/// What the build does to its own files is nothing foreign, whatever the way.
+#[test]
+fn the_build_s_own_changes_are_not_foreign() {
+    let (_keep, folder) = folder();
+    for name in ["written", "touched", "renamed", "removed", "replaced", "linked"] {
+        fs::write(folder.join(name), "1").unwrap();
+    }
+    let script = "cat written; echo 2 >> written; chmod 600 touched; touch touched; mv renamed elsewhere; rm removed; \
+         echo 3 > new; mv new replaced; ln linked twice; rm twice; sed -i s/1/2/ linked";
+    let seen = shell(&folder, script).whole();
+    assert_eq!(seen.paths(EventKind::Foreign), Vec::<String>::new());
+}
+
+/// The digests of one build save the next one the work, and no change escapes for it.
+#[test]
+fn digests_are_remembered_and_changes_are_not_missed() {
+    let keep = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+    let folder = keep.path().canonicalize().unwrap();
+    fs::write(folder.join("tool"), "good").unwrap();
+    std::thread::sleep(Duration::from_millis(60));
+    let mut launch = launch(&folder, &["cat", "tool"]);
+    let first = try_run(&launch).unwrap().whole();
+    assert!(first.trace.learned.len() > 1);
+    launch.known = first.trace.learned;
+    let second = try_run(&launch).unwrap().whole();
+    let digest = |seen: &crate::tracing::Traced| seen.digest(EventKind::Read, &folder.join("tool"));
+    assert_eq!(digest(&second), Some(Digest::of(b"good")));
+    let before = fs::metadata(folder.join("tool")).unwrap().modified().unwrap();
+    fs::write(folder.join("tool"), "evil").unwrap();
+    fs::File::options().write(true).open(folder.join("tool")).unwrap().set_modified(before).unwrap();
+    let third = try_run(&launch).unwrap().whole();
+    assert_eq!(digest(&third), Some(Digest::of(b"evil")));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 mod builds;
 mod calls;
+mod commit;
 mod edges;
 mod packages;
 mod tracing;
