@@ -7,21 +7,24 @@
 //! 3. the build runs; full segments of the trace go into the vault, their digests into the journal;
 //! 4. outputs are inspected; record, inspections and SBOM go into the vault;
 //! 5. the statements are appended to the log: the record is acknowledged;
-//! 6. the journal is removed (a crash before leaves one whose record is in the log: it is dropped).
+//! 6. the journal is removed (a crash before leaves one whose record is in the log: it is dropped);
+//! 7. what was learned about the machine's files is kept for later builds (a crash before costs time).
 
 mod finish;
 mod journal;
 mod outputs;
 mod reduce;
+mod remembered;
 mod secrets;
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use evidence::record::Exit;
+use evidence::record::{Checkout, Exit};
 use evidence::{BytePath, Digest, Timestamp};
-use host::{Launch, Tracer};
+use host::{Commit, Launch, NoCommit, Tracer};
 
 use crate::error::{Error, Result};
 use crate::world::{Layout, Passphrase, World};
@@ -62,6 +65,8 @@ pub struct Recorded {
     pub attestable: bool,
     /// Declared patterns that matched nothing that the build wrote.
     pub unmatched: Vec<String>,
+    /// Why the sources were not compared with the commit, though the project may have one.
+    pub no_commit: Option<NoCommit>,
     /// Recordings that had been left behind and were sealed as incomplete, by their number.
     pub recovered: Vec<u64>,
 }
@@ -89,12 +94,19 @@ pub fn run(
     let command: Vec<BytePath> = run.command.iter().map(|word| BytePath::from(word.as_bytes())).collect();
     let workdir = std::fs::canonicalize(&run.workdir)
         .map_err(|source| Error::Read { path: run.workdir.clone(), source })?;
+    // Without a repository there is nothing to compare sources with; the record has no checkout then.
+    let (commit, no_commit) = match Commit::of(&workdir) {
+        Ok(commit) => (Some(Arc::new(commit)), None),
+        Err(NoCommit::NoRepository) => (None, None),
+        Err(reason) => (None, Some(reason)),
+    };
     let start = journal::Start {
         schema: journal::SCHEMA.into(),
         product: run.product.clone(),
         release: run.release.clone(),
         command: redactor.arguments(&command),
         workdir: BytePath::from(workdir.as_os_str().as_bytes()),
+        checkout: commit.as_deref().map(checkout),
         started: world.now(),
         environment: secrets::environment(&environment, &world.salt()?),
     };
@@ -103,6 +115,7 @@ pub fn run(
 
     let store = std::fs::canonicalize(world.root())
         .map_err(|source| Error::Read { path: world.root().into(), source })?;
+    let known = remembered::load(world, &builder);
     let launch = Launch {
         command: run.command.clone(),
         workdir: workdir.clone(),
@@ -110,6 +123,8 @@ pub fn run(
         secret: Layout(&store).secrets(),
         // Reading the rest does no harm: `git status` looks at every folder.
         protected: vec![store],
+        commit,
+        known: known.clone(),
         ..Launch::default()
     };
     let traced = host::Seccomp.trace(&launch, &mut |mut event| {
@@ -117,7 +132,7 @@ pub fn run(
         reduction.add(&event);
         journal.add(event).map_err(|error| Box::new(error) as host::SinkError)
     });
-    let trace = match traced {
+    let mut trace = match traced {
         Ok(trace) => trace,
         Err(error) => {
             // Nothing ran, or the recording broke off: the former leaves no record, the latter an incomplete one.
@@ -130,8 +145,20 @@ pub fn run(
     let segments = journal.seal()?;
     let finish = Finish { world, start: &start, patterns: &patterns, builder: &builder, log_key: &log_key };
     let exit = trace.exit;
+    let learned = std::mem::take(&mut trace.learned);
     let (number, digest, record, unmatched) = finish.finish(reduction, &trace, segments, clock())?;
     journal.discard()?;
+    remembered::save(world, &builder, known, learned)?;
     let attestable = record.is_attestable();
-    Ok(Recorded { number, digest, exit, record, attestable, unmatched, recovered })
+    Ok(Recorded { number, digest, exit, record, attestable, unmatched, no_commit, recovered })
+}
+
+fn checkout(commit: &Commit) -> Checkout {
+    Checkout {
+        commit: commit.id.clone(),
+        root: BytePath::from(commit.root.as_os_str().as_bytes()),
+        files: commit.blobs.len() as u64,
+        changed: commit.changed.len() as u64,
+        converted: commit.converted as u64,
+    }
 }

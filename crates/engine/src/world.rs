@@ -78,6 +78,10 @@ impl Layout<'_> {
     pub(crate) fn lock(&self) -> PathBuf {
         self.0.join("lock")
     }
+    /// Digests of the machine's files, for later builds.
+    pub(crate) fn digests(&self) -> PathBuf {
+        self.0.join("digests")
+    }
     pub(crate) fn recordings(&self) -> PathBuf {
         self.0.join("recordings")
     }

@@ -23,6 +23,9 @@ pub struct Record {
     pub command: Vec<BytePath>,
     /// Where it ran.
     pub workdir: BytePath,
+    /// The commit that the project was checked out at, if it is in a repository.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub checkout: Option<Checkout>,
     /// When it began.
     pub started: Timestamp,
     /// When the last byte of it had been hashed.
@@ -47,6 +50,22 @@ pub struct Record {
     pub outputs: Vec<Artifact>,
     /// The raw trace: sealed Parquet segments in the vault, in order.
     pub segments: Vec<Segment>,
+}
+
+/// A working copy of a repository, as it was when the build began.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Checkout {
+    /// Name of the commit, hexadecimal.
+    pub commit: String,
+    /// The top of the working copy.
+    pub root: BytePath,
+    /// Files that the commit has, each compared as it was read.
+    pub files: u64,
+    /// Files that differed from the commit already.
+    pub changed: u64,
+    /// Files that are not compared because the version control converts them.
+    pub converted: u64,
 }
 
 /// How a process ended.

@@ -229,6 +229,7 @@ pub(crate) mod tests {
                 release: "1".into(),
                 command: vec!["make".into()],
                 workdir: "/w".into(),
+                checkout: None,
                 started: Timestamp::from_unix(0),
                 finished: Timestamp::from_unix(9),
                 exit: Exit::Code(0),

@@ -13,6 +13,7 @@ const TOOLS: &[(&str, &str)] = &[
     ("bzip2", "bzip2"),
     ("xz", "xz-utils"),
     ("dpkg-deb", "dpkg"),
+    ("git", "git"),
     ("osslsigncode", "osslsigncode"),
     ("python3", "python3"),
     ("unshare", "util-linux"),

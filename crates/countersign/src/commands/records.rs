@@ -119,6 +119,13 @@ fn overview(text: &mut String, view: &RecordView) -> Result<()> {
     writeln!(text, "r{}  {}", view.number, view.digest)?;
     writeln!(text, "  product     {} {}", record.product, record.release)?;
     writeln!(text, "  command     {}  (in {})", command.join(" "), record.workdir)?;
+    if let Some(checkout) = &record.checkout {
+        writeln!(
+            text,
+            "  commit      {}  ({} files, {} changed)",
+            checkout.commit, checkout.files, checkout.changed
+        )?;
+    }
     writeln!(text, "  time        {} – {}", record.started, record.finished)?;
     let exit = match record.exit {
         Exit::Code(code) => format!("exit {code}"),

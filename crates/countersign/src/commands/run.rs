@@ -43,7 +43,8 @@ pub(crate) fn run(context: &Context, arguments: RunArgs) -> Result<u8> {
             json!({
                 "record": format!("r{}", recorded.number), "digest": recorded.digest, "exit": record.exit,
                 "attestable": recorded.attestable, "completeness": record.completeness, "outputs": record.outputs,
-                "unmatched": recorded.unmatched,
+                "unmatched": recorded.unmatched, "checkout": record.checkout,
+                "checkoutProblem": recorded.no_commit.as_ref().map(ToString::to_string),
                 "recovered": recorded.recovered.iter().map(|number| format!("r{number}")).collect::<Vec<_>>(),
             }),
         )?;
@@ -80,6 +81,9 @@ fn summary(context: &Context, recorded: &engine::Recorded) {
             record.completeness.events
         ),
     );
+    if let Some(reason) = &recorded.no_commit {
+        output::note(context, &format!("countersign: the sources were not compared with a commit: {reason}"));
+    }
     for pattern in &recorded.unmatched {
         output::note(context, &format!("countersign: the build wrote nothing that matches `{pattern}`"));
     }

@@ -7,3 +7,4 @@ mod drills;
 mod peers;
 mod release;
 mod sandbox;
+mod sources;

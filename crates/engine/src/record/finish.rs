@@ -60,6 +60,7 @@ impl Finish<'_> {
             release: self.start.release.clone(),
             command: self.start.command.clone(),
             workdir: self.start.workdir.clone(),
+            checkout: self.start.checkout.clone(),
             started: self.start.started,
             finished,
             exit: trace.exit,
@@ -223,19 +224,26 @@ fn inputs(record: &Record, record_digest: &Digest) -> Vec<ResourceDescriptor> {
         Role::Toolchain | Role::Generated | Role::Output => 2,
     };
     inputs.sort_by_key(|(file, _)| rank(file.role));
-    let mut listed: Vec<ResourceDescriptor> = inputs
-        .iter()
-        .take(LISTED_INPUTS_MAX)
-        .map(|(file, digest)| {
-            let mut annotations = BTreeMap::from([("role".to_owned(), file.role.word().to_owned())]);
-            annotations.extend(file.package.clone().map(|purl| ("package".to_owned(), purl)));
-            ResourceDescriptor {
-                uri: Some(format!("file://{}", file.path)),
-                annotations,
-                ..ResourceDescriptor::named(relative(&record.workdir, &file.path).to_string(), digest)
-            }
-        })
-        .collect();
+    // The source as a whole first, as SLSA has it (Provenance v1, `resolvedDependencies`).
+    let checkout = record.checkout.as_ref().map(|checkout| ResourceDescriptor {
+        uri: Some(format!("git+file://{}@{}", checkout.root, checkout.commit)),
+        digest: BTreeMap::from([("gitCommit".to_owned(), checkout.commit.clone())]),
+        annotations: BTreeMap::from([
+            ("files-changed".to_owned(), checkout.changed.to_string()),
+            ("files-not-compared".to_owned(), checkout.converted.to_string()),
+        ]),
+        ..ResourceDescriptor::default()
+    });
+    let files = inputs.iter().take(LISTED_INPUTS_MAX).map(|(file, digest)| {
+        let mut annotations = BTreeMap::from([("role".to_owned(), file.role.word().to_owned())]);
+        annotations.extend(file.package.clone().map(|purl| ("package".to_owned(), purl)));
+        ResourceDescriptor {
+            uri: Some(format!("file://{}", file.path)),
+            annotations,
+            ..ResourceDescriptor::named(relative(&record.workdir, &file.path).to_string(), digest)
+        }
+    });
+    let mut listed: Vec<ResourceDescriptor> = checkout.into_iter().chain(files).collect();
     if inputs.len() > LISTED_INPUTS_MAX {
         let rest = (inputs.len() - LISTED_INPUTS_MAX).to_string();
         let mut summary = ResourceDescriptor::named("inputs not listed here", record_digest);

@@ -8,7 +8,7 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use attest::KeyPair;
-use evidence::record::{Completeness, Exit, Segment, Variable};
+use evidence::record::{Checkout, Completeness, Exit, Segment, Variable};
 use evidence::{BytePath, Digest, Event, Timestamp};
 use serde::{Deserialize, Serialize};
 use store::{SegmentWriter, read_segment};
@@ -34,6 +34,8 @@ pub(crate) struct Start {
     pub(crate) release: String,
     pub(crate) command: Vec<BytePath>,
     pub(crate) workdir: BytePath,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) checkout: Option<Checkout>,
     pub(crate) started: Timestamp,
     pub(crate) environment: Vec<Variable>,
 }
