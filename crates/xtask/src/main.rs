@@ -16,8 +16,7 @@ const USAGE: &str = "cargo xtask COMMAND
   demo               record, compare, sign and verify a real C project, and see a poisoned release denied
   ci                 install what the tests need, then check and test everything
   tidy               layers, documentation pages, unsafe code, file lengths
-  bench record       a real build with and without the recorder, interleaved
-  bench verify       verification of one artifact, and the start of the program";
+  bench NAME         measurements: record, slices, scale, verify";
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -26,8 +25,7 @@ fn main() -> Result<()> {
         ["demo"] => demo::run(),
         ["ci"] => ci::run(),
         ["tidy"] => tidy::run(),
-        ["bench", "record"] => bench::record(),
-        ["bench", "verify"] => bench::verify(),
+        ["bench", rest @ ..] => bench::run(rest),
         _ => bail!("{USAGE}"),
     }
 }
