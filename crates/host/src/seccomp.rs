@@ -9,6 +9,7 @@
 //! |---|---|
 //! | `filter` | which calls are asked about |
 //! | `supervisor` | receives calls, answers, ends |
+//! | `handover` | gives a caller a descriptor |
 //! | `processes` | who is who, parents and ends |
 //! | `caller` | reads a caller's memory and resolves its paths |
 //! | `opens`, `programs`, `names`, `sockets` | the calls, by kind |
@@ -18,6 +19,7 @@
 mod caller;
 mod closing;
 mod filter;
+mod handover;
 mod names;
 mod opens;
 mod posture;

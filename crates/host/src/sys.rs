@@ -99,11 +99,22 @@ impl Listener {
         self.respond(id, -errno, 0)
     }
 
-    /// Gives the caller a descriptor as the result of its call. The caller's own limit may refuse it.
-    pub(crate) fn hand_over(&self, id: u64, file: BorrowedFd<'_>, close_on_exec: bool) -> io::Result<()> {
+    /// Gives a caller a descriptor. With `answer` it is the result of its call at once (Linux 5.14); without, the
+    /// caller goes on waiting, and the number of its new descriptor is returned. Its own limit may refuse it.
+    pub(crate) fn add(
+        &self,
+        id: u64,
+        file: BorrowedFd<'_>,
+        close_on_exec: bool,
+        answer: bool,
+    ) -> io::Result<i32> {
         let raw = libc::seccomp_notif_addfd {
             id,
-            flags: u32::try_from(libc::SECCOMP_ADDFD_FLAG_SEND).map_err(io::Error::other)?,
+            flags: if answer {
+                u32::try_from(libc::SECCOMP_ADDFD_FLAG_SEND).map_err(io::Error::other)?
+            } else {
+                0
+            },
             srcfd: u32::try_from(file.as_raw_fd()).map_err(io::Error::other)?,
             newfd: 0,
             newfd_flags: if close_on_exec {
@@ -115,12 +126,16 @@ impl Listener {
         // SAFETY: `raw` lives across the call; the kernel duplicates the descriptor, ours stays ours.
         let result =
             unsafe { libc::ioctl(self.file.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_ADDFD, &raw const raw) };
-        match checked(result) {
-            Err(error) if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => {
-                self.answer(id, error.raw_os_error().unwrap_or(libc::EMFILE))
-            }
-            result => gone_is_fine(result.map(drop)),
-        }
+        checked(result)
+    }
+
+    /// Answers in the kernel's place with a value: the number of a descriptor.
+    pub(crate) fn answer_with(&self, id: u64, value: i32) -> io::Result<()> {
+        let mut raw = libc::seccomp_notif_resp { id, val: i64::from(value), error: 0, flags: 0 };
+        // SAFETY: `raw` lives across the call and has the size that the request encodes.
+        let result =
+            unsafe { libc::ioctl(self.file.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SEND, &raw mut raw) };
+        gone_is_fine(checked(result).map(drop))
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-const MAKEFILE: &str = "CFLAGS = -O1 -DLUA_USE_POSIX
+const MAKEFILE: &str = "CFLAGS = -O2 -DLUA_USE_POSIX
 OBJECTS = $(patsubst %.c,%.o,$(wildcard l*.c))
 dist: lua
 \tmkdir -p dist

@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use evidence::BytePath;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat};
@@ -123,16 +124,25 @@ pub(super) fn is_pseudo_path(path: &BytePath, file: impl AsFd) -> bool {
 /// Returns the real path of an open file, without the kernel's mark for removed ones.
 pub(super) fn real_path(file: impl AsFd) -> io::Result<BytePath> {
     use std::os::fd::AsRawFd;
-    let mut bytes = std::fs::read_link(format!("/proc/self/fd/{}", file.as_fd().as_raw_fd()))?
-        .into_os_string()
-        .into_encoded_bytes();
-    if rustix::fs::fstat(file)?.st_nlink == 0
-        && let Some(path) = bytes.strip_suffix(b" (deleted)")
-    {
-        bytes = path.to_vec();
+    // The folder is held open, because to find it costs more than to read from it.
+    static OWN: OnceLock<OwnedFd> = OnceLock::new();
+    let own = match OWN.get() {
+        Some(own) => own,
+        None => {
+            let folder = name_only(Path::new("/proc/self/fd"), true)?;
+            OWN.get_or_init(|| folder)
+        }
+    };
+    let number = file.as_fd().as_raw_fd();
+    let mut bytes = rustix::fs::readlinkat(own, number.to_string(), Vec::new())?.into_bytes();
+    if bytes.ends_with(REMOVED) && rustix::fs::fstat(file)?.st_nlink == 0 {
+        bytes.truncate(bytes.len() - REMOVED.len());
     }
     Ok(BytePath::new(bytes))
 }
+
+/// What the kernel writes behind the path of a file that has none any more.
+const REMOVED: &[u8] = b" (deleted)";
 
 /// Opens only the name of a file: nothing is read and nobody waits.
 pub(super) fn name_only(path: &Path, follow: bool) -> rustix::io::Result<OwnedFd> {

@@ -13,6 +13,7 @@ use rustix::event::{Timespec, epoll};
 use rustix::process::{Signal, WaitId, WaitIdOptions};
 
 use super::filter;
+use super::handover::Handover;
 use super::opens::Open;
 use super::posture::Posture;
 use super::processes::{Processes, Reach};
@@ -73,6 +74,7 @@ pub(super) struct Supervisor<'a, 's> {
     root: i32,
     started: Instant,
     watch: Option<Watch>,
+    handover: Handover,
     pub(super) processes: Processes,
     pub(super) digests: Digests,
     pub(super) written: Written,
@@ -117,6 +119,7 @@ impl<'a, 's> Supervisor<'a, 's> {
             root: child.pid,
             started: Instant::now(),
             watch: None,
+            handover: Handover::default(),
             processes: Processes::default(),
             digests: Digests::with(launch.known.clone()),
             written: Written::default(),
@@ -250,7 +253,7 @@ impl<'a, 's> Supervisor<'a, 's> {
             Answer::GoOn => self.listener.go_on(call.id),
             Answer::Result(errno) => self.listener.answer(call.id, errno),
             Answer::Given { file, close_on_exec } => {
-                self.listener.hand_over(call.id, file.as_fd(), close_on_exec)
+                self.handover.give(&self.listener, (call.id, call.thread), file.as_fd(), close_on_exec)
             }
             Answer::Gone if self.listener.is_waiting(call.id) => self.listener.answer(call.id, libc::EPERM),
             Answer::Gone => Ok(()),

@@ -1,10 +1,13 @@
-//! The cost of one event: many short slices of a loop, with and without the recorder, in turns. The lower quartile is
-//! what a machine does when nothing else disturbs it.
+//! The cost of one event: many short slices of a loop, with and without the recorder, in turns; once with the other
+//! processors busy, as in a parallel build, and once with them idle. The lower quartile is what a machine does when
+//! nothing else disturbs it.
 
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
@@ -21,14 +24,32 @@ pub(super) fn run() -> Result<()> {
     let folder = tempfile::Builder::new().prefix("bench-").tempdir()?;
     fs::write(folder.path().join("present"), "a small header\n")?;
     ensure!(countersign(&program, folder.path(), &["init"]).output()?.status.success(), "`init` failed");
-    let arguments = ["bench", "opens", ".", &SLICES.to_string()].map(str::to_owned);
+    let place = folder.path().canonicalize()?.display().to_string();
+    let arguments = ["bench", "opens", &place, &SLICES.to_string()].map(str::to_owned);
+    println!("{} slices of {OPENS} calls, interleaved; microseconds a call", SLICES * ROUNDS);
+    for busy in [true, false] {
+        let others = std::thread::available_parallelism()?.get() - 1;
+        let stop = Arc::new(AtomicBool::new(!busy));
+        let burners: Vec<_> = (0..others)
+            .map(|_| Arc::clone(&stop))
+            .map(|stop| std::thread::spawn(move || while !stop.load(Ordering::Relaxed) {}))
+            .collect();
+        println!("{others} other processors {}", if busy { "busy" } else { "idle" });
+        let measured = rounds(&program, &own, folder.path(), &arguments);
+        stop.store(true, Ordering::Relaxed);
+        burners.into_iter().for_each(|burner| drop(burner.join()));
+        measured?;
+    }
+    Ok(())
+}
+
+fn rounds(program: &Path, own: &Path, folder: &Path, arguments: &[String]) -> Result<()> {
     let (mut bare, mut recorded) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
     for _ in 0..ROUNDS {
-        collect(Command::new(&own).args(&arguments).current_dir(folder.path()), &mut bare)?;
-        let mut run = countersign(&program, folder.path(), &["run", "-q", "--"]);
-        collect(run.arg(&own).args(&arguments), &mut recorded)?;
+        collect(Command::new(own).args(arguments).current_dir(folder), &mut bare)?;
+        let mut run = countersign(program, folder, &["run", "-q", "--"]);
+        collect(run.arg(own).args(arguments), &mut recorded)?;
     }
-    println!("{} slices of {OPENS} calls, interleaved; microseconds a call", SLICES * ROUNDS);
     for (at, what) in ["open and close of a file", "open of an absent file"].iter().enumerate() {
         let p = |values: &[f64], part| quantile(values, part);
         let (bare, recorded) = (&bare[at], &recorded[at]);
