@@ -161,9 +161,20 @@ pub(crate) struct RunArgs {
     /// Pattern of the files that are the result, relative to this folder (repeatable)
     #[arg(long, value_name = "GLOB")]
     pub(crate) output: Vec<String>,
+    /// How to look at the build: `snapshot` sees no inputs, for places where nothing can be traced
+    #[arg(long, value_enum, default_value_t = TracerName::Seccomp)]
+    pub(crate) tracer: TracerName,
     /// The command and its arguments
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
     pub(crate) command: Vec<OsString>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum TracerName {
+    /// Everything, by seccomp user notification
+    Seccomp,
+    /// Only what lay in the project before and after
+    Snapshot,
 }
 
 #[derive(Args)]

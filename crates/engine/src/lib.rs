@@ -30,7 +30,7 @@ pub use init::{Initialised, init};
 pub use inspect_path::inspect;
 pub use ledger::{LogRow, outcome};
 pub use log::{LogReport, log_check, log_export, log_rows};
-pub use record::{Recorded, Run, probe, run};
+pub use record::{Recorded, Run, TracerKind, probe, run};
 pub use records::{RecordView, records, show, timeline, why};
 pub use sbom::sbom;
 pub use sign::{Revoked, SignOutcome, Signed, revoke, sign};

@@ -42,12 +42,24 @@ pub struct Run {
     pub release: String,
     /// Patterns of the declared outputs, relative to the working directory.
     pub outputs: Vec<String>,
+    /// How to look at it.
+    pub tracer: TracerKind,
     /// The command and its arguments.
     pub command: Vec<OsString>,
     /// Where to run it.
     pub workdir: PathBuf,
     /// The caller's environment; the passphrase is taken out of it.
     pub environment: Vec<(OsString, OsString)>,
+}
+
+/// The ways of looking at a build. None stands in for another by itself: what was seen must be what was asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum TracerKind {
+    /// Everything, by seccomp user notification.
+    #[default]
+    Seccomp,
+    /// Only what lay there before and after.
+    Snapshot,
 }
 
 /// A finished recording.
@@ -100,6 +112,10 @@ pub fn run(
         Err(NoCommit::NoRepository) => (None, None),
         Err(reason) => (None, Some(reason)),
     };
+    let tracer: &dyn Tracer = match run.tracer {
+        TracerKind::Seccomp => &host::Seccomp,
+        TracerKind::Snapshot => &host::Snapshot,
+    };
     let start = journal::Start {
         schema: journal::SCHEMA.into(),
         product: run.product.clone(),
@@ -107,6 +123,7 @@ pub fn run(
         command: redactor.arguments(&command),
         workdir: BytePath::from(workdir.as_os_str().as_bytes()),
         checkout: commit.as_deref().map(checkout),
+        tracer: tracer.mode().into(),
         started: world.now(),
         environment: secrets::environment(&environment, &world.salt()?),
     };
@@ -127,7 +144,7 @@ pub fn run(
         known: known.clone(),
         ..Launch::default()
     };
-    let traced = host::Seccomp.trace(&launch, &mut |mut event| {
+    let traced = tracer.trace(&launch, &mut |mut event| {
         redactor.event(&mut event);
         reduction.add(&event);
         journal.add(event).map_err(|error| Box::new(error) as host::SinkError)

@@ -166,7 +166,9 @@ fn countersign(world: &World, logged: LoggedPermit, release: &KeyPair) -> Result
             attestation("provenance", permit.provenance()),
         ],
         verification_result: "PASSED".into(),
-        verified_levels: vec!["SLSA_BUILD_LEVEL_1".into(), "COUNTERSIGN_OBSERVED_COMPLETE".into()],
+        verified_levels: std::iter::once("SLSA_BUILD_LEVEL_1".to_owned())
+            .chain(permit.is_observed().then(|| "COUNTERSIGN_OBSERVED_COMPLETE".to_owned()))
+            .collect(),
         slsa_version: "1.2".into(),
     };
     let subject = ResourceDescriptor::named(permit.name().to_string(), permit.artifact());

@@ -9,6 +9,7 @@ mod facts;
 mod foreign;
 pub mod packages;
 mod seccomp;
+mod snapshot;
 mod sys;
 mod tracer;
 
@@ -16,4 +17,5 @@ pub use commit::{BlobName, Commit, NoCommit};
 pub use digests::{NotRemembered, Remembered};
 pub use facts::{Facts, facts};
 pub use seccomp::{Capabilities, Seccomp};
+pub use snapshot::Snapshot;
 pub use tracer::{Launch, Sink, SinkError, Trace, TraceError, Tracer, Unsupported};

@@ -104,6 +104,10 @@ fn spawn(launch: &Launch, program: &Path) -> Result<sys::Child, TraceError> {
 }
 
 impl Tracer for Seccomp {
+    fn mode(&self) -> &'static str {
+        "seccomp"
+    }
+
     fn trace(&self, launch: &Launch, sink: &mut Sink<'_>) -> Result<Trace, TraceError> {
         let name = launch.command.first().ok_or(TraceError::Empty)?;
         let program = find_program(name, launch)

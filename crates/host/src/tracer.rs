@@ -122,6 +122,9 @@ impl TraceError {
 
 /// A way of running a command and seeing what it does.
 pub trait Tracer {
+    /// Returns the word by which records name this way: `seccomp`, `snapshot`, ….
+    fn mode(&self) -> &'static str;
+
     /// Runs the command to its end and hands every event to the sink.
     fn trace(&self, launch: &Launch, sink: &mut Sink<'_>) -> Result<Trace, TraceError>;
 }

@@ -75,6 +75,9 @@ codes! {
     ACCESS_REFUSED = "access-refused", High, approvable,
         "the build tried something that the recorder refuses",
         "find out which step tried it: no honest build touches the evidence store or its keys";
+    INPUTS_NOT_OBSERVED = "inputs-not-observed", High, approvable,
+        "the build was not traced: what it read and whom it talked to is not known",
+        "record it where it can be traced; where that is impossible, a policy may allow this code";
     UNREAD_INPUT = "unread-input", High, approvable,
         "something inside the artifact could not be read",
         "what cannot be read cannot be vouched for: ship a format that can be opened, or look and approve";

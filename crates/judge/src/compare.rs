@@ -14,7 +14,7 @@ use evidence::{Digest, Finding, Problem, Severity};
 use serde::Serialize;
 
 pub use members::{SourceChanged, trees};
-pub use records::{Side, records, witnessed as records_witnessed};
+pub use records::{Side, is_observed, records, witnessed as records_witnessed};
 
 /// The answer to a comparison.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]

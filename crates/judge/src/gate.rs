@@ -117,6 +117,7 @@ pub struct Permit {
     provenance: Digest,
     policy: Digest,
     baseline: Option<Digest>,
+    observed: bool,
     approved: Vec<String>,
     decided: Timestamp,
 }
@@ -150,6 +151,11 @@ impl Permit {
     /// The record it was compared with.
     pub fn baseline(&self) -> Option<&Digest> {
         self.baseline.as_ref()
+    }
+
+    /// Whether the recorder saw what the build read.
+    pub fn is_observed(&self) -> bool {
+        self.observed
     }
 
     /// The findings that approvals cover.
@@ -218,6 +224,7 @@ pub fn gate(case: &Case, policy: &Policy, now: Timestamp) -> Decision {
                 provenance: *statement,
                 policy: policy.digest,
                 baseline: case.baseline.as_ref().map(|baseline| baseline.record),
+                observed: compare::is_observed(record.document),
                 approved,
                 decided: now,
             })
@@ -457,6 +464,7 @@ mod tests {
         );
         assert_eq!(denies(|w| w.new.completeness.refused = 1), ["access-refused"]);
         assert_eq!(denies(|w| w.new.files[0].mutated = true), ["input-mutated"]);
+        assert_eq!(denies(|w| w.new.machine.tracer = "snapshot".into()), ["inputs-not-observed"]);
         let unread = |w: &mut World| {
             let problem = Problem { path: "a!b".into(), kind: "malformed-zip".into(), detail: "x".into() };
             w.trees.get_mut(&BytePath::from("a")).unwrap().problems.push(problem);

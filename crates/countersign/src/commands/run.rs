@@ -3,11 +3,11 @@
 use std::os::fd::AsFd;
 
 use anyhow::{Context as _, Result};
-use engine::Run;
 use engine::evidence::record::{Exit, Role};
+use engine::{Run, TracerKind};
 use serde_json::json;
 
-use crate::args::RunArgs;
+use crate::args::{RunArgs, TracerName};
 use crate::context::Context;
 use crate::output::{self, RECORDER_FAILED};
 
@@ -27,6 +27,10 @@ pub(crate) fn run(context: &Context, arguments: RunArgs) -> Result<u8> {
         product: arguments.product,
         release: arguments.release,
         outputs: arguments.output,
+        tracer: match arguments.tracer {
+            TracerName::Seccomp => TracerKind::Seccomp,
+            TracerName::Snapshot => TracerKind::Snapshot,
+        },
         command: arguments.command,
         workdir: std::env::current_dir().context("cannot tell the current folder")?,
         environment: std::env::vars_os().collect(),

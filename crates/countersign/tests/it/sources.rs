@@ -74,3 +74,26 @@ fn remembered_digests_that_somebody_else_wrote_are_not_used() {
         sandbox.build("1.0.2");
     }
 }
+
+/// Where nothing can be traced, a record says so; a policy decides whether that is enough.
+#[test]
+fn a_snapshot_is_signed_only_if_the_policy_says_so_and_the_signature_does_not_claim_more() {
+    let sandbox = Sandbox::new();
+    let run =
+        ["run", "--tracer", "snapshot", "--product", "demo", "--output", "dist/*.gz", "--", "make", "-s"];
+    sandbox.ok(&run);
+    let shown = sandbox.ok(&["show", "latest", "--json"]).json();
+    assert_eq!(shown["document"]["machine"]["tracer"], "snapshot");
+    let denied = sandbox.run(&["sign", "dist/demo.tar.gz", "--json"]);
+    assert_eq!((denied.code, denied.codes().contains(&"inputs-not-observed".to_owned())), (1, true));
+    sandbox.write(".countersign/policy.toml", "[findings]\ninputs-not-observed = \"allow\"\n");
+    sandbox.ok(&["sign", "dist/demo.tar.gz"]);
+    sandbox.ok(&["verify", "dist/demo.tar.gz"]);
+    let bundle: serde_json::Value =
+        serde_json::from_slice(&sandbox.read("dist/demo.tar.gz.sigstore.json")).unwrap();
+    let payload = bundle["dsseEnvelope"]["payload"].as_str().unwrap();
+    let decoded =
+        Command::new("sh").args(["-c", &format!("echo '{payload}' | base64 -d")]).output().unwrap().stdout;
+    let statement: serde_json::Value = serde_json::from_slice(&decoded).unwrap();
+    assert_eq!(statement["predicate"]["verifiedLevels"], serde_json::json!(["SLSA_BUILD_LEVEL_1"]));
+}

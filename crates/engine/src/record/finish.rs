@@ -68,7 +68,7 @@ impl Finish<'_> {
             machine: Machine {
                 architecture: facts.architecture,
                 kernel: facts.kernel,
-                tracer: "seccomp".into(),
+                tracer: self.start.tracer.clone(),
                 recorder: env!("CARGO_PKG_VERSION").into(),
             },
             environment: self.start.environment.clone(),

@@ -36,6 +36,7 @@ pub(crate) struct Start {
     pub(crate) workdir: BytePath,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) checkout: Option<Checkout>,
+    pub(crate) tracer: String,
     pub(crate) started: Timestamp,
     pub(crate) environment: Vec<Variable>,
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use evidence::record::{Artifact, Record};
+use evidence::record::{Artifact, File, Record};
 use evidence::{BytePath, Finding, Subject, Tree};
 
 use super::inputs::{self, Inputs};
@@ -52,11 +52,16 @@ pub fn witnessed(record: &Record) -> Vec<Finding> {
     let mut findings = Vec::new();
     for file in record.files.iter().filter(|file| file.mutated) {
         let subject = Subject { path: Some(file.path.clone()), digest: file.read.last().copied() };
-        let because = vec![
+        let mut because = vec![
             "at the end its bytes, or the time of its last change, are not those of when it was read, and no traced process did that"
                 .to_owned(),
         ];
+        because.extend(readers(record, file));
         findings.push(codes::INPUT_MUTATED.finding(subject, because));
+    }
+    if record.machine.tracer == UNOBSERVED {
+        let because = vec!["the record was made by comparing what lay there before and after".to_owned()];
+        findings.push(codes::INPUTS_NOT_OBSERVED.finding(Subject::default(), because));
     }
     if record.completeness.refused > 0 {
         let because =
@@ -64,6 +69,28 @@ pub fn witnessed(record: &Record) -> Vec<Finding> {
         findings.push(codes::ACCESS_REFUSED.finding(Subject::default(), because));
     }
     findings
+}
+
+/// The tracing mode that sees no inputs.
+const UNOBSERVED: &str = "snapshot";
+
+/// Tells whether a record was made by somebody who saw what the build read.
+pub fn is_observed(record: &Record) -> bool {
+    record.machine.tracer != UNOBSERVED
+}
+
+/// So many readers of a file are named.
+const READERS_MAX: usize = 8;
+
+/// Names who read a file.
+fn readers(record: &Record, file: &File) -> Vec<String> {
+    let program = |index: u32| {
+        let process = record.processes.iter().find(|process| process.index == index)?;
+        let program = process.programs.last()?;
+        let command: Vec<String> = program.arguments.iter().map(ToString::to_string).collect();
+        Some(format!("read by process {index} `{}`: {}", program.path, command.join(" ")))
+    };
+    file.readers.iter().filter_map(|access| program(access.process)).take(READERS_MAX).collect()
 }
 
 fn by_path(record: &Record) -> BTreeMap<Vec<u8>, &Artifact> {
