@@ -1,6 +1,6 @@
 //! Digests of files through open descriptors, remembered as long as the kernel says nothing changed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::os::fd::AsFd;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -65,24 +65,42 @@ pub(crate) struct Content {
 #[derive(Default)]
 pub(crate) struct Digests {
     known: HashMap<Stamp, (Digest, Option<&'static str>)>,
+    /// Files that can be written through shared memory: their stamps vouch for nothing.
+    distrusted: HashSet<(u64, u64)>,
     buffer: Vec<u8>,
 }
 
 impl Digests {
     /// Returns the digest of the whole file behind a descriptor; its offset does not move.
     pub(crate) fn content(&mut self, file: impl AsFd, stat: &Stat) -> io::Result<Content> {
-        let stamp = Stamp::of(stat);
-        if let Some((digest, format)) = self.known.get(&stamp) {
-            return Ok(Content { digest: *digest, stamp, format: *format, racy: false });
+        if let Some(known) = self.known(stat) {
+            return Ok(known);
         }
+        let stamp = Stamp::of(stat);
         let seen = SystemTime::now();
         let (digest, format) = self.hash(file.as_fd())?;
         let after = Stamp::of(&rustix::fs::fstat(&file)?);
-        let racy = after != stamp || stamp.is_racy(seen);
+        let racy = after != stamp || stamp.is_racy(seen) || self.distrusted.contains(&stamp.file());
         if !racy {
             self.known.insert(stamp, (digest, format));
         }
         Ok(Content { digest, stamp: after, format, racy })
+    }
+
+    /// Returns what is known of a file without reading it.
+    pub(crate) fn known(&self, stat: &Stat) -> Option<Content> {
+        let stamp = Stamp::of(stat);
+        let (digest, format) = self.known.get(&stamp)?;
+        Some(Content { digest: *digest, stamp, format: *format, racy: false })
+    }
+
+    /// From here on a file is hashed each time it is asked for. Tells whether that is news.
+    pub(crate) fn distrust(&mut self, file: (u64, u64)) -> bool {
+        let news = self.distrusted.insert(file);
+        if news {
+            self.known.retain(|stamp, _| stamp.file() != file);
+        }
+        news
     }
 
     fn hash(&mut self, file: impl AsFd) -> io::Result<(Digest, Option<&'static str>)> {
