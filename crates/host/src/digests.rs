@@ -2,7 +2,7 @@
 
 mod remembered;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::os::fd::AsFd;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -76,9 +76,18 @@ struct Known {
     blob: Option<(BlobName, bool)>,
 }
 
+impl Known {
+    fn content(&self, stamp: Stamp, racy: bool) -> Content {
+        let is_blob = self.blob.map(|(_, is)| is);
+        Content { digest: self.digest, stamp, format: self.format, racy, is_blob }
+    }
+}
+
 #[derive(Default)]
 pub(crate) struct Digests {
     known: HashMap<Stamp, Known>,
+    /// Files that can be written through shared memory: their stamps vouch for nothing.
+    distrusted: HashSet<(u64, u64)>,
     buffer: Vec<u8>,
     remembered: Remembered,
     learned: Remembered,
@@ -108,38 +117,47 @@ impl Digests {
         blob: Option<&BlobName>,
     ) -> io::Result<Content> {
         let stamp = Stamp::of(stat);
-        let content = |known: &Known, stamp, racy| Content {
-            digest: known.digest,
-            stamp,
-            format: known.format,
-            racy,
-            is_blob: known.blob.map(|(_, is)| is),
-        };
         if let Some(known) = self.known.get(&stamp)
             && (blob.is_none() || known.blob.map(|(name, _)| name).as_ref() == blob)
         {
-            return Ok(content(known, stamp, false));
+            return Ok(known.content(stamp, false));
         }
         // What an earlier build hashed does for tools; a source is read and compared anew.
         if blob.is_none()
+            && !self.distrusted.contains(&stamp.file())
             && let Some((digest, format)) = self.remembered.get(&stamp)
         {
             let known = Known { digest, format, blob: None };
             self.known.insert(stamp, known);
             self.learned.insert(stamp, digest, format);
-            return Ok(content(&known, stamp, false));
+            return Ok(known.content(stamp, false));
         }
         let seen = SystemTime::now();
         let known = self.hash(file.as_fd(), stamp.size, blob)?;
         let after = Stamp::of(&rustix::fs::fstat(&file)?);
-        let racy = after != stamp || stamp.is_racy(seen);
+        let racy = after != stamp || stamp.is_racy(seen) || self.distrusted.contains(&stamp.file());
         if !racy {
             self.known.insert(stamp, known);
             if blob.is_none() && remembered::may_be_remembered(file.as_fd(), stat) {
                 self.learned.insert(stamp, known.digest, known.format);
             }
         }
-        Ok(content(&known, after, racy))
+        Ok(known.content(after, racy))
+    }
+
+    /// Returns what is known of a file without reading it.
+    pub(crate) fn known(&self, stat: &Stat) -> Option<Content> {
+        let stamp = Stamp::of(stat);
+        Some(self.known.get(&stamp)?.content(stamp, false))
+    }
+
+    /// From here on a file is hashed each time it is asked for. Tells whether that is news.
+    pub(crate) fn distrust(&mut self, file: (u64, u64)) -> bool {
+        let news = self.distrusted.insert(file);
+        if news {
+            self.known.retain(|stamp, _| stamp.file() != file);
+        }
+        news
     }
 
     fn hash(&mut self, file: impl AsFd, size: u64, blob: Option<&BlobName>) -> io::Result<Known> {

@@ -7,26 +7,37 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | `filter` | which calls are asked about |
+//! | `calls`, `filter` | which calls are asked about, and the program that asks |
+//! | `dispatch` | from a call to what is done about it |
 //! | `supervisor` | receives calls, answers, ends |
 //! | `handover` | gives a caller a descriptor |
 //! | `processes` | who is who, parents and ends |
 //! | `caller` | reads a caller's memory and resolves its paths |
-//! | `opens`, `programs`, `names`, `sockets` | the calls, by kind |
+//! | `opens`, `programs`, `names`, `attributes`, `maps`, `devices`, `sockets`, `ipc`, `views`, `reaching` | the calls, by kind |
+//! | `environment` | which variables of a program are told |
 //! | `posture` | what the recording needs of this process as a whole |
 //! | `closing` | what was left, and which inputs changed meanwhile |
 
+mod attributes;
 mod caller;
+mod calls;
 mod closing;
+mod devices;
+mod dispatch;
+mod environment;
 mod filter;
 mod handover;
+mod ipc;
+mod maps;
 mod names;
 mod opens;
 mod posture;
 mod processes;
 mod programs;
+mod reaching;
 mod sockets;
 mod supervisor;
+mod views;
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -41,6 +52,13 @@ use supervisor::Supervisor;
 /// The unprivileged recorder.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Seccomp;
+
+/// The recorder with one call left out, for the tests that show what each is for.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
+pub struct Partial {
+    without: &'static str,
+}
 
 /// What the kernel of this machine offers to [`Seccomp`].
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -64,10 +82,22 @@ impl fmt::Display for Capabilities {
 }
 
 impl Seccomp {
+    /// Leaves out one call: it is allowed unseen.
+    #[doc(hidden)]
+    pub fn without(call: &'static str) -> Partial {
+        Partial { without: call }
+    }
+
+    /// Names all calls that are asked about or refused; `foreign` are those of other tables.
+    #[doc(hidden)]
+    pub fn calls() -> Vec<&'static str> {
+        calls::all().map(|call| call.name).chain([filter::FOREIGN]).collect()
+    }
+
     /// Tries it out on a harmless program.
     pub fn probe() -> Result<Capabilities, Unsupported> {
         let launch = Launch { command: vec!["/proc/self/exe".into()], ..Launch::default() };
-        let child = match spawn(&launch, Path::new("/nonexistent")) {
+        let child = match spawn(&launch, Path::new("/nonexistent"), None) {
             Ok(child) => child,
             Err(TraceError::Unsupported(unsupported)) => return Err(unsupported),
             Err(error) => {
@@ -92,12 +122,15 @@ impl Seccomp {
     }
 }
 
-fn spawn(launch: &Launch, program: &Path) -> Result<sys::Child, TraceError> {
+fn spawn(launch: &Launch, program: &Path, without: Option<&str>) -> Result<sys::Child, TraceError> {
     let failed = |source| TraceError::Start { program: program.display().to_string(), source };
-    let start =
-        sys::Start::new(program, &launch.command, &launch.environment, &launch.workdir, filter::program())
-            .map_err(failed)?;
+    let filter = filter::program(without);
+    let start = sys::Start::new(program, &launch.command, &launch.environment, &launch.workdir, filter)
+        .map_err(failed)?;
     sys::spawn(&start).map_err(|error| match error {
+        SpawnError::Filter(source) if source.raw_os_error() == Some(libc::EBUSY) => {
+            Unsupported { what: "a recorder inside a recorded build", source }.into()
+        }
         SpawnError::Filter(source) => Unsupported { what: "seccomp user notification", source }.into(),
         SpawnError::Other(source) => failed(source),
     })
@@ -109,11 +142,25 @@ impl Tracer for Seccomp {
     }
 
     fn trace(&self, launch: &Launch, sink: &mut Sink<'_>) -> Result<Trace, TraceError> {
-        let name = launch.command.first().ok_or(TraceError::Empty)?;
-        let program = find_program(name, launch)
-            .map_err(|source| TraceError::Start { program: name.to_string_lossy().into_owned(), source })?;
-        Supervisor::run(launch, &program, sink)
+        trace(launch, None, sink)
     }
+}
+
+impl Tracer for Partial {
+    fn mode(&self) -> &'static str {
+        "seccomp-partial"
+    }
+
+    fn trace(&self, launch: &Launch, sink: &mut Sink<'_>) -> Result<Trace, TraceError> {
+        trace(launch, Some(self.without), sink)
+    }
+}
+
+fn trace(launch: &Launch, without: Option<&str>, sink: &mut Sink<'_>) -> Result<Trace, TraceError> {
+    let name = launch.command.first().ok_or(TraceError::Empty)?;
+    let program = find_program(name, launch)
+        .map_err(|source| TraceError::Start { program: name.to_string_lossy().into_owned(), source })?;
+    Supervisor::run(launch, &program, without, sink)
 }
 
 /// Finds a program as `execvp(3)` does, in the child's own `PATH`.

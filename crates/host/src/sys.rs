@@ -21,6 +21,8 @@ pub(crate) struct Notification {
     /// The thread that called.
     pub(crate) thread: i32,
     pub(crate) number: i64,
+    /// Which table of calls the number is from (`AUDIT_ARCH_…`).
+    pub(crate) architecture: u32,
     pub(crate) arguments: [u64; 6],
 }
 
@@ -63,6 +65,7 @@ impl Listener {
                     id: raw.id,
                     thread: i32::try_from(raw.pid).map_err(io::Error::other)?,
                     number: i64::from(raw.data.nr),
+                    architecture: raw.data.arch,
                     arguments: raw.data.args,
                 }));
             }
@@ -80,8 +83,8 @@ impl Listener {
         unsafe { libc::ioctl(self.file.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_ID_VALID, &raw const id) == 0 }
     }
 
-    fn respond(&self, id: u64, error: i32, flags: u32) -> io::Result<()> {
-        let mut raw = libc::seccomp_notif_resp { id, val: 0, error, flags };
+    fn respond(&self, id: u64, value: i32, error: i32, flags: u32) -> io::Result<()> {
+        let mut raw = libc::seccomp_notif_resp { id, val: i64::from(value), error, flags };
         // SAFETY: `raw` lives across the call and has the size that the request encodes.
         let result =
             unsafe { libc::ioctl(self.file.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SEND, &raw mut raw) };
@@ -91,12 +94,17 @@ impl Listener {
     /// Lets the kernel carry out the call.
     pub(crate) fn go_on(&self, id: u64) -> io::Result<()> {
         let flag = u32::try_from(libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE).map_err(io::Error::other)?;
-        self.respond(id, 0, flag)
+        self.respond(id, 0, 0, flag)
     }
 
     /// Answers in the kernel's place: 0 or an `errno`.
     pub(crate) fn answer(&self, id: u64, errno: i32) -> io::Result<()> {
-        self.respond(id, -errno, 0)
+        self.respond(id, 0, -errno, 0)
+    }
+
+    /// Answers with a number that is neither: what the call has made.
+    pub(crate) fn value(&self, id: u64, value: i32) -> io::Result<()> {
+        self.respond(id, value, 0, 0)
     }
 
     /// Gives a caller a descriptor. With `answer` it is the result of its call at once (Linux 5.14); without, the
@@ -127,15 +135,6 @@ impl Listener {
         let result =
             unsafe { libc::ioctl(self.file.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_ADDFD, &raw const raw) };
         checked(result)
-    }
-
-    /// Answers in the kernel's place with a value: the number of a descriptor.
-    pub(crate) fn answer_with(&self, id: u64, value: i32) -> io::Result<()> {
-        let mut raw = libc::seccomp_notif_resp { id, val: i64::from(value), error: 0, flags: 0 };
-        // SAFETY: `raw` lives across the call and has the size that the request encodes.
-        let result =
-            unsafe { libc::ioctl(self.file.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SEND, &raw mut raw) };
-        gone_is_fine(checked(result).map(drop))
     }
 }
 
@@ -466,4 +465,103 @@ pub(crate) fn ended(pidfd: &OwnedFd) -> Option<i32> {
 pub(crate) fn adopt_orphans(adopt: bool) -> io::Result<()> {
     // SAFETY: plain numbers.
     checked(unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, c_ulong::from(adopt), 0, 0, 0) }).map(drop)
+}
+
+/// A file that is mapped into a process.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Mapping {
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+    pub(crate) inode: u64,
+    /// Whether it is code already.
+    pub(crate) code: bool,
+    pub(crate) name: Vec<u8>,
+}
+
+/// Finds the first mapping of a file at or after an address, given the `/proc/N/maps` of a process. Linux 6.11
+/// answers one question; before, the whole list is read.
+pub(crate) fn file_mapping(maps: &std::fs::File, address: u64) -> Option<Mapping> {
+    const QUERY: c_ulong = 0xC068_6611; // _IOWR('f', 17, struct procmap_query)
+    const AT_OR_AFTER_OF_FILE: u64 = 0x10 | 0x20;
+    const EXECUTABLE: u64 = 4;
+    let mut name = vec![0_u8; 4096];
+    let mut query = [0_u64; 13];
+    query[0] = size_of_val(&query) as u64;
+    query[1] = AT_OR_AFTER_OF_FILE;
+    query[2] = address;
+    query[10] = name.len() as u64; // Name's size in the low half, no build identity.
+    query[11] = name.as_mut_ptr() as u64;
+    // SAFETY: `query` has the size that the request encodes, and `name` the size that it tells; both live across.
+    let result = unsafe { libc::ioctl(maps.as_raw_fd(), QUERY, query.as_mut_ptr()) };
+    if result == 0 {
+        let length = usize::try_from(query[10] & 0xFFFF_FFFF).ok()?;
+        name.truncate(length.saturating_sub(1));
+        let code = query[5] & EXECUTABLE != 0;
+        return Some(Mapping { start: query[3], end: query[4], inode: query[8], code, name });
+    }
+    if io::Error::last_os_error().raw_os_error() == Some(libc::ENOENT) {
+        return None;
+    }
+    let text = std::fs::read(format!("/proc/self/fd/{}", maps.as_raw_fd())).ok()?;
+    text.split(|byte| *byte == b'\n').filter_map(mapping_line).find(|found| found.end > address)
+}
+
+/// One line of `/proc/N/maps`, if it is of a file: `start-end rwxp offset device inode name`.
+fn mapping_line(line: &[u8]) -> Option<Mapping> {
+    let text = std::str::from_utf8(line.get(..line.iter().position(|byte| *byte == b'/')?)?).ok()?;
+    let mut words = text.split_whitespace();
+    let (start, end) = words.next()?.split_once('-')?;
+    let code = words.next()?.as_bytes().get(2) == Some(&b'x');
+    let inode = words.nth(2)?.parse().ok()?;
+    let address = |text| u64::from_str_radix(text, 16).ok();
+    Some(Mapping {
+        start: address(start)?,
+        end: address(end)?,
+        inode,
+        code,
+        name: line[text.len()..].to_vec(),
+    })
+}
+
+/// Makes or finds a System V shared memory segment (`shmget(2)`).
+pub(crate) fn shared_memory(key: i32, size: u64, flags: i32) -> io::Result<i32> {
+    let size = usize::try_from(size).map_err(io::Error::other)?;
+    // SAFETY: plain numbers.
+    checked(unsafe { libc::shmget(key, size, flags) })
+}
+
+/// Makes or finds a System V message queue (`msgget(2)`).
+pub(crate) fn message_queue(key: i32, flags: i32) -> io::Result<i32> {
+    // SAFETY: plain numbers.
+    checked(unsafe { libc::msgget(key, flags) })
+}
+
+/// Returns the address that a socket is bound to, as the kernel writes it.
+pub(crate) fn socket_address(socket: impl AsFd) -> io::Result<Vec<u8>> {
+    let mut raw = vec![0_u8; 128];
+    let mut length = 128;
+    // SAFETY: `raw` has room for `length` bytes; the kernel writes at most that many and tells how many there were.
+    checked(unsafe {
+        libc::getsockname(socket.as_fd().as_raw_fd(), raw.as_mut_ptr().cast(), &raw mut length)
+    })?;
+    raw.truncate(usize::try_from(length).map_err(io::Error::other)?);
+    Ok(raw)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_finds_its_own_code() {
+        let own = std::env::current_exe().unwrap();
+        let maps = std::fs::File::open("/proc/self/maps").unwrap();
+        let here = a_program_finds_its_own_code as fn() as usize as u64;
+        let found = file_mapping(&maps, here).unwrap();
+        assert!(found.code && found.start <= here && here < found.end);
+        assert_eq!(found.name, own.as_os_str().as_bytes());
+        let text = std::fs::read("/proc/self/maps").unwrap();
+        let by_text = text.split(|byte| *byte == b'\n').filter_map(mapping_line).find(|one| one.end > here);
+        assert_eq!(by_text.unwrap(), found);
+    }
 }

@@ -49,6 +49,54 @@ pub(super) fn text(thread: i32, address: u64) -> Option<Vec<u8>> {
     None
 }
 
+/// A caller's strings, which mostly lie side by side: one read serves many.
+pub(super) struct Strings {
+    thread: i32,
+    start: u64,
+    bytes: Vec<u8>,
+}
+
+impl Strings {
+    const WINDOW_BYTES: usize = 16 * 1024;
+
+    pub(super) fn of(thread: i32) -> Self {
+        Self { thread, start: 0, bytes: Vec::new() }
+    }
+
+    /// Returns the string at an address; what is longer than the limit is cut.
+    pub(super) fn at(&mut self, address: u64, limit: usize) -> Option<Vec<u8>> {
+        if let Some(found) = self.inside(address) {
+            return Some(found[..found.len().min(limit)].to_vec());
+        }
+        let mut text = Vec::new();
+        loop {
+            self.start = address.checked_add(text.len() as u64)?;
+            self.bytes.resize(Self::WINDOW_BYTES, 0);
+            let read = sys::read_memory(self.thread, self.start, &mut self.bytes).ok()?;
+            self.bytes.truncate(read);
+            if read == 0 {
+                return None;
+            }
+            let end = self.bytes.iter().position(|byte| *byte == 0);
+            text.extend_from_slice(&self.bytes[..end.unwrap_or(read)]);
+            if end.is_some() || text.len() >= limit {
+                text.truncate(limit);
+                return Some(text);
+            }
+        }
+    }
+
+    fn inside(&self, address: u64) -> Option<&[u8]> {
+        let rest = self.bytes.get(usize::try_from(address.checked_sub(self.start)?).ok()?..)?;
+        rest.iter().position(|byte| *byte == 0).map(|end| &rest[..end])
+    }
+}
+
+/// Bytes as the operating system's text.
+pub(super) fn os(bytes: &[u8]) -> &OsStr {
+    OsStr::from_bytes(bytes)
+}
+
 /// Where a path of a caller begins, and the path as the supervisor can use it.
 #[derive(Clone, Debug)]
 pub(super) struct Place {

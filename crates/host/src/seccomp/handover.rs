@@ -66,7 +66,7 @@ impl Handover {
     ) -> io::Result<()> {
         if self.two_calls {
             let number = listener.add(id, file, close_on_exec, false)?;
-            return listener.answer_with(id, number);
+            return listener.value(id, number);
         }
         let began = Instant::now();
         match listener.add(id, file, close_on_exec, true) {
@@ -101,5 +101,5 @@ fn bound(
     if bind {
         sched_setaffinity(caller, &before)?;
     }
-    listener.answer_with(id, number?)
+    listener.value(id, number?)
 }

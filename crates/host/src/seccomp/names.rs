@@ -1,10 +1,7 @@
-//! Renaming, linking, removing, and changing a file's status.
-
-use std::os::fd::OwnedFd;
-use std::path::Path;
+//! Making, renaming, linking and removing names.
 
 use evidence::{BytePath, Event, EventKind};
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use super::caller::{self, Named, Place};
@@ -13,12 +10,12 @@ use super::processes::Reach;
 use super::supervisor::{Answer, Caller, Supervisor, Written, descriptor_path};
 
 /// A path as a caller gives it: the folder's descriptor and the text's address.
-type Given = (u64, u64);
+pub(super) type Given = (u64, u64);
 
 impl Supervisor<'_, '_> {
-    fn place_of(&mut self, caller: Caller, given: Given) -> Result<Place, Answer> {
+    pub(super) fn place_of(&mut self, caller: Caller, given: Given) -> Result<Place, Answer> {
         let Some(path) = caller::text(caller.thread, given.1) else {
-            return Err(self.unresolved(caller.index));
+            return Err(self.unreadable(caller, given.1));
         };
         let Some(place) = caller::place(caller.thread, caller.reach, given.0, &path) else {
             return Err(self.unresolved(caller.index));
@@ -42,7 +39,7 @@ impl Supervisor<'_, '_> {
     }
 
     /// Does in a caller's place what it asked for, records it, and answers.
-    fn done(
+    pub(super) fn done(
         &mut self,
         caller: Caller,
         event: Event,
@@ -113,9 +110,6 @@ impl Supervisor<'_, '_> {
 
     pub(super) fn unlink(&mut self, caller: Caller, given: Given, flags: u64) -> Answer {
         let flags = AtFlags::from_bits_retain((flags & 0xFFFF_FFFF) as u32);
-        if flags.contains(AtFlags::REMOVEDIR) {
-            return Answer::GoOn; // Only empty folders can be removed: nothing is lost.
-        }
         let named = match self.named_of(caller, EventKind::Unlink, given) {
             Ok(named) => named,
             Err(answer) => return answer,
@@ -169,8 +163,48 @@ impl Supervisor<'_, '_> {
         })
     }
 
+    pub(super) fn mkdir(&mut self, caller: Caller, at: Given, mode: u64) -> Answer {
+        let named = match self.named_of(caller, EventKind::Mkdir, at) {
+            Ok(named) => named,
+            Err(answer) => return answer,
+        };
+        let event = Event { path: Some(named.path.clone()), ..Event::new(EventKind::Mkdir, caller.index) };
+        let (mode, mask) = (Mode::from_raw_mode((mode & 0o7777) as u32), self.mask(caller));
+        let make = || rustix::fs::mkdirat(&named.folder, named.name.as_slice(), mode);
+        self.done(caller, event, || under(mask, make), |_| {})
+    }
+
+    /// A file, named pipe, socket or device is made.
+    pub(super) fn mknod(&mut self, caller: Caller, at: Given, mode: u64, device: u64) -> Answer {
+        let named = match self.named_of(caller, EventKind::Write, at) {
+            Ok(named) => named,
+            Err(answer) => return answer,
+        };
+        let raw = (mode & 0xFFFF) as u32;
+        let kind = match FileType::from_raw_mode(raw) {
+            _ if raw & libc::S_IFMT == 0 => FileType::RegularFile,
+            kind => kind,
+        };
+        let event = Event { path: Some(named.path.clone()), ..Event::new(EventKind::Write, caller.index) };
+        let (mode, mask) = (Mode::from_raw_mode(raw & 0o7777), self.mask(caller));
+        let name = named.name.as_slice();
+        let make = || rustix::fs::mknodat(&named.folder, name, kind, mode, device & 0xFFFF_FFFF);
+        let answer =
+            self.done(caller, event, || under(mask, make), |written| written.add(&named.path, false));
+        if kind == FileType::Fifo
+            && matches!(answer, Answer::Result(0))
+            && let Ok(stat) = rustix::fs::statat(&named.folder, name, AtFlags::SYMLINK_NOFOLLOW)
+        {
+            self.own_pipes.insert((stat.st_dev, stat.st_ino));
+        }
+        answer
+    }
+
     pub(super) fn symlink(&mut self, caller: Caller, text: u64, at: Given) -> Answer {
-        let Some(text) = caller::text(caller.thread, text) else { return self.unresolved(caller.index) };
+        let address = text;
+        let Some(text) = caller::text(caller.thread, address) else {
+            return self.unreadable(caller, address);
+        };
         let named = match self.named_of(caller, EventKind::Symlink, at) {
             Ok(named) => named,
             Err(answer) => return answer,
@@ -189,7 +223,7 @@ impl Supervisor<'_, '_> {
             Ok(place) => place,
             Err(answer) => return answer,
         };
-        let (name, real, identity) = match self.identity(caller, &place.path) {
+        let (name, real, identity) = match self.identity(caller, &place.path, true) {
             Ok(found) => found,
             Err(answer) => return answer,
         };
@@ -204,34 +238,14 @@ impl Supervisor<'_, '_> {
             written.files.insert(identity);
         })
     }
+}
 
-    /// Mode, owner or times are changed: no content, but the file's status is explained by it.
-    pub(super) fn touch(&mut self, caller: Caller, folder: u64, path: u64) -> Answer {
-        let place = if path == 0 {
-            caller::place(caller.thread, caller.reach, folder, b"").ok_or(Answer::GoOn)
-        } else {
-            self.place_of(caller, (folder, path))
-        };
-        match place.and_then(|place| self.identity(caller, &place.path)) {
-            Ok((_, _, identity)) => {
-                self.written.touched.insert(identity);
-                Answer::GoOn
-            }
-            Err(answer) => answer,
-        }
-    }
-
-    fn identity(&mut self, caller: Caller, path: &Path) -> Result<(OwnedFd, BytePath, (u64, u64)), Answer> {
-        // What is not there the kernel refuses by itself.
-        let name = caller::name_only(path, true).map_err(|_| Answer::GoOn)?;
-        let (Ok(real), Ok(stat)) = (caller::real_path(&name), rustix::fs::fstat(&name)) else {
-            return Err(Answer::GoOn);
-        };
-        if self.is_protected(&real) {
-            return Err(self.refuse(caller.index, real, "protected"));
-        }
-        Ok((name, real, (stat.st_dev, stat.st_ino)))
-    }
+/// Makes something under the caller's mask; the recorder's own comes back.
+pub(super) fn under<T>(mask: Mode, make: impl FnOnce() -> T) -> T {
+    let before = rustix::process::umask(mask);
+    let made = make();
+    rustix::process::umask(before);
+    made
 }
 
 impl Written {

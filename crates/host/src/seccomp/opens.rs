@@ -10,6 +10,7 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::caller::{self, Place};
+use super::names::under;
 use super::processes::Reach;
 use super::supervisor::{Answer, Caller, Supervisor, descriptor_path};
 use crate::digests::Stamp;
@@ -34,6 +35,9 @@ const KEPT: OFlags = OFlags::from_bits_retain(
     (libc::O_NONBLOCK | libc::O_APPEND | libc::O_DIRECT | libc::O_NOATIME | libc::O_SYNC) as u32,
 );
 
+/// Flags by which a file is made.
+const MAKES: OFlags = OFlags::CREATE.union(OFlags::TMPFILE.difference(OFlags::DIRECTORY));
+
 /// How many links to files that do not exist are followed.
 const LINKS_MAX: usize = 40;
 
@@ -52,10 +56,16 @@ impl Supervisor<'_, '_> {
     }
 
     pub(super) fn open(&mut self, caller: Caller, call: Open) -> Answer {
-        let Some(path) = caller::text(caller.thread, call.path) else { return self.unresolved(caller.index) };
+        let Some(path) = caller::text(caller.thread, call.path) else {
+            return self.unreadable(caller, call.path);
+        };
         let flags = OFlags::from_bits_retain((call.flags & 0xFFFF_FFFF) as u32);
-        if flags.intersects(OFlags::PATH | OFlags::DIRECTORY) {
-            return Answer::GoOn; // The flags are not in memory: nobody can change them under us.
+        let nameless = flags.contains(OFlags::TMPFILE);
+        if flags.contains(OFlags::PATH) || (flags.contains(OFlags::DIRECTORY) && !flags.intersects(MAKES)) {
+            return Answer::GoOn; // A folder or a mere name. Only of `openat2` are the flags in memory.
+        }
+        if flags.contains(OFlags::DIRECTORY | OFlags::CREATE) && !nameless {
+            return Answer::Result(libc::EINVAL); // As Linux does since 6.4; before, it made a file.
         }
         if let Some(device) = NOTHING.iter().find(|device| **device == path) {
             return open_as_is(&path_of(device.to_vec()), flags, caller.reach == Reach::Same);
@@ -69,17 +79,18 @@ impl Supervisor<'_, '_> {
         if !self.still_waiting(caller) {
             return Answer::Gone;
         }
-        let follow = !flags.contains(OFlags::NOFOLLOW);
+        let writes = flags.intersects(OFlags::WRONLY | OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC);
         if path.first() == Some(&b'/')
             && caller::may_be_pseudo(&place.path)
-            && let Some(answer) = self.question_to_the_kernel(caller, &place.path, follow)
+            && let Some(answer) = self.question_to_the_kernel(caller, &place.path, flags)
         {
             return answer;
         }
         // Restrictions on resolving are the kernel's business; what it resolves to is ours.
         let emulate = caller.reach == Reach::Same && call.resolve == 0;
-        let writes = flags.intersects(OFlags::WRONLY | OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC);
-        if writes {
+        if nameless {
+            self.open_nameless(caller, &place, flags, call.mode, emulate)
+        } else if writes {
             self.open_for_writing(caller, &place, flags, call.mode, emulate)
         } else {
             self.open_for_reading(caller, &place, flags, emulate)
@@ -87,18 +98,57 @@ impl Supervisor<'_, '_> {
     }
 
     /// Answers opens below `/proc`, `/sys` and `/dev`, unless the path leads to a file with content.
-    fn question_to_the_kernel(&mut self, caller: Caller, path: &Path, follow: bool) -> Option<Answer> {
-        let Ok(name) = caller::name_only(path, follow) else {
+    fn question_to_the_kernel(&mut self, caller: Caller, path: &Path, flags: OFlags) -> Option<Answer> {
+        let Ok(name) = caller::name_only(path, !flags.contains(OFlags::NOFOLLOW)) else {
             // What does not exist can be made in `/dev/shm`, and nowhere else.
             return (!path.starts_with("/dev")).then_some(Answer::GoOn);
         };
-        let regular = rustix::fs::fstat(&name).is_ok_and(|stat| caller::is_regular(&stat));
-        if regular && !caller::is_pseudo(&name) {
+        let Ok(stat) = rustix::fs::fstat(&name) else { return Some(Answer::GoOn) };
+        let pseudo = caller::is_pseudo(&name);
+        // Folders are for those who make files without names in them.
+        if !pseudo && (caller::is_regular(&stat) || flags.contains(OFlags::TMPFILE)) {
             return None;
         }
         match caller::real_path(&name) {
             Ok(real) if self.is_protected(&real) => Some(self.refuse(caller.index, real, "protected")),
-            _ => Some(Answer::GoOn),
+            Ok(real) => {
+                let writes = flags.intersects(OFlags::WRONLY | OFlags::RDWR);
+                Some(self.no_content(caller, real, &stat, pseudo, writes))
+            }
+            Err(_) => Some(self.unresolved(caller.index)),
+        }
+    }
+
+    /// Makes a file without a name in a folder; a link can give it one (`open(2)`, `O_TMPFILE`).
+    fn open_nameless(
+        &mut self,
+        caller: Caller,
+        place: &Place,
+        flags: OFlags,
+        mode: u64,
+        emulate: bool,
+    ) -> Answer {
+        let folder = match caller::name_only(&place.path, true) {
+            Ok(folder) => folder,
+            Err(error) => return self.failed(caller, EventKind::Write, place, error, emulate),
+        };
+        let Ok(real) = caller::real_path(&folder) else { return self.unresolved(caller.index) };
+        if self.is_protected(&real) {
+            return self.refuse(caller.index, real, "protected");
+        }
+        if !emulate {
+            self.wrote(caller.index, real, None);
+            return Answer::GoOn;
+        }
+        let mode = Mode::from_raw_mode((mode & 0o7777) as u32);
+        let make = || rustix::fs::openat(&folder, ".", flags | OFlags::CLOEXEC, mode);
+        match under(self.mask(caller), make) {
+            Ok(file) => {
+                let identity = rustix::fs::fstat(&file).ok().map(|stat| Stamp::of(&stat).file());
+                self.wrote(caller.index, caller::real_path(&file).unwrap_or(real), identity);
+                Answer::Given { file, close_on_exec: flags.contains(OFlags::CLOEXEC) }
+            }
+            Err(error) => self.failed(caller, EventKind::Write, place, error, true),
         }
     }
 
@@ -111,7 +161,9 @@ impl Supervisor<'_, '_> {
             Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
                 return open_as_is(&place.path, flags | OFlags::DIRECTORY, emulate);
             }
-            Ok(_) => return Answer::GoOn,
+            Ok(_) => {
+                return self.no_content_at(caller, &place.path, !flags.contains(OFlags::NOFOLLOW), false);
+            }
             Err(error) => return self.failed(caller, EventKind::Read, place, error, emulate),
         }
         let kept = flags & (OFlags::NOFOLLOW | OFlags::NOATIME);
@@ -125,7 +177,11 @@ impl Supervisor<'_, '_> {
             Err(error) => return self.failed(caller, EventKind::Read, place, error, emulate),
         };
         if let Some(answer) = self.read_open_file(caller.index, file.as_fd(), Some(emulate)) {
-            return answer;
+            return match answer {
+                // A file of the kernel's, found by a relative path.
+                Answer::GoOn => self.no_content_at(caller, &path_in_proc(&file), true, false),
+                answer => answer,
+            };
         }
         if !emulate {
             return Answer::GoOn;
@@ -227,8 +283,10 @@ impl Supervisor<'_, '_> {
         if self.is_protected(&real) {
             return self.refuse(caller.index, real, "protected");
         }
-        if !caller::is_regular(&stat) || caller::is_pseudo_path(&real, name) {
-            return Answer::GoOn;
+        let pseudo = caller::is_pseudo_path(&real, name);
+        if !caller::is_regular(&stat) || pseudo {
+            let writes = flags.intersects(OFlags::WRONLY | OFlags::RDWR);
+            return self.no_content(caller, real, &stat, pseudo, writes);
         }
         let identity = Stamp::of(&stat).file();
         let again = descriptor_path(name);
@@ -241,13 +299,13 @@ impl Supervisor<'_, '_> {
             self.read_open_file(caller.index, file.as_fd(), Some(emulate));
         }
         if !emulate {
-            self.wrote(caller, real, Some(identity));
+            self.wrote(caller.index, real, Some(identity));
             return Answer::GoOn;
         }
         let access = flags & (OFlags::WRONLY | OFlags::RDWR | OFlags::TRUNC | KEPT);
         match rustix::fs::openat(CWD, &again, access | OFlags::CLOEXEC | OFlags::NOCTTY, Mode::empty()) {
             Ok(file) => {
-                self.wrote(caller, real, Some(identity));
+                self.wrote(caller.index, real, Some(identity));
                 Answer::Given { file, close_on_exec: flags.contains(OFlags::CLOEXEC) }
             }
             Err(error) => self.failed(caller, EventKind::Write, place, error, true),
@@ -280,30 +338,27 @@ impl Supervisor<'_, '_> {
             return Err(path_of(folder.into_bytes()).join(path_of(link.into_bytes())));
         }
         if !emulate {
-            self.wrote(caller, named.path, None);
+            self.wrote(caller.index, named.path, None);
             return Ok(Answer::GoOn);
         }
-        let umask = self.processes.get(caller.pid).map_or(0o022, |known| known.umask);
         let mode = Mode::from_raw_mode((mode & 0o7777) as u32);
         // Of the caller's flags all that `open` knows, and never through a link that was put there meanwhile.
         let create = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NOCTTY;
-        let before = rustix::process::umask(Mode::from_raw_mode(umask));
-        let made = rustix::fs::openat(&named.folder, named.name.as_slice(), create, mode);
-        rustix::process::umask(before);
-        Ok(match made {
+        let make = || rustix::fs::openat(&named.folder, named.name.as_slice(), create, mode);
+        Ok(match under(self.mask(caller), make) {
             Ok(file) => {
                 let identity = rustix::fs::fstat(&file).ok().map(|stat| Stamp::of(&stat).file());
-                self.wrote(caller, named.path, identity);
+                self.wrote(caller.index, named.path, identity);
                 Answer::Given { file, close_on_exec: flags.contains(OFlags::CLOEXEC) }
             }
             Err(error) => self.failed(caller, EventKind::Write, place, error, true),
         })
     }
 
-    pub(super) fn wrote(&mut self, caller: Caller, path: BytePath, identity: Option<(u64, u64)>) {
+    pub(super) fn wrote(&mut self, process: u32, path: BytePath, identity: Option<(u64, u64)>) {
         self.written.files.extend(identity);
         self.written.paths.insert(path.clone());
-        self.emit(Event { path: Some(path), ..Event::new(EventKind::Write, caller.index) });
+        self.emit(Event { path: Some(path), ..Event::new(EventKind::Write, process) });
     }
 
     /// Records an attempt that failed, and answers it.
@@ -335,6 +390,10 @@ fn open_as_is(path: &Path, flags: OFlags, emulate: bool) -> Answer {
         Ok(file) => Answer::Given { file, close_on_exec: flags.contains(OFlags::CLOEXEC) },
         Err(error) => Answer::Result(error.raw_os_error()),
     }
+}
+
+fn path_in_proc(file: impl AsFd) -> PathBuf {
+    PathBuf::from(descriptor_path(file))
 }
 
 fn path_of(bytes: Vec<u8>) -> PathBuf {

@@ -66,6 +66,9 @@ pub(super) struct Traced {
     pub(super) pidfd: OwnedFd,
     pub(super) umask: u32,
     pub(super) reach: Reach,
+    pub(super) parent: Option<u32>,
+    /// Whether its children have another view of the file system than it has itself.
+    pub(super) children_away: bool,
     /// The executable it was last seen to run: device and inode.
     pub(super) executable: Option<(u64, u64)>,
     /// A program that it asked to run, not yet confirmed.
@@ -135,7 +138,13 @@ impl Processes {
             pid: status.process,
             pidfd,
             umask: status.umask,
-            reach: from.map_or(Reach::Same, |parent| parent.reach),
+            reach: match from {
+                Some(parent) if parent.children_away => Reach::OtherRoot,
+                Some(parent) => parent.reach,
+                None => Reach::Same,
+            },
+            parent: from.map(|parent| parent.index),
+            children_away: from.is_some_and(|parent| parent.children_away),
             executable: super::caller::executable(status.process),
             pending: None,
             said: None,

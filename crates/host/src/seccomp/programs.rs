@@ -7,7 +7,9 @@ use evidence::{BytePath, Digest, Event, EventKind};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::caller::{self, Place};
+use super::caller::{self, Place, Strings};
+use super::environment;
+use super::names::Given;
 use super::supervisor::{Answer, Caller, Supervisor};
 use crate::sys;
 
@@ -29,6 +31,8 @@ pub(super) struct Pending {
     along: Vec<Event>,
     /// The file that will run: device and inode.
     expected: (u64, u64),
+    /// Whether not all arguments were kept.
+    cut: bool,
 }
 
 /// One file on the way from a path to running code.
@@ -46,13 +50,16 @@ impl Supervisor<'_, '_> {
     pub(super) fn execute(
         &mut self,
         caller: Caller,
-        folder: u64,
-        path: u64,
+        (folder, path): Given,
         arguments: u64,
+        environment: u64,
         flags: u64,
     ) -> Answer {
         let at_ns = self.now();
-        let Some(path) = caller::text(caller.thread, path) else { return self.unresolved(caller.index) };
+        let address = path;
+        let Some(path) = caller::text(caller.thread, address) else {
+            return self.unreadable(caller, address);
+        };
         let empty_allowed = flags & (libc::AT_EMPTY_PATH as u64) != 0;
         if path.is_empty() && !empty_allowed {
             return Answer::GoOn; // The kernel says no.
@@ -60,7 +67,13 @@ impl Supervisor<'_, '_> {
         let Some(place) = caller::place(caller.thread, caller.reach, folder, &path) else {
             return self.unresolved(caller.index);
         };
-        let Some(arguments) = self.arguments(caller, arguments) else { return self.unresolved(caller.index) };
+        let mut strings = Strings::of(caller.thread);
+        let Some(arguments) = self.strings(caller, &mut strings, arguments, |text| Some(text)) else {
+            return self.unresolved(caller.index);
+        };
+        let Some(environment) = self.strings(caller, &mut strings, environment, environment::told) else {
+            return self.unresolved(caller.index);
+        };
         if !self.still_waiting(caller) {
             return Answer::Gone;
         }
@@ -81,7 +94,8 @@ impl Supervisor<'_, '_> {
             Some(expected) => expected,
             None => return Answer::GoOn, // An interpreter is not there: the kernel says no.
         };
-        let pipe = |number| pipe(caller.thread, number);
+        let input = link(caller.thread, 0);
+        let on_socket = input.as_deref().is_some_and(|input| input.starts_with("socket:["));
         let event = Event {
             at_ns,
             path: Some(program.path),
@@ -89,12 +103,16 @@ impl Supervisor<'_, '_> {
             size: Some(program.size),
             format: program.format.map(str::to_owned),
             arguments,
-            input: pipe(0),
-            output: pipe(1),
+            environment,
+            input: input.as_deref().and_then(pipe),
+            output: link(caller.thread, 1).as_deref().and_then(pipe),
+            detail: on_socket.then(|| "socket-input".into()),
             ..Event::new(EventKind::Exec, caller.index)
         };
         if let Some(known) = self.processes.get_mut(caller.pid) {
-            known.pending = Some(Pending { thread: caller.thread, event, along, expected });
+            let cut =
+                event.arguments.len() >= ARGUMENTS_MAX || bytes_of(&event.arguments) >= ARGUMENTS_MAX_BYTES;
+            known.pending = Some(Pending { thread: caller.thread, event, along, expected, cut });
         }
         Answer::GoOn
     }
@@ -188,8 +206,9 @@ impl Supervisor<'_, '_> {
         let now = caller::executable(pid);
         if now == Some(pending.expected) {
             known.executable = now;
+            let pending = self.with_real_arguments(index, pid, pending);
             self.executed(pending);
-        } else if now == before {
+        } else if now == before && now.is_some() {
             // The same thread is back from a start that failed; another one knows nothing yet.
             if pending.thread != thread {
                 known.pending = Some(pending);
@@ -221,12 +240,37 @@ impl Supervisor<'_, '_> {
         self.gap(index, "program-replaced");
     }
 
-    fn arguments(&mut self, caller: Caller, address: u64) -> Option<Vec<BytePath>> {
-        let mut arguments = Vec::new();
-        let mut bytes = 0;
+    /// Another thread could have changed the arguments between our look and the kernel's; what the program got is
+    /// there to be read. The kernel puts the interpreters of a script before.
+    fn with_real_arguments(&mut self, index: u32, pid: i32, mut pending: Pending) -> Pending {
+        let Ok(real) = std::fs::read(format!("/proc/{pid}/cmdline")) else { return pending };
+        let mut expected = Vec::new();
+        for argument in pending.event.arguments.iter().skip(1) {
+            expected.extend_from_slice(argument.as_bytes());
+            expected.push(0);
+        }
+        if real.is_empty() || real.ends_with(&expected) || pending.cut {
+            return pending;
+        }
+        let real = real.strip_suffix(b"\0").unwrap_or(&real);
+        pending.event.arguments = real.split(|byte| *byte == 0).map(BytePath::new).collect();
+        self.gap(index, "arguments-replaced");
+        pending
+    }
+
+    /// Reads a list of strings: of each what is kept of it, if anything.
+    fn strings(
+        &mut self,
+        caller: Caller,
+        strings: &mut Strings,
+        address: u64,
+        keep: impl Fn(&[u8]) -> Option<&[u8]>,
+    ) -> Option<Vec<BytePath>> {
+        let mut kept = Vec::new();
+        let (mut bytes, mut count) = (0, 0);
         let mut at = address;
         if address == 0 {
-            return Some(arguments);
+            return Some(kept);
         }
         loop {
             let mut pointers = [0; 512];
@@ -234,38 +278,21 @@ impl Supervisor<'_, '_> {
             for pointer in pointers[..read].as_chunks::<8>().0 {
                 let pointer = u64::from_ne_bytes(*pointer);
                 if pointer == 0 {
-                    return Some(arguments);
+                    return Some(kept);
                 }
-                let argument = long_text(caller.thread, pointer, ARGUMENTS_MAX_BYTES - bytes)?;
-                bytes += argument.len() + 1;
-                arguments.push(BytePath::new(argument));
-                if arguments.len() >= ARGUMENTS_MAX || bytes >= ARGUMENTS_MAX_BYTES {
+                let text = strings.at(pointer, ARGUMENTS_MAX_BYTES - bytes)?;
+                bytes += text.len() + 1;
+                count += 1;
+                kept.extend(keep(&text).map(BytePath::new));
+                if count >= ARGUMENTS_MAX || bytes >= ARGUMENTS_MAX_BYTES {
                     self.gap(caller.index, "arguments-cut");
-                    return Some(arguments);
+                    return Some(kept);
                 }
             }
             if read < 8 {
                 return None;
             }
             at = at.checked_add((read / 8 * 8) as u64)?;
-        }
-    }
-}
-
-/// Reads an argument of any length up to a limit; what is longer is cut and noticed by the caller's count.
-fn long_text(thread: i32, address: u64, limit: usize) -> Option<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let mut piece = [0; 4096];
-    loop {
-        let read = sys::read_memory(thread, address.checked_add(bytes.len() as u64)?, &mut piece).ok()?;
-        if read == 0 {
-            return None;
-        }
-        let end = piece[..read].iter().position(|byte| *byte == 0);
-        bytes.extend_from_slice(&piece[..end.unwrap_or(read)]);
-        if end.is_some() || bytes.len() >= limit {
-            bytes.truncate(limit);
-            return Some(bytes);
         }
     }
 }
@@ -311,10 +338,18 @@ fn loader(file: impl AsFd, head: &[u8]) -> Option<Vec<u8>> {
     Some(path)
 }
 
-/// The identity of the pipe behind a descriptor, if it is one.
-fn pipe(thread: i32, number: u32) -> Option<u64> {
-    let link = std::fs::read_link(format!("/proc/{thread}/fd/{number}")).ok()?;
-    link.to_str()?.strip_prefix("pipe:[")?.strip_suffix(']')?.parse().ok()
+/// What a descriptor refers to, as the kernel writes it.
+fn link(thread: i32, number: u32) -> Option<String> {
+    std::fs::read_link(format!("/proc/{thread}/fd/{number}")).ok()?.into_os_string().into_string().ok()
+}
+
+/// The identity of a pipe.
+fn pipe(link: &str) -> Option<u64> {
+    link.strip_prefix("pipe:[")?.strip_suffix(']')?.parse().ok()
+}
+
+fn bytes_of(arguments: &[BytePath]) -> usize {
+    arguments.iter().map(|argument| argument.as_bytes().len() + 1).sum()
 }
 
 #[cfg(test)]

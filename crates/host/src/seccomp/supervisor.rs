@@ -8,13 +8,12 @@ use std::time::{Duration, Instant};
 
 use evidence::record::Exit;
 use evidence::{BytePath, Digest, Event, EventKind};
-use libc::c_long;
 use rustix::event::{Timespec, epoll};
+use rustix::fs::{Mode, OFlags};
 use rustix::process::{Signal, WaitId, WaitIdOptions};
 
-use super::filter;
 use super::handover::Handover;
-use super::opens::Open;
+use super::ipc::Kind;
 use super::posture::Posture;
 use super::processes::{Processes, Reach};
 use crate::digests::{Content, Digests};
@@ -48,6 +47,8 @@ pub(super) enum Answer {
     GoOn,
     /// It has this result: 0 or an `errno`.
     Result(i32),
+    /// It has this number as its result.
+    Value(i32),
     /// It has this descriptor as its result.
     Given { file: OwnedFd, close_on_exec: bool },
     /// Nobody waits any more.
@@ -81,6 +82,13 @@ pub(super) struct Supervisor<'a, 's> {
     pub(super) inputs: BTreeMap<BytePath, Content>,
     pub(super) interpreters: HashMap<Digest, Option<Vec<u8>>>,
     pub(super) bound: HashSet<Vec<u8>>,
+    /// Named pipes that the tree has made: what goes through them comes from it.
+    pub(super) own_pipes: HashSet<(u64, u64)>,
+    /// Shared memory and queues that the tree has made, or that have been told already.
+    pub(super) own_ipc: HashSet<(Kind, i32)>,
+    pub(super) own_queues: HashSet<Vec<u8>>,
+    /// Whether a thread may have another mask for new files than its process, or two processes share one.
+    pub(super) masks_differ: bool,
     pub(super) trace: Trace,
     failure: Option<TraceError>,
     ending: bool,
@@ -96,11 +104,12 @@ impl<'a, 's> Supervisor<'a, 's> {
     pub(super) fn run(
         launch: &'a Launch,
         program: &Path,
+        without: Option<&str>,
         sink: &'a mut Sink<'s>,
     ) -> Result<Trace, TraceError> {
         let signals = sys::Signals::catch().map_err(broken("catch signals"))?;
         let mut posture = Posture::take()?;
-        let child = super::spawn(launch, program)?;
+        let child = super::spawn(launch, program, without)?;
         posture.harden()?;
         child.listener.wake_synchronously();
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(broken("make an event queue"))?;
@@ -126,13 +135,17 @@ impl<'a, 's> Supervisor<'a, 's> {
             inputs: BTreeMap::new(),
             interpreters: HashMap::new(),
             bound: HashSet::new(),
+            own_pipes: HashSet::new(),
+            own_ipc: HashSet::new(),
+            own_queues: HashSet::new(),
+            masks_differ: false,
             trace: Trace::default(),
             failure: None,
             ending: false,
             deadline: None,
         };
         supervisor.watch_project();
-        supervisor.standard_input();
+        supervisor.given_at_start();
         if let Err(error) = supervisor.supervise(&signals) {
             supervisor.fail(error);
             supervisor.end_all();
@@ -252,6 +265,7 @@ impl<'a, 's> Supervisor<'a, 's> {
         let sent = match answer {
             Answer::GoOn => self.listener.go_on(call.id),
             Answer::Result(errno) => self.listener.answer(call.id, errno),
+            Answer::Value(value) => self.listener.value(call.id, value),
             Answer::Given { file, close_on_exec } => {
                 self.handover.give(&self.listener, (call.id, call.thread), file.as_fd(), close_on_exec)
             }
@@ -261,90 +275,7 @@ impl<'a, 's> Supervisor<'a, 's> {
         sent.map_err(broken("answer a call"))
     }
 
-    fn dispatch(&mut self, caller: Caller, call: &Notification) -> Answer {
-        const HERE: u64 = libc::AT_FDCWD as u64;
-        const CREATE: u64 = (libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC) as u64;
-        let [a, b, c, d, e, _] = call.arguments;
-        let open = |folder, path, flags, mode| Open { folder, path, flags, mode, resolve: 0 };
-        match c_long::from(call.number) {
-            #[cfg(target_arch = "x86_64")]
-            libc::SYS_open => self.open(caller, open(HERE, a, b, c)),
-            #[cfg(target_arch = "x86_64")]
-            libc::SYS_creat => self.open(caller, open(HERE, a, CREATE, b)),
-            libc::SYS_openat => self.open(caller, open(a, b, c, d)),
-            libc::SYS_openat2 => self.openat2(caller, a, b, c),
-            libc::SYS_execve => self.execute(caller, HERE, a, b, 0),
-            libc::SYS_execveat => self.execute(caller, a, b, c, e),
-            libc::SYS_exit_group => self.leaving(caller, a),
-            #[cfg(target_arch = "x86_64")]
-            libc::SYS_rename => self.rename(caller, (HERE, a), (HERE, b), 0),
-            libc::SYS_renameat => self.rename(caller, (a, b), (c, d), 0),
-            libc::SYS_renameat2 => self.rename(caller, (a, b), (c, d), e),
-            #[cfg(target_arch = "x86_64")]
-            libc::SYS_unlink => self.unlink(caller, (HERE, a), 0),
-            libc::SYS_unlinkat => self.unlink(caller, (a, b), c),
-            #[cfg(target_arch = "x86_64")]
-            libc::SYS_link => self.link(caller, (HERE, a), (HERE, b), 0),
-            libc::SYS_linkat => self.link(caller, (a, b), (c, d), e),
-            #[cfg(target_arch = "x86_64")]
-            libc::SYS_symlink => self.symlink(caller, a, (HERE, b)),
-            libc::SYS_symlinkat => self.symlink(caller, a, (b, c)),
-            libc::SYS_truncate => self.truncate(caller, a, b),
-            #[cfg(target_arch = "x86_64")]
-            libc::SYS_chmod | libc::SYS_chown | libc::SYS_lchown | libc::SYS_utime | libc::SYS_utimes => {
-                self.touch(caller, HERE, a)
-            }
-            #[cfg(target_arch = "x86_64")]
-            libc::SYS_futimesat => self.touch(caller, a, b),
-            libc::SYS_setxattr | libc::SYS_lsetxattr | libc::SYS_removexattr | libc::SYS_lremovexattr => {
-                self.touch(caller, HERE, a)
-            }
-            libc::SYS_fchmod | libc::SYS_fchown | libc::SYS_fsetxattr | libc::SYS_fremovexattr => {
-                self.touch(caller, a, 0)
-            }
-            libc::SYS_fchmodat | filter::SYS_FCHMODAT2 | libc::SYS_fchownat | libc::SYS_utimensat => {
-                self.touch(caller, a, b)
-            }
-            libc::SYS_umask => self.umask(caller, a),
-            libc::SYS_connect => self.socket(caller, EventKind::Connect, a, b, c),
-            libc::SYS_sendto => self.socket(caller, EventKind::Connect, a, e, call.arguments[5]),
-            libc::SYS_bind => self.socket(caller, EventKind::Bind, a, b, c),
-            libc::SYS_sendmsg => self.message(caller, a, b),
-            libc::SYS_sendmmsg => self.messages(caller, a, b, c),
-            libc::SYS_unshare => self.moved_away(caller, a & NAMESPACES != 0),
-            libc::SYS_chroot
-            | libc::SYS_pivot_root
-            | libc::SYS_mount
-            | libc::SYS_umount2
-            | libc::SYS_move_mount
-            | libc::SYS_setns => self.moved_away(caller, true),
-            libc::SYS_setuid
-            | libc::SYS_setgid
-            | libc::SYS_setreuid
-            | libc::SYS_setregid
-            | libc::SYS_setresuid
-            | libc::SYS_setresgid
-            | libc::SYS_setfsuid
-            | libc::SYS_setfsgid => self.new_rights(caller, &call.arguments[..3]),
-            filter::SYS_LANDLOCK_RESTRICT_SELF => self.new_rights(caller, &[0]),
-            libc::SYS_ptrace => self.reach_for(caller, b),
-            libc::SYS_process_vm_readv
-            | libc::SYS_process_vm_writev
-            | libc::SYS_kill
-            | libc::SYS_tkill
-            | libc::SYS_tgkill
-            | libc::SYS_rt_sigqueueinfo
-            | libc::SYS_rt_tgsigqueueinfo
-            | libc::SYS_pidfd_open => self.reach_for(caller, a),
-            _ => {
-                // The filter asks about nothing else; if it did, nobody could say what it is.
-                self.gap(caller.index, "unknown-call");
-                Answer::GoOn
-            }
-        }
-    }
-
-    fn meet(&mut self, thread: i32) -> Result<Option<i32>, TraceError> {
+    pub(super) fn meet(&mut self, thread: i32) -> Result<Option<i32>, TraceError> {
         if let Some(known) = self.processes.known(thread) {
             return Ok(Some(known));
         }
@@ -365,7 +296,7 @@ impl<'a, 's> Supervisor<'a, 's> {
     }
 
     /// A process says that it ends. Its children are introduced now: later nobody knows whose they were.
-    fn leaving(&mut self, caller: Caller, code: u64) -> Answer {
+    pub(super) fn leaving(&mut self, caller: Caller, code: u64) -> Answer {
         for child in super::processes::children(caller.pid) {
             if let Err(error) = self.meet(child) {
                 self.fail(error);
@@ -484,15 +415,27 @@ impl<'a, 's> Supervisor<'a, 's> {
     }
 
     /// The first failure counts.
-    fn fail(&mut self, error: TraceError) {
+    pub(super) fn fail(&mut self, error: TraceError) {
         self.failure.get_or_insert(error);
     }
 
-    /// A file given as standard input was opened by the caller: it is an input all the same.
-    fn standard_input(&mut self) {
-        let Ok(file) = rustix::io::dup(io::stdin().as_fd()) else { return };
-        if rustix::fs::fstat(&file).is_ok_and(|stat| super::caller::is_regular(&stat)) {
-            self.read_open_file(0, file.as_fd(), None);
+    /// Files given as standard input and outputs were opened by the caller: they are inputs and results all the same.
+    fn given_at_start(&mut self) {
+        let (input, output, error) = (io::stdin(), io::stdout(), io::stderr());
+        for given in [input.as_fd(), output.as_fd(), error.as_fd()] {
+            let Ok(stat) = rustix::fs::fstat(given) else { continue };
+            if !super::caller::is_regular(&stat) {
+                continue;
+            }
+            let mode = rustix::fs::fcntl_getfl(given).map(|flags| flags & OFlags::RWMODE);
+            if mode.is_ok_and(|mode| mode != OFlags::WRONLY) {
+                self.read_open_file(0, given, None);
+            }
+            if mode.is_ok_and(|mode| mode != OFlags::RDONLY)
+                && let Ok(real) = super::caller::real_path(given)
+            {
+                self.wrote(0, real, Some((stat.st_dev, stat.st_ino)));
+            }
         }
     }
 
@@ -519,6 +462,34 @@ impl<'a, 's> Supervisor<'a, 's> {
     pub(super) fn gap(&mut self, process: u32, reason: &'static str) {
         *self.trace.completeness.gaps.entry(reason.to_owned()).or_insert(0) += 1;
         self.emit(Event { detail: Some(reason.into()), ..Event::new(EventKind::Gap, process) });
+    }
+
+    /// The same, where it can be said about what.
+    pub(super) fn gap_at(&mut self, process: u32, reason: &'static str, path: BytePath) {
+        *self.trace.completeness.gaps.entry(reason.to_owned()).or_insert(0) += 1;
+        self.emit(Event {
+            path: Some(path),
+            detail: Some(reason.into()),
+            ..Event::new(EventKind::Gap, process)
+        });
+    }
+
+    /// Something in a caller's memory cannot be read: where nothing is, the kernel would say so as well.
+    pub(super) fn unreadable(&mut self, caller: Caller, address: u64) -> Answer {
+        match sys::read_memory(caller.thread, address, &mut [0]) {
+            Err(error) if error.raw_os_error() == Some(libc::EFAULT) => Answer::Result(libc::EFAULT),
+            _ => self.unresolved(caller.index),
+        }
+    }
+
+    /// The mask that the kernel would apply to a new file's mode.
+    pub(super) fn mask(&self, caller: Caller) -> Mode {
+        let own = if self.masks_differ {
+            super::processes::status(caller.thread).map(|status| status.umask)
+        } else {
+            self.processes.get(caller.pid).map(|known| known.umask)
+        };
+        Mode::from_raw_mode(own.unwrap_or(0o022))
     }
 
     pub(super) fn unresolved(&mut self, process: u32) -> Answer {
@@ -559,47 +530,6 @@ impl<'a, 's> Supervisor<'a, 's> {
         folders.any(|folder| BytePath::new(folder.as_os_str().as_encoded_bytes()).is_below(path.as_bytes()))
     }
 
-    fn umask(&mut self, caller: Caller, mask: u64) -> Answer {
-        if let Some(known) = self.processes.get_mut(caller.pid) {
-            known.umask = (mask & 0o777) as u32;
-        }
-        Answer::GoOn
-    }
-
-    fn moved_away(&mut self, caller: Caller, moved: bool) -> Answer {
-        if moved {
-            self.gap(caller.index, "other-root");
-            if let Some(known) = self.processes.get_mut(caller.pid) {
-                known.reach = Reach::OtherRoot;
-            }
-        }
-        Answer::GoOn
-    }
-
-    /// A process changes its rights. Setting what it has already is no change.
-    fn new_rights(&mut self, caller: Caller, wanted: &[u64]) -> Answer {
-        let own = [rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw(), u32::MAX];
-        let changes =
-            wanted.len() == 1 || wanted.iter().any(|id| !own.contains(&((*id & 0xFFFF_FFFF) as u32)));
-        if changes
-            && let Some(known) = self.processes.get_mut(caller.pid)
-            && known.reach == Reach::Same
-        {
-            known.reach = Reach::OtherRights;
-        }
-        Answer::GoOn
-    }
-
-    /// Somebody names a process to signal, trace or read: not us.
-    fn reach_for(&mut self, caller: Caller, target: u64) -> Answer {
-        let target = (target & 0xFFFF_FFFF) as i32;
-        // Minus one is everybody whom the caller may reach, us among them.
-        if target == self.own || target == -1 || target == -self.own {
-            return self.refuse(caller.index, BytePath::from("recorder"), "recorder");
-        }
-        Answer::GoOn
-    }
-
     /// Tells whether the call is still waiting; what was read from its memory is its own then.
     pub(super) fn still_waiting(&self, caller: Caller) -> bool {
         self.listener.is_waiting(caller.id)
@@ -609,8 +539,6 @@ impl<'a, 's> Supervisor<'a, 's> {
 fn below(folders: &[PathBuf], path: &BytePath) -> bool {
     folders.iter().any(|folder| path.is_below(folder.as_os_str().as_encoded_bytes()))
 }
-
-const NAMESPACES: u64 = (libc::CLONE_NEWNS | libc::CLONE_NEWUSER | libc::CLONE_NEWPID) as u64;
 
 pub(super) fn descriptor_path(file: impl AsFd) -> String {
     format!("/proc/self/fd/{}", file.as_fd().as_raw_fd())

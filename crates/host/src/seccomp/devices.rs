@@ -1,0 +1,87 @@
+//! What is opened and has no content of its own: devices, named pipes, and the kernel's own files.
+
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use evidence::{BytePath, Event, EventKind};
+use rustix::fs::{FileType, Stat};
+
+use super::caller;
+use super::supervisor::{Answer, Caller, Supervisor};
+
+impl Supervisor<'_, '_> {
+    /// Answers the open of something that is not a file with content.
+    pub(super) fn no_content(
+        &mut self,
+        caller: Caller,
+        real: BytePath,
+        stat: &Stat,
+        pseudo: bool,
+        writes: bool,
+    ) -> Answer {
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::CharacterDevice | FileType::BlockDevice if !is_harmless(stat) => {
+                self.gap_at(caller.index, "device", real);
+            }
+            // Pipes without a name are called `pipe:[…]`; their two ends are seen at every start of a program.
+            FileType::Fifo
+                if real.as_bytes().starts_with(b"/")
+                    && !self.own_pipes.contains(&(stat.st_dev, stat.st_ino)) =>
+            {
+                self.gap_at(caller.index, "outside-pipe", real);
+            }
+            FileType::RegularFile if pseudo => {
+                if let Some(answer) = self.looked_into(caller, &real, writes) {
+                    return answer;
+                }
+                if writes && !is_of_a_process(&real) {
+                    self.emit(Event {
+                        path: Some(real.clone()),
+                        ..Event::new(EventKind::Write, caller.index)
+                    });
+                    self.gap_at(caller.index, "kernel-setting", real);
+                }
+            }
+            _ => {}
+        }
+        Answer::GoOn
+    }
+
+    /// The same for a path that has not been opened yet; a pipe must not be opened to see what it is.
+    pub(super) fn no_content_at(
+        &mut self,
+        caller: Caller,
+        path: &Path,
+        follow: bool,
+        writes: bool,
+    ) -> Answer {
+        let Ok(name) = caller::name_only(path, follow) else { return Answer::GoOn };
+        let (Ok(real), Ok(stat)) = (caller::real_path(&name), rustix::fs::fstat(&name)) else {
+            return self.unresolved(caller.index);
+        };
+        if self.is_protected(&real) {
+            return self.refuse(caller.index, real, "protected");
+        }
+        let pseudo = caller::is_pseudo(name.as_fd());
+        self.no_content(caller, real, &stat, pseudo, writes)
+    }
+}
+
+/// Empty, endless and random devices, and terminals.
+fn is_harmless(stat: &Stat) -> bool {
+    let number = stat.st_rdev;
+    let (major, minor) = (rustix::fs::major(number), rustix::fs::minor(number));
+    FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice
+        && match major {
+            1 => matches!(minor, 3 | 5 | 7 | 8 | 9),
+            4 => true,
+            5 => minor <= 2,
+            136..=143 => true,
+            _ => false,
+        }
+}
+
+/// Settings of a process concern that process alone.
+fn is_of_a_process(real: &BytePath) -> bool {
+    real.as_bytes().strip_prefix(b"/proc/").and_then(<[u8]>::first).is_some_and(u8::is_ascii_digit)
+}
