@@ -17,6 +17,12 @@ const TOOLS: &[(&str, &str)] = &[
     ("osslsigncode", "osslsigncode"),
     ("python3", "python3"),
     ("unshare", "util-linux"),
+    ("setpriv", "util-linux"),
+    ("cmake", "cmake"),
+    ("ninja", "ninja-build"),
+    ("node", "nodejs"),
+    ("npm", "npm"),
+    ("javac", "default-jdk-headless"),
 ];
 
 /// The peers that read what we write.

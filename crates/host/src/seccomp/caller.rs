@@ -122,6 +122,11 @@ pub(super) fn place(thread: i32, reach: Reach, folder: u64, path: &[u8]) -> Opti
         folder => format!("/proc/{thread}/fd/{folder}"),
     };
     let real = std::fs::read_link(&base).ok()?;
+    if real == Path::new("/proc") || real == Path::new("/dev") {
+        // Here as well are names by which a process means itself.
+        let full = [real.as_os_str().as_bytes(), b"/", path].concat();
+        return self::place(thread, reach, u64::MAX, &full);
+    }
     let said = if path.is_empty() {
         real.as_os_str().as_bytes().to_vec()
     } else {
@@ -134,12 +139,15 @@ pub(super) fn place(thread: i32, reach: Reach, folder: u64, path: &[u8]) -> Opti
 
 /// Rewrites the names by which a process means itself.
 fn own_names(thread: i32, path: &[u8]) -> Vec<u8> {
-    let folders: [(&[u8], String); 5] = [
+    let folders: [(&[u8], String); 8] = [
         (b"/proc/self", format!("/proc/{thread}")),
         (b"/proc/thread-self", format!("/proc/{thread}/task/{thread}")),
         (b"/dev/fd", format!("/proc/{thread}/fd")),
         (b"/dev/stdin", format!("/proc/{thread}/fd/0")),
         (b"/dev/stdout", format!("/proc/{thread}/fd/1")),
+        (b"/dev/stderr", format!("/proc/{thread}/fd/2")),
+        (b"/proc/net", format!("/proc/{thread}/net")),
+        (b"/proc/mounts", format!("/proc/{thread}/mounts")),
     ];
     for (name, own) in folders {
         if let Some(rest) = path.strip_prefix(name)
@@ -149,6 +157,14 @@ fn own_names(thread: i32, path: &[u8]) -> Vec<u8> {
         }
     }
     path.to_vec()
+}
+
+/// Tells whether a path is a link by which everybody means himself: to us it leads to our own process, and to the
+/// caller to his. A link to our number is none.
+pub(super) fn means_oneself(path: &Path) -> bool {
+    let Ok(text) = std::fs::read_link(path) else { return false };
+    ["/proc/self", "/proc/thread-self", "/proc/mounts", "/proc/net"].iter().any(|own| text.starts_with(own))
+        || (path == Path::new("/etc/mtab") && text == Path::new("../proc/self/mounts"))
 }
 
 /// Tells whether a path begins in a tree that is mostly not content: then a closer look is needed.
@@ -243,6 +259,7 @@ mod tests {
         assert_eq!(own_names(7, b"/proc/thread-self/fd"), b"/proc/7/task/7/fd");
         assert_eq!(own_names(7, b"/dev/fd/3"), b"/proc/7/fd/3");
         assert_eq!(own_names(7, b"/dev/stdin"), b"/proc/7/fd/0");
+        assert_eq!(own_names(7, b"/proc/net/tcp"), b"/proc/7/net/tcp");
         assert_eq!(own_names(7, b"/proc/selfish"), b"/proc/selfish");
         assert_eq!(own_names(7, b"/usr/lib"), b"/usr/lib");
     }

@@ -25,8 +25,12 @@ pub(crate) fn launch(folder: &Path, command: &[&str]) -> Launch {
 }
 
 pub(crate) fn try_run(launch: &Launch) -> Result<Traced, TraceError> {
+    traced_by(&Seccomp, launch)
+}
+
+pub(crate) fn traced_by(tracer: &dyn Tracer, launch: &Launch) -> Result<Traced, TraceError> {
     let mut events = Vec::new();
-    let trace = Seccomp.trace(launch, &mut |event| {
+    let trace = tracer.trace(launch, &mut |event| {
         events.push(event);
         Ok(())
     })?;
@@ -57,6 +61,19 @@ impl Traced {
         assert_eq!(self.trace.completeness.events, self.events.len() as u64);
         assert!(self.events.iter().zip(0..).all(|(event, sequence)| event.sequence == sequence));
         self
+    }
+
+    /// All events but those that every program brings with it, in short.
+    pub(crate) fn interesting(&self) -> Vec<String> {
+        let plain = [EventKind::Fork, EventKind::Exit];
+        let events = self.events.iter().filter(|event| !plain.contains(&event.kind));
+        let path = |path: &Option<BytePath>| path.as_ref().map(ToString::to_string).unwrap_or_default();
+        let line = |event: &Event| {
+            let detail = event.detail.clone().unwrap_or_default();
+            let (kind, errno) = (event.kind.word(), event.errno);
+            format!("{kind} {} -> {} {detail} {errno}", path(&event.path), path(&event.target))
+        };
+        events.map(line).chain([format!("{:?} {:?}", self.trace.exit, self.trace.completeness)]).collect()
     }
 
     pub(crate) fn of(&self, kind: EventKind) -> impl Iterator<Item = &Event> {
