@@ -345,24 +345,37 @@ impl Failure {
     }
 }
 
+/// No page is smaller; what does not cross a multiple of this is there as a whole or not at all.
+const PAGE: u64 = 4096;
+
 /// Reads another process's memory, up to the first page that is not there. Returns the bytes read.
 pub(crate) fn read_memory(thread: i32, address: u64, buffer: &mut [u8]) -> io::Result<usize> {
-    const PAGE: u64 = 4096;
     let wanted = buffer.len() as u64;
     let first = wanted.min(PAGE - address % PAGE);
-    let piece = |start: u64, length: u64| -> io::Result<libc::iovec> {
-        let start = usize::try_from(start).map_err(io::Error::other)?;
-        Ok(libc::iovec {
-            iov_base: start as *mut libc::c_void,
-            iov_len: usize::try_from(length).map_err(io::Error::other)?,
-        })
-    };
     let Some(second) = address.checked_add(first) else { return Err(io::ErrorKind::InvalidInput.into()) };
-    let remote = [piece(address, first)?, piece(second, wanted - first)?];
+    read_pieces(thread, &[(address, first), (second, wanted - first)], buffer)
+}
+
+/// Reads pieces of another process's memory, address and length, one behind the other into a buffer, up to the first
+/// that is not there. Each must lie in one page. Returns the bytes read.
+pub(crate) fn read_pieces(thread: i32, pieces: &[(u64, u64)], buffer: &mut [u8]) -> io::Result<usize> {
+    let remote = pieces.iter().map(|(start, length)| -> io::Result<libc::iovec> {
+        let start = usize::try_from(*start).map_err(io::Error::other)?;
+        let iov_len = usize::try_from(*length).map_err(io::Error::other)?;
+        Ok(libc::iovec { iov_base: start as *mut libc::c_void, iov_len })
+    });
+    let remote = remote.collect::<io::Result<Vec<_>>>()?;
     let local = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    let count = libc::c_ulong::try_from(remote.len()).map_err(io::Error::other)?;
     // SAFETY: the kernel writes at most `buffer.len()` bytes into `buffer`; remote addresses are only read there.
-    let read = unsafe { libc::process_vm_readv(thread, &raw const local, 1, remote.as_ptr(), 2, 0) };
+    let read = unsafe { libc::process_vm_readv(thread, &raw const local, 1, remote.as_ptr(), count, 0) };
     usize::try_from(read).map_err(|_| io::Error::last_os_error())
+}
+
+/// Returns the longest piece of another process's memory that begins at an address, has at most so many bytes and lies
+/// in one page.
+pub(crate) fn piece(address: u64, limit: u64) -> (u64, u64) {
+    (address, limit.min(PAGE - address % PAGE))
 }
 
 /// Takes a read lease on a file and gives it back at once: it is granted only if nobody has the file open for
@@ -446,18 +459,35 @@ impl Drop for Signals {
     }
 }
 
-/// Tells how a process that has been reaped ended, as by `waitpid`, where the kernel (6.15) still knows.
-pub(crate) fn ended(pidfd: &OwnedFd) -> Option<i32> {
+/// Asks what the kernel knows of a process (`struct pidfd_info`, Linux 6.13); `wanted` is what must be answered.
+fn pidfd_info(pidfd: &OwnedFd, wanted: u64) -> Option<[u8; 64]> {
     const GET_INFO: c_ulong = 0xC040_FF0B; // _IOWR(0xFF, 11, struct pidfd_info of 64 bytes)
-    const EXIT: u64 = 1 << 3;
     let mut info = [0_u64; 8];
-    info[0] = EXIT;
+    info[0] = wanted;
     // SAFETY: the kernel writes at most the 64 bytes that the request encodes.
     let result = unsafe { libc::ioctl(pidfd.as_raw_fd(), GET_INFO, info.as_mut_ptr()) };
-    if result != 0 || info[0] & EXIT == 0 {
+    if result != 0 || info[0] & wanted != wanted {
         return None;
     }
-    let status = i32::from_ne_bytes(info[7].to_ne_bytes()[4..].try_into().ok()?);
+    let mut bytes = [0; 64];
+    for (bytes, word) in bytes.chunks_exact_mut(8).zip(info) {
+        bytes.copy_from_slice(&word.to_ne_bytes());
+    }
+    Some(bytes)
+}
+
+/// Returns the parent of a process, where the kernel tells it by the descriptor.
+pub(crate) fn parent(pidfd: &OwnedFd) -> Option<i32> {
+    const PID: u64 = 1; // Always answered.
+    let info = pidfd_info(pidfd, PID)?;
+    Some(i32::from_ne_bytes(info[24..28].try_into().ok()?))
+}
+
+/// Tells how a process that has been reaped ended, as by `waitpid`, where the kernel (6.15) still knows.
+pub(crate) fn ended(pidfd: &OwnedFd) -> Option<i32> {
+    const EXIT: u64 = 1 << 3;
+    let info = pidfd_info(pidfd, EXIT)?;
+    let status = i32::from_ne_bytes(info[60..].try_into().ok()?);
     Some(if libc::WIFSIGNALED(status) { 128 + libc::WTERMSIG(status) } else { libc::WEXITSTATUS(status) })
 }
 

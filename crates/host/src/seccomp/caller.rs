@@ -49,46 +49,52 @@ pub(super) fn text(thread: i32, address: u64) -> Option<Vec<u8>> {
     None
 }
 
-/// A caller's strings, which mostly lie side by side: one read serves many.
-pub(super) struct Strings {
-    thread: i32,
-    start: u64,
-    bytes: Vec<u8>,
+/// Of a string so many bytes are read at once with others; few arguments and no name of a variable are longer.
+const BEGINNING_BYTES: u64 = 96;
+
+/// Reads the beginnings of strings in one call, each up to its end if that is found. What could not be read is empty.
+pub(super) fn beginnings(thread: i32, addresses: &[u64]) -> Vec<Beginning> {
+    let pieces: Vec<(u64, u64)> =
+        addresses.iter().map(|address| sys::piece(*address, BEGINNING_BYTES)).collect();
+    let length = pieces.iter().map(|(_, length)| *length as usize).sum();
+    let mut buffer = vec![0; length];
+    let read = sys::read_pieces(thread, &pieces, &mut buffer).unwrap_or(0);
+    let mut rest = &buffer[..read];
+    pieces
+        .iter()
+        .map(|(_, length)| {
+            let (bytes, others) = rest.split_at((*length as usize).min(rest.len()));
+            rest = others;
+            match bytes.iter().position(|byte| *byte == 0) {
+                Some(end) => Beginning { bytes: bytes[..end].to_vec(), whole: true },
+                None => Beginning { bytes: bytes.to_vec(), whole: false },
+            }
+        })
+        .collect()
 }
 
-impl Strings {
-    const WINDOW_BYTES: usize = 16 * 1024;
+/// The beginning of a string.
+pub(super) struct Beginning {
+    pub(super) bytes: Vec<u8>,
+    /// Whether it is all of it.
+    pub(super) whole: bool,
+}
 
-    pub(super) fn of(thread: i32) -> Self {
-        Self { thread, start: 0, bytes: Vec::new() }
-    }
-
-    /// Returns the string at an address; what is longer than the limit is cut.
-    pub(super) fn at(&mut self, address: u64, limit: usize) -> Option<Vec<u8>> {
-        if let Some(found) = self.inside(address) {
-            return Some(found[..found.len().min(limit)].to_vec());
+/// Reads a string of any length up to a limit; what is longer is cut.
+pub(super) fn long_text(thread: i32, address: u64, limit: usize) -> Option<Vec<u8>> {
+    let mut text = Vec::new();
+    let mut piece = [0; 4096];
+    loop {
+        let read = sys::read_memory(thread, address.checked_add(text.len() as u64)?, &mut piece).ok()?;
+        if read == 0 {
+            return None;
         }
-        let mut text = Vec::new();
-        loop {
-            self.start = address.checked_add(text.len() as u64)?;
-            self.bytes.resize(Self::WINDOW_BYTES, 0);
-            let read = sys::read_memory(self.thread, self.start, &mut self.bytes).ok()?;
-            self.bytes.truncate(read);
-            if read == 0 {
-                return None;
-            }
-            let end = self.bytes.iter().position(|byte| *byte == 0);
-            text.extend_from_slice(&self.bytes[..end.unwrap_or(read)]);
-            if end.is_some() || text.len() >= limit {
-                text.truncate(limit);
-                return Some(text);
-            }
+        let end = piece[..read].iter().position(|byte| *byte == 0);
+        text.extend_from_slice(&piece[..end.unwrap_or(read)]);
+        if end.is_some() || text.len() >= limit {
+            text.truncate(limit);
+            return Some(text);
         }
-    }
-
-    fn inside(&self, address: u64) -> Option<&[u8]> {
-        let rest = self.bytes.get(usize::try_from(address.checked_sub(self.start)?).ok()?..)?;
-        rest.iter().position(|byte| *byte == 0).map(|end| &rest[..end])
     }
 }
 

@@ -7,10 +7,12 @@ use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
 
 use rustix::process::{Pid, PidfdFlags};
 
 use super::programs::Pending;
+use crate::sys;
 
 /// What the kernel says of a thread in `/proc/N/status`.
 #[derive(Clone, Copy, Debug)]
@@ -41,11 +43,18 @@ pub(super) fn status(thread: i32) -> Option<Status> {
 
 /// Lists the children of a process.
 pub(super) fn children(process: i32) -> Vec<i32> {
-    let Ok(threads) = fs::read_dir(format!("/proc/{process}/task")) else { return Vec::new() };
-    threads
-        .filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("children")).ok())
-        .flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<i32>>())
-        .collect()
+    let folder = format!("/proc/{process}/task");
+    let of = |thread: &str| {
+        let list = fs::read_to_string(format!("{folder}/{thread}/children")).unwrap_or_default();
+        list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<i32>>()
+    };
+    // Most processes have one thread: the folder of threads says how many, without being read.
+    let threads = fs::metadata(&folder).map_or(0, |facts| facts.nlink().saturating_sub(2));
+    if threads <= 1 {
+        return of(&process.to_string());
+    }
+    let Ok(threads) = fs::read_dir(&folder) else { return Vec::new() };
+    threads.flatten().flat_map(|thread| of(&thread.file_name().to_string_lossy())).collect()
 }
 
 /// How far the supervisor can act in a process's place.
@@ -64,7 +73,8 @@ pub(super) struct Traced {
     pub(super) index: u32,
     pub(super) pid: i32,
     pub(super) pidfd: OwnedFd,
-    pub(super) umask: u32,
+    /// Its mask for the modes of new files, once somebody has asked for it.
+    pub(super) umask: Option<u32>,
     pub(super) reach: Reach,
     pub(super) parent: Option<u32>,
     /// Whether its children have another view of the file system than it has itself.
@@ -113,31 +123,21 @@ impl Processes {
         if let Some(process) = self.known(thread) {
             return Ok(Some(process));
         }
-        let Some(status) = status(thread) else { return Ok(None) };
-        if status.process != thread && self.living.contains_key(&status.process) {
-            self.threads.insert(thread, status.process);
-            return Ok(Some(status.process));
-        }
-        let parent = if status.parent == own || status.parent <= 1 {
-            None
-        } else {
-            self.meet(status.parent, own, born)?
+        let Some((process, parent, pidfd)) = self.identify(thread)? else { return Ok(None) };
+        let Some(pidfd) = pidfd else {
+            self.threads.insert(thread, process);
+            return Ok(Some(process));
         };
+        let parent = if parent == own || parent <= 1 { None } else { self.meet(parent, own, born)? };
         let from = parent.and_then(|parent| self.living.get(&parent));
-        let Some(pid) = Pid::from_raw(status.process) else { return Ok(None) };
-        let pidfd = match rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
-            Ok(pidfd) => pidfd,
-            Err(rustix::io::Errno::SRCH) => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
         let index = self.next;
         self.next += 1;
         born.push(Born { index, parent: from.map(|parent| parent.index) });
         let traced = Traced {
             index,
-            pid: status.process,
+            pid: process,
             pidfd,
-            umask: status.umask,
+            umask: None,
             reach: match from {
                 Some(parent) if parent.children_away => Reach::OtherRoot,
                 Some(parent) => parent.reach,
@@ -145,16 +145,38 @@ impl Processes {
             },
             parent: from.map(|parent| parent.index),
             children_away: from.is_some_and(|parent| parent.children_away),
-            executable: super::caller::executable(status.process),
+            executable: super::caller::executable(process),
             pending: None,
             said: None,
         };
-        self.living.insert(status.process, traced);
-        self.by_index.insert(index, status.process);
-        if thread != status.process {
-            self.threads.insert(thread, status.process);
+        self.living.insert(process, traced);
+        self.by_index.insert(index, process);
+        if thread != process {
+            self.threads.insert(thread, process);
         }
-        Ok(Some(status.process))
+        Ok(Some(process))
+    }
+
+    /// Tells the process of a thread, its parent, and opens it unless it is known; `None` if it is gone.
+    fn identify(&self, thread: i32) -> io::Result<Option<(i32, i32, Option<OwnedFd>)>> {
+        let open = |pid| match rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
+            Ok(pidfd) => Ok(Some(pidfd)),
+            Err(rustix::io::Errno::SRCH) => Ok(None),
+            Err(error) => Err(error),
+        };
+        // Only the first thread of a process has a descriptor of this kind.
+        if let Some(pid) = Pid::from_raw(thread)
+            && let Ok(Some(pidfd)) = open(pid)
+            && let Some(parent) = sys::parent(&pidfd)
+        {
+            return Ok(Some((thread, parent, Some(pidfd))));
+        }
+        let Some(Status { process, parent, .. }) = status(thread) else { return Ok(None) };
+        if process != thread && self.living.contains_key(&process) {
+            return Ok(Some((process, parent, None)));
+        }
+        let Some(pid) = Pid::from_raw(process) else { return Ok(None) };
+        Ok(open(pid)?.map(|pidfd| (process, parent, Some(pidfd))))
     }
 
     pub(super) fn get(&self, process: i32) -> Option<&Traced> {

@@ -7,7 +7,7 @@ use evidence::{BytePath, Digest, Event, EventKind};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::caller::{self, Place, Strings};
+use super::caller::{self, Place};
 use super::environment;
 use super::names::Given;
 use super::supervisor::{Answer, Caller, Supervisor};
@@ -16,6 +16,9 @@ use crate::sys;
 /// The most arguments and bytes of them that are recorded; the kernel's own limits are of this size.
 const ARGUMENTS_MAX: usize = 1 << 16;
 const ARGUMENTS_MAX_BYTES: usize = 2 << 20;
+
+/// The name of a variable that is told is shorter than this.
+const NAME_BYTES: usize = 32;
 
 /// How many scripts may run one another (`BINPRM` depth of the kernel).
 const SCRIPTS_MAX: usize = 5;
@@ -67,11 +70,10 @@ impl Supervisor<'_, '_> {
         let Some(place) = caller::place(caller.thread, caller.reach, folder, &path) else {
             return self.unresolved(caller.index);
         };
-        let mut strings = Strings::of(caller.thread);
-        let Some(arguments) = self.strings(caller, &mut strings, arguments, |text| Some(text)) else {
+        let Some(arguments) = self.strings(caller, arguments, |text| Some(text)) else {
             return self.unresolved(caller.index);
         };
-        let Some(environment) = self.strings(caller, &mut strings, environment, environment::told) else {
+        let Some(environment) = self.strings(caller, environment, environment::told) else {
             return self.unresolved(caller.index);
         };
         if !self.still_waiting(caller) {
@@ -258,16 +260,15 @@ impl Supervisor<'_, '_> {
         pending
     }
 
-    /// Reads a list of strings: of each what is kept of it, if anything.
+    /// Reads a list of strings: of each what is kept of it, if anything. What is not kept by its beginning is not read on.
     fn strings(
         &mut self,
         caller: Caller,
-        strings: &mut Strings,
         address: u64,
         keep: impl Fn(&[u8]) -> Option<&[u8]>,
     ) -> Option<Vec<BytePath>> {
         let mut kept = Vec::new();
-        let (mut bytes, mut count) = (0, 0);
+        let (mut bytes_kept, mut count) = (0, 0);
         let mut at = address;
         if address == 0 {
             return Some(kept);
@@ -275,19 +276,30 @@ impl Supervisor<'_, '_> {
         loop {
             let mut pointers = [0; 512];
             let read = sys::read_memory(caller.thread, at, &mut pointers).ok()?;
-            for pointer in pointers[..read].as_chunks::<8>().0 {
-                let pointer = u64::from_ne_bytes(*pointer);
-                if pointer == 0 {
-                    return Some(kept);
-                }
-                let text = strings.at(pointer, ARGUMENTS_MAX_BYTES - bytes)?;
-                bytes += text.len() + 1;
+            let words = pointers[..read].as_chunks::<8>().0.iter().map(|word| u64::from_ne_bytes(*word));
+            let strings: Vec<u64> = words.take_while(|pointer| *pointer != 0).collect();
+            for (pointer, begun) in strings.iter().zip(caller::beginnings(caller.thread, &strings)) {
+                let begun = match begun {
+                    // Near the end of a page even a name may be cut.
+                    caller::Beginning { whole: false, bytes }
+                        if bytes.len() < NAME_BYTES || keep(&bytes).is_some() =>
+                    {
+                        caller::long_text(caller.thread, *pointer, ARGUMENTS_MAX_BYTES - bytes_kept)?
+                    }
+                    begun => begun.bytes,
+                };
                 count += 1;
-                kept.extend(keep(&text).map(BytePath::new));
-                if count >= ARGUMENTS_MAX || bytes >= ARGUMENTS_MAX_BYTES {
+                if let Some(text) = keep(&begun) {
+                    bytes_kept += text.len() + 1;
+                    kept.push(BytePath::new(text));
+                }
+                if count >= ARGUMENTS_MAX || bytes_kept >= ARGUMENTS_MAX_BYTES {
                     self.gap(caller.index, "arguments-cut");
                     return Some(kept);
                 }
+            }
+            if strings.len() < read / 8 {
+                return Some(kept);
             }
             if read < 8 {
                 return None;

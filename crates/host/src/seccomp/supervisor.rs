@@ -483,11 +483,14 @@ impl<'a, 's> Supervisor<'a, 's> {
     }
 
     /// The mask that the kernel would apply to a new file's mode.
-    pub(super) fn mask(&self, caller: Caller) -> Mode {
-        let own = if self.masks_differ {
-            super::processes::status(caller.thread).map(|status| status.umask)
-        } else {
-            self.processes.get(caller.pid).map(|known| known.umask)
+    pub(super) fn mask(&mut self, caller: Caller) -> Mode {
+        let asked = || super::processes::status(caller.thread).map(|status| status.umask);
+        let own = match self.processes.get_mut(caller.pid) {
+            Some(known) if !self.masks_differ => {
+                known.umask = known.umask.or_else(asked);
+                known.umask
+            }
+            _ => asked(),
         };
         Mode::from_raw_mode(own.unwrap_or(0o022))
     }

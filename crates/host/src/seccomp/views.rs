@@ -80,7 +80,7 @@ impl Supervisor<'_, '_> {
 
     pub(super) fn umask(&mut self, caller: Caller, mask: u64) -> Answer {
         if let Some(known) = self.processes.get_mut(caller.pid) {
-            known.umask = (mask & 0o777) as u32;
+            known.umask = Some((mask & 0o777) as u32);
         }
         Answer::GoOn
     }
