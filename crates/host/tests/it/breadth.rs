@@ -60,11 +60,8 @@ fn a_node_package_with_a_local_dependency() {
     fs::write(folder.join("package.json"), package).unwrap();
     let script = "const fs = require('fs'); fs.promises.writeFile('out.js', 'x = ' + require('part'));\n";
     fs::write(folder.join("build.js"), script).unwrap();
-    let seen = build(
-        &folder,
-        "npm install --offline --no-audit --no-fund --no-update-notifier && npm run build",
-        &[],
-    );
+    let quiet = [("npm_config_update_notifier", "false".to_owned())];
+    let seen = build(&folder, "npm install --offline --no-audit --no-fund && npm run build", &quiet);
     holds(&seen, &folder, &["part/part.js", "build.js"], &["out.js", "package-lock.json"]);
 }
 

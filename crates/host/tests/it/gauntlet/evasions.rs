@@ -154,6 +154,20 @@ fn stores_through_shared_memory_are_hashed_again() {
     assert!(Expect::Whole.holds(&seen, &folder));
 }
 
+/// What a device gives or takes nobody hashes.
+#[test]
+fn a_device_is_a_gap() {
+    let (_keep, folder) = folder();
+    let devices = ["/dev/kmsg", "/dev/fuse", "/dev/loop-control", "/dev/net/tun", "/dev/kvm", "/dev/mem"];
+    let Some(device) = devices.iter().find(|device| Path::new(device).exists()) else {
+        return; // Nor has a build any here.
+    };
+    let seen = try_run(&command(&folder, How::Shell("exec 5< $1; true"), device)).unwrap();
+    assert!(Expect::Gap("device").holds(&seen, &folder), "{:?}", seen.interesting());
+    let gap = seen.of(Kind::Gap).next().unwrap();
+    assert_eq!(gap.path.as_ref().unwrap().as_bytes(), device.as_bytes());
+}
+
 /// A thread with a folder and a mask of its own.
 #[test]
 fn a_thread_s_own_mask_is_its_own() {
