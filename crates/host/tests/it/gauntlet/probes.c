@@ -80,6 +80,8 @@ int main(int argc, char **argv) {
     if (is("mkdirat")) { call(SYS_mkdirat, here, "made", 0700); return 0; }
     if (is("truncate")) { call(SYS_truncate, "file", 3); return 0; }
     if (is("umask")) {
+        // The recorder learns the mask that was before.
+        close(call(SYS_openat, here, "before", O_CREAT | O_WRONLY, 0666));
         call(SYS_umask, 0);
         struct stat s;
         fstat(call(SYS_openat, here, "made", O_CREAT | O_WRONLY, 0666), &s);
