@@ -10,11 +10,11 @@ use super::form::CorrelationKind;
 use super::view::View;
 
 /// The most groups that one rule follows at a time.
-pub const GROUPS_MAX: usize = 4096;
+pub(super) const GROUPS_MAX: usize = 4096;
 /// The highest count that a rule may ask for.
-pub const COUNT_MAX: usize = 4096;
+pub(super) const COUNT_MAX: usize = 4096;
 /// The most parts of a temporal rule.
-pub const PARTS_MAX: usize = 16;
+pub(super) const PARTS_MAX: usize = 16;
 
 /// How much of a value tells it from others.
 const VALUE_BYTES_MAX: usize = 4096;

@@ -55,6 +55,7 @@ fields! {
     AncestorNames = "ancestor-names", Text, None, "Their last components, each.";
     AncestorCommands = "ancestor-commands", Text, None, "Their command lines, each.";
     InputNames = "input-names", Text, None, "The names of the programs whose output comes in through pipes.";
+    InputCommands = "input-commands", Text, None, "Their command lines, each.";
     Host = "host", Text, None, "The host of a connection, request or question: a name or an address.";
     Domain = "domain", Text, None, "The last two labels of a host name.";
     Ip = "ip", Text, None, "The host, if it is an address; `cidr` applies.";
@@ -69,10 +70,13 @@ fields! {
     Roles = "roles", Roles, None, "What the program or any of its ancestors is for.";
     ParentRole = "parent-role", Roles, None, "What the parent is for.";
     InputRole = "input-role", Roles, None, "What the programs are for whose output comes in through pipes.";
+    OutputRole = "output-role", Roles, None, "What the programs are for to which the output goes through pipes.";
     WrittenBy = "written-by", Roles, None, "What the program was for that wrote `file` earlier in this build.";
     Written = "written", Flag, None, "Whether a traced process wrote `file` earlier.";
     FromNetwork = "from-network", Flag, None, "Whether `file` was written by a process that had talked to another machine.";
     InputNetwork = "input-network", Flag, None, "Whether what comes in through pipes may have come from another machine.";
+    TakesProgram = "takes-program", Flag, None, "Whether the process is a shell or interpreter that takes its program from standard input.";
+    FeedsProgram = "feeds-program", Flag, None, "Whether the output goes through pipes into one that does.";
     Script = "script", Flag, None, "Whether `file` is the script that the process was started with.";
     OwnScript = "own-script", Flag, None, "Whether `file` is a script that this step of the build was started with.";
     Sibling = "sibling", Flag, None, "Whether `file` belongs to another package than the script of this step.";

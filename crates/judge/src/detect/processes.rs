@@ -8,11 +8,11 @@ use evidence::{BytePath, Digest, Event, EventKind};
 use super::roles::{Parent, Roles, base};
 
 /// The most processes remembered.
-pub const PROCESSES_MAX: usize = 1 << 18;
+pub(super) const PROCESSES_MAX: usize = 1 << 18;
 /// The most bytes of one command line remembered.
-pub const COMMAND_BYTES_MAX: usize = 4096;
+pub(super) const COMMAND_BYTES_MAX: usize = 4096;
 /// The most bytes of all programs and command lines remembered.
-pub const COMMANDS_BYTES_MAX: usize = 64 << 20;
+pub(super) const COMMANDS_BYTES_MAX: usize = 64 << 20;
 /// How far chains of ancestors and pipes are followed.
 const DEPTH_MAX: usize = 64;
 /// The most scripts of one step remembered.
@@ -28,6 +28,8 @@ pub(super) struct Process {
     /// The first argument that is no option: for an interpreter, its script.
     script: Option<Arc<[u8]>>,
     pub(super) roles: Roles,
+    /// Whether it is a shell or interpreter that takes its program from standard input.
+    pub(super) takes_program: bool,
     /// Roles of its ancestors, and of the programs that it ran before.
     pub(super) inherited: Roles,
     /// The first process of the step of the build that it belongs to.
@@ -44,6 +46,7 @@ pub(super) struct Process {
 pub(super) struct Processes {
     all: HashMap<u32, Process>,
     writers: HashMap<u64, Vec<u32>>,
+    readers: HashMap<u64, Vec<u32>>,
     steps: HashMap<u32, Step>,
     bytes: usize,
     unknown: Process,
@@ -89,19 +92,35 @@ impl Processes {
 
     /// Whether any process upstream in its pipes is such.
     pub(super) fn any_upstream(&self, index: u32, such: impl Fn(&Process) -> bool) -> bool {
+        self.any_along(index, |process| process.input, &self.writers, such)
+    }
+
+    /// Whether any process downstream in its pipes is such. Which end of a pipe starts first is chance, so rules ask
+    /// at both.
+    pub(super) fn any_downstream(&self, index: u32, such: impl Fn(&Process) -> bool) -> bool {
+        self.any_along(index, |process| process.output, &self.readers, such)
+    }
+
+    fn any_along(
+        &self,
+        index: u32,
+        pipe: impl Fn(&Process) -> Option<u64>,
+        ends: &HashMap<u64, Vec<u32>>,
+        such: impl Fn(&Process) -> bool,
+    ) -> bool {
         let mut waiting = [0_u32; 16];
         let (mut count, mut steps) = (1, 0);
         waiting[0] = index;
         while count > 0 && steps < DEPTH_MAX {
             count -= 1;
             steps += 1;
-            let Some(pipe) = self.get(waiting[count]).input else { continue };
-            for writer in self.writers.get(&pipe).into_iter().flatten().filter(|writer| **writer != index) {
-                if such(self.get(*writer)) {
+            let Some(pipe) = pipe(self.get(waiting[count])) else { continue };
+            for end in ends.get(&pipe).into_iter().flatten().filter(|end| **end != index) {
+                if such(self.get(*end)) {
                     return true;
                 }
                 if count < waiting.len() {
-                    waiting[count] = *writer;
+                    waiting[count] = *end;
                     count += 1;
                 }
             }
@@ -148,9 +167,6 @@ impl Processes {
         process.connected = false;
         process.inherited = process.inherited.with(process.roles);
         process.parent = parent.filter(|parent| *parent != child);
-        if let Some(pipe) = process.output {
-            self.writes(pipe, child);
-        }
         if self.all.len() < PROCESSES_MAX {
             self.all.insert(child, process);
         } else {
@@ -188,21 +204,19 @@ impl Processes {
         process.command = self.keep(&line);
         process.input = event.input;
         process.output = event.output;
-        if let Some(pipe) = event.output {
-            self.writes(pipe, event.process);
+        process.takes_program = takes_program(roles, &event.arguments);
+        for (pipe, ends) in [(event.output, &mut self.writers), (event.input, &mut self.readers)] {
+            let Some(pipe) = pipe else { continue };
+            if ends.len() >= PROCESSES_MAX && !ends.contains_key(&pipe) {
+                self.limit = Some("pipes");
+                continue;
+            }
+            let ends = ends.entry(pipe).or_default();
+            if ends.len() < DEPTH_MAX && !ends.contains(&event.process) {
+                ends.push(event.process);
+            }
         }
         self.all.insert(event.process, process);
-    }
-
-    fn writes(&mut self, pipe: u64, process: u32) {
-        if self.writers.len() >= PROCESSES_MAX {
-            self.limit = Some("pipes");
-            return;
-        }
-        let writers = self.writers.entry(pipe).or_default();
-        if writers.len() < DEPTH_MAX && !writers.contains(&process) {
-            writers.push(process);
-        }
     }
 
     fn keep(&mut self, text: &[u8]) -> Arc<[u8]> {
@@ -263,6 +277,16 @@ fn package(path: &[u8]) -> Option<&[u8]> {
     let first = parts.next()?;
     let length = if first.starts_with(b"@") { first.len() + 1 + parts.next()?.len() } else { first.len() };
     Some(&path[..at + length])
+}
+
+/// `sh`, `bash -s -- -y`, `python3 -`; not `sh -c x`, `python3 x.py`, `perl -ne x`.
+fn takes_program(roles: Roles, arguments: &[BytePath]) -> bool {
+    let rest = || arguments.iter().skip(1).map(BytePath::as_bytes);
+    if roles.meets(Roles::SHELL) {
+        return rest().any(|argument| argument == b"-s")
+            || !rest().any(|argument| !argument.starts_with(b"-") || argument.ends_with(b"c"));
+    }
+    roles.meets(Roles::INTERPRETER) && rest().all(|argument| matches!(argument, b"-" | b"-u" | b"-B" | b"-x"))
 }
 
 fn script(arguments: &[BytePath]) -> Option<&[u8]> {

@@ -9,7 +9,7 @@ use super::rule::{self, Rule};
 use super::{builtin, yaml};
 
 /// The most rules of one set.
-pub const RULES_MAX: usize = 4096;
+pub(super) const RULES_MAX: usize = 4096;
 
 /// A compiled set of rules.
 pub struct Rules {

@@ -100,6 +100,10 @@ impl<'a> View<'a> {
                 self.processes
                     .any_upstream(event.process, |process| (test.borrow_mut())(base(&process.program)))
             }
+            Field::InputCommands => {
+                let test = std::cell::RefCell::new(test);
+                self.processes.any_upstream(event.process, |process| (test.borrow_mut())(&process.command))
+            }
             Field::Host => some(filled(self.address().host)),
             Field::Domain => some(filled(self.address().domain())),
             Field::Ip => some(self.address().ip.and_then(|_| filled(self.address().host))),
@@ -127,12 +131,16 @@ impl<'a> View<'a> {
             Field::Role => self.process.roles,
             Field::Roles => self.process.roles.with(self.process.inherited),
             Field::ParentRole => self.processes.parent(self.process).roles,
-            Field::InputRole => {
+            Field::InputRole | Field::OutputRole => {
                 let all = std::cell::Cell::new(Roles::default());
-                self.processes.any_upstream(self.event.process, |process| {
+                let gather = |process: &Process| {
                     all.set(all.get().with(process.roles));
                     false
-                });
+                };
+                match field {
+                    Field::InputRole => self.processes.any_upstream(self.event.process, gather),
+                    _ => self.processes.any_downstream(self.event.process, gather),
+                };
                 all.get()
             }
             Field::WrittenBy => self.written().map_or(Roles::default(), |written| written.roles),
@@ -156,6 +164,10 @@ impl<'a> View<'a> {
             Field::InputNetwork => {
                 self.processes.any_upstream(event.process, |process| process.connected)
                     || event.detail.as_deref() == Some("socket-input")
+            }
+            Field::TakesProgram => process.takes_program,
+            Field::FeedsProgram => {
+                self.processes.any_downstream(event.process, |process| process.takes_program)
             }
             Field::Script => event.kind == EventKind::Read && self.processes.is_script(process, self.file),
             Field::OwnScript => {

@@ -8,7 +8,7 @@ use super::processes::Processes;
 use super::roles::Roles;
 
 /// The most files remembered.
-pub const WRITTEN_MAX: usize = 1 << 18;
+pub(super) const WRITTEN_MAX: usize = 1 << 18;
 
 /// Who wrote a file last.
 #[derive(Clone, Copy)]

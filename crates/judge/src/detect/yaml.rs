@@ -4,7 +4,7 @@ use serde::de::DeserializeOwned;
 use serde_saphyr::{Budget, Options};
 
 /// The largest rule file, in bytes.
-pub const FILE_BYTES_MAX: usize = 256 * 1024;
+pub(super) const FILE_BYTES_MAX: usize = 256 * 1024;
 /// How deep a rule file may be nested.
 const DEPTH_MAX: usize = 32;
 /// How many values a rule file may have.
