@@ -87,7 +87,8 @@ fn is_unique_local(ip: Ipv6Addr) -> bool {
 /// Tells whether two names differ by one or two typing errors (Levenshtein distance 1 or 2), without allocating.
 pub(super) fn is_lookalike(name: &[u8], known: &[u8]) -> bool {
     const LONGEST: usize = 64;
-    if name == known || name.len() > LONGEST || known.len() > LONGEST || name.len().abs_diff(known.len()) > 2 {
+    if name == known || name.len() > LONGEST || known.len() > LONGEST || name.len().abs_diff(known.len()) > 2
+    {
         return false;
     }
     let mut row = [0_usize; LONGEST + 1];
@@ -123,7 +124,11 @@ mod tests {
             (EventKind::Connect, "nonsense", "", None, "local"),
         ] {
             let address = Address::of(kind, target.as_bytes());
-            assert_eq!((address.host, address.port, address.scope()), (host.as_bytes(), port, scope), "{target}");
+            assert_eq!(
+                (address.host, address.port, address.scope()),
+                (host.as_bytes(), port, scope),
+                "{target}"
+            );
         }
         assert_eq!(Address::of(EventKind::Resolve, b"x.y.h4ck.cfd").domain(), b"h4ck.cfd");
     }

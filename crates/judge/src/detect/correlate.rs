@@ -78,7 +78,8 @@ impl Correlation {
 
     /// Takes an event in.
     pub(super) fn observe(&self, groups: &mut Groups, view: &View<'_>) -> Outcome {
-        let mut matched = self.parts.iter().map(|part| part.holds(view)).enumerate().filter(|(_, holds)| *holds);
+        let mut matched =
+            self.parts.iter().map(|part| part.holds(view)).enumerate().filter(|(_, holds)| *holds);
         let Some((first, _)) = matched.next() else { return Outcome::Nothing };
         let more: Vec<usize> = matched.map(|(part, _)| part).collect();
         let Some(key) = self.key(view) else { return Outcome::Nothing };

@@ -38,7 +38,11 @@ impl Rules {
                         Ok(false) => "it did not match".to_owned(),
                         Err(reason) => reason,
                     };
-                    failures.push(Failure { rule: rule.id.clone(), example: format!("{word} {}", at + 1), what });
+                    failures.push(Failure {
+                        rule: rule.id.clone(),
+                        example: format!("{word} {}", at + 1),
+                        what,
+                    });
                 }
             }
         }
@@ -62,7 +66,12 @@ impl Rules {
 /// The facts of examples: home `/home/u`, project `/src/p`, and what the example says.
 fn facts(form: &FactsForm) -> Result<Facts, String> {
     let files = |files: &BTreeMap<String, String>| {
-        Some(files.iter().map(|(path, text)| (path.as_str().into(), Some(Digest::of(text.as_bytes())))).collect())
+        Some(
+            files
+                .iter()
+                .map(|(path, text)| (path.as_str().into(), Some(Digest::of(text.as_bytes()))))
+                .collect(),
+        )
     };
     let machine = match form.machine.as_deref() {
         None | Some("developer") => MachineRole::Developer,
@@ -127,7 +136,8 @@ impl Builder {
             self.events.push(event);
             return Ok(());
         }
-        let mut named = step.iter().filter_map(|(key, value)| EventKind::from_word(key).map(|kind| (kind, value)));
+        let mut named =
+            step.iter().filter_map(|(key, value)| EventKind::from_word(key).map(|kind| (kind, value)));
         let (Some((kind, value)), None) = (named.next(), named.next()) else {
             return Err("a step names one kind of event, or `run`".to_owned());
         };
@@ -194,7 +204,9 @@ fn filled(mut event: Event, step: &Step, time: u64) -> Result<Event, String> {
         let list = || {
             let list = value.as_array().ok_or_else(|| format!("`{key}` is a list"))?;
             list.iter()
-                .map(|item| item.as_str().map(BytePath::from).ok_or_else(|| format!("`{key}` is a list of texts")))
+                .map(|item| {
+                    item.as_str().map(BytePath::from).ok_or_else(|| format!("`{key}` is a list of texts"))
+                })
                 .collect::<Result<Vec<_>, _>>()
         };
         match key.as_str() {

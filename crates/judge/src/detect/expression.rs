@@ -157,7 +157,9 @@ impl Test {
         match self {
             Self::Kind(kinds) => kinds.has(view.event.kind),
             Self::Text(field, patterns) => view.any(*field, &mut |text| patterns.matches(text)),
-            Self::Exists(field, wanted) => (view.any(*field, &mut |_| true) || view.number(*field).is_some()) == *wanted,
+            Self::Exists(field, wanted) => {
+                (view.any(*field, &mut |_| true) || view.number(*field).is_some()) == *wanted
+            }
             Self::Flag(field, wanted) => view.flag(*field) == *wanted,
             Self::Roles(field, roles) => view.roles(*field).meets(*roles),
             Self::Number(field, compare, values) => view.number(*field).is_some_and(|number| {

@@ -69,7 +69,9 @@ impl Need {
             Self::Tracked => (facts.tracked.is_some(), "the files tracked by version control are not known"),
             Self::Owned => (facts.owned.is_some(), "the files owned by packages are not known"),
             Self::Hosts => (facts.hosts.is_some(), "no list of allowed hosts is given"),
-            Self::NetworkOver => (facts.network_over.is_some(), "it is not known when everything was fetched"),
+            Self::NetworkOver => {
+                (facts.network_over.is_some(), "it is not known when everything was fetched")
+            }
             Self::OwnFolders => (!facts.own_folders.is_empty(), "the recorder's folders are not known"),
         };
         (!there).then_some(what)
@@ -94,7 +96,9 @@ impl Facts {
     /// Tells whether a host is on the list of allowed ones.
     pub(super) fn allows(&self, host: &[u8]) -> bool {
         self.hosts.iter().flatten().any(|allowed| match allowed.strip_prefix('*') {
-            Some(end) => host.len() >= end.len() && host[host.len() - end.len()..].eq_ignore_ascii_case(end.as_bytes()),
+            Some(end) => {
+                host.len() >= end.len() && host[host.len() - end.len()..].eq_ignore_ascii_case(end.as_bytes())
+            }
             None => host.eq_ignore_ascii_case(allowed.as_bytes()),
         })
     }

@@ -256,7 +256,9 @@ impl Processes {
 
     /// Whether the step was started from this script.
     pub(super) fn is_own_script(&self, process: &Process, path: &[u8]) -> bool {
-        self.steps.get(&process.step).is_some_and(|step| step.scripts.iter().any(|script| script.as_bytes() == path))
+        self.steps
+            .get(&process.step)
+            .is_some_and(|step| step.scripts.iter().any(|script| script.as_bytes() == path))
     }
 
     /// Whether a file belongs to another installed package than the one whose script runs.
@@ -291,7 +293,8 @@ fn takes_program(roles: Roles, arguments: &[BytePath]) -> bool {
 
 fn script(arguments: &[BytePath]) -> Option<&[u8]> {
     let mut rest = arguments.iter().skip(1).map(BytePath::as_bytes);
-    let found = rest.find(|argument| !argument.starts_with(b"-") || *argument == b"-c" || *argument == b"-m")?;
+    let found =
+        rest.find(|argument| !argument.starts_with(b"-") || *argument == b"-c" || *argument == b"-m")?;
     (!found.starts_with(b"-") && !found.is_empty()).then_some(found)
 }
 

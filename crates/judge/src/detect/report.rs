@@ -88,7 +88,10 @@ pub(super) fn limit(what: &str, rule: Option<&Rule>, event: &Event) -> Detection
 pub(super) fn too_often(rule: &Rule, found: usize) -> Detection {
     let because = vec![
         format!("rule {}", rule.id),
-        format!("{} more matches than the {DETECTIONS_PER_RULE_MAX} reported", found - DETECTIONS_PER_RULE_MAX),
+        format!(
+            "{} more matches than the {DETECTIONS_PER_RULE_MAX} reported",
+            found - DETECTIONS_PER_RULE_MAX
+        ),
     ];
     let finding = codes::DETECTION_LIMIT.finding(Subject::default(), because);
     Detection { finding, sequence: u64::MAX, at_ns: u64::MAX }

@@ -147,12 +147,30 @@ impl Roles {
         };
         match parent.manager() {
             Manager::Node => {
-                let own = [&b" run "[..], b" run-script ", b" exec ", b" start", b" test", b" x ", b"npx", b" dlx ", b" publish"];
-                self.meets(Self::SHELL.with(Self::INTERPRETER)) && !own.iter().any(|word| find(parent.command, word))
+                let own = [
+                    &b" run "[..],
+                    b" run-script ",
+                    b" exec ",
+                    b" start",
+                    b" test",
+                    b" x ",
+                    b"npx",
+                    b" dlx ",
+                    b" publish",
+                ];
+                self.meets(Self::SHELL.with(Self::INTERPRETER))
+                    && !own.iter().any(|word| find(parent.command, word))
             }
             Manager::Python => {
                 self.meets(Self::INTERPRETER)
-                    && says(&[b"setup.py", b"_in_process", b"setuptools", b"build_wheel", b"egg_info", b"pep517"])
+                    && says(&[
+                        b"setup.py",
+                        b"_in_process",
+                        b"setuptools",
+                        b"build_wheel",
+                        b"egg_info",
+                        b"pep517",
+                    ])
             }
             Manager::Ruby => says(&[b"extconf.rb", b"Rakefile"]),
             Manager::Other => false,

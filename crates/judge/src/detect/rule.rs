@@ -117,7 +117,8 @@ fn logic(
         return Ok(Logic::Single(expression(text, detection, dialect)?));
     };
     let wrong = |reason: String| format!("field `correlation`: {reason}");
-    let span = timespan_ns(&form.timespan).ok_or_else(|| wrong("`timespan` is written like `60s`".to_owned()))?;
+    let span =
+        timespan_ns(&form.timespan).ok_or_else(|| wrong("`timespan` is written like `60s`".to_owned()))?;
     let mut group = Vec::new();
     for word in &form.group_by {
         group.push(match word.as_str() {
@@ -146,7 +147,9 @@ fn logic(
                 parts.push(expression(text, detection, dialect)?);
             }
         }
-        _ if counts => return Err(wrong("a count needs two conditions: of `detection`, and how many".to_owned())),
+        _ if counts => {
+            return Err(wrong("a count needs two conditions: of `detection`, and how many".to_owned()));
+        }
         _ => return Err(wrong(format!("a temporal rule has 2 to {PARTS_MAX} `rules` and no `condition`"))),
     }
     Ok(Logic::Several(Correlation { kind: form.kind, parts, group, timespan_ns: span, count, value }))
@@ -161,7 +164,8 @@ fn value(
     match (kind, field) {
         (CorrelationKind::EventCount, None) => Ok(Value::Events),
         (CorrelationKind::ValueCount, Some("selection")) => {
-            let selections = detection.iter().filter(|(name, _)| *name != "condition" && !name.starts_with('_'));
+            let selections =
+                detection.iter().filter(|(name, _)| *name != "condition" && !name.starts_with('_'));
             let all = selections.map(|(name, value)| named(name, value, dialect));
             Ok(Value::Selections(all.collect::<Result<_, _>>()?))
         }
@@ -181,7 +185,8 @@ pub(super) fn expression(
     detection: &[(&str, &serde_json::Value)],
     dialect: &dyn Dialect,
 ) -> Result<Expression, String> {
-    let names: Vec<&str> = detection.iter().map(|(name, _)| *name).filter(|name| *name != "condition").collect();
+    let names: Vec<&str> =
+        detection.iter().map(|(name, _)| *name).filter(|name| *name != "condition").collect();
     condition::compile(text, &names, &|wanted| match detection.iter().find(|(name, _)| *name == wanted) {
         Some((name, value)) if *name != "condition" => named(name, value, dialect),
         _ => Err(format!("field `detection`: there is no selection `{wanted}`")),

@@ -30,7 +30,8 @@ pub struct RuleError {
 }
 
 static BUILTIN: LazyLock<Rules> = LazyLock::new(|| {
-    let files: Vec<(&str, &[u8])> = builtin::FILES.iter().map(|(name, text)| (*name, text.as_bytes())).collect();
+    let files: Vec<(&str, &[u8])> =
+        builtin::FILES.iter().map(|(name, text)| (*name, text.as_bytes())).collect();
     #[expect(clippy::expect_used, reason = "a test compiles the same text")]
     Rules::parse(&files).expect("the built-in rules are compiled by a test")
 });
@@ -55,12 +56,18 @@ impl Rules {
 
     pub(super) fn of(rules: Vec<Rule>, digest: Digest) -> Result<Self, RuleError> {
         if rules.len() > RULES_MAX {
-            return Err(RuleError { file: String::new(), reason: format!("there are more than {RULES_MAX} rules") });
+            return Err(RuleError {
+                file: String::new(),
+                reason: format!("there are more than {RULES_MAX} rules"),
+            });
         }
         let mut ids: Vec<&str> = rules.iter().map(|rule| rule.id.as_str()).collect();
         ids.sort_unstable();
         if let Some(pair) = ids.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(RuleError { file: pair[0].to_owned(), reason: "field `id`: two rules have it".to_owned() });
+            return Err(RuleError {
+                file: pair[0].to_owned(),
+                reason: "field `id`: two rules have it".to_owned(),
+            });
         }
         let mut by_kind = vec![(Vec::new(), Vec::new()); EventKind::ALL.len()];
         for (at, rule) in (0..).zip(&rules) {

@@ -48,9 +48,9 @@ fn all(map: &Map<String, Value>, dialect: &dyn Dialect) -> Result<Expression, St
     if map.is_empty() {
         return Err("an empty selection would match everything".to_owned());
     }
-    let tests = map.iter().map(|(key, value)| {
-        test(key, value, dialect).map_err(|reason| format!("field `{key}`: {reason}"))
-    });
+    let tests = map
+        .iter()
+        .map(|(key, value)| test(key, value, dialect).map_err(|reason| format!("field `{key}`: {reason}")));
     Ok(Expression::All(tests.collect::<Result<_, _>>()?))
 }
 
@@ -63,7 +63,8 @@ struct Modifiers {
 }
 
 fn modifiers<'a>(words: impl Iterator<Item = &'a str>, fold: bool) -> Result<Modifiers, String> {
-    let mut modifiers = Modifiers { how: How::Equals, compare: Compare::Equal, all: false, exists: false, fold };
+    let mut modifiers =
+        Modifiers { how: How::Equals, compare: Compare::Equal, all: false, exists: false, fold };
     for word in words {
         match word {
             "contains" => modifiers.how = How::Contains,
@@ -162,11 +163,18 @@ fn text(field: Field, values: &[Value], modifiers: &Modifiers) -> Result<Express
         };
         patterns.add(modifiers.how, &value)?;
         if modifiers.all {
-            tests.push(Expression::Test(Test::Text(field, std::mem::replace(&mut patterns, Patterns::new(modifiers.fold)))));
+            tests.push(Expression::Test(Test::Text(
+                field,
+                std::mem::replace(&mut patterns, Patterns::new(modifiers.fold)),
+            )));
         }
     }
     if modifiers.all {
-        return if absent { Err("`all` does not go with `null`".to_owned()) } else { Ok(Expression::All(tests)) };
+        return if absent {
+            Err("`all` does not go with `null`".to_owned())
+        } else {
+            Ok(Expression::All(tests))
+        };
     }
     let found = Expression::Test(Test::Text(field, patterns));
     // Sigma: `field: null` is a field that is not there.

@@ -161,7 +161,8 @@ fn compile(name: &str, file: &File) -> Result<Rule, Vec<String>> {
     }
     // Of all selections, so that a rule says everything that stands in its way at once.
     let detection = connections_begun_here(file, category);
-    for (selection, value) in detection.iter().filter(|(name, _)| !matches!(name.as_str(), "condition" | "timeframe"))
+    for (selection, value) in
+        detection.iter().filter(|(name, _)| !matches!(name.as_str(), "condition" | "timeframe"))
     {
         if let Err(reason) = super::selection::compile(value, &category) {
             reasons.push(format!("field `detection.{selection}`: {reason}"));
@@ -240,3 +241,6 @@ fn technique(tag: &str) -> Option<String> {
     let is_technique = rest.starts_with('t') && rest[1..].starts_with(|c: char| c.is_ascii_digit());
     is_technique.then(|| rest.to_ascii_uppercase())
 }
+
+#[cfg(test)]
+mod tests;

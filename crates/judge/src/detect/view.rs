@@ -52,7 +52,11 @@ impl<'a> View<'a> {
         self.address.get_or_init(|| match (&self.event.target, self.event.kind) {
             (
                 Some(target),
-                EventKind::Connect | EventKind::Bind | EventKind::Listen | EventKind::Resolve | EventKind::Request,
+                EventKind::Connect
+                | EventKind::Bind
+                | EventKind::Listen
+                | EventKind::Resolve
+                | EventKind::Request,
             ) => Address::of(self.event.kind, target.as_bytes()),
             _ => Address::default(),
         })
@@ -84,11 +88,15 @@ impl<'a> View<'a> {
             Field::Command => some(filled(&self.process.command)),
             Field::Program => some(filled(&self.process.program)),
             Field::ProgramName => some(filled(base(&self.process.program))),
-            Field::ProgramDigest => self.process.digest.is_some_and(|digest| test(digest.to_string().as_bytes())),
+            Field::ProgramDigest => {
+                self.process.digest.is_some_and(|digest| test(digest.to_string().as_bytes()))
+            }
             Field::Parent => some(filled(&self.processes.parent(self.process).program)),
             Field::ParentName => some(filled(base(&self.processes.parent(self.process).program))),
             Field::ParentCommand => some(filled(&self.processes.parent(self.process).command)),
-            Field::Ancestors => self.processes.ancestors(event.process).any(|(_, process)| test(&process.program)),
+            Field::Ancestors => {
+                self.processes.ancestors(event.process).any(|(_, process)| test(&process.program))
+            }
             Field::AncestorNames => {
                 self.processes.ancestors(event.process).any(|(_, process)| test(base(&process.program)))
             }
@@ -151,8 +159,11 @@ impl<'a> View<'a> {
     /// Whether a flag is set. What is not known is false; rules that need an absent fact are not asked at all.
     pub(super) fn flag(&self, field: Field) -> bool {
         let (event, process) = (self.event, self.process);
-        let digest_differs = |files: &Option<std::collections::BTreeMap<BytePath, Option<evidence::Digest>>>| {
-            let known = files.as_ref().zip(file(event)).and_then(|(files, file)| files.get(file)).copied().flatten();
+        let digest_differs = |files: &Option<
+            std::collections::BTreeMap<BytePath, Option<evidence::Digest>>,
+        >| {
+            let known =
+                files.as_ref().zip(file(event)).and_then(|(files, file)| files.get(file)).copied().flatten();
             known.zip(event.digest).is_some_and(|(known, found)| known != found)
         };
         let listed = |files: &Option<std::collections::BTreeMap<BytePath, Option<evidence::Digest>>>| {
@@ -196,7 +207,8 @@ impl<'a> View<'a> {
                 paths.any(|path| self.facts.own_folders.iter().any(|folder| path.is_below(folder.as_bytes())))
             }
             Field::OtherBelow => event.other.is_some_and(|other| {
-                other == event.process || self.processes.ancestors(other).any(|(index, _)| index == event.process)
+                other == event.process
+                    || self.processes.ancestors(other).any(|(index, _)| index == event.process)
             }),
             Field::NamesHome => event.arguments.iter().skip(1).any(|argument| {
                 let argument = argument.as_bytes();
@@ -217,7 +229,11 @@ impl<'a> View<'a> {
             Field::Status => self.event.status.map(i64::from),
             Field::LabelLength => {
                 let labels = self.address().host.split(|byte| *byte == b'.').map(<[u8]>::len);
-                if self.address().ip.is_some() { None } else { labels.max().and_then(|n| i64::try_from(n).ok()) }
+                if self.address().ip.is_some() {
+                    None
+                } else {
+                    labels.max().and_then(|n| i64::try_from(n).ok())
+                }
             }
             _ => None,
         }

@@ -25,5 +25,8 @@ pub(super) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
     let mut options = Options::default();
     options.budget = Some(budget);
     options.with_snippet = false;
-    serde_saphyr::from_slice_with_options(bytes, options).map_err(|error| error.to_string().replace('\n', " "))
+    // `y` and `no` are names of programs, not truth values.
+    options.strict_booleans = true;
+    serde_saphyr::from_slice_with_options(bytes, options)
+        .map_err(|error| error.to_string().replace('\n', " "))
 }
