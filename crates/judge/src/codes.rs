@@ -1,7 +1,12 @@
 //! Every finding code, in one list: word, severity, what it means, what to do. Each has a page in
-//! `docs/findings/`, and a policy may only name codes from here.
+//! `docs/findings/`, and a policy may only name codes from here or from the built-in detection rules, whose codes
+//! stand in their files.
+
+use std::sync::LazyLock;
 
 use evidence::{Finding, Severity, Subject};
+
+use crate::detect::Rules;
 
 /// One finding code.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,9 +30,32 @@ impl Code {
     }
 }
 
-/// Finds a code by its word.
+/// Finds a code by its word: one of [`ALL`], else one of the built-in detection rules.
 pub fn find(word: &str) -> Option<&'static Code> {
-    ALL.iter().find(|code| code.word == word)
+    ALL.iter().chain(of_rules()).find(|code| code.word == word)
+}
+
+/// The codes of the built-in detection rules that are not in [`ALL`], by word. The first rule with a code words it;
+/// the severity is that of the worst. A person may answer for each: a rule suspects, it does not prove.
+pub fn of_rules() -> &'static [Code] {
+    static CODES: LazyLock<Vec<Code>> = LazyLock::new(|| {
+        let mut codes: Vec<Code> = Vec::new();
+        for rule in Rules::builtin().iter().filter(|rule| ALL.iter().all(|code| code.word != rule.code)) {
+            match codes.iter_mut().find(|code| code.word == rule.code) {
+                Some(known) => known.severity = known.severity.max(rule.severity),
+                None => codes.push(Code {
+                    word: &rule.code,
+                    severity: rule.severity,
+                    title: &rule.title,
+                    hint: &rule.hint,
+                    approvable: true,
+                }),
+            }
+        }
+        codes.sort_by_key(|code| code.word);
+        codes
+    });
+    &CODES
 }
 
 macro_rules! codes {
@@ -214,6 +242,28 @@ codes! {
         "the provenance beside the file is not the one that the gate relied on, or does not verify",
         "download it again; if it persists, tell the vendor";
 
+    // Detection: what is not said by a single rule. The rules' own codes are in `rules/`.
+    DETECTION_LIMIT = "detection-limit", High, approvable,
+        "a limit of the detector was hit: what followed may have gone unseen",
+        "look at what floods the trace; honest builds stay far below the limits";
+    SIGMA_RULE_MATCHED = "sigma-rule-matched", Medium, approvable,
+        "a Sigma rule matched",
+        "read the rule, then the processes that led here";
+
+    // The baseline of good builds.
+    BASELINE_NEW_PROGRAM = "baseline-new-program", Medium, approvable,
+        "a program ran that no build of the baseline ran",
+        "see `countersign show RECORD --processes`; learn the baseline anew once you know why";
+    BASELINE_NEW_DESTINATION = "baseline-new-destination", High, approvable,
+        "an address was used that no build of the baseline used",
+        "see `countersign show RECORD --network`; learn the baseline anew once you know why";
+    BASELINE_NEW_AREA = "baseline-new-area", Medium, approvable,
+        "files were written in a folder where no build of the baseline wrote",
+        "find the process that wrote there: `countersign show RECORD --timeline`";
+    BASELINE_NEW_LOADING = "baseline-new-loading", High, approvable,
+        "a variable that changes what programs load has a value that no build of the baseline had",
+        "find out who sets it; it can put foreign code into every compiler";
+
     // The store and the log.
     OBJECT_CORRUPT = "object-corrupt", Critical, final,
         "an object in the vault no longer has the bytes that its name says",
@@ -248,5 +298,6 @@ mod tests {
         assert_eq!(words.len(), ALL.len());
         assert_eq!(find("revoked"), Some(&REVOKED));
         assert_eq!(find("nonsense"), None);
+        assert_eq!(find("credential-sweep").map(|code| code.severity), Some(Severity::Critical));
     }
 }

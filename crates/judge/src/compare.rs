@@ -5,9 +5,9 @@
 //! only the caller's word on whether the source changed.
 
 mod executables;
-mod inputs;
+pub(crate) mod inputs;
 mod members;
-mod names;
+pub(crate) mod names;
 mod records;
 
 use evidence::{Digest, Finding, Problem, Severity};

@@ -4,8 +4,10 @@
 //! [`Permit`](gate::Permit).
 
 pub mod anomalies;
+pub mod baseline;
 pub mod codes;
 pub mod compare;
+pub mod detect;
 pub mod gate;
 pub mod lineage;
 pub mod policy;

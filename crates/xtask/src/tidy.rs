@@ -117,17 +117,24 @@ fn code(sources: &[PathBuf], wrong: &mut Vec<String>) -> Result<()> {
     Ok(())
 }
 
-/// Every finding code has a page, and every page a code.
+/// Every finding code, of the list or of a detection rule, has a page, and every page a code.
 fn findings(wrong: &mut Vec<String>) -> Result<()> {
     let root = crate::root();
     let text = fs::read_to_string(root.join("crates/judge/src/codes.rs"))?;
-    let codes: BTreeSet<String> = text
+    let mut codes: BTreeSet<String> = text
         .lines()
         .filter_map(|line| {
             line.trim_start().split_once(" = \"")?.1.split_once("\", ").map(|(word, _)| word.to_owned())
         })
         .collect();
     ensure!(codes.len() > 20, "the list of finding codes was not understood");
+    let rules = files(&root.join("rules"), "yaml")?;
+    ensure!(rules.len() > 20, "the detection rules were not found");
+    for path in rules {
+        let text = fs::read_to_string(&path)?;
+        let code = text.lines().find_map(|line| line.strip_prefix("code: "));
+        codes.insert(code.with_context(|| format!("{} has no code", path.display()))?.to_owned());
+    }
     let pages: BTreeSet<String> = files(&root.join("docs/findings"), "md")?
         .iter()
         .filter_map(|path| path.file_stem()?.to_str().map(str::to_owned))

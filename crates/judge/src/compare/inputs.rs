@@ -270,7 +270,7 @@ pub(super) fn programs(record: &Record) -> BTreeMap<&[u8], u32> {
 }
 
 /// Returns the addresses that a record talked to, with ephemeral ports of this machine left out.
-pub(super) fn destinations(record: &Record) -> BTreeSet<(String, bool)> {
+pub(crate) fn destinations(record: &Record) -> BTreeSet<(String, bool)> {
     record
         .network
         .iter()

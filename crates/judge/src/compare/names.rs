@@ -38,7 +38,7 @@ pub(super) fn pair<'k, T>(
 }
 
 /// Replaces the release and everything that looks like a version (`1.2`, `1.2.3-rc1` its digits) by a mark.
-fn without_versions(name: &[u8], release: &str) -> Vec<u8> {
+pub(crate) fn without_versions(name: &[u8], release: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(name.len());
     let mut at = 0;
     while at < name.len() {
