@@ -78,6 +78,9 @@ pub enum Error {
     /// The recorder failed.
     #[error("cannot record the build")]
     Trace(#[source] host::TraceError),
+    /// A detection rule cannot be used.
+    #[error("cannot use the detection rules")]
+    Rule(#[source] judge::detect::RuleError),
     /// No such record.
     #[error("there is no record `{0}`")]
     NoRecord(String),
@@ -153,6 +156,7 @@ impl Error {
                     path.display()
                 )
             }
+            Self::Rule(_) => "`rules/README.md` describes the format; mend the file or take it away".into(),
             Self::Trust { .. } => "ask the vendor for the current trust file".into(),
             Self::NoRecord(_) => "`countersign records` lists them".into(),
             Self::NoFile { record, .. } => {

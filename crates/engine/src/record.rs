@@ -16,6 +16,7 @@ mod outputs;
 mod reduce;
 mod remembered;
 mod secrets;
+mod watching;
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
@@ -23,13 +24,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use evidence::record::{Checkout, Exit};
-use evidence::{BytePath, Digest, Timestamp};
+use evidence::{BytePath, Digest, Finding, Timestamp};
+use host::packages::Packages;
 use host::{Commit, Launch, NoCommit, Tracer};
+use judge::detect::{Facts, MachineRole};
 
 use crate::error::{Error, Result};
 use crate::world::{Layout, Passphrase, World};
 use finish::Finish;
 use journal::Journal;
+use watching::Watching;
 
 pub(crate) use journal::abandoned;
 
@@ -94,7 +98,10 @@ pub fn run(
     run: &Run,
     passphrase: &Passphrase,
     clock: &dyn Fn() -> Timestamp,
+    alarm: &mut dyn FnMut(&Finding),
 ) -> Result<Recorded> {
+    let rules = watching::rules(&world.layout().rules())?;
+    let machine = world.policy()?.0.machine;
     let builder = world.builder_key(passphrase)?;
     let log_key = world.log_key(passphrase)?;
     let patterns = outputs::patterns(&run.outputs)?;
@@ -144,8 +151,11 @@ pub fn run(
         known: known.clone(),
         ..Launch::default()
     };
+    let mut packages = Packages::read();
+    let mut watching = Watching::begin(&rules, facts(&launch, machine), &mut packages, alarm);
     let traced = tracer.trace(&launch, &mut |mut event| {
         redactor.event(&mut event);
+        watching.observe(&event);
         reduction.add(&event);
         journal.add(event).map_err(|error| Box::new(error) as host::SinkError)
     });
@@ -159,8 +169,17 @@ pub fn run(
             return Err(Error::Trace(error));
         }
     };
+    let detections = watching.finish();
     let segments = journal.seal()?;
-    let finish = Finish { world, start: &start, patterns: &patterns, builder: &builder, log_key: &log_key };
+    let finish = Finish {
+        world,
+        start: &start,
+        patterns: &patterns,
+        packages: &mut packages,
+        detections,
+        builder: &builder,
+        log_key: &log_key,
+    };
     let exit = trace.exit;
     let learned = std::mem::take(&mut trace.learned);
     let (number, digest, record, unmatched) = finish.finish(reduction, &trace, segments, clock())?;
@@ -168,6 +187,21 @@ pub fn run(
     remembered::save(world, &builder, known, learned)?;
     let attestable = record.is_attestable();
     Ok(Recorded { number, digest, exit, record, attestable, unmatched, no_commit, recovered })
+}
+
+/// What the rules may know besides the events.
+fn facts(launch: &Launch, machine: MachineRole) -> Facts {
+    let bytes = |path: &std::path::Path| BytePath::from(path.as_os_str().as_bytes());
+    let home = launch.environment.iter().find(|(name, _)| name == "HOME");
+    let commit = launch.commit.as_deref();
+    Facts {
+        homes: home.map(|(_, home)| BytePath::from(home.as_bytes())).into_iter().collect(),
+        project: Some(commit.map_or_else(|| bytes(&launch.workdir), |commit| bytes(&commit.root))),
+        machine,
+        tracked: commit.map(|commit| commit.blobs.keys().map(|path| (path.clone(), None)).collect()),
+        own_folders: launch.protected.iter().map(|path| bytes(path)).collect(),
+        ..Facts::default()
+    }
 }
 
 fn checkout(commit: &Commit) -> Checkout {

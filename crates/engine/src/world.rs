@@ -82,6 +82,10 @@ impl Layout<'_> {
     pub(crate) fn digests(&self) -> PathBuf {
         self.0.join("digests")
     }
+    /// Detection rules of one's own.
+    pub(crate) fn rules(&self) -> PathBuf {
+        self.0.join("rules")
+    }
     pub(crate) fn recordings(&self) -> PathBuf {
         self.0.join("recordings")
     }

@@ -59,7 +59,8 @@ pub enum EventKind {
     Listen,
     /// A descriptor was sent over a socket: `path` is what it refers to.
     Pass,
-    /// A watched file was changed while the build ran, and no traced process did it: `path`, `detail` what was seen.
+    /// An input was changed while the build ran, before or after it was read, and no traced process did it: `path`;
+    /// `detail` is `bytes`, `attributes` or `replaced`; `target` is the writer (`pid 7 /usr/bin/x`) if it was found.
     Foreign,
     /// A host name was asked for: `target`. A refused one has an `errno`.
     Resolve,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BytePath, Component, Digest, Timestamp};
+use crate::{BytePath, Component, Digest, Finding, Timestamp};
 
 /// The `schema` of a record.
 pub const SCHEMA: &str = "urn:countersign:record:v1";
@@ -48,6 +48,9 @@ pub struct Record {
     pub components: Vec<Component>,
     /// Files that match the declared outputs, as left at the end.
     pub outputs: Vec<Artifact>,
+    /// What the detection rules found while it ran.
+    #[serde(default)]
+    pub detections: Detections,
     /// The raw trace: sealed Parquet segments in the vault, in order.
     pub segments: Vec<Segment>,
 }
@@ -285,6 +288,41 @@ pub struct Artifact {
     pub size: u64,
     /// The inspection of it: a [`Tree`](crate::Tree) document in the vault.
     pub tree: Digest,
+}
+
+/// What detection rules found in one recording.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Detections {
+    /// Digest of the rule set; absent if no rules were asked.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rules: Option<Digest>,
+    /// The matches, in order.
+    pub found: Vec<Detected>,
+    /// Rules that could not be asked, because a fact was missing.
+    pub not_evaluated: Vec<NotEvaluated>,
+}
+
+/// One match of a rule.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Detected {
+    /// The finding.
+    pub finding: Finding,
+    /// The event that completed the match.
+    pub sequence: u64,
+    /// When it was, in nanoseconds after the start.
+    pub at_ns: u64,
+}
+
+/// A rule that could not be asked.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NotEvaluated {
+    /// The rule.
+    pub rule: String,
+    /// Which fact was missing.
+    pub reason: String,
 }
 
 /// One sealed part of the raw trace.

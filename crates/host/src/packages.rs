@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsStr;
 use std::fs;
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -28,28 +29,53 @@ pub struct Owners {
     pub components: Vec<Component>,
 }
 
-/// Finds the owners of files, by their real paths. A file that no database names has none.
-pub fn owners(paths: &[&BytePath]) -> Owners {
-    let mut found = Found::default();
-    let dpkg = Dpkg::read(Path::new(DPKG), paths);
-    let mut pythons: HashMap<PathBuf, Python> = HashMap::new();
-    for path in paths {
-        if let Some((package, list)) = dpkg.owner(path) {
-            found.add(path, package, list);
-        } else if let Some(package) = cargo_registry(path) {
-            found.add(path, &package, BytePath::new(crate_root(path)));
-        } else if let Some(manifest) = npm_manifest(path) {
-            if let Some(package) = read(&path_of(&manifest)).and_then(|bytes| npm_package(&bytes)) {
-                found.add(path, &package, manifest);
-            }
-        } else if let Some(site) = site_packages(path) {
-            let python = pythons.entry(site.clone()).or_insert_with(|| Python::read(&site));
-            if let Some((package, record)) = python.owners.get(path.as_bytes()) {
-                found.add(path, package, record.clone());
+/// The package databases of this machine. What lies below a project or a registry is looked up when it is asked for.
+#[derive(Default)]
+pub struct Packages {
+    dpkg: Dpkg,
+    npm: HashMap<BytePath, Option<Package>>,
+    pythons: HashMap<PathBuf, Python>,
+}
+
+impl Packages {
+    /// Reads what the system's package manager has installed.
+    pub fn read() -> Self {
+        Self { dpkg: Dpkg::read(Path::new(DPKG)), ..Self::default() }
+    }
+
+    /// Tells whether a package owns a file, by its real path.
+    pub fn owns(&mut self, path: &BytePath) -> bool {
+        self.owner(path).is_some()
+    }
+
+    /// Finds the owners of files, by their real paths. A file that no database names has none.
+    pub fn owners(&mut self, paths: &[&BytePath]) -> Owners {
+        let mut found = Found::default();
+        for path in paths {
+            if let Some((package, evidence)) = self.owner(path) {
+                found.add(path, &package, evidence);
             }
         }
+        found.owners()
     }
-    found.owners()
+
+    fn owner(&mut self, path: &BytePath) -> Option<(Package, BytePath)> {
+        if let Some((package, list)) = self.dpkg.owner(path) {
+            return Some((package.clone(), list));
+        }
+        if let Some(package) = cargo_registry(path) {
+            return Some((package, BytePath::new(crate_root(path))));
+        }
+        if let Some(manifest) = npm_manifest(path) {
+            let package = self.npm.entry(manifest.clone()).or_insert_with_key(|manifest| {
+                read(&path_of(manifest)).and_then(|bytes| npm_package(&bytes))
+            });
+            return package.clone().map(|package| (package, manifest));
+        }
+        let site = site_packages(path)?;
+        let python = self.pythons.entry(site.clone()).or_insert_with(|| Python::read(&site));
+        python.owners.get(path.as_bytes()).cloned()
+    }
 }
 
 #[derive(Default)]
@@ -77,49 +103,83 @@ impl Found {
     }
 }
 
-/// The packages of Debian and its relatives, as far as they own what is asked for.
+/// The packages of Debian and its relatives.
 #[derive(Default)]
 struct Dpkg {
     packages: HashMap<String, Package>,
-    owners: HashMap<Vec<u8>, (String, BytePath)>,
+    lists: Vec<List>,
+    /// By the hash of a path, where it stands: list and offset. Whoever finds something compares the path.
+    places: HashMap<u64, (u32, u32), BuildHasherDefault<Hashed>>,
+    hasher: RandomState,
+}
+
+/// The files of one package.
+struct List {
+    package: String,
+    path: PathBuf,
+    bytes: Vec<u8>,
+}
+
+/// Takes a key that is a hash already.
+#[derive(Default)]
+struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+    fn write_u64(&mut self, number: u64) {
+        self.0 = number;
+    }
 }
 
 impl Dpkg {
-    fn read(root: &Path, paths: &[&BytePath]) -> Self {
+    fn read(root: &Path) -> Self {
         let Some(status) = read(&root.join("status")) else { return Self::default() };
         let os = read(Path::new("/etc/os-release"))
             .and_then(|text| distribution(&text))
             .unwrap_or_else(|| "debian".into());
-        let mut packages = HashMap::new();
+        let mut dpkg = Self::default();
         for package in dpkg_status(&status, &os) {
             let architecture =
                 package.qualifiers.first().map(|(_, value)| value.clone()).unwrap_or_else(|| "all".into());
-            packages.insert(format!("{}:{architecture}", package.name), package.clone());
-            packages.insert(package.name.clone(), package);
+            dpkg.packages.insert(format!("{}:{architecture}", package.name), package.clone());
+            dpkg.packages.insert(package.name.clone(), package);
         }
-        // A list names `/bin/sh` where the real path is `/usr/bin/sh` since the merge of both.
-        let mut wanted: BTreeSet<&[u8]> = BTreeSet::new();
-        for path in paths {
-            wanted.insert(path.as_bytes());
-            wanted.extend(path.as_bytes().strip_prefix(b"/usr"));
-        }
-        let mut owners = HashMap::new();
         for entry in fs::read_dir(root.join("info")).into_iter().flatten().flatten() {
             let name = entry.file_name();
             let Some(name) = name.to_str().and_then(|name| name.strip_suffix(".list")) else { continue };
-            let Some(list) = read(&entry.path()) else { continue };
-            for path in dpkg_list(&list).filter(|path| wanted.contains(path)) {
-                let evidence = BytePath::new(entry.path().into_os_string().into_encoded_bytes());
-                owners.insert(path.to_vec(), (name.to_owned(), evidence));
+            let Some(bytes) = read(&entry.path()) else { continue };
+            dpkg.lists.push(List { package: name.to_owned(), path: entry.path(), bytes });
+        }
+        for (number, list) in dpkg.lists.iter().enumerate() {
+            for path in dpkg_list(&list.bytes) {
+                let offset = path.as_ptr() as usize - list.bytes.as_ptr() as usize;
+                if let (Ok(number), Ok(offset)) = (u32::try_from(number), u32::try_from(offset)) {
+                    dpkg.places.insert(dpkg.hasher.hash_one(path), (number, offset));
+                }
             }
         }
-        Self { packages, owners }
+        dpkg
     }
 
     fn owner(&self, path: &BytePath) -> Option<(&Package, BytePath)> {
+        // A list names `/bin/sh` where the real path is `/usr/bin/sh` since the merge of both.
         let merged = path.as_bytes().strip_prefix(b"/usr");
-        let (name, list) = self.owners.get(path.as_bytes()).or_else(|| self.owners.get(merged?))?;
-        Some((self.packages.get(name)?, list.clone()))
+        let list = self.list(path.as_bytes()).or_else(|| self.list(merged?))?;
+        Some((self.packages.get(&list.package)?, BytePath::from(list.path.as_os_str().as_bytes())))
+    }
+
+    fn list(&self, path: &[u8]) -> Option<&List> {
+        let (number, offset) = self.places.get(&self.hasher.hash_one(path))?;
+        let list = self.lists.get(*number as usize)?;
+        let rest = list.bytes.get(*offset as usize..)?.strip_prefix(path)?;
+        rest.first().is_none_or(|byte| *byte == b'\n').then_some(list)
     }
 }
 

@@ -28,7 +28,7 @@ mod yaml;
 
 use std::collections::HashSet;
 
-use evidence::{Event, EventKind, Finding};
+use evidence::{BytePath, Event, EventKind, Finding};
 
 pub use examples::Failure;
 pub use facts::{Facts, MachineRole};
@@ -111,6 +111,11 @@ impl<'r> Detector<'r> {
     /// The rules that are not asked, and why.
     pub fn not_evaluated(&self) -> &[NotEvaluated] {
         &self.not_evaluated
+    }
+
+    /// From now on a file is known to be owned by an installed package.
+    pub fn owns(&mut self, path: BytePath) {
+        self.facts.owned.get_or_insert_default().insert(path, None);
     }
 
     /// From now on every connection is one too many.

@@ -1,5 +1,7 @@
 //! The gate: all evidence about one artifact, a policy and a moment in; a permit or a denial out.
 
+use std::collections::BTreeSet;
+
 use evidence::record::{Exit, Record};
 use evidence::{BytePath, Digest, Finding, Problem, Subject, Timestamp, Tree};
 use serde::Serialize;
@@ -280,6 +282,13 @@ fn recorded(record: &Record, case: &Case, about: &dyn Fn() -> Subject) -> Vec<Fi
                 .finding(about(), vec!["the record has no output with this digest".to_owned()]),
         );
     }
+    // What the record itself witnesses is said once.
+    let said: BTreeSet<(String, Subject)> =
+        findings.iter().map(|finding| (finding.code.clone(), finding.subject.clone())).collect();
+    let detected = record.detections.found.iter().map(|detected| &detected.finding);
+    findings.extend(
+        detected.filter(|finding| !said.contains(&(finding.code.clone(), finding.subject.clone()))).cloned(),
+    );
     match record.exit {
         Exit::Code(0) => {}
         Exit::Code(code) => {

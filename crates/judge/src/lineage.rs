@@ -246,6 +246,7 @@ pub(crate) mod tests {
                 network: vec![],
                 components: vec![],
                 outputs: vec![],
+                detections: evidence::record::Detections::default(),
                 segments: vec![],
             })
         }

@@ -6,6 +6,7 @@ use evidence::{Digest, Severity};
 use serde::Deserialize;
 
 use crate::codes;
+use crate::detect::MachineRole;
 
 /// The policy that `init` writes. It says what an empty file means, line by line; a test holds the two together.
 pub const DEFAULT: &str = include_str!("policy.default.toml");
@@ -21,6 +22,8 @@ pub struct Policy {
     pub baseline_required: bool,
     /// The longest time for which an approval may hold, in days.
     pub approval_max_days: u32,
+    /// What the machine of the store is for: how severe detections are.
+    pub machine: MachineRole,
     /// Codes that are treated otherwise than by severity.
     pub exceptions: BTreeMap<String, Treatment>,
 }
@@ -66,6 +69,7 @@ struct File {
     version: u32,
     deny_from: Severity,
     baseline: Baseline,
+    machine: MachineRole,
     approvals: Approvals,
     findings: BTreeMap<String, Treatment>,
 }
@@ -82,6 +86,7 @@ impl Default for File {
             version: 1,
             deny_from: Severity::Medium,
             baseline: Baseline::WhenAvailable,
+            machine: MachineRole::Build,
             approvals: Approvals::default(),
             findings: BTreeMap::new(),
         }
@@ -113,6 +118,7 @@ impl Policy {
             digest: Digest::of(bytes),
             deny_from: file.deny_from,
             baseline_required: matches!(file.baseline, Baseline::Required),
+            machine: file.machine,
             approval_max_days: file.approvals.max_days,
             exceptions: file.findings,
         })

@@ -3,6 +3,7 @@
 use std::os::fd::AsFd;
 
 use anyhow::{Context as _, Result};
+use engine::evidence::Finding;
 use engine::evidence::record::{Exit, Role};
 use engine::{Run, TracerKind};
 use serde_json::json;
@@ -35,7 +36,8 @@ pub(crate) fn run(context: &Context, arguments: RunArgs) -> Result<u8> {
         workdir: std::env::current_dir().context("cannot tell the current folder")?,
         environment: std::env::vars_os().collect(),
     };
-    let recorded = engine::run(&world, &run, &passphrase, &Context::now);
+    let mut alarm = |finding: &Finding| output::note(context, &alarm(finding));
+    let recorded = engine::run(&world, &run, &passphrase, &Context::now, &mut alarm);
     if let Some(stdout) = stdout {
         rustix::stdio::dup2_stdout(&stdout).context("cannot restore stdout")?;
     }
@@ -46,7 +48,7 @@ pub(crate) fn run(context: &Context, arguments: RunArgs) -> Result<u8> {
             "run",
             json!({
                 "record": format!("r{}", recorded.number), "digest": recorded.digest, "exit": record.exit,
-                "attestable": recorded.attestable, "completeness": record.completeness, "outputs": record.outputs,
+                "attestable": recorded.attestable, "completeness": record.completeness, "detections": record.detections, "outputs": record.outputs,
                 "unmatched": recorded.unmatched, "checkout": record.checkout,
                 "checkoutProblem": recorded.no_commit.as_ref().map(ToString::to_string),
                 "recovered": recorded.recovered.iter().map(|number| format!("r{number}")).collect::<Vec<_>>(),
@@ -60,6 +62,25 @@ pub(crate) fn run(context: &Context, arguments: RunArgs) -> Result<u8> {
         Exit::Signal(signal) => u8::try_from(128 + signal).unwrap_or(RECORDER_FAILED),
         Exit::Unknown => RECORDER_FAILED,
     })
+}
+
+/// What is said at once, in the middle of the build's own output.
+fn alarm(finding: &Finding) -> String {
+    let about = finding.subject.path.as_ref().map_or_else(String::new, |path| format!(": {path}"));
+    let mut text = format!(
+        "countersign: DETECTED [{}] {} ({}){about}",
+        finding.severity.word(),
+        finding.title,
+        finding.code
+    );
+    for reason in finding
+        .because
+        .iter()
+        .filter(|reason| reason.starts_with("process ") || reason.starts_with("target "))
+    {
+        text += &format!("\ncountersign:   {reason}");
+    }
+    text
 }
 
 fn summary(context: &Context, recorded: &engine::Recorded) {

@@ -5,13 +5,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use attest::{Envelope, KeyPair, Signer};
-use evidence::record::{Artifact, Completeness, File, Machine, Record, Role, SCHEMA, Segment};
+use evidence::record::{Artifact, Completeness, Detections, File, Machine, Record, Role, SCHEMA, Segment};
 use evidence::statement::{
     BUILD_TYPE, BuildDefinition, BuildMetadata, Builder, ExternalParameters, InternalParameters, Provenance,
     RecordStatement, ResourceDescriptor, RunDetails, Statement,
 };
 use evidence::{BytePath, Digest, Timestamp};
 use glob::Pattern;
+use host::packages::Packages;
 use tlog::Ed25519Signer;
 
 use super::journal::Start;
@@ -30,6 +31,8 @@ pub(super) struct Finish<'a> {
     pub(super) world: &'a World,
     pub(super) start: &'a Start,
     pub(super) patterns: &'a [Pattern],
+    pub(super) packages: &'a mut Packages,
+    pub(super) detections: Detections,
     pub(super) builder: &'a KeyPair,
     pub(super) log_key: &'a Ed25519Signer,
 }
@@ -37,7 +40,7 @@ pub(super) struct Finish<'a> {
 impl Finish<'_> {
     /// Closes a recording: returns number, digest and document of the record, and the patterns without a match.
     pub(super) fn finish(
-        &self,
+        mut self,
         reduction: Reduction,
         trace: &host::Trace,
         segments: Vec<Segment>,
@@ -77,6 +80,7 @@ impl Finish<'_> {
             network,
             components,
             outputs,
+            detections: std::mem::take(&mut self.detections),
             segments,
         };
         let digest = self.world.put_document(&record)?;
@@ -199,10 +203,10 @@ impl Finish<'_> {
         Ok((outputs, unmatched))
     }
 
-    fn packages(&self, files: &mut [File]) -> Vec<evidence::Component> {
+    fn packages(&mut self, files: &mut [File]) -> Vec<evidence::Component> {
         let paths: Vec<&BytePath> =
             files.iter().filter(|file| file.is_input()).map(|file| &file.path).collect();
-        let owned = host::packages::owners(&paths);
+        let owned = self.packages.owners(&paths);
         for file in files.iter_mut() {
             file.package = owned.by_path.get(&file.path).cloned();
         }

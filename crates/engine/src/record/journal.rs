@@ -8,8 +8,9 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use attest::KeyPair;
-use evidence::record::{Checkout, Completeness, Exit, Segment, Variable};
+use evidence::record::{Checkout, Completeness, Detections, Exit, Segment, Variable};
 use evidence::{BytePath, Digest, Event, Timestamp};
+use host::packages::Packages;
 use serde::{Deserialize, Serialize};
 use store::{SegmentWriter, read_segment};
 use tlog::Ed25519Signer;
@@ -184,7 +185,15 @@ pub(crate) fn recover(world: &World, builder: &KeyPair, log_key: &Ed25519Signer)
                 host::Trace { exit: Exit::Unknown, completeness, learned: host::Remembered::default() };
             let ended =
                 Timestamp::from_unix(start.started.unix().saturating_add((last_ns / 1_000_000_000) as i64));
-            let finish = Finish { world, start: &start, patterns: &[], builder, log_key };
+            let finish = Finish {
+                world,
+                start: &start,
+                patterns: &[],
+                packages: &mut Packages::read(),
+                detections: Detections::default(),
+                builder,
+                log_key,
+            };
             numbers.push(finish.finish(reduction, &trace, segments, ended)?.0);
         }
         remove(&folder)?;

@@ -209,6 +209,7 @@ impl Supervisor<'_, '_> {
         if before_use.is_some() && self.is_secret(&real) {
             return Some(self.refuse(process, real, "protected"));
         }
+        self.changed_before(&real);
         let commit = self.launch.commit.as_deref();
         let blob = commit.and_then(|commit| commit.blobs.get(&real));
         let Ok(content) = self.digests.content_as(file, &stat, blob) else {

@@ -75,6 +75,8 @@ pub(super) struct Supervisor<'a, 's> {
     root: i32,
     started: Instant,
     watch: Option<Watch>,
+    /// Changes from outside of files that nobody has read yet.
+    changed_outside: BTreeMap<BytePath, Event>,
     handover: Handover,
     pub(super) processes: Processes,
     pub(super) digests: Digests,
@@ -128,6 +130,7 @@ impl<'a, 's> Supervisor<'a, 's> {
             root: child.pid,
             started: Instant::now(),
             watch: None,
+            changed_outside: BTreeMap::new(),
             handover: Handover::default(),
             processes: Processes::default(),
             digests: Digests::with(launch.known.clone()),
@@ -188,7 +191,23 @@ impl<'a, 's> Supervisor<'a, 's> {
             }
             let target = crate::foreign::writer_of(file).map(BytePath::from);
             let detail = Some(what.to_owned());
-            self.emit(Event { path: Some(path), target, detail, ..Event::new(EventKind::Foreign, 0) });
+            let event =
+                Event { path: Some(path.clone()), target, detail, ..Event::new(EventKind::Foreign, 0) };
+            // What happens to a file that the build never reads is not its business.
+            if self.inputs.contains_key(&path) || what == "overflow" {
+                self.emit(event);
+            } else {
+                self.changed_outside.entry(path).or_insert(event);
+            }
+        }
+    }
+
+    /// A file is about to be read: if it was changed from outside before, that is told now.
+    pub(super) fn changed_before(&mut self, path: &BytePath) {
+        if !self.changed_outside.is_empty()
+            && let Some(event) = self.changed_outside.remove(path)
+        {
+            self.emit(event);
         }
     }
 

@@ -152,6 +152,33 @@ fn an_input_that_was_swapped_and_restored_is_told() {
     assert!(seen.trace.completeness.watched_files >= 1);
 }
 
+/// A file that was changed before it is read is told when it is read; one that is never read is not told.
+#[test]
+fn only_inputs_are_anybody_s_business() {
+    let (_keep, folder) = folder();
+    for name in ["read-later", "never-read"] {
+        fs::write(folder.join(name), "1").unwrap();
+    }
+    let outside = std::thread::spawn({
+        let folder = folder.clone();
+        move || {
+            while !folder.join("begun").exists() {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            for name in ["read-later", "never-read"] {
+                fs::write(folder.join(name), "2").unwrap();
+            }
+            fs::write(folder.join("done"), "").unwrap();
+        }
+    });
+    let seen = shell(&folder, ": > begun; while [ ! -e done ]; do sleep 0.01; done; cat read-later > copy");
+    outside.join().unwrap();
+    let foreign: Vec<String> = seen.paths(EventKind::Foreign);
+    assert_eq!(foreign, [folder.join("read-later").display().to_string()]);
+    let read = seen.on(EventKind::Read, &folder.join("read-later")).unwrap();
+    assert!(seen.on(EventKind::Foreign, &folder.join("read-later")).unwrap().sequence < read.sequence);
+}
+
 /// What the build does to its own files is nothing foreign, whatever the way.
 #[test]
 fn the_build_s_own_changes_are_not_foreign() {

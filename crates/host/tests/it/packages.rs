@@ -1,7 +1,7 @@
 use std::fs;
 
 use evidence::BytePath;
-use host::packages::owners;
+use host::packages::Packages;
 
 #[test]
 fn files_are_traced_to_their_packages() {
@@ -21,7 +21,7 @@ fn files_are_traced_to_their_packages() {
     let module = write("lib/site-packages/modx/__init__.py", "");
     let stray = write("lib/site-packages/stray.py", "");
     let shell = BytePath::new(fs::canonicalize("/bin/sh").unwrap().into_os_string().into_encoded_bytes());
-    let found = owners(&[&script, &source, &module, &stray, &shell]);
+    let found = Packages::read().owners(&[&script, &source, &module, &stray, &shell]);
     let owner = |path: &BytePath| found.by_path.get(path).map(String::as_str);
     assert_eq!(owner(&script), Some("pkg:npm/%40s/left@1.3.0"));
     assert_eq!(owner(&source), Some("pkg:cargo/tiny@1.2.3"));

@@ -42,6 +42,8 @@ fn record(seed: &str) -> Record {
         release: "1.0".into(),
         command: vec!["make".into()],
         workdir: format!("/w/{seed}").into(),
+        checkout: None,
+        detections: evidence::record::Detections::default(),
         started: Timestamp::from_unix(0),
         finished: Timestamp::from_unix(1),
         exit: Exit::Code(0),

@@ -57,6 +57,7 @@ files! {
     "src-004-source-overwritten-by-build.yaml",
     "src-005-untracked-input.yaml",
     "src-007-fixture-feeds-shell.yaml",
+    "src-008-source-uncommitted.yaml",
     "tlc-001-toolchain-not-known-good.yaml",
     "tlc-002-toolchain-written.yaml",
     "tlc-003-pth-or-sitecustomize.yaml",

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use evidence::{BytePath, Digest};
+use serde::Deserialize;
 
 /// What a machine is for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum MachineRole {
     /// People work on it.
     #[default]

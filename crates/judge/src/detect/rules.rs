@@ -82,6 +82,14 @@ impl Rules {
         Ok(Self { rules, by_kind, digest })
     }
 
+    /// Returns the rules that come with the program, and others; one with the same id takes the place of ours.
+    pub fn builtin_and(files: &[(&str, &[u8])]) -> Result<Self, RuleError> {
+        let ours: Vec<(&str, &[u8])> =
+            builtin::FILES.iter().map(|(name, text)| (*name, text.as_bytes())).collect();
+        let ours = Self::parse(&ours)?;
+        if files.is_empty() { Ok(ours) } else { ours.with(Self::parse(files)?) }
+    }
+
     /// Adds other rules; one with the same id takes the place of ours.
     pub fn with(self, other: Self) -> Result<Self, RuleError> {
         let mut rules = self.rules;
