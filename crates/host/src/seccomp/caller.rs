@@ -27,6 +27,15 @@ const PSEUDO: &[i64] = &[
     0x7472_6163, // tracefs
     0x7363_6673, // securityfs
     0xcafe_4a11, // bpf
+    0x4249_4e4d, // binfmt_misc
+    0x6265_6570, // configfs
+    0x6573_5543, // fusectl
+    0x6165_676c, // pstore
+    0xde5e_81e4, // efivarfs
+    0x1980_0202, // mqueue
+    0xf97c_ff8c, // selinux
+    0x4341_5d53, // smack
+    0x0765_5821, // resctrl
 ];
 
 /// Reads a string of the caller; `None` if it is not readable or too long.

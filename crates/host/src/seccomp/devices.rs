@@ -5,6 +5,7 @@ use std::path::Path;
 
 use evidence::{BytePath, Event, EventKind};
 use rustix::fs::{FileType, Stat};
+use rustix::io::Errno;
 
 use super::caller;
 use super::supervisor::{Answer, Caller, Supervisor};
@@ -29,6 +30,9 @@ impl Supervisor<'_, '_> {
                     && !self.own_pipes.contains(&(stat.st_dev, stat.st_ino)) =>
             {
                 self.gap_at(caller.index, "outside-pipe", real);
+            }
+            FileType::RegularFile if pseudo && real.as_bytes().starts_with(b"/dev/mqueue/") => {
+                self.queue_named(caller, real.as_bytes()[b"/dev/mqueue/".len()..].to_vec(), false);
             }
             FileType::RegularFile if pseudo => {
                 if let Some(answer) = self.looked_into(caller, &real, writes) {
@@ -55,7 +59,11 @@ impl Supervisor<'_, '_> {
         follow: bool,
         writes: bool,
     ) -> Answer {
-        let Ok(name) = caller::name_only(path, follow) else { return Answer::GoOn };
+        let name = match caller::name_only(path, follow) {
+            Ok(name) => name,
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::ACCESS | Errno::LOOP) => return Answer::GoOn,
+            Err(_) => return self.unresolved(caller.index),
+        };
         let (Ok(real), Ok(stat)) = (caller::real_path(&name), rustix::fs::fstat(&name)) else {
             return self.unresolved(caller.index);
         };

@@ -4,7 +4,7 @@ use evidence::{BytePath, Event, EventKind};
 use libc::c_long;
 
 use super::attributes::Change;
-use super::calls::{self, FILE_FLAGS, number};
+use super::calls::{self, FILE_FLAGS, TYPING, number};
 use super::filter;
 use super::ipc::Kind;
 use super::opens::Open;
@@ -119,7 +119,10 @@ impl Supervisor<'_, '_> {
             libc::SYS_ioctl if FILE_FLAGS.contains(&((b & 0xFFFF_FFFF) as u32)) => {
                 self.attribute(caller, (a, 0), true, Change::Flags)
             }
-            libc::SYS_ioctl => self.deny_access(caller, "terminal-input"),
+            libc::SYS_ioctl if TYPING.contains(&((b & 0xFFFF_FFFF) as u32)) => {
+                self.deny_access(caller, "terminal-input")
+            }
+            libc::SYS_ioctl => self.deny_access(caller, "subvolume"),
             _ => return None,
         })
     }
@@ -203,7 +206,7 @@ impl Supervisor<'_, '_> {
                 Answer::GoOn => self.signal(caller, a, 0),
                 answer => answer,
             },
-            libc::SYS_pidfd_open => self.signal(caller, a, 0),
+            libc::SYS_pidfd_open | libc::SYS_prlimit64 => self.signal(caller, a, 0),
             number::PIDFD_SEND_SIGNAL => self.signal_by_descriptor(caller, a, b),
             number::PIDFD_GETFD => self.take_descriptor(caller, a, b),
             _ => return None,

@@ -240,20 +240,29 @@ impl Supervisor<'_, '_> {
         self.gap(index, "program-replaced");
     }
 
-    /// Another thread could have changed the arguments between our look and the kernel's; what the program got is
-    /// there to be read. The kernel puts the interpreters of a script before.
+    /// Another thread could have changed arguments and variables between our look and the kernel's; what the program
+    /// got is there to be read. The kernel puts the interpreters of a script before.
     fn with_real_arguments(&mut self, index: u32, pid: i32, mut pending: Pending) -> Pending {
-        let Ok(real) = std::fs::read(format!("/proc/{pid}/cmdline")) else { return pending };
+        let given = |list| std::fs::read(format!("/proc/{pid}/{list}"));
+        let (Ok(arguments), Ok(variables)) = (given("cmdline"), given("environ")) else { return pending };
+        if pending.cut || arguments.is_empty() {
+            return pending;
+        }
         let mut expected = Vec::new();
         for argument in pending.event.arguments.iter().skip(1) {
             expected.extend_from_slice(argument.as_bytes());
             expected.push(0);
         }
-        if real.is_empty() || real.ends_with(&expected) || pending.cut {
+        let told: Vec<BytePath> =
+            variables.split(|byte| *byte == 0).filter_map(environment::told).map(BytePath::new).collect();
+        if arguments.ends_with(&expected) && told == pending.event.environment {
             return pending;
         }
-        let real = real.strip_suffix(b"\0").unwrap_or(&real);
-        pending.event.arguments = real.split(|byte| *byte == 0).map(BytePath::new).collect();
+        if !arguments.ends_with(&expected) {
+            let real = arguments.strip_suffix(b"\0").unwrap_or(&arguments);
+            pending.event.arguments = real.split(|byte| *byte == 0).map(BytePath::new).collect();
+        }
+        pending.event.environment = told;
         self.gap(index, "arguments-replaced");
         pending
     }

@@ -475,7 +475,11 @@ impl<'a, 's> Supervisor<'a, 's> {
     }
 
     fn is_own_process(&self, path: &BytePath) -> bool {
-        path.is_below(format!("/proc/{}", self.own).as_bytes())
+        let number =
+            path.as_bytes().strip_prefix(b"/proc/").and_then(|rest| rest.split(|byte| *byte == b'/').next());
+        let number = number.and_then(|number| std::str::from_utf8(number).ok()?.parse().ok());
+        // A thread has a folder as well, which is in no list.
+        number.is_some_and(|number| self.is_recorder(number))
     }
 
     /// Tells whether moving a path would move what is ours alone.

@@ -263,6 +263,28 @@ int main(int argc, char **argv) {
         return 0;
     }
 
+    if (is("changed-at-entry")) { // The same without a filter: at the stop before the call.
+        pid_t pid = fork();
+        if (pid == 0) {
+            ptrace(PTRACE_TRACEME, 0, 0, 0);
+            raise(SIGSTOP);
+            syscall(SYS_getpriority, AT_FDCWD, "in", O_RDONLY);
+            _exit(0);
+        }
+        int status;
+        waitpid(pid, &status, 0);
+        for (ptrace(PTRACE_SYSCALL, pid, 0, 0); waitpid(pid, &status, 0) == pid && !WIFEXITED(status);) {
+            struct user_regs_struct registers;
+            ptrace(PTRACE_GETREGS, pid, 0, &registers);
+            if (registers.orig_rax == SYS_getpriority) {
+                registers.orig_rax = SYS_openat;
+                ptrace(PTRACE_SETREGS, pid, 0, &registers);
+            }
+            ptrace(PTRACE_SYSCALL, pid, 0, 0);
+        }
+        return 0;
+    }
+
     // Other processes.
     if (is("memory-of-a-child")) {
         pid_t pid = waiting();
@@ -328,9 +350,12 @@ int main(int argc, char **argv) {
         return 0;
     }
     if (is("virtual-socket")) { socket(AF_VSOCK, SOCK_STREAM, 0); return 0; }
+    if (is("sctp-socket")) { socket(AF_INET, SOCK_STREAM, 132); return 0; }
+    if (is("packet-filter")) { socket(AF_NETLINK, SOCK_RAW, 12); return 0; }
     if (is("raw-socket")) { socket(AF_INET, SOCK_RAW, 1); return 0; }
 
     // The machine.
+    if (is("snapshot")) { static char name[4096]; return !(ioctl(open(".", O_DIRECTORY), 0x50009401, name) == -1 && errno == EPERM); }
     if (is("terminal-input")) return !(ioctl(0, TIOCSTI, "x") == -1 && errno == EPERM);
     if (is("kernel-setting")) { open("/proc/sys/kernel/core_pattern", O_WRONLY); return 0; }
     if (is("unreadable-path")) { // Memory that the kernel cannot give to anybody else.

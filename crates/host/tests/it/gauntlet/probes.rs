@@ -51,6 +51,7 @@ pub(super) const PROBES: &[(&[&str], Expect)] = &[
         ],
         Expect::Refused("recorder"),
     ),
+    (&["prlimit64"], Expect::Refused("recorder")),
     (&["personality"], Expect::Gap("implied-code")),
     (&["socket"], Expect::Gap("unwatched-socket")),
     (&["connect", "sendto", "sendmsg", "sendmmsg"], Expect::Target(Kind::Connect, "udp:127.0.0.1:9")),

@@ -61,6 +61,11 @@ pub(super) const CASES: &[Case] = &[
         "LD_PRELOAD=$PWD/quiet.so TOKEN=secret /bin/true",
         &[Expect::On(Kind::Map, "quiet.so"), Expect::On(Kind::Read, "quiet.so"), Expect::Whole],
     ),
+    sh(
+        "program-by-its-loader",
+        "$(ls /lib64/ld-linux* /lib/ld-linux-a* 2>&- | head -n 1) ./tool ran",
+        &[Expect::On(Kind::Read, "tool"), Expect::On(Kind::Map, "tool"), Expect::Whole],
+    ),
     c("library", &[Expect::On(Kind::Map, "quiet.so"), Expect::On(Kind::Read, "quiet.so"), Expect::Whole]),
     c("code-later", &[Expect::Content(Kind::Map, "in", "content"), Expect::Whole]),
     py(
@@ -146,6 +151,7 @@ pub(super) const CASES: &[Case] = &[
     c("own-trap", &[UNREAD, Expect::Went]),
     c("own-kill", &[UNREAD, Expect::Went]),
     c("own-trace", &[READ, Expect::How(Kind::Reach, "ptrace")]),
+    c("changed-at-entry", &[READ, Expect::How(Kind::Reach, "ptrace")]),
     c("changed-by-a-tracer", &[READ, Expect::How(Kind::Reach, "ptrace")]),
     // One process into another.
     sh(
@@ -197,6 +203,8 @@ pub(super) const CASES: &[Case] = &[
     c("passed-descriptor", &[READ, Expect::On(Kind::Pass, "in"), Expect::Whole]),
     c("fast-open", &[Expect::Target(Kind::Connect, "tcp:127.0.0.1:9")]),
     c("virtual-socket", &[Expect::Gap("unwatched-socket")]),
+    c("sctp-socket", &[Expect::Gap("unwatched-socket")]),
+    c("packet-filter", &[Expect::Gap("unwatched-socket")]),
     c("raw-socket", &[Expect::Gap("unwatched-socket")]),
     py(
         "server",
@@ -217,6 +225,7 @@ pub(super) const CASES: &[Case] = &[
         &[READ, Expect::Content(Kind::Left, "out", "content"), Expect::Whole],
     ),
     // The machine.
+    c("snapshot", &[Expect::Refused("subvolume"), Expect::Went]),
     c("terminal-input", &[Expect::Refused("terminal-input"), Expect::Went]),
     c("kernel-setting", &[Expect::Gap("kernel-setting")]),
     c("unreadable-path", &[Expect::Went, Expect::Whole]),
