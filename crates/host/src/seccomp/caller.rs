@@ -36,6 +36,7 @@ const PSEUDO: &[i64] = &[
     0xf97c_ff8c, // selinux
     0x4341_5d53, // smack
     0x0765_5821, // resctrl
+    0x6e73_6673, // namespaces
 ];
 
 /// Reads a string of the caller; `None` if it is not readable or too long.
@@ -55,49 +56,6 @@ pub(super) fn text(thread: i32, address: u64) -> Option<Vec<u8>> {
         bytes.extend_from_slice(read);
     }
     None
-}
-
-/// A caller's strings, which mostly lie side by side: one read serves many.
-pub(super) struct Strings {
-    thread: i32,
-    start: u64,
-    bytes: Vec<u8>,
-}
-
-impl Strings {
-    const WINDOW_BYTES: usize = 16 * 1024;
-
-    pub(super) fn of(thread: i32) -> Self {
-        Self { thread, start: 0, bytes: Vec::new() }
-    }
-
-    /// Returns the string at an address; what is longer than the limit is cut.
-    pub(super) fn at(&mut self, address: u64, limit: usize) -> Option<Vec<u8>> {
-        if let Some(found) = self.inside(address) {
-            return Some(found[..found.len().min(limit)].to_vec());
-        }
-        let mut text = Vec::new();
-        loop {
-            self.start = address.checked_add(text.len() as u64)?;
-            self.bytes.resize(Self::WINDOW_BYTES, 0);
-            let read = sys::read_memory(self.thread, self.start, &mut self.bytes).ok()?;
-            self.bytes.truncate(read);
-            if read == 0 {
-                return None;
-            }
-            let end = self.bytes.iter().position(|byte| *byte == 0);
-            text.extend_from_slice(&self.bytes[..end.unwrap_or(read)]);
-            if end.is_some() || text.len() >= limit {
-                text.truncate(limit);
-                return Some(text);
-            }
-        }
-    }
-
-    fn inside(&self, address: u64) -> Option<&[u8]> {
-        let rest = self.bytes.get(usize::try_from(address.checked_sub(self.start)?).ok()?..)?;
-        rest.iter().position(|byte| *byte == 0).map(|end| &rest[..end])
-    }
 }
 
 /// Bytes as the operating system's text.
@@ -167,12 +125,15 @@ fn own_names(thread: i32, path: &[u8]) -> Vec<u8> {
     path.to_vec()
 }
 
-/// Tells whether a path is a link by which everybody means himself: to us it leads to our own process, and to the
-/// caller to his. A link to our number is none.
-pub(super) fn means_oneself(path: &Path) -> bool {
-    let Ok(text) = std::fs::read_link(path) else { return false };
-    ["/proc/self", "/proc/thread-self", "/proc/mounts", "/proc/net"].iter().any(|own| text.starts_with(own))
-        || (path == Path::new("/etc/mtab") && text == Path::new("../proc/self/mounts"))
+/// A link by which everybody means himself leads to our own process for us, and for the caller to his: returns what it
+/// says. A link to our number is none.
+pub(super) fn means_oneself(path: &Path) -> Option<Vec<u8>> {
+    let text = std::fs::read_link(path).ok()?;
+    if path == Path::new("/etc/mtab") && text == Path::new("../proc/self/mounts") {
+        return Some(b"/proc/self/mounts".to_vec());
+    }
+    let own = ["/proc/self", "/proc/thread-self", "/proc/mounts", "/proc/net"];
+    own.iter().any(|own| text.starts_with(own)).then(|| text.into_os_string().into_encoded_bytes())
 }
 
 /// Tells whether a path begins in a tree that is mostly not content: then a closer look is needed.

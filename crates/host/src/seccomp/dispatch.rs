@@ -46,7 +46,7 @@ impl Supervisor<'_, '_> {
     /// Calls that only the older architectures have.
     #[cfg(target_arch = "x86_64")]
     fn legacy(&mut self, caller: Caller, call: c_long, &[a, b, c, ..]: &[u64; 6]) -> Option<Answer> {
-        let open = |flags, mode| Open { folder: HERE, path: a, flags, mode, resolve: 0 };
+        let open = |flags, mode| Open { folder: HERE, path: a, flags, mode, resolve: 0, in_memory: false };
         Some(match call {
             libc::SYS_open => self.open(caller, open(b, c)),
             libc::SYS_creat => self.open(caller, open(CREATE, b)),
@@ -69,7 +69,8 @@ impl Supervisor<'_, '_> {
     fn file_call(&mut self, caller: Caller, call: c_long, arguments: &[u64; 6]) -> Option<Answer> {
         let &[a, b, c, d, e, _] = arguments;
         Some(match call {
-            libc::SYS_openat => self.open(caller, Open { folder: a, path: b, flags: c, mode: d, resolve: 0 }),
+            libc::SYS_openat => self
+                .open(caller, Open { folder: a, path: b, flags: c, mode: d, resolve: 0, in_memory: false }),
             libc::SYS_openat2 => self.openat2(caller, a, b, c),
             libc::SYS_execve => self.execute(caller, (HERE, a), b, c, 0),
             libc::SYS_execveat => self.execute(caller, (a, b), c, d, e),
@@ -215,7 +216,7 @@ impl Supervisor<'_, '_> {
 
     /// A call that does not exist for a recorded build (`ENOSYS`), or is forbidden: only the latter speaks against
     /// the build, for ordinary programs try out what a kernel can do.
-    fn deny(&mut self, caller: Caller, name: &'static str, errno: i32) -> Answer {
+    pub(super) fn deny(&mut self, caller: Caller, name: &'static str, errno: i32) -> Answer {
         if errno != libc::ENOSYS {
             return self.deny_access(caller, name);
         }

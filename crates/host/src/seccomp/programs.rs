@@ -7,15 +7,11 @@ use evidence::{BytePath, Digest, Event, EventKind};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::caller::{self, Place, Strings};
+use super::caller::{self, Place};
 use super::environment;
 use super::names::Given;
+use super::strings::Strings;
 use super::supervisor::{Answer, Caller, Supervisor};
-use crate::sys;
-
-/// The most arguments and bytes of them that are recorded; the kernel's own limits are of this size.
-const ARGUMENTS_MAX: usize = 1 << 16;
-const ARGUMENTS_MAX_BYTES: usize = 2 << 20;
 
 /// How many scripts may run one another (`BINPRM` depth of the kernel).
 const SCRIPTS_MAX: usize = 5;
@@ -33,6 +29,16 @@ pub(super) struct Pending {
     expected: (u64, u64),
     /// Whether not all arguments were kept.
     cut: bool,
+    /// The arguments of the program that runs now, if it is to be started again: by them it is known whether it was.
+    before: Option<Vec<u8>>,
+}
+
+impl Pending {
+    /// The arguments but the first, as the kernel lists them.
+    fn list(&self) -> Vec<u8> {
+        let arguments = self.event.arguments.iter().skip(1);
+        arguments.flat_map(|argument| argument.as_bytes().iter().copied().chain([0])).collect()
+    }
 }
 
 /// One file on the way from a path to running code.
@@ -68,12 +74,13 @@ impl Supervisor<'_, '_> {
             return self.unresolved(caller.index);
         };
         let mut strings = Strings::of(caller.thread);
-        let Some(arguments) = self.strings(caller, &mut strings, arguments, |text| Some(text)) else {
+        let Some(arguments) = strings.list(arguments, |text| Some(text)) else {
             return self.unresolved(caller.index);
         };
-        let Some(environment) = self.strings(caller, &mut strings, environment, environment::told) else {
+        let Some(environment) = strings.list(environment, environment::told) else {
             return self.unresolved(caller.index);
         };
+        let cut = arguments.cut || environment.cut;
         if !self.still_waiting(caller) {
             return Answer::Gone;
         }
@@ -102,17 +109,16 @@ impl Supervisor<'_, '_> {
             digest: program.digest,
             size: Some(program.size),
             format: program.format.map(str::to_owned),
-            arguments,
-            environment,
+            arguments: arguments.kept,
+            environment: environment.kept,
             input: input.as_deref().and_then(pipe),
             output: link(caller.thread, 1).as_deref().and_then(pipe),
             detail: on_socket.then(|| "socket-input".into()),
             ..Event::new(EventKind::Exec, caller.index)
         };
         if let Some(known) = self.processes.get_mut(caller.pid) {
-            let cut =
-                event.arguments.len() >= ARGUMENTS_MAX || bytes_of(&event.arguments) >= ARGUMENTS_MAX_BYTES;
-            known.pending = Some(Pending { thread: caller.thread, event, along, expected, cut });
+            let before = (known.executable == Some(expected)).then(|| arguments_of(caller.pid)).flatten();
+            known.pending = Some(Pending { thread: caller.thread, event, along, expected, cut, before });
         }
         Answer::GoOn
     }
@@ -204,7 +210,14 @@ impl Supervisor<'_, '_> {
         let Some(pending) = known.pending.take() else { return };
         let (index, before) = (known.index, known.executable);
         let now = caller::executable(pid);
-        if now == Some(pending.expected) {
+        let again = pending.before.is_some() && pending.before == arguments_of(pid);
+        let other = again && !pending.before.as_ref().is_some_and(|before| before.ends_with(&pending.list()));
+        if other && now == before {
+            // Started again it would have other arguments than it has still: the start failed, or is under way.
+            if pending.thread != thread {
+                known.pending = Some(pending);
+            }
+        } else if now == Some(pending.expected) {
             known.executable = now;
             let pending = self.with_real_arguments(index, pid, pending);
             self.executed(pending);
@@ -220,7 +233,11 @@ impl Supervisor<'_, '_> {
     }
 
     pub(super) fn executed(&mut self, pending: Pending) {
+        let process = pending.event.process;
         self.emit(pending.event);
+        if pending.cut {
+            self.gap(process, "arguments-cut");
+        }
         for read in pending.along {
             self.emit(read);
         }
@@ -248,11 +265,7 @@ impl Supervisor<'_, '_> {
         if pending.cut || arguments.is_empty() {
             return pending;
         }
-        let mut expected = Vec::new();
-        for argument in pending.event.arguments.iter().skip(1) {
-            expected.extend_from_slice(argument.as_bytes());
-            expected.push(0);
-        }
+        let expected = pending.list();
         let told: Vec<BytePath> =
             variables.split(|byte| *byte == 0).filter_map(environment::told).map(BytePath::new).collect();
         if arguments.ends_with(&expected) && told == pending.event.environment {
@@ -265,44 +278,6 @@ impl Supervisor<'_, '_> {
         pending.event.environment = told;
         self.gap(index, "arguments-replaced");
         pending
-    }
-
-    /// Reads a list of strings: of each what is kept of it, if anything.
-    fn strings(
-        &mut self,
-        caller: Caller,
-        strings: &mut Strings,
-        address: u64,
-        keep: impl Fn(&[u8]) -> Option<&[u8]>,
-    ) -> Option<Vec<BytePath>> {
-        let mut kept = Vec::new();
-        let (mut bytes, mut count) = (0, 0);
-        let mut at = address;
-        if address == 0 {
-            return Some(kept);
-        }
-        loop {
-            let mut pointers = [0; 512];
-            let read = sys::read_memory(caller.thread, at, &mut pointers).ok()?;
-            for pointer in pointers[..read].as_chunks::<8>().0 {
-                let pointer = u64::from_ne_bytes(*pointer);
-                if pointer == 0 {
-                    return Some(kept);
-                }
-                let text = strings.at(pointer, ARGUMENTS_MAX_BYTES - bytes)?;
-                bytes += text.len() + 1;
-                count += 1;
-                kept.extend(keep(&text).map(BytePath::new));
-                if count >= ARGUMENTS_MAX || bytes >= ARGUMENTS_MAX_BYTES {
-                    self.gap(caller.index, "arguments-cut");
-                    return Some(kept);
-                }
-            }
-            if read < 8 {
-                return None;
-            }
-            at = at.checked_add((read / 8 * 8) as u64)?;
-        }
     }
 }
 
@@ -357,8 +332,8 @@ fn pipe(link: &str) -> Option<u64> {
     link.strip_prefix("pipe:[")?.strip_suffix(']')?.parse().ok()
 }
 
-fn bytes_of(arguments: &[BytePath]) -> usize {
-    arguments.iter().map(|argument| argument.as_bytes().len() + 1).sum()
+fn arguments_of(pid: i32) -> Option<Vec<u8>> {
+    std::fs::read(format!("/proc/{pid}/cmdline")).ok()
 }
 
 #[cfg(test)]

@@ -474,7 +474,7 @@ impl<'a, 's> Supervisor<'a, 's> {
         self.is_own_process(path) || below(&self.launch.secret, path)
     }
 
-    fn is_own_process(&self, path: &BytePath) -> bool {
+    pub(super) fn is_own_process(&self, path: &BytePath) -> bool {
         let number =
             path.as_bytes().strip_prefix(b"/proc/").and_then(|rest| rest.split(|byte| *byte == b'/').next());
         let number = number.and_then(|number| std::str::from_utf8(number).ok()?.parse().ok());

@@ -23,6 +23,8 @@ pub(super) enum Expect {
     To(EventKind, &'static str, &'static str),
     /// A program was started with this first argument.
     Started(&'static str),
+    /// No program was started with this first argument.
+    NotStarted(&'static str),
     /// The recorder refused it: by this name, or for this reason.
     Refused(&'static str),
     /// The record is incomplete for this reason.
@@ -62,6 +64,7 @@ impl Expect {
             Self::Started(argument) => any(EventKind::Exec, &|event| {
                 event.arguments.get(1).is_some_and(|first| first.as_bytes() == argument.as_bytes())
             }),
+            Self::NotStarted(argument) => !Self::Started(argument).holds(seen, folder),
             Self::Refused(what) => seen.events.iter().any(|event| {
                 event.kind == EventKind::Refused
                     && event.errno != 0

@@ -46,6 +46,7 @@ pub(super) const CASES: &[Case] = &[
     c("program-by-descriptor", &[Expect::On(Kind::Exec, "tool"), Expect::Started("ran"), Expect::Whole]),
     c("program-through-proc", &[Expect::On(Kind::Exec, "tool"), Expect::Started("ran"), Expect::Whole]),
     c("program-removed", &[Expect::On(Kind::Exec, "tool"), Expect::Started("ran")]),
+    c("start-that-fails", &[Expect::NotStarted("ran"), Expect::Went, Expect::Whole]),
     sh(
         "script-of-a-script",
         "printf '#!/bin/sh\\ncat in\\n' > one; printf '#!'$PWD'/one\\n' > two; chmod +x one two; exec ./two",
@@ -78,6 +79,14 @@ pub(super) const CASES: &[Case] = &[
     c("nameless-file-empty-path", &[Expect::Content(Kind::Left, "made", "quiet"), Expect::Whole]),
     c("reopen", &[READ, Expect::Whole]),
     c("reopen-for-writing", &[Expect::Content(Kind::Left, "in", "new"), Expect::Whole]),
+    c(
+        "restricted",
+        &[Expect::Content(Kind::Read, "sub/in", "content"), Expect::On(Kind::Left, "sub/made"), UNREAD],
+    ),
+    c(
+        "restricted-to-a-root",
+        &[Expect::Content(Kind::Read, "sub/in", "content"), Expect::On(Kind::Left, "sub/made"), UNREAD],
+    ),
     c("file-handle", &[Expect::Refused("open_by_handle_at"), UNREAD]),
     sh(
         "hard-link",
