@@ -3,7 +3,7 @@
 use evidence::{BytePath, Event, EventKind};
 use libc::c_long;
 
-use super::attributes::Change;
+use super::attributes::{Change, Parts};
 use super::calls::{self, FILE_FLAGS, TYPING, number};
 use super::filter;
 use super::ipc::Kind;
@@ -60,8 +60,9 @@ impl Supervisor<'_, '_> {
             libc::SYS_chmod => self.attribute(caller, (HERE, a), true, Change::Mode(b)),
             libc::SYS_chown => self.attribute(caller, (HERE, a), true, Change::Owner(b, c)),
             libc::SYS_lchown => self.attribute(caller, (HERE, a), false, Change::Owner(b, c)),
-            libc::SYS_utime | libc::SYS_utimes => self.attribute(caller, (HERE, a), true, Change::Times),
-            libc::SYS_futimesat => self.attribute(caller, (a, b), true, Change::Times),
+            libc::SYS_utime => self.attribute(caller, (HERE, a), true, Change::Times(b, Parts::None)),
+            libc::SYS_utimes => self.attribute(caller, (HERE, a), true, Change::Times(b, Parts::Micro)),
+            libc::SYS_futimesat => self.attribute(caller, (a, b), true, Change::Times(c, Parts::Micro)),
             _ => return None,
         })
     }
@@ -103,19 +104,19 @@ impl Supervisor<'_, '_> {
             number::FCHMODAT2 => self.attribute(caller, (a, b), d & NO_FOLLOW == 0, Change::Mode(c)),
             libc::SYS_fchown => self.attribute(caller, (a, 0), true, Change::Owner(b, c)),
             libc::SYS_fchownat => self.attribute(caller, (a, b), e & NO_FOLLOW == 0, Change::Owner(c, d)),
-            libc::SYS_utimensat => self.attribute(caller, (a, b), d & NO_FOLLOW == 0, Change::Times),
-            libc::SYS_setxattr | libc::SYS_removexattr => {
-                self.attribute(caller, (HERE, a), true, Change::Extended(b))
+            libc::SYS_utimensat => {
+                self.attribute(caller, (a, b), d & NO_FOLLOW == 0, Change::Times(c, Parts::Nano))
             }
-            libc::SYS_lsetxattr | libc::SYS_lremovexattr => {
-                self.attribute(caller, (HERE, a), false, Change::Extended(b))
+            libc::SYS_setxattr => self.attribute(caller, (HERE, a), true, Change::Extended(b, c, d, e)),
+            libc::SYS_lsetxattr => self.attribute(caller, (HERE, a), false, Change::Extended(b, c, d, e)),
+            libc::SYS_fsetxattr => self.attribute(caller, (a, 0), true, Change::Extended(b, c, d, e)),
+            libc::SYS_removexattr => self.attribute(caller, (HERE, a), true, Change::Removed(b)),
+            libc::SYS_lremovexattr => self.attribute(caller, (HERE, a), false, Change::Removed(b)),
+            libc::SYS_fremovexattr => self.attribute(caller, (a, 0), true, Change::Removed(b)),
+            number::SETXATTRAT => {
+                self.attribute(caller, (a, b), c & NO_FOLLOW == 0, Change::ExtendedBy(d, e))
             }
-            libc::SYS_fsetxattr | libc::SYS_fremovexattr => {
-                self.attribute(caller, (a, 0), true, Change::Extended(b))
-            }
-            number::SETXATTRAT | number::REMOVEXATTRAT => {
-                self.attribute(caller, (a, b), c & NO_FOLLOW == 0, Change::Extended(d))
-            }
+            number::REMOVEXATTRAT => self.attribute(caller, (a, b), c & NO_FOLLOW == 0, Change::Removed(d)),
             number::FILE_SETATTR => self.attribute(caller, (a, b), true, Change::Flags),
             libc::SYS_ioctl if FILE_FLAGS.contains(&((b & 0xFFFF_FFFF) as u32)) => {
                 self.attribute(caller, (a, 0), true, Change::Flags)

@@ -15,6 +15,8 @@ pub(super) enum Expect {
     Content(EventKind, &'static str, &'static str),
     /// … with this detail.
     Detail(EventKind, &'static str, &'static str),
+    /// The same, whether it was done or failed: not all file systems can do everything.
+    Tried(EventKind, &'static str, &'static str),
     /// An event of this kind, anywhere, with this detail.
     How(EventKind, &'static str),
     /// An event of this kind whose target begins so.
@@ -54,6 +56,9 @@ impl Expect {
             Self::Detail(kind, name, detail) => {
                 any(kind, &|event| event.path == Some(at(name)) && event.detail.as_deref() == Some(detail))
             }
+            Self::Tried(kind, name, detail) => seen.events.iter().any(|event| {
+                event.kind == kind && event.path == Some(at(name)) && event.detail.as_deref() == Some(detail)
+            }),
             Self::How(kind, detail) => any(kind, &|event| event.detail.as_deref() == Some(detail)),
             Self::Target(kind, target) => any(kind, &|event| {
                 event.target.as_ref().is_some_and(|found| found.as_bytes().starts_with(target.as_bytes()))

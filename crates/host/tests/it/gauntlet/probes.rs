@@ -29,9 +29,9 @@ pub(super) const PROBES: &[(&[&str], Expect)] = &[
     (&["utime", "utimes", "futimesat", "utimensat"], Expect::Detail(Kind::Attribute, "file", "times")),
     (
         &["setxattr", "lsetxattr", "fsetxattr", "removexattr", "lremovexattr", "fremovexattr"],
-        Expect::Detail(Kind::Attribute, "file", "xattr"),
+        Expect::Tried(Kind::Attribute, "file", "xattr"),
     ),
-    (&["setxattrat", "removexattrat"], Expect::Detail(Kind::Attribute, "file", "xattr")),
+    (&["setxattrat", "removexattrat"], Expect::Tried(Kind::Attribute, "file", "xattr")),
     (&["file_setattr", "ioctl"], Expect::Detail(Kind::Attribute, "file", "flags")),
     (&["execve", "execveat"], Expect::Started("nothing")),
     (&["exit_group"], Expect::NoGap("unknown-parent")),
