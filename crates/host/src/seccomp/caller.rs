@@ -1,7 +1,7 @@
 //! A caller's memory and paths, seen from outside.
 
 use std::ffi::OsStr;
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -56,6 +56,13 @@ pub(super) fn text(thread: i32, address: u64) -> Option<Vec<u8>> {
         bytes.extend_from_slice(read);
     }
     None
+}
+
+/// Reads a file in `/proc`, which does not say how long it is, with as few calls as may be.
+pub(super) fn small_file(path: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(8 * 1024);
+    std::fs::File::open(path).ok()?.read_to_end(&mut bytes).ok()?;
+    Some(bytes)
 }
 
 /// Bytes as the operating system's text.

@@ -260,8 +260,8 @@ impl Supervisor<'_, '_> {
     /// Another thread could have changed arguments and variables between our look and the kernel's; what the program
     /// got is there to be read. The kernel puts the interpreters of a script before.
     fn with_real_arguments(&mut self, index: u32, pid: i32, mut pending: Pending) -> Pending {
-        let given = |list| std::fs::read(format!("/proc/{pid}/{list}"));
-        let (Ok(arguments), Ok(variables)) = (given("cmdline"), given("environ")) else { return pending };
+        let given = |list| caller::small_file(&format!("/proc/{pid}/{list}"));
+        let (Some(arguments), Some(variables)) = (given("cmdline"), given("environ")) else { return pending };
         if pending.cut || arguments.is_empty() {
             return pending;
         }
@@ -333,7 +333,7 @@ fn pipe(link: &str) -> Option<u64> {
 }
 
 fn arguments_of(pid: i32) -> Option<Vec<u8>> {
-    std::fs::read(format!("/proc/{pid}/cmdline")).ok()
+    caller::small_file(&format!("/proc/{pid}/cmdline"))
 }
 
 #[cfg(test)]

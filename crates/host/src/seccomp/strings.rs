@@ -1,5 +1,7 @@
 //! Lists of strings in a caller's memory: the arguments and variables of a program to be started.
 
+use std::collections::HashMap;
+
 use evidence::BytePath;
 
 use crate::sys;
@@ -15,41 +17,17 @@ pub(super) struct List {
     pub(super) cut: bool,
 }
 
-/// A caller's strings, which mostly lie side by side: one read serves many.
+const PAGE_BYTES: usize = 4096;
+
+/// A caller's strings, which mostly lie side by side: each page of its memory is read once.
 pub(super) struct Strings {
     thread: i32,
-    start: u64,
-    bytes: Vec<u8>,
+    pages: HashMap<u64, Vec<u8>>,
 }
 
 impl Strings {
-    const WINDOW_BYTES: usize = 16 * 1024;
-
     pub(super) fn of(thread: i32) -> Self {
-        Self { thread, start: 0, bytes: Vec::new() }
-    }
-
-    /// Returns the string at an address; what is longer than the limit is cut.
-    pub(super) fn at(&mut self, address: u64, limit: usize) -> Option<Vec<u8>> {
-        if let Some(found) = self.inside(address) {
-            return Some(found[..found.len().min(limit)].to_vec());
-        }
-        let mut text = Vec::new();
-        loop {
-            self.start = address.checked_add(text.len() as u64)?;
-            self.bytes.resize(Self::WINDOW_BYTES, 0);
-            let read = sys::read_memory(self.thread, self.start, &mut self.bytes).ok()?;
-            self.bytes.truncate(read);
-            if read == 0 {
-                return None;
-            }
-            let end = self.bytes.iter().position(|byte| *byte == 0);
-            text.extend_from_slice(&self.bytes[..end.unwrap_or(read)]);
-            if end.is_some() || text.len() >= limit {
-                text.truncate(limit);
-                return Some(text);
-            }
-        }
+        Self { thread, pages: HashMap::new() }
     }
 
     /// Reads a list of strings that ends with a null: of each what is kept of it, if anything.
@@ -83,8 +61,30 @@ impl Strings {
         }
     }
 
-    fn inside(&self, address: u64) -> Option<&[u8]> {
-        let rest = self.bytes.get(usize::try_from(address.checked_sub(self.start)?).ok()?..)?;
-        rest.iter().position(|byte| *byte == 0).map(|end| &rest[..end])
+    /// Returns the string at an address; what is longer than the limit is cut.
+    fn at(&mut self, address: u64, limit: usize) -> Option<Vec<u8>> {
+        let mut text = Vec::new();
+        loop {
+            let at = address.checked_add(text.len() as u64)?;
+            let within = (at % PAGE_BYTES as u64) as usize;
+            let rest = &self.page(at - within as u64)?[within..];
+            let end = rest.iter().position(|byte| *byte == 0);
+            text.extend_from_slice(&rest[..end.unwrap_or(rest.len())]);
+            if end.is_some() || text.len() >= limit {
+                text.truncate(limit);
+                return Some(text);
+            }
+        }
+    }
+
+    fn page(&mut self, start: u64) -> Option<&[u8]> {
+        if !self.pages.contains_key(&start) {
+            let mut page = vec![0; PAGE_BYTES];
+            if sys::read_memory(self.thread, start, &mut page).ok()? != PAGE_BYTES {
+                return None;
+            }
+            self.pages.insert(start, page);
+        }
+        self.pages.get(&start).map(Vec::as_slice)
     }
 }

@@ -373,7 +373,8 @@ impl<'a, 's> Supervisor<'a, 's> {
         self.failure.get_or_insert(error);
     }
 
-    /// Files given as standard input and outputs were opened by the caller: they are inputs and results all the same.
+    /// A file given as standard input was opened by the caller: it is an input all the same. One for the outputs was
+    /// chosen by whoever starts the recorder, and is no result of the build; if the build reads it, it explains itself.
     fn given_at_start(&mut self) {
         let (input, output, error) = (io::stdin(), io::stdout(), io::stderr());
         for given in [input.as_fd(), output.as_fd(), error.as_fd()] {
@@ -385,10 +386,8 @@ impl<'a, 's> Supervisor<'a, 's> {
             if mode.is_ok_and(|mode| mode != OFlags::WRONLY) {
                 self.read_open_file(0, given, None);
             }
-            if mode.is_ok_and(|mode| mode != OFlags::RDONLY)
-                && let Ok(real) = super::caller::real_path(given)
-            {
-                self.wrote(0, real, Some((stat.st_dev, stat.st_ino)));
+            if mode.is_ok_and(|mode| mode != OFlags::RDONLY) {
+                self.written.files.insert((stat.st_dev, stat.st_ino));
             }
         }
     }
