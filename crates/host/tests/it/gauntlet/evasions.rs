@@ -56,7 +56,7 @@ fn command(folder: &Path, how: How, argument: &str) -> Launch {
         How::Python(script) => vec!["python3", "-S", "-c", script, argument],
     };
     let mut launch = launch(folder, &words);
-    launch.grace = Duration::from_millis(300);
+    launch.grace = Duration::from_millis(1500);
     launch
 }
 
