@@ -14,7 +14,7 @@
 //! | `processes` | who is who, parents and ends |
 //! | `caller` | reads a caller's memory and resolves its paths |
 //! | `opens`, `programs`, `names`, `attributes`, `maps`, `devices`, `sockets`, `ipc`, `views`, `reaching` | the calls, by kind |
-//! | `environment` | which variables of a program are told |
+//! | `strings`, `environment` | the arguments of a program, and which of its variables are told |
 //! | `posture` | what the recording needs of this process as a whole |
 //! | `closing` | what was left, and which inputs changed meanwhile |
 
@@ -36,6 +36,7 @@ mod processes;
 mod programs;
 mod reaching;
 mod sockets;
+mod strings;
 mod supervisor;
 mod views;
 

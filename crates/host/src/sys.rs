@@ -372,12 +372,6 @@ pub(crate) fn read_pieces(thread: i32, pieces: &[(u64, u64)], buffer: &mut [u8])
     usize::try_from(read).map_err(|_| io::Error::last_os_error())
 }
 
-/// Returns the longest piece of another process's memory that begins at an address, has at most so many bytes and lies
-/// in one page.
-pub(crate) fn piece(address: u64, limit: u64) -> (u64, u64) {
-    (address, limit.min(PAGE - address % PAGE))
-}
-
 /// Takes a read lease on a file and gives it back at once: it is granted only if nobody has the file open for
 /// writing. Whoever wants to write it in this moment waits for a moment; the signal that tells us so is taken by
 /// [`Signals`].

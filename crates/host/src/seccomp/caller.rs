@@ -1,7 +1,7 @@
 //! A caller's memory and paths, seen from outside.
 
 use std::ffi::OsStr;
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -28,6 +28,16 @@ const PSEUDO: &[i64] = &[
     0x7472_6163, // tracefs
     0x7363_6673, // securityfs
     0xcafe_4a11, // bpf
+    0x4249_4e4d, // binfmt_misc
+    0x6265_6570, // configfs
+    0x6573_5543, // fusectl
+    0x6165_676c, // pstore
+    0xde5e_81e4, // efivarfs
+    0x1980_0202, // mqueue
+    0xf97c_ff8c, // selinux
+    0x4341_5d53, // smack
+    0x0765_5821, // resctrl
+    0x6e73_6673, // namespaces
 ];
 
 /// Reads a string of the caller; `None` if it is not readable or too long.
@@ -49,53 +59,11 @@ pub(super) fn text(thread: i32, address: u64) -> Option<Vec<u8>> {
     None
 }
 
-/// Of a string so many bytes are read at once with others; few arguments and no name of a variable are longer.
-const BEGINNING_BYTES: u64 = 96;
-
-/// Reads the beginnings of strings in one call, each up to its end if that is found. What could not be read is empty.
-pub(super) fn beginnings(thread: i32, addresses: &[u64]) -> Vec<Beginning> {
-    let pieces: Vec<(u64, u64)> =
-        addresses.iter().map(|address| sys::piece(*address, BEGINNING_BYTES)).collect();
-    let length = pieces.iter().map(|(_, length)| *length as usize).sum();
-    let mut buffer = vec![0; length];
-    let read = sys::read_pieces(thread, &pieces, &mut buffer).unwrap_or(0);
-    let mut rest = &buffer[..read];
-    pieces
-        .iter()
-        .map(|(_, length)| {
-            let (bytes, others) = rest.split_at((*length as usize).min(rest.len()));
-            rest = others;
-            match bytes.iter().position(|byte| *byte == 0) {
-                Some(end) => Beginning { bytes: bytes[..end].to_vec(), whole: true },
-                None => Beginning { bytes: bytes.to_vec(), whole: false },
-            }
-        })
-        .collect()
-}
-
-/// The beginning of a string.
-pub(super) struct Beginning {
-    pub(super) bytes: Vec<u8>,
-    /// Whether it is all of it.
-    pub(super) whole: bool,
-}
-
-/// Reads a string of any length up to a limit; what is longer is cut.
-pub(super) fn long_text(thread: i32, address: u64, limit: usize) -> Option<Vec<u8>> {
-    let mut text = Vec::new();
-    let mut piece = [0; 4096];
-    loop {
-        let read = sys::read_memory(thread, address.checked_add(text.len() as u64)?, &mut piece).ok()?;
-        if read == 0 {
-            return None;
-        }
-        let end = piece[..read].iter().position(|byte| *byte == 0);
-        text.extend_from_slice(&piece[..end.unwrap_or(read)]);
-        if end.is_some() || text.len() >= limit {
-            text.truncate(limit);
-            return Some(text);
-        }
-    }
+/// Reads a file in `/proc`, which does not say how long it is, with as few calls as may be.
+pub(super) fn small_file(path: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(8 * 1024);
+    std::fs::File::open(path).ok()?.read_to_end(&mut bytes).ok()?;
+    Some(bytes)
 }
 
 /// Bytes as the operating system's text.
@@ -165,12 +133,15 @@ fn own_names(thread: i32, path: &[u8]) -> Vec<u8> {
     path.to_vec()
 }
 
-/// Tells whether a path is a link by which everybody means himself: to us it leads to our own process, and to the
-/// caller to his. A link to our number is none.
-pub(super) fn means_oneself(path: &Path) -> bool {
-    let Ok(text) = std::fs::read_link(path) else { return false };
-    ["/proc/self", "/proc/thread-self", "/proc/mounts", "/proc/net"].iter().any(|own| text.starts_with(own))
-        || (path == Path::new("/etc/mtab") && text == Path::new("../proc/self/mounts"))
+/// A link by which everybody means himself leads to our own process for us, and for the caller to his: returns what it
+/// says. A link to our number is none.
+pub(super) fn means_oneself(path: &Path) -> Option<Vec<u8>> {
+    let text = std::fs::read_link(path).ok()?;
+    if path == Path::new("/etc/mtab") && text == Path::new("../proc/self/mounts") {
+        return Some(b"/proc/self/mounts".to_vec());
+    }
+    let own = ["/proc/self", "/proc/thread-self", "/proc/mounts", "/proc/net"];
+    own.iter().any(|own| text.starts_with(own)).then(|| text.into_os_string().into_encoded_bytes())
 }
 
 /// Tells whether a path begins in a tree that is mostly not content: then a closer look is needed.

@@ -74,6 +74,12 @@ const WATCHED_TYPES: &[u32] = &[
     libc::SOCK_DGRAM.cast_unsigned(),
     libc::SOCK_SEQPACKET.cast_unsigned(),
 ];
+/// Those whose addresses are told by `connect` and the like; SCTP connects by an option of the socket. The default,
+/// ICMP, TCP, UDP, ICMPv6, UDP-Lite, MPTCP.
+const WATCHED_PROTOCOLS: &[u32] = &[0, 1, 6, 17, 58, 136, 262];
+const KERNEL: &[u32] = &[libc::AF_NETLINK.cast_unsigned()];
+/// Netlink families that ordinary programs ask: routes, sockets, SELinux, audit, devices.
+const KERNEL_QUESTIONS: &[u32] = &[0, 4, 7, 9, 15];
 const PR_SET_MM: u32 = libc::PR_SET_MM.cast_unsigned();
 /// `PTRACE_TRACEME`, `PTRACE_ATTACH` and `PTRACE_SEIZE`: all else needs one of them first.
 const ATTACHING: &[u32] = &[0, 16, 0x4206];
@@ -82,7 +88,20 @@ const READ_IMPLIES_EXEC: u32 = 0x0040_0000;
 /// Typing into somebody's terminal (`TIOCSTI`, `TIOCLINUX`), and a file's flags (`chattr(1)`).
 pub(super) const TYPING: [u32; 2] = [0x5412, 0x541C];
 pub(super) const FILE_FLAGS: [u32; 2] = [0x4008_6602, 0x401C_5820];
-const CONTROLS: &[u32] = &[TYPING[0], TYPING[1], FILE_FLAGS[0], FILE_FLAGS[1]];
+/// Trees of files that appear or go as a whole, without any file being opened: Btrfs's subvolumes and snapshots.
+const SUBVOLUMES: [u32; 6] = [0x5000_9401, 0x5000_940E, 0x5000_940F, 0x5000_9417, 0x5000_9418, 0x5000_943F];
+const CONTROLS: &[u32] = &[
+    TYPING[0],
+    TYPING[1],
+    FILE_FLAGS[0],
+    FILE_FLAGS[1],
+    SUBVOLUMES[0],
+    SUBVOLUMES[1],
+    SUBVOLUMES[2],
+    SUBVOLUMES[3],
+    SUBVOLUMES[4],
+    SUBVOLUMES[5],
+];
 
 /// Asked about on a condition, the frequent ones first: the kernel runs the filter for them each time.
 pub(super) const NARROWED: &[Call] = &[
@@ -110,7 +129,14 @@ pub(super) const NARROWED: &[Call] = &[
         when: When::Any(&[
             &[Test::NotIn(0, WHOLE, WATCHED_FAMILIES)],
             &[Test::In(0, WHOLE, INTERNET), Test::NotIn(1, 0xF, WATCHED_TYPES)],
+            &[Test::In(0, WHOLE, INTERNET), Test::NotIn(2, WHOLE, WATCHED_PROTOCOLS)],
+            &[Test::In(0, WHOLE, KERNEL), Test::NotIn(2, WHOLE, KERNEL_QUESTIONS)],
         ]),
+    },
+    Call {
+        name: "prlimit64",
+        number: libc::SYS_prlimit64,
+        when: When::Any(&[&[Test::NotIn(0, WHOLE, &[0]), Test::NotNull(2)]]),
     },
     Call { name: "prctl", number: libc::SYS_prctl, when: When::Any(&[&[Test::In(0, WHOLE, &[PR_SET_MM])]]) },
     Call {

@@ -1,24 +1,28 @@
 //! What is opened and has no content of its own: devices, named pipes, and the kernel's own files.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
 use evidence::{BytePath, Event, EventKind};
-use rustix::fs::{FileType, Stat};
+use rustix::fs::{CWD, FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
 
 use super::caller;
-use super::supervisor::{Answer, Caller, Supervisor};
+use super::processes::Reach;
+use super::supervisor::{Answer, Caller, Supervisor, descriptor_path};
 
 impl Supervisor<'_, '_> {
     /// Answers the open of something that is not a file with content.
     pub(super) fn no_content(
         &mut self,
         caller: Caller,
+        name: BorrowedFd<'_>,
         real: BytePath,
         stat: &Stat,
-        pseudo: bool,
-        writes: bool,
+        flags: OFlags,
     ) -> Answer {
+        let writes = flags.intersects(OFlags::WRONLY | OFlags::RDWR);
+        let pseudo = caller::is_pseudo(name);
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::CharacterDevice | FileType::BlockDevice if !is_harmless(stat) => {
                 self.gap_at(caller.index, "device", real);
@@ -30,16 +34,26 @@ impl Supervisor<'_, '_> {
             {
                 self.gap_at(caller.index, "outside-pipe", real);
             }
+            FileType::RegularFile if pseudo && real.as_bytes().starts_with(b"/dev/mqueue/") => {
+                self.queue_named(caller, real.as_bytes()[b"/dev/mqueue/".len()..].to_vec(), false);
+            }
             FileType::RegularFile if pseudo => {
-                if let Some(answer) = self.looked_into(caller, &real, writes) {
+                if let Some(answer) = self.looked_into(caller, &real, writes)
+                    && !matches!(answer, Answer::GoOn)
+                {
                     return answer;
                 }
+                let attributes = real.as_bytes().windows(6).any(|part| part == b"/attr/");
                 if writes && !is_of_a_process(&real) {
                     self.emit(Event {
                         path: Some(real.clone()),
                         ..Event::new(EventKind::Write, caller.index)
                     });
                     self.gap_at(caller.index, "kernel-setting", real);
+                }
+                // Its security attributes a process can only set through a descriptor that it opened itself.
+                if caller.reach == Reach::Same && !attributes {
+                    return open_by_name(name, flags);
                 }
             }
             _ => {}
@@ -48,22 +62,30 @@ impl Supervisor<'_, '_> {
     }
 
     /// The same for a path that has not been opened yet; a pipe must not be opened to see what it is.
-    pub(super) fn no_content_at(
-        &mut self,
-        caller: Caller,
-        path: &Path,
-        follow: bool,
-        writes: bool,
-    ) -> Answer {
-        let Ok(name) = caller::name_only(path, follow) else { return Answer::GoOn };
+    pub(super) fn no_content_at(&mut self, caller: Caller, path: &Path, flags: OFlags) -> Answer {
+        let follow = !flags.contains(OFlags::NOFOLLOW);
+        let name = match caller::name_only(path, follow) {
+            Ok(name) => name,
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::ACCESS | Errno::LOOP) => return Answer::GoOn,
+            Err(_) => return self.unresolved(caller.index),
+        };
         let (Ok(real), Ok(stat)) = (caller::real_path(&name), rustix::fs::fstat(&name)) else {
             return self.unresolved(caller.index);
         };
         if self.is_protected(&real) {
             return self.refuse(caller.index, real, "protected");
         }
-        let pseudo = caller::is_pseudo(name.as_fd());
-        self.no_content(caller, real, &stat, pseudo, writes)
+        self.no_content(caller, name.as_fd(), real, &stat, flags)
+    }
+}
+
+/// Opens what a name means, in the caller's place: the kernel would read the path once more.
+fn open_by_name(name: BorrowedFd<'_>, flags: OFlags) -> Answer {
+    let once = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
+    let here = flags.difference(once) | OFlags::CLOEXEC | OFlags::NOCTTY;
+    match rustix::fs::openat(CWD, descriptor_path(name), here, Mode::empty()) {
+        Ok(file) => Answer::Given { file, close_on_exec: flags.contains(OFlags::CLOEXEC) },
+        Err(error) => Answer::Result(error.raw_os_error()),
     }
 }
 

@@ -3,8 +3,8 @@
 use evidence::{BytePath, Event, EventKind};
 use libc::c_long;
 
-use super::attributes::Change;
-use super::calls::{self, FILE_FLAGS, number};
+use super::attributes::{Change, Parts};
+use super::calls::{self, FILE_FLAGS, TYPING, number};
 use super::filter;
 use super::ipc::Kind;
 use super::opens::Open;
@@ -46,7 +46,7 @@ impl Supervisor<'_, '_> {
     /// Calls that only the older architectures have.
     #[cfg(target_arch = "x86_64")]
     fn legacy(&mut self, caller: Caller, call: c_long, &[a, b, c, ..]: &[u64; 6]) -> Option<Answer> {
-        let open = |flags, mode| Open { folder: HERE, path: a, flags, mode, resolve: 0 };
+        let open = |flags, mode| Open { folder: HERE, path: a, flags, mode, resolve: 0, in_memory: false };
         Some(match call {
             libc::SYS_open => self.open(caller, open(b, c)),
             libc::SYS_creat => self.open(caller, open(CREATE, b)),
@@ -60,8 +60,9 @@ impl Supervisor<'_, '_> {
             libc::SYS_chmod => self.attribute(caller, (HERE, a), true, Change::Mode(b)),
             libc::SYS_chown => self.attribute(caller, (HERE, a), true, Change::Owner(b, c)),
             libc::SYS_lchown => self.attribute(caller, (HERE, a), false, Change::Owner(b, c)),
-            libc::SYS_utime | libc::SYS_utimes => self.attribute(caller, (HERE, a), true, Change::Times),
-            libc::SYS_futimesat => self.attribute(caller, (a, b), true, Change::Times),
+            libc::SYS_utime => self.attribute(caller, (HERE, a), true, Change::Times(b, Parts::None)),
+            libc::SYS_utimes => self.attribute(caller, (HERE, a), true, Change::Times(b, Parts::Micro)),
+            libc::SYS_futimesat => self.attribute(caller, (a, b), true, Change::Times(c, Parts::Micro)),
             _ => return None,
         })
     }
@@ -69,7 +70,8 @@ impl Supervisor<'_, '_> {
     fn file_call(&mut self, caller: Caller, call: c_long, arguments: &[u64; 6]) -> Option<Answer> {
         let &[a, b, c, d, e, _] = arguments;
         Some(match call {
-            libc::SYS_openat => self.open(caller, Open { folder: a, path: b, flags: c, mode: d, resolve: 0 }),
+            libc::SYS_openat => self
+                .open(caller, Open { folder: a, path: b, flags: c, mode: d, resolve: 0, in_memory: false }),
             libc::SYS_openat2 => self.openat2(caller, a, b, c),
             libc::SYS_execve => self.execute(caller, (HERE, a), b, c, 0),
             libc::SYS_execveat => self.execute(caller, (a, b), c, d, e),
@@ -102,24 +104,27 @@ impl Supervisor<'_, '_> {
             number::FCHMODAT2 => self.attribute(caller, (a, b), d & NO_FOLLOW == 0, Change::Mode(c)),
             libc::SYS_fchown => self.attribute(caller, (a, 0), true, Change::Owner(b, c)),
             libc::SYS_fchownat => self.attribute(caller, (a, b), e & NO_FOLLOW == 0, Change::Owner(c, d)),
-            libc::SYS_utimensat => self.attribute(caller, (a, b), d & NO_FOLLOW == 0, Change::Times),
-            libc::SYS_setxattr | libc::SYS_removexattr => {
-                self.attribute(caller, (HERE, a), true, Change::Extended(b))
+            libc::SYS_utimensat => {
+                self.attribute(caller, (a, b), d & NO_FOLLOW == 0, Change::Times(c, Parts::Nano))
             }
-            libc::SYS_lsetxattr | libc::SYS_lremovexattr => {
-                self.attribute(caller, (HERE, a), false, Change::Extended(b))
+            libc::SYS_setxattr => self.attribute(caller, (HERE, a), true, Change::Extended(b, c, d, e)),
+            libc::SYS_lsetxattr => self.attribute(caller, (HERE, a), false, Change::Extended(b, c, d, e)),
+            libc::SYS_fsetxattr => self.attribute(caller, (a, 0), true, Change::Extended(b, c, d, e)),
+            libc::SYS_removexattr => self.attribute(caller, (HERE, a), true, Change::Removed(b)),
+            libc::SYS_lremovexattr => self.attribute(caller, (HERE, a), false, Change::Removed(b)),
+            libc::SYS_fremovexattr => self.attribute(caller, (a, 0), true, Change::Removed(b)),
+            number::SETXATTRAT => {
+                self.attribute(caller, (a, b), c & NO_FOLLOW == 0, Change::ExtendedBy(d, e))
             }
-            libc::SYS_fsetxattr | libc::SYS_fremovexattr => {
-                self.attribute(caller, (a, 0), true, Change::Extended(b))
-            }
-            number::SETXATTRAT | number::REMOVEXATTRAT => {
-                self.attribute(caller, (a, b), c & NO_FOLLOW == 0, Change::Extended(d))
-            }
+            number::REMOVEXATTRAT => self.attribute(caller, (a, b), c & NO_FOLLOW == 0, Change::Removed(d)),
             number::FILE_SETATTR => self.attribute(caller, (a, b), true, Change::Flags),
             libc::SYS_ioctl if FILE_FLAGS.contains(&((b & 0xFFFF_FFFF) as u32)) => {
                 self.attribute(caller, (a, 0), true, Change::Flags)
             }
-            libc::SYS_ioctl => self.deny_access(caller, "terminal-input"),
+            libc::SYS_ioctl if TYPING.contains(&((b & 0xFFFF_FFFF) as u32)) => {
+                self.deny_access(caller, "terminal-input")
+            }
+            libc::SYS_ioctl => self.deny_access(caller, "subvolume"),
             _ => return None,
         })
     }
@@ -203,7 +208,7 @@ impl Supervisor<'_, '_> {
                 Answer::GoOn => self.signal(caller, a, 0),
                 answer => answer,
             },
-            libc::SYS_pidfd_open => self.signal(caller, a, 0),
+            libc::SYS_pidfd_open | libc::SYS_prlimit64 => self.signal(caller, a, 0),
             number::PIDFD_SEND_SIGNAL => self.signal_by_descriptor(caller, a, b),
             number::PIDFD_GETFD => self.take_descriptor(caller, a, b),
             _ => return None,
@@ -212,7 +217,7 @@ impl Supervisor<'_, '_> {
 
     /// A call that does not exist for a recorded build (`ENOSYS`), or is forbidden: only the latter speaks against
     /// the build, for ordinary programs try out what a kernel can do.
-    fn deny(&mut self, caller: Caller, name: &'static str, errno: i32) -> Answer {
+    pub(super) fn deny(&mut self, caller: Caller, name: &'static str, errno: i32) -> Answer {
         if errno != libc::ENOSYS {
             return self.deny_access(caller, name);
         }

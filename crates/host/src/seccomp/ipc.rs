@@ -79,13 +79,16 @@ impl Supervisor<'_, '_> {
     /// A queue with a name. Only who makes it anew knows that nobody else had it.
     pub(super) fn queue(&mut self, caller: Caller, name: u64, flags: u64) -> Answer {
         let Some(name) = caller::text(caller.thread, name) else { return self.unreadable(caller, name) };
+        let flags = (flags & 0xFFFF_FFFF) as i32;
+        self.queue_named(caller, name, flags & libc::O_CREAT != 0 && flags & libc::O_EXCL != 0);
+        Answer::GoOn
+    }
+
+    pub(super) fn queue_named(&mut self, caller: Caller, name: Vec<u8>, made: bool) {
         let target = BytePath::new([b"queue:".as_slice(), &name].concat());
         self.emit(Event { target: Some(target), ..Event::new(EventKind::Memory, caller.index) });
-        let flags = (flags & 0xFFFF_FFFF) as i32;
-        let made = flags & libc::O_CREAT != 0 && flags & libc::O_EXCL != 0;
         if self.own_queues.insert(name) && !made {
             self.gap(caller.index, "outside-memory");
         }
-        Answer::GoOn
     }
 }

@@ -113,7 +113,7 @@ impl Supervisor<'_, '_> {
     }
 
     /// A descriptor that is not there the kernel refuses; one that we may not see is a gap.
-    fn unknown_descriptor(&mut self, caller: Caller) -> Answer {
+    pub(super) fn unknown_descriptor(&mut self, caller: Caller) -> Answer {
         if fs::read_dir(format!("/proc/{}/fd", caller.thread)).is_ok() {
             return Answer::GoOn;
         }

@@ -223,10 +223,14 @@ impl Supervisor<'_, '_> {
             Ok(place) => place,
             Err(answer) => return answer,
         };
-        let (name, real, identity) = match self.identity(caller, &place.path, true) {
+        let (name, real, stat) = match self.identity(caller, &place.path, true) {
             Ok(found) => found,
             Err(answer) => return answer,
         };
+        if caller::is_pseudo_path(&real, &name) {
+            return Answer::Result(libc::EINVAL); // Files of the kernel have no length.
+        }
+        let identity = (stat.st_dev, stat.st_ino);
         let event = Event { path: Some(real.clone()), ..Event::new(EventKind::Write, caller.index) };
         let act = || {
             let flags = OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;

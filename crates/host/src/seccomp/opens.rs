@@ -1,12 +1,12 @@
 //! Opening files: the supervisor opens, hashes, and hands the descriptor over.
 
 use std::ffi::OsString;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use evidence::{BytePath, Event, EventKind};
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use super::caller::{self, Place};
@@ -24,6 +24,8 @@ pub(super) struct Open {
     pub(super) flags: u64,
     pub(super) mode: u64,
     pub(super) resolve: u64,
+    /// Whether flags and mode were in the caller's memory, not in registers.
+    pub(super) in_memory: bool,
 }
 
 /// Devices that every program opens and that hold nothing.
@@ -52,7 +54,8 @@ impl Supervisor<'_, '_> {
             return self.unresolved(caller.index);
         }
         let word = |at: usize| raw[at..at + 8].try_into().map_or(0, u64::from_ne_bytes);
-        self.open(caller, Open { folder, path, flags: word(0), mode: word(8), resolve: word(16) })
+        let (flags, mode, resolve) = (word(0), word(8), word(16));
+        self.open(caller, Open { folder, path, flags, mode, resolve, in_memory: true })
     }
 
     pub(super) fn open(&mut self, caller: Caller, call: Open) -> Answer {
@@ -62,7 +65,7 @@ impl Supervisor<'_, '_> {
         let flags = OFlags::from_bits_retain((call.flags & 0xFFFF_FFFF) as u32);
         let nameless = flags.contains(OFlags::TMPFILE);
         if flags.contains(OFlags::PATH) || (flags.contains(OFlags::DIRECTORY) && !flags.intersects(MAKES)) {
-            return Answer::GoOn; // A folder or a mere name. Only of `openat2` are the flags in memory.
+            return self.open_name(caller, call, &path, flags);
         }
         if flags.contains(OFlags::DIRECTORY | OFlags::CREATE) && !nameless {
             return Answer::Result(libc::EINVAL); // As Linux does since 6.4; before, it made a file.
@@ -80,14 +83,16 @@ impl Supervisor<'_, '_> {
             return Answer::Gone;
         }
         let writes = flags.intersects(OFlags::WRONLY | OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC);
+        if call.resolve != 0 && caller.reach == Reach::Same {
+            return self.open_restricted(caller, call, &path, place, flags);
+        }
         if path.first() == Some(&b'/')
             && caller::may_be_pseudo(&place.path)
             && let Some(answer) = self.question_to_the_kernel(caller, &place.path, flags)
         {
             return answer;
         }
-        // Restrictions on resolving are the kernel's business; what it resolves to is ours.
-        let emulate = caller.reach == Reach::Same && call.resolve == 0;
+        let emulate = caller.reach == Reach::Same;
         if nameless {
             self.open_nameless(caller, &place, flags, call.mode, emulate)
         } else if writes {
@@ -97,24 +102,85 @@ impl Supervisor<'_, '_> {
         }
     }
 
+    /// A folder or a mere name. Where the flags are in registers nobody can change them under us, and the kernel opens
+    /// it; those of `openat2` are in memory.
+    fn open_name(&mut self, caller: Caller, call: Open, path: &[u8], flags: OFlags) -> Answer {
+        if !call.in_memory {
+            return Answer::GoOn;
+        }
+        // The kernel hands over no mere names, so this call does not exist with them: the older ones can do it.
+        if flags.contains(OFlags::PATH) || caller.reach != Reach::Same {
+            return self.deny(caller, "openat2", libc::ENOSYS);
+        }
+        let Some(place) = caller::place(caller.thread, caller.reach, call.folder, path) else {
+            return self.unresolved(caller.index);
+        };
+        match resolve(caller, call, path, &place, flags | OFlags::CLOEXEC) {
+            Ok(file) => match caller::real_path(&file) {
+                Ok(real) if self.is_own_process(&real) => self.refuse(caller.index, real, "protected"),
+                Ok(_) => Answer::Given { file, close_on_exec: flags.contains(OFlags::CLOEXEC) },
+                Err(_) => self.unresolved(caller.index),
+            },
+            Err(error) => Answer::Result(error.raw_os_error()),
+        }
+    }
+
+    /// An open with restrictions on how its path is resolved: it is resolved once, under them, to a name.
+    fn open_restricted(
+        &mut self,
+        caller: Caller,
+        call: Open,
+        path: &[u8],
+        place: Place,
+        flags: OFlags,
+    ) -> Answer {
+        let writes = flags.intersects(OFlags::WRONLY | OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC);
+        let kind = if writes { EventKind::Write } else { EventKind::Read };
+        let only = OFlags::PATH | OFlags::CLOEXEC | (flags & OFlags::NOFOLLOW);
+        let name = match resolve(caller, call, path, &place, only) {
+            Ok(_) if flags.contains(OFlags::CREATE | OFlags::EXCL) => {
+                return self.failed(caller, kind, &place, Errno::EXIST, true);
+            }
+            Ok(name) => name,
+            // It will be made, and only the kernel knows how to keep to these restrictions: beside.
+            Err(Errno::NOENT) if flags.contains(OFlags::CREATE) => {
+                return self.open_for_writing(caller, &place, flags, call.mode, false);
+            }
+            Err(error) => return self.failed(caller, kind, &place, error, true),
+        };
+        let Ok(stat) = rustix::fs::fstat(&name) else { return self.unresolved(caller.index) };
+        if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink {
+            return self.failed(caller, kind, &place, Errno::LOOP, true);
+        }
+        let found = Place { path: path_in_proc(&name), said: place.said };
+        let flags = flags.difference(OFlags::NOFOLLOW | OFlags::CREATE | OFlags::EXCL);
+        if flags.contains(OFlags::TMPFILE) {
+            self.open_nameless(caller, &found, flags, call.mode, true)
+        } else if writes {
+            self.open_existing(caller, &found, name.as_fd(), flags, true)
+        } else {
+            self.open_for_reading(caller, &found, flags, true)
+        }
+    }
+
     /// Answers opens below `/proc`, `/sys` and `/dev`, unless the path leads to a file with content.
     fn question_to_the_kernel(&mut self, caller: Caller, path: &Path, flags: OFlags) -> Option<Answer> {
-        let Ok(name) = caller::name_only(path, !flags.contains(OFlags::NOFOLLOW)) else {
+        let name = match caller::name_only(path, !flags.contains(OFlags::NOFOLLOW)) {
+            Ok(name) => name,
             // What does not exist can be made in `/dev/shm`, and nowhere else.
-            return (!path.starts_with("/dev")).then_some(Answer::GoOn);
+            Err(_) if path.starts_with("/dev") => return None,
+            Err(error) if caller.reach == Reach::Same => return Some(Answer::Result(error.raw_os_error())),
+            Err(_) => return Some(Answer::GoOn),
         };
-        let Ok(stat) = rustix::fs::fstat(&name) else { return Some(Answer::GoOn) };
-        let pseudo = caller::is_pseudo(&name);
-        // Folders are for those who make files without names in them.
-        if !pseudo && (caller::is_regular(&stat) || flags.contains(OFlags::TMPFILE)) {
+        let Ok(stat) = rustix::fs::fstat(&name) else { return Some(self.unresolved(caller.index)) };
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        // Files, and folders, in which files without names can be made.
+        if kind == FileType::Directory || (kind == FileType::RegularFile && !caller::is_pseudo(&name)) {
             return None;
         }
         match caller::real_path(&name) {
             Ok(real) if self.is_protected(&real) => Some(self.refuse(caller.index, real, "protected")),
-            Ok(real) => {
-                let writes = flags.intersects(OFlags::WRONLY | OFlags::RDWR);
-                Some(self.no_content(caller, real, &stat, pseudo, writes))
-            }
+            Ok(real) => Some(self.no_content(caller, name.as_fd(), real, &stat, flags)),
             Err(_) => Some(self.unresolved(caller.index)),
         }
     }
@@ -161,9 +227,7 @@ impl Supervisor<'_, '_> {
             Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
                 return open_as_is(&place.path, flags | OFlags::DIRECTORY, emulate);
             }
-            Ok(_) => {
-                return self.no_content_at(caller, &place.path, !flags.contains(OFlags::NOFOLLOW), false);
-            }
+            Ok(_) => return self.no_content_at(caller, &place.path, flags),
             Err(error) => return self.failed(caller, EventKind::Read, place, error, emulate),
         }
         let kept = flags & (OFlags::NOFOLLOW | OFlags::NOATIME);
@@ -179,8 +243,7 @@ impl Supervisor<'_, '_> {
         if let Some(answer) = self.read_open_file(caller.index, file.as_fd(), Some(emulate)) {
             return match answer {
                 // A file of the kernel's that was found by another path than one below `/proc`.
-                Answer::GoOn if caller::means_oneself(&place.path) => Answer::GoOn,
-                Answer::GoOn => self.no_content_at(caller, &path_in_proc(&file), true, false),
+                Answer::GoOn => self.found_elsewhere(caller, place, &file, flags),
                 answer => answer,
             };
         }
@@ -191,6 +254,17 @@ impl Supervisor<'_, '_> {
             return Answer::GoOn;
         }
         Answer::Given { file, close_on_exec: flags.contains(OFlags::CLOEXEC) }
+    }
+
+    fn found_elsewhere(&mut self, caller: Caller, place: &Place, file: &OwnedFd, flags: OFlags) -> Answer {
+        let flags = flags.difference(OFlags::NOFOLLOW);
+        let Some(text) = caller::means_oneself(&place.path) else {
+            return self.no_content_at(caller, &path_in_proc(file), flags);
+        };
+        match caller::place(caller.thread, caller.reach, libc::AT_FDCWD as u64, &text) {
+            Some(his) => self.no_content_at(caller, &his.path, flags),
+            None => self.unresolved(caller.index),
+        }
     }
 
     /// Hashes and records a file that was opened for reading. Gives an answer if there is another one than the file.
@@ -285,10 +359,8 @@ impl Supervisor<'_, '_> {
         if self.is_protected(&real) {
             return self.refuse(caller.index, real, "protected");
         }
-        let pseudo = caller::is_pseudo_path(&real, name);
-        if !caller::is_regular(&stat) || pseudo {
-            let writes = flags.intersects(OFlags::WRONLY | OFlags::RDWR);
-            return self.no_content(caller, real, &stat, pseudo, writes);
+        if !caller::is_regular(&stat) || caller::is_pseudo_path(&real, name) {
+            return self.no_content(caller, name, real, &stat, flags);
         }
         let identity = Stamp::of(&stat).file();
         let again = descriptor_path(name);
@@ -392,6 +464,26 @@ fn open_as_is(path: &Path, flags: OFlags, emulate: bool) -> Answer {
         Ok(file) => Answer::Given { file, close_on_exec: flags.contains(OFlags::CLOEXEC) },
         Err(error) => Answer::Result(error.raw_os_error()),
     }
+}
+
+/// Resolves a path from where the caller begins, under the restrictions that it gave (`openat2(2)`).
+fn resolve(
+    caller: Caller,
+    call: Open,
+    path: &[u8],
+    place: &Place,
+    flags: OFlags,
+) -> rustix::io::Result<OwnedFd> {
+    let restrictions = ResolveFlags::from_bits_retain(call.resolve);
+    if path.first() == Some(&b'/') && call.resolve == 0 {
+        return rustix::fs::openat2(CWD, &place.path, flags, Mode::empty(), restrictions);
+    }
+    let start = match call.folder as i32 {
+        libc::AT_FDCWD => format!("/proc/{}/cwd", caller.thread),
+        folder => format!("/proc/{}/fd/{folder}", caller.thread),
+    };
+    let start = caller::name_only(Path::new(&start), true)?;
+    rustix::fs::openat2(start, path, flags, Mode::empty(), restrictions)
 }
 
 fn path_in_proc(file: impl AsFd) -> PathBuf {

@@ -24,7 +24,7 @@ pub(super) struct Status {
 
 /// Reads the status of a thread; `None` if it is gone.
 pub(super) fn status(thread: i32) -> Option<Status> {
-    let text = fs::read_to_string(format!("/proc/{thread}/status")).ok()?;
+    let text = String::from_utf8(super::caller::small_file(&format!("/proc/{thread}/status"))?).ok()?;
     let mut status = Status { process: thread, parent: 0, umask: 0o022 };
     for line in text.lines() {
         let Some((name, value)) = line.split_once(':') else { continue };

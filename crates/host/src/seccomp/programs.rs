@@ -10,15 +10,8 @@ use rustix::io::Errno;
 use super::caller::{self, Place};
 use super::environment;
 use super::names::Given;
+use super::strings::Strings;
 use super::supervisor::{Answer, Caller, Supervisor};
-use crate::sys;
-
-/// The most arguments and bytes of them that are recorded; the kernel's own limits are of this size.
-const ARGUMENTS_MAX: usize = 1 << 16;
-const ARGUMENTS_MAX_BYTES: usize = 2 << 20;
-
-/// The name of a variable that is told is shorter than this.
-const NAME_BYTES: usize = 32;
 
 /// How many scripts may run one another (`BINPRM` depth of the kernel).
 const SCRIPTS_MAX: usize = 5;
@@ -36,6 +29,16 @@ pub(super) struct Pending {
     expected: (u64, u64),
     /// Whether not all arguments were kept.
     cut: bool,
+    /// The arguments of the program that runs now, if it is to be started again: by them it is known whether it was.
+    before: Option<Vec<u8>>,
+}
+
+impl Pending {
+    /// The arguments but the first, as the kernel lists them.
+    fn list(&self) -> Vec<u8> {
+        let arguments = self.event.arguments.iter().skip(1);
+        arguments.flat_map(|argument| argument.as_bytes().iter().copied().chain([0])).collect()
+    }
 }
 
 /// One file on the way from a path to running code.
@@ -70,12 +73,14 @@ impl Supervisor<'_, '_> {
         let Some(place) = caller::place(caller.thread, caller.reach, folder, &path) else {
             return self.unresolved(caller.index);
         };
-        let Some(arguments) = self.strings(caller, arguments, |text| Some(text)) else {
+        let mut strings = Strings::of(caller.thread);
+        let Some(arguments) = strings.list(arguments, |text| Some(text)) else {
             return self.unresolved(caller.index);
         };
-        let Some(environment) = self.strings(caller, environment, environment::told) else {
+        let Some(environment) = strings.list(environment, environment::told) else {
             return self.unresolved(caller.index);
         };
+        let cut = arguments.cut || environment.cut;
         if !self.still_waiting(caller) {
             return Answer::Gone;
         }
@@ -104,17 +109,16 @@ impl Supervisor<'_, '_> {
             digest: program.digest,
             size: Some(program.size),
             format: program.format.map(str::to_owned),
-            arguments,
-            environment,
+            arguments: arguments.kept,
+            environment: environment.kept,
             input: input.as_deref().and_then(pipe),
             output: link(caller.thread, 1).as_deref().and_then(pipe),
             detail: on_socket.then(|| "socket-input".into()),
             ..Event::new(EventKind::Exec, caller.index)
         };
         if let Some(known) = self.processes.get_mut(caller.pid) {
-            let cut =
-                event.arguments.len() >= ARGUMENTS_MAX || bytes_of(&event.arguments) >= ARGUMENTS_MAX_BYTES;
-            known.pending = Some(Pending { thread: caller.thread, event, along, expected, cut });
+            let before = (known.executable == Some(expected)).then(|| arguments_of(caller.pid)).flatten();
+            known.pending = Some(Pending { thread: caller.thread, event, along, expected, cut, before });
         }
         Answer::GoOn
     }
@@ -206,7 +210,14 @@ impl Supervisor<'_, '_> {
         let Some(pending) = known.pending.take() else { return };
         let (index, before) = (known.index, known.executable);
         let now = caller::executable(pid);
-        if now == Some(pending.expected) {
+        let again = pending.before.is_some() && pending.before == arguments_of(pid);
+        let other = again && !pending.before.as_ref().is_some_and(|before| before.ends_with(&pending.list()));
+        if other && now == before {
+            // Started again it would have other arguments than it has still: the start failed, or is under way.
+            if pending.thread != thread {
+                known.pending = Some(pending);
+            }
+        } else if now == Some(pending.expected) {
             known.executable = now;
             let pending = self.with_real_arguments(index, pid, pending);
             self.executed(pending);
@@ -222,7 +233,11 @@ impl Supervisor<'_, '_> {
     }
 
     pub(super) fn executed(&mut self, pending: Pending) {
+        let process = pending.event.process;
         self.emit(pending.event);
+        if pending.cut {
+            self.gap(process, "arguments-cut");
+        }
         for read in pending.along {
             self.emit(read);
         }
@@ -242,70 +257,27 @@ impl Supervisor<'_, '_> {
         self.gap(index, "program-replaced");
     }
 
-    /// Another thread could have changed the arguments between our look and the kernel's; what the program got is
-    /// there to be read. The kernel puts the interpreters of a script before.
+    /// Another thread could have changed arguments and variables between our look and the kernel's; what the program
+    /// got is there to be read. The kernel puts the interpreters of a script before.
     fn with_real_arguments(&mut self, index: u32, pid: i32, mut pending: Pending) -> Pending {
-        let Ok(real) = std::fs::read(format!("/proc/{pid}/cmdline")) else { return pending };
-        let mut expected = Vec::new();
-        for argument in pending.event.arguments.iter().skip(1) {
-            expected.extend_from_slice(argument.as_bytes());
-            expected.push(0);
-        }
-        if real.is_empty() || real.ends_with(&expected) || pending.cut {
+        let given = |list| caller::small_file(&format!("/proc/{pid}/{list}"));
+        let (Some(arguments), Some(variables)) = (given("cmdline"), given("environ")) else { return pending };
+        if pending.cut || arguments.is_empty() {
             return pending;
         }
-        let real = real.strip_suffix(b"\0").unwrap_or(&real);
-        pending.event.arguments = real.split(|byte| *byte == 0).map(BytePath::new).collect();
+        let expected = pending.list();
+        let told: Vec<BytePath> =
+            variables.split(|byte| *byte == 0).filter_map(environment::told).map(BytePath::new).collect();
+        if arguments.ends_with(&expected) && told == pending.event.environment {
+            return pending;
+        }
+        if !arguments.ends_with(&expected) {
+            let real = arguments.strip_suffix(b"\0").unwrap_or(&arguments);
+            pending.event.arguments = real.split(|byte| *byte == 0).map(BytePath::new).collect();
+        }
+        pending.event.environment = told;
         self.gap(index, "arguments-replaced");
         pending
-    }
-
-    /// Reads a list of strings: of each what is kept of it, if anything. What is not kept by its beginning is not read on.
-    fn strings(
-        &mut self,
-        caller: Caller,
-        address: u64,
-        keep: impl Fn(&[u8]) -> Option<&[u8]>,
-    ) -> Option<Vec<BytePath>> {
-        let mut kept = Vec::new();
-        let (mut bytes_kept, mut count) = (0, 0);
-        let mut at = address;
-        if address == 0 {
-            return Some(kept);
-        }
-        loop {
-            let mut pointers = [0; 512];
-            let read = sys::read_memory(caller.thread, at, &mut pointers).ok()?;
-            let words = pointers[..read].as_chunks::<8>().0.iter().map(|word| u64::from_ne_bytes(*word));
-            let strings: Vec<u64> = words.take_while(|pointer| *pointer != 0).collect();
-            for (pointer, begun) in strings.iter().zip(caller::beginnings(caller.thread, &strings)) {
-                let begun = match begun {
-                    // Near the end of a page even a name may be cut.
-                    caller::Beginning { whole: false, bytes }
-                        if bytes.len() < NAME_BYTES || keep(&bytes).is_some() =>
-                    {
-                        caller::long_text(caller.thread, *pointer, ARGUMENTS_MAX_BYTES - bytes_kept)?
-                    }
-                    begun => begun.bytes,
-                };
-                count += 1;
-                if let Some(text) = keep(&begun) {
-                    bytes_kept += text.len() + 1;
-                    kept.push(BytePath::new(text));
-                }
-                if count >= ARGUMENTS_MAX || bytes_kept >= ARGUMENTS_MAX_BYTES {
-                    self.gap(caller.index, "arguments-cut");
-                    return Some(kept);
-                }
-            }
-            if strings.len() < read / 8 {
-                return Some(kept);
-            }
-            if read < 8 {
-                return None;
-            }
-            at = at.checked_add((read / 8 * 8) as u64)?;
-        }
     }
 }
 
@@ -360,8 +332,8 @@ fn pipe(link: &str) -> Option<u64> {
     link.strip_prefix("pipe:[")?.strip_suffix(']')?.parse().ok()
 }
 
-fn bytes_of(arguments: &[BytePath]) -> usize {
-    arguments.iter().map(|argument| argument.as_bytes().len() + 1).sum()
+fn arguments_of(pid: i32) -> Option<Vec<u8>> {
+    caller::small_file(&format!("/proc/{pid}/cmdline"))
 }
 
 #[cfg(test)]

@@ -123,7 +123,7 @@ impl Supervisor<'_, '_> {
         Some(self.reached(caller, target, how, Some(real.clone()), writes))
     }
 
-    fn is_recorder(&self, target: i32) -> bool {
+    pub(super) fn is_recorder(&self, target: i32) -> bool {
         target == self.own || (target > 0 && fs::exists(format!("/proc/self/task/{target}")).unwrap_or(false))
     }
 

@@ -438,7 +438,8 @@ impl<'a, 's> Supervisor<'a, 's> {
         self.failure.get_or_insert(error);
     }
 
-    /// Files given as standard input and outputs were opened by the caller: they are inputs and results all the same.
+    /// A file given as standard input was opened by the caller: it is an input all the same. One for the outputs was
+    /// chosen by whoever starts the recorder, and is no result of the build; if the build reads it, it explains itself.
     fn given_at_start(&mut self) {
         let (input, output, error) = (io::stdin(), io::stdout(), io::stderr());
         for given in [input.as_fd(), output.as_fd(), error.as_fd()] {
@@ -450,10 +451,8 @@ impl<'a, 's> Supervisor<'a, 's> {
             if mode.is_ok_and(|mode| mode != OFlags::WRONLY) {
                 self.read_open_file(0, given, None);
             }
-            if mode.is_ok_and(|mode| mode != OFlags::RDONLY)
-                && let Ok(real) = super::caller::real_path(given)
-            {
-                self.wrote(0, real, Some((stat.st_dev, stat.st_ino)));
+            if mode.is_ok_and(|mode| mode != OFlags::RDONLY) {
+                self.written.files.insert((stat.st_dev, stat.st_ino));
             }
         }
     }
@@ -542,8 +541,12 @@ impl<'a, 's> Supervisor<'a, 's> {
         self.is_own_process(path) || below(&self.launch.secret, path)
     }
 
-    fn is_own_process(&self, path: &BytePath) -> bool {
-        path.is_below(format!("/proc/{}", self.own).as_bytes())
+    pub(super) fn is_own_process(&self, path: &BytePath) -> bool {
+        let number =
+            path.as_bytes().strip_prefix(b"/proc/").and_then(|rest| rest.split(|byte| *byte == b'/').next());
+        let number = number.and_then(|number| std::str::from_utf8(number).ok()?.parse().ok());
+        // A thread has a folder as well, which is in no list.
+        number.is_some_and(|number| self.is_recorder(number))
     }
 
     /// Tells whether moving a path would move what is ours alone.

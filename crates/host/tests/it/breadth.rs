@@ -141,6 +141,37 @@ fn a_recorder_inside_a_recorded_build_refuses_to_work() {
     try_run(&launch).unwrap().whole();
 }
 
+/// Started by the test below, with files for input and output.
+#[test]
+fn the_inner_files() {
+    if std::env::var_os("COUNTERSIGN_FILES").is_none() {
+        return;
+    }
+    let (_keep, folder) = folder();
+    let seen = try_run(&launch(&folder, &["cat"])).unwrap().whole();
+    let given = std::env::current_dir().unwrap().canonicalize().unwrap();
+    assert_eq!(seen.digest(EventKind::Read, &given.join("given")), Some(Digest::of(b"given")));
+    assert!(
+        seen.on(EventKind::Left, &given.join("taken")).is_none(),
+        "the log of the build is no result of it"
+    );
+}
+
+#[test]
+fn files_that_are_given_at_the_start_are_seen() {
+    let (_keep, folder) = folder();
+    fs::write(folder.join("given"), "given").unwrap();
+    let status = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "breadth::the_inner_files", "--test-threads=1", "--nocapture"])
+        .current_dir(&folder)
+        .env("COUNTERSIGN_FILES", "1")
+        .stdin(fs::File::open(folder.join("given")).unwrap())
+        .stdout(fs::File::create(folder.join("taken")).unwrap())
+        .status();
+    assert!(status.unwrap().success(), "{}", fs::read_to_string(folder.join("taken")).unwrap());
+    assert!(fs::read_to_string(folder.join("taken")).unwrap().contains("given"));
+}
+
 #[test]
 fn variables_that_change_what_runs_are_told_and_no_others() {
     let (_keep, folder) = folder();

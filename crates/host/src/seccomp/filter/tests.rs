@@ -109,6 +109,13 @@ fn forks_and_threads_pass_and_namespaces_do_not() {
 #[test]
 fn unusual_sockets_and_controls_are_asked_about() {
     let socket = |family: i32, kind: i32| own(libc::SYS_socket, [family as u64, kind as u64, 0, 0, 0, 0]);
+    let speaking = |family: i32, protocol| own(libc::SYS_socket, [family as u64, 1, protocol, 0, 0, 0]);
+    assert_eq!(speaking(libc::AF_INET, 6), ALLOW);
+    assert_eq!(speaking(libc::AF_INET, 132), ASK, "SCTP");
+    assert_eq!(speaking(libc::AF_NETLINK, 12), ASK, "the packet filter");
+    assert_eq!(own(libc::SYS_prlimit64, [0, 7, 0x7fff, 0, 0, 0]), ALLOW, "its own");
+    assert_eq!(own(libc::SYS_prlimit64, [77, 7, 0, 0, 0, 0]), ALLOW, "only a question");
+    assert_eq!(own(libc::SYS_prlimit64, [77, 7, 0x7fff, 0, 0, 0]), ASK);
     assert_eq!(socket(libc::AF_UNIX, libc::SOCK_STREAM), ALLOW);
     assert_eq!(socket(libc::AF_INET6, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC), ALLOW);
     assert_eq!(socket(libc::AF_NETLINK, libc::SOCK_RAW), ALLOW);
@@ -120,6 +127,7 @@ fn unusual_sockets_and_controls_are_asked_about() {
     assert_eq!(control(0x5401), ALLOW, "a terminal's settings");
     assert_eq!(control(0x5412), ASK);
     assert_eq!(control(0x4008_6602), ASK);
+    assert_eq!(control(0x5000_9401), ASK);
     assert_eq!(own(libc::SYS_personality, [0xFFFF_FFFF, 0, 0, 0, 0, 0]), ALLOW, "only a question");
     assert_eq!(own(libc::SYS_personality, [0x0040_0000, 0, 0, 0, 0, 0]), ASK);
     assert_eq!(own(libc::SYS_ptrace, [16, 0, 0, 0, 0, 0]), ASK);

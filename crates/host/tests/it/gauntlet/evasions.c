@@ -68,6 +68,10 @@ static void *in_own_folder(void *folder) {
 static void *reads(void *name) { must(open(name, O_RDONLY) >= 0); return 0; }
 static volatile int stop;
 static void *flips(void *text) { while (!stop) *(volatile char *)text ^= 'a' ^ 'b'; return 0; }
+static void *flips_flags(void *flags) {
+    while (!stop) *(volatile unsigned long long *)flags ^= O_PATH;
+    return 0;
+}
 static struct sockaddr_un local(const char *path) {
     struct sockaddr_un a = {AF_UNIX};
     memcpy(a.sun_path, path[0] == '@' ? "" : path, 1);
@@ -100,6 +104,15 @@ int main(int argc, char **argv) {
         return 1;
     }
     if (is("program-through-proc")) { execve(link_of(open("tool", O_PATH)), run, none); return 1; }
+    if (is("start-that-fails")) { // The same program again, with more arguments than there may be.
+        static char long_text[200000], *words[64];
+        open("in", O_RDONLY);
+        memset(long_text, 'x', sizeof long_text - 1);
+        for (int i = 0; i < 63; i++) words[i] = i == 1 ? "ran" : long_text;
+        must(execve("/proc/self/exe", words, none) < 0);
+        open("in", O_RDONLY);
+        return 0;
+    }
     if (is("program-removed")) { int fd = open("tool", O_RDONLY); unlink("tool"); execve(link_of(fd), run, none); return 1; }
     if (is("nameless-file") || is("nameless-file-empty-path")) {
         int fd = open(".", O_TMPFILE | O_RDWR, 0600);
@@ -112,6 +125,49 @@ int main(int argc, char **argv) {
     if (is("reopen-for-writing")) {
         int fd = open(link_of(open("in", O_PATH)), O_WRONLY | O_TRUNC);
         must(write(fd, "new", 3) == 3);
+        return 0;
+    }
+    if (is("restricted") || is("restricted-to-a-root")) { // `openat2`: beneath a folder, or as if it were the root.
+        unsigned long long how[3] = {O_RDONLY, 0, is("restricted") ? 8 : 16};
+        must(syscall(437, open("sub", O_PATH), is("restricted") ? "in" : "/in", how, 24) >= 0);
+        must(syscall(437, open("sub", O_PATH), "../in2", how, 24) < 0);
+        how[0] = O_CREAT | O_WRONLY; how[1] = 0600;
+        must(syscall(437, open("sub", O_PATH), "made", how, 24) >= 0);
+        return 0;
+    }
+    if (is("name-that-becomes-a-file")) { // The flags of `openat2` lie in memory, where a thread changes them.
+        static volatile unsigned long long how[3];
+        static char buffer[8];
+        pthread_t thread;
+        pthread_create(&thread, 0, flips_flags, (void *)how);
+        int got = 0;
+        for (int i = 0; i < 3000; i++) {
+            int fd = syscall(437, AT_FDCWD, "in", how, 24);
+            got += read(fd, buffer, 8) == 7;
+            close(fd);
+        }
+        stop = 1;
+        pthread_join(thread, 0);
+        printf("%d", got);
+        return 0;
+    }
+    if (is("question-that-becomes-a-file")) { // A file of the kernel's, whose path a thread changes.
+        static char path[] = "/proc/self/status", other_path[64], buffer[8];
+        pthread_t thread;
+        realpath("in", other_path);
+        symlink("/proc/self/status", "a");
+        symlink("in", "b");
+        static char name[] = "a";
+        pthread_create(&thread, 0, flips, name);
+        int got = 0;
+        for (int i = 0; i < 3000; i++) {
+            int fd = open(name, O_RDONLY);
+            got += read(fd, buffer, 7) == 7 && !memcmp(buffer, "content", 7);
+            close(fd);
+        }
+        stop = 1;
+        pthread_join(thread, 0);
+        printf("%d", got);
         return 0;
     }
     if (is("file-handle")) {
@@ -263,6 +319,28 @@ int main(int argc, char **argv) {
         return 0;
     }
 
+    if (is("changed-at-entry")) { // The same without a filter: at the stop before the call.
+        pid_t pid = fork();
+        if (pid == 0) {
+            ptrace(PTRACE_TRACEME, 0, 0, 0);
+            raise(SIGSTOP);
+            syscall(SYS_getpriority, AT_FDCWD, "in", O_RDONLY);
+            _exit(0);
+        }
+        int status;
+        waitpid(pid, &status, 0);
+        for (ptrace(PTRACE_SYSCALL, pid, 0, 0); waitpid(pid, &status, 0) == pid && !WIFEXITED(status);) {
+            struct user_regs_struct registers;
+            ptrace(PTRACE_GETREGS, pid, 0, &registers);
+            if (registers.orig_rax == SYS_getpriority) {
+                registers.orig_rax = SYS_openat;
+                ptrace(PTRACE_SETREGS, pid, 0, &registers);
+            }
+            ptrace(PTRACE_SYSCALL, pid, 0, 0);
+        }
+        return 0;
+    }
+
     // Other processes.
     if (is("memory-of-a-child")) {
         pid_t pid = waiting();
@@ -328,9 +406,12 @@ int main(int argc, char **argv) {
         return 0;
     }
     if (is("virtual-socket")) { socket(AF_VSOCK, SOCK_STREAM, 0); return 0; }
+    if (is("sctp-socket")) { socket(AF_INET, SOCK_STREAM, 132); return 0; }
+    if (is("packet-filter")) { socket(AF_NETLINK, SOCK_RAW, 12); return 0; }
     if (is("raw-socket")) { socket(AF_INET, SOCK_RAW, 1); return 0; }
 
     // The machine.
+    if (is("snapshot")) { static char name[4096]; return !(ioctl(open(".", O_DIRECTORY), 0x50009401, name) == -1 && errno == EPERM); }
     if (is("terminal-input")) return !(ioctl(0, TIOCSTI, "x") == -1 && errno == EPERM);
     if (is("kernel-setting")) { open("/proc/sys/kernel/core_pattern", O_WRONLY); return 0; }
     if (is("unreadable-path")) { // Memory that the kernel cannot give to anybody else.

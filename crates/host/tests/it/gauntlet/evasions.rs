@@ -56,7 +56,7 @@ fn command(folder: &Path, how: How, argument: &str) -> Launch {
         How::Python(script) => vec!["python3", "-S", "-c", script, argument],
     };
     let mut launch = launch(folder, &words);
-    launch.grace = Duration::from_millis(300);
+    launch.grace = Duration::from_millis(1500);
     launch
 }
 
@@ -138,6 +138,24 @@ fn arguments_that_change_under_the_call_deceive_nobody() {
     assert_eq!(said.lines().count(), 150);
     assert!(said.contains('a') && said.contains('b'), "the race took place");
     assert_eq!(said.lines().collect::<Vec<_>>(), recorded);
+}
+
+/// A mere name, or a file of the kernel's, that a second thread makes the file itself under the call.
+#[test]
+fn flags_and_questions_that_change_under_the_call_hide_nothing() {
+    for name in ["name-that-becomes-a-file", "question-that-becomes-a-file"] {
+        let (_keep, folder) = folder();
+        furnish(&folder);
+        let script = format!("\"$1\" {name} > said");
+        let mut launch = command(&folder, How::Shell("exit"), "");
+        launch.command = ["bash", "-c", &script, "bash"].map(OsString::from).to_vec();
+        launch.command.push(OsString::from(programs().1.as_os_str()));
+        let seen = try_run(&launch).unwrap();
+        let said: usize = fs::read_to_string(folder.join("said")).unwrap().parse().unwrap();
+        let read = seen.of(Kind::Read).filter(|event| event.digest == Some(Digest::of(b"content"))).count();
+        assert!(said > 0 && said < 3000, "the race took place: {said}");
+        assert_eq!(read, said, "{name}");
+    }
 }
 
 /// What each reader got is in the trace, though the file's times did not move; so is what was left.

@@ -15,6 +15,8 @@ pub(super) enum Expect {
     Content(EventKind, &'static str, &'static str),
     /// … with this detail.
     Detail(EventKind, &'static str, &'static str),
+    /// The same, whether it was done or failed: not all file systems can do everything.
+    Tried(EventKind, &'static str, &'static str),
     /// An event of this kind, anywhere, with this detail.
     How(EventKind, &'static str),
     /// An event of this kind whose target begins so.
@@ -23,6 +25,8 @@ pub(super) enum Expect {
     To(EventKind, &'static str, &'static str),
     /// A program was started with this first argument.
     Started(&'static str),
+    /// No program was started with this first argument.
+    NotStarted(&'static str),
     /// The recorder refused it: by this name, or for this reason.
     Refused(&'static str),
     /// The record is incomplete for this reason.
@@ -52,6 +56,9 @@ impl Expect {
             Self::Detail(kind, name, detail) => {
                 any(kind, &|event| event.path == Some(at(name)) && event.detail.as_deref() == Some(detail))
             }
+            Self::Tried(kind, name, detail) => seen.events.iter().any(|event| {
+                event.kind == kind && event.path == Some(at(name)) && event.detail.as_deref() == Some(detail)
+            }),
             Self::How(kind, detail) => any(kind, &|event| event.detail.as_deref() == Some(detail)),
             Self::Target(kind, target) => any(kind, &|event| {
                 event.target.as_ref().is_some_and(|found| found.as_bytes().starts_with(target.as_bytes()))
@@ -62,6 +69,7 @@ impl Expect {
             Self::Started(argument) => any(EventKind::Exec, &|event| {
                 event.arguments.get(1).is_some_and(|first| first.as_bytes() == argument.as_bytes())
             }),
+            Self::NotStarted(argument) => !Self::Started(argument).holds(seen, folder),
             Self::Refused(what) => seen.events.iter().any(|event| {
                 event.kind == EventKind::Refused
                     && event.errno != 0

@@ -167,6 +167,12 @@ int main(int argc, char **argv) {
     if (is("rt_sigqueueinfo")) { call(SYS_rt_sigqueueinfo, recorder, 0, &info); return 0; }
     if (is("rt_tgsigqueueinfo")) { call(SYS_rt_tgsigqueueinfo, recorder, recorder, 0, &info); return 0; }
     if (is("pidfd_open")) { call(SYS_pidfd_open, recorder, 0); return 0; }
+    if (is("prlimit64")) { // The limits that it has already.
+        unsigned long long limits[2];
+        call(SYS_prlimit64, recorder, 7, 0, limits);
+        call(SYS_prlimit64, recorder, 7, limits, 0);
+        return 0;
+    }
     if (is("pidfd_send_signal")) {
         char path[32];
         sprintf(path, "/proc/%d", recorder);

@@ -46,6 +46,7 @@ pub(super) const CASES: &[Case] = &[
     c("program-by-descriptor", &[Expect::On(Kind::Exec, "tool"), Expect::Started("ran"), Expect::Whole]),
     c("program-through-proc", &[Expect::On(Kind::Exec, "tool"), Expect::Started("ran"), Expect::Whole]),
     c("program-removed", &[Expect::On(Kind::Exec, "tool"), Expect::Started("ran")]),
+    c("start-that-fails", &[Expect::NotStarted("ran"), Expect::Went, Expect::Whole]),
     sh(
         "script-of-a-script",
         "printf '#!/bin/sh\\ncat in\\n' > one; printf '#!'$PWD'/one\\n' > two; chmod +x one two; exec ./two",
@@ -61,6 +62,11 @@ pub(super) const CASES: &[Case] = &[
         "LD_PRELOAD=$PWD/quiet.so TOKEN=secret /bin/true",
         &[Expect::On(Kind::Map, "quiet.so"), Expect::On(Kind::Read, "quiet.so"), Expect::Whole],
     ),
+    sh(
+        "program-by-its-loader",
+        "$(ls /lib64/ld-linux* /lib/ld-linux-a* 2>&- | head -n 1) ./tool ran",
+        &[Expect::On(Kind::Read, "tool"), Expect::On(Kind::Map, "tool"), Expect::Whole],
+    ),
     c("library", &[Expect::On(Kind::Map, "quiet.so"), Expect::On(Kind::Read, "quiet.so"), Expect::Whole]),
     c("code-later", &[Expect::Content(Kind::Map, "in", "content"), Expect::Whole]),
     py(
@@ -73,6 +79,14 @@ pub(super) const CASES: &[Case] = &[
     c("nameless-file-empty-path", &[Expect::Content(Kind::Left, "made", "quiet"), Expect::Whole]),
     c("reopen", &[READ, Expect::Whole]),
     c("reopen-for-writing", &[Expect::Content(Kind::Left, "in", "new"), Expect::Whole]),
+    c(
+        "restricted",
+        &[Expect::Content(Kind::Read, "sub/in", "content"), Expect::On(Kind::Left, "sub/made"), UNREAD],
+    ),
+    c(
+        "restricted-to-a-root",
+        &[Expect::Content(Kind::Read, "sub/in", "content"), Expect::On(Kind::Left, "sub/made"), UNREAD],
+    ),
     c("file-handle", &[Expect::Refused("open_by_handle_at"), UNREAD]),
     sh(
         "hard-link",
@@ -146,6 +160,7 @@ pub(super) const CASES: &[Case] = &[
     c("own-trap", &[UNREAD, Expect::Went]),
     c("own-kill", &[UNREAD, Expect::Went]),
     c("own-trace", &[READ, Expect::How(Kind::Reach, "ptrace")]),
+    c("changed-at-entry", &[READ, Expect::How(Kind::Reach, "ptrace")]),
     c("changed-by-a-tracer", &[READ, Expect::How(Kind::Reach, "ptrace")]),
     // One process into another.
     sh(
@@ -197,6 +212,8 @@ pub(super) const CASES: &[Case] = &[
     c("passed-descriptor", &[READ, Expect::On(Kind::Pass, "in"), Expect::Whole]),
     c("fast-open", &[Expect::Target(Kind::Connect, "tcp:127.0.0.1:9")]),
     c("virtual-socket", &[Expect::Gap("unwatched-socket")]),
+    c("sctp-socket", &[Expect::Gap("unwatched-socket")]),
+    c("packet-filter", &[Expect::Gap("unwatched-socket")]),
     c("raw-socket", &[Expect::Gap("unwatched-socket")]),
     py(
         "server",
@@ -217,6 +234,7 @@ pub(super) const CASES: &[Case] = &[
         &[READ, Expect::Content(Kind::Left, "out", "content"), Expect::Whole],
     ),
     // The machine.
+    c("snapshot", &[Expect::Refused("subvolume"), Expect::Went]),
     c("terminal-input", &[Expect::Refused("terminal-input"), Expect::Went]),
     c("kernel-setting", &[Expect::Gap("kernel-setting")]),
     c("unreadable-path", &[Expect::Went, Expect::Whole]),
