@@ -26,14 +26,19 @@ impl Supervisor<'_, '_> {
         if let Some((name, errno)) = calls::refused(number) {
             return self.deny(caller, name, errno);
         }
+        let arguments = &call.arguments;
         #[cfg(target_arch = "x86_64")]
-        if let Some(answer) = self.legacy(caller, number, &call.arguments) {
+        let legacy = self.legacy(caller, number, arguments);
+        #[cfg(not(target_arch = "x86_64"))]
+        let legacy = None;
+        let with_files = legacy
+            .or_else(|| self.file_call(caller, number, arguments))
+            .or_else(|| self.attribute_call(caller, number, arguments));
+        if let Some(answer) = with_files {
+            self.beside(caller);
             return answer;
         }
-        let arguments = &call.arguments;
-        self.file_call(caller, number, arguments)
-            .or_else(|| self.attribute_call(caller, number, arguments))
-            .or_else(|| self.socket_call(caller, number, arguments))
+        self.socket_call(caller, number, arguments)
             .or_else(|| self.view_call(caller, number, arguments))
             .or_else(|| self.process_call(caller, number, arguments))
             .unwrap_or_else(|| {

@@ -79,6 +79,8 @@ pub(super) struct Traced {
     pub(super) parent: Option<u32>,
     /// Whether its children have another view of the file system than it has itself.
     pub(super) children_away: bool,
+    /// Whether it has been told that several threads act where we only look on.
+    pub(super) told_beside: bool,
     /// The executable it was last seen to run: device and inode.
     pub(super) executable: Option<(u64, u64)>,
     /// A program that it asked to run, not yet confirmed.
@@ -145,6 +147,7 @@ impl Processes {
             },
             parent: from.map(|parent| parent.index),
             children_away: from.is_some_and(|parent| parent.children_away),
+            told_beside: false,
             executable: super::caller::executable(process),
             pending: None,
             said: None,

@@ -102,6 +102,21 @@ impl Supervisor<'_, '_> {
         if ids[..count].iter().all(same) { Answer::GoOn } else { self.other_rights(caller) }
     }
 
+    /// Where the kernel acts and we look on, another thread can change a path between the two. One thread cannot.
+    pub(super) fn beside(&mut self, caller: Caller) {
+        if caller.reach != Reach::OtherRights {
+            return;
+        }
+        // The folder of threads has two links, and one for each thread.
+        let threads = rustix::fs::stat(format!("/proc/{}/task", caller.pid)).map_or(3, |stat| stat.st_nlink);
+        if let Some(known) = self.processes.get_mut(caller.pid)
+            && threads > 3
+            && !std::mem::replace(&mut known.told_beside, true)
+        {
+            self.gap(caller.index, "other-rights");
+        }
+    }
+
     /// From here on the kernel must act for it: what we may, it perhaps may not.
     pub(super) fn other_rights(&mut self, caller: Caller) -> Answer {
         if let Some(known) = self.processes.get_mut(caller.pid)

@@ -214,6 +214,15 @@ int main(int argc, char **argv) {
         pthread_join(thread, 0);
         return 0;
     }
+    if (is("other-rights-and-threads")) { // So that the recorder may not act for it, and a path can be raced.
+        syscall(446, -1, 0);
+        pthread_t thread;
+        static char text[] = "a";
+        pthread_create(&thread, 0, flips, text);
+        must(open("in", O_RDONLY) >= 0);
+        stop = 1;
+        return pthread_join(thread, 0);
+    }
     if (is("threads")) {
         pthread_t threads[8];
         static char names[8][8];

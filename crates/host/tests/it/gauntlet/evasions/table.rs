@@ -151,6 +151,7 @@ pub(super) const CASES: &[Case] = &[
         "thread-in-own-folder",
         &[Expect::On(Kind::Read, "sub/in"), UNREAD, Expect::On(Kind::Left, "sub/made"), Expect::Whole],
     ),
+    c("other-rights-and-threads", &[READ, Expect::Gap("other-rights"), Expect::Went]),
     c("undumpable", &[Expect::Went, Expect::ReadOrGap("in")]),
     // Filters of its own.
     c("own-filter", &[READ, Expect::Went, Expect::Whole]),
