@@ -11,6 +11,7 @@
 //! | `supervisor` | receives calls, answers, ends |
 //! | `processes` | who is who, parents and ends |
 //! | `caller` | reads a caller's memory and resolves its paths |
+//! | `network` | what the build may reach |
 //! | `opens`, `programs`, `names`, `sockets` | the calls, by kind |
 //! | `posture` | what the recording needs of this process as a whole |
 //! | `closing` | what was left, and which inputs changed meanwhile |
@@ -19,6 +20,7 @@ mod caller;
 mod closing;
 mod filter;
 mod names;
+mod network;
 mod opens;
 mod posture;
 mod processes;
@@ -32,7 +34,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::sys::{self, SpawnError};
+use crate::sys::{self, Confinement, SpawnError};
 use crate::tracer::{Launch, Sink, Trace, TraceError, Tracer, Unsupported};
 use supervisor::Supervisor;
 
@@ -65,8 +67,8 @@ impl Seccomp {
     /// Tries it out on a harmless program.
     pub fn probe() -> Result<Capabilities, Unsupported> {
         let launch = Launch { command: vec!["/proc/self/exe".into()], ..Launch::default() };
-        let child = match spawn(&launch, Path::new("/nonexistent")) {
-            Ok(child) => child,
+        let child = match network::start(&launch, Path::new("/nonexistent")) {
+            Ok((child, _)) => child,
             Err(TraceError::Unsupported(unsupported)) => return Err(unsupported),
             Err(error) => {
                 return Err(Unsupported {
@@ -90,15 +92,22 @@ impl Seccomp {
     }
 }
 
-fn spawn(launch: &Launch, program: &Path) -> Result<sys::Child, TraceError> {
+/// Starts a child. The inner result tells what the machine does not allow.
+fn spawn(
+    launch: &Launch,
+    program: &Path,
+    confinement: Confinement,
+    variables: &[(String, String)],
+) -> Result<Result<sys::Child, SpawnError>, TraceError> {
     let failed = |source| TraceError::Start { program: program.display().to_string(), source };
-    let start =
-        sys::Start::new(program, &launch.command, &launch.environment, &launch.workdir, filter::program())
-            .map_err(failed)?;
-    sys::spawn(&start).map_err(|error| match error {
-        SpawnError::Filter(source) => Unsupported { what: "seccomp user notification", source }.into(),
-        SpawnError::Other(source) => failed(source),
-    })
+    let environment = network::replaced(&launch.environment, variables);
+    let start = sys::Start::new(program, &launch.command, &environment, &launch.workdir, filter::program())
+        .map_err(failed)?
+        .confined(confinement);
+    match sys::spawn(&start) {
+        Err(SpawnError::Other(source)) => Err(failed(source)),
+        result => Ok(result),
+    }
 }
 
 impl Tracer for Seccomp {

@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicI32, Ordering};
 
 use libc::{c_int, c_ulong, pid_t};
 
+use crate::egress::namespace::{self, Inside};
+
 /// One instruction of a filter program (`struct sock_filter`).
 pub(crate) use libc::sock_filter as Instruction;
 
@@ -44,6 +46,11 @@ fn checked(result: c_int) -> io::Result<c_int> {
 const SYNC_WAKE_UP: c_ulong = 1;
 
 impl Listener {
+    /// Returns another handle on it, for a thread that answers.
+    pub(crate) fn another(&self) -> io::Result<Self> {
+        Ok(Self { file: self.file.try_clone()? })
+    }
+
     /// Asks the kernel to hand over between caller and listener on one processor; false if it cannot.
     pub(crate) fn wake_synchronously(&self) -> bool {
         // SAFETY: the descriptor is ours; the argument is a plain number.
@@ -140,6 +147,16 @@ pub(crate) struct Start {
     environment: Vec<CString>,
     workdir: CString,
     filter: Vec<Instruction>,
+    confinement: Confinement,
+}
+
+/// How a child is cut off before its program starts.
+#[derive(Debug, Default)]
+pub(crate) struct Confinement {
+    /// A network of its own.
+    pub(crate) inside: Option<Inside>,
+    /// A filter that nobody listens to; none if empty.
+    pub(crate) guard: Vec<Instruction>,
 }
 
 impl Start {
@@ -160,7 +177,12 @@ impl Start {
             environment: environment.iter().map(pair).collect::<io::Result<_>>()?,
             workdir: text(workdir.as_os_str())?,
             filter,
+            confinement: Confinement::default(),
         })
+    }
+
+    pub(crate) fn confined(self, confinement: Confinement) -> Self {
+        Self { confinement, ..self }
     }
 }
 
@@ -173,6 +195,8 @@ pub(crate) struct Child {
     pub(crate) failure: Failure,
     /// Whether a signal cannot tear a caller out of a call that the listener has received.
     pub(crate) killable_wait: bool,
+    /// Unbound sockets of the child's own network, if it has one.
+    pub(crate) sockets: Vec<OwnedFd>,
 }
 
 fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
@@ -187,11 +211,16 @@ fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
 const TOLD_LISTENER: i32 = 1;
 const TOLD_FILTER_FAILED: i32 = 2;
 const TOLD_START_FAILED: i32 = 3;
+const TOLD_INSIDE: i32 = 4;
+const TOLD_SOCKET: i32 = 5;
+const TOLD_INSIDE_FAILED: i32 = 6;
 
 /// Why a child was not started.
 #[derive(Debug)]
 pub(crate) enum SpawnError {
     Filter(io::Error),
+    /// There is no network of its own for it.
+    Inside(io::Error),
     Other(io::Error),
 }
 
@@ -199,44 +228,76 @@ pub(crate) enum SpawnError {
 /// kernel gives it is ours as well; then it takes a table of its own, which is the first call that we are asked for.
 pub(crate) fn spawn(start: &Start) -> Result<Child, SpawnError> {
     let (read, write) = pipe().map_err(SpawnError::Other)?;
+    let (wait, go) = pipe().map_err(SpawnError::Other)?;
     let pointers = |texts: &[CString]| {
         texts.iter().map(|text| text.as_ptr()).chain([std::ptr::null()]).collect::<Vec<_>>()
     };
     let (arguments, environment) = (pointers(&start.arguments), pointers(&start.environment));
-    let filter = libc::sock_fprog {
-        len: u16::try_from(start.filter.len()).map_err(|error| SpawnError::Other(io::Error::other(error)))?,
-        filter: start.filter.as_ptr().cast_mut(),
-    };
+    let filters = Filters { own: program(&start.filter)?, guard: program(&start.confinement.guard)? };
     let flags = libc::CLONE_FILES | libc::SIGCHLD;
     // SAFETY: a clone without shared memory is a fork: the child has its own copy of everything prepared above
     // and calls nothing but system calls until it executes another program or ends.
     let pid = unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) };
     if pid == 0 {
         // SAFETY: as above; all pointers are into this process's copy of living values.
-        unsafe { child(start, &arguments, &environment, &filter, write.as_raw_fd()) }
+        unsafe { child(start, &arguments, &environment, &filters, [write.as_raw_fd(), wait.as_raw_fd()]) }
     }
     let pid = pid_t::try_from(pid).map_err(|error| SpawnError::Other(io::Error::other(error)))?;
     checked(pid).map_err(SpawnError::Other)?;
-    let mut told = [0; 12];
-    let failed = read_all(&read, &mut told).err();
-    let word = |at: usize| i32::from_ne_bytes([told[at], told[at + 1], told[at + 2], told[at + 3]]);
-    if let Some(error) = failed {
-        return Err(SpawnError::Other(error));
-    }
-    match word(0) {
-        TOLD_LISTENER => {
-            // SAFETY: the descriptor is the one that the kernel made in the table that we share, and only we keep it.
-            let file = unsafe { OwnedFd::from_raw_fd(word(4)) };
-            Ok(Child {
-                pid,
-                listener: Listener { file },
-                failure: Failure { read, write },
-                killable_wait: word(8) == 1,
-            })
+    let (mut sockets, mut go) = (Vec::new(), Some(go));
+    loop {
+        let mut told = [0; 12];
+        read_all(&read, &mut told).map_err(SpawnError::Other)?;
+        let word = |at: usize| i32::from_ne_bytes([told[at], told[at + 1], told[at + 2], told[at + 3]]);
+        match word(0) {
+            // Without an answer the pipe's end, which is the child's, too, is closed, and it gives up.
+            TOLD_INSIDE => {
+                let mapped = namespace::map_ids(pid);
+                let go = go.take().filter(|_| mapped.is_ok());
+                let told = go.map_or(Ok(0), |go| rustix::io::write(&go, &[0]));
+                mapped.and(told.map(drop).map_err(io::Error::from)).map_err(|error| given_up(pid, error))?;
+            }
+            TOLD_SOCKET => {
+                // SAFETY: the child made it in the table that we share, and has left it to us.
+                sockets.push(unsafe { OwnedFd::from_raw_fd(word(4)) });
+            }
+            TOLD_INSIDE_FAILED => return Err(given_up(pid, io::Error::from_raw_os_error(word(4)))),
+            TOLD_LISTENER => {
+                // SAFETY: the descriptor is the one that the kernel made in the table that we share, and only we
+                // keep it.
+                let file = unsafe { OwnedFd::from_raw_fd(word(4)) };
+                return Ok(Child {
+                    pid,
+                    listener: Listener { file },
+                    failure: Failure { read, write },
+                    killable_wait: word(8) == 1,
+                    sockets,
+                });
+            }
+            TOLD_FILTER_FAILED => return Err(SpawnError::Filter(io::Error::from_raw_os_error(word(4)))),
+            _ => return Err(SpawnError::Other(io::Error::from_raw_os_error(word(4)))),
         }
-        TOLD_FILTER_FAILED => Err(SpawnError::Filter(io::Error::from_raw_os_error(word(4)))),
-        _ => Err(SpawnError::Other(io::Error::from_raw_os_error(word(4)))),
     }
+}
+
+/// Waits for a child that ends without having become anything; another may be started.
+fn given_up(pid: pid_t, error: io::Error) -> SpawnError {
+    if let Some(pid) = rustix::process::Pid::from_raw(pid) {
+        rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty()).ok();
+    }
+    SpawnError::Inside(error)
+}
+
+/// The filters of a child.
+struct Filters {
+    own: libc::sock_fprog,
+    guard: libc::sock_fprog,
+}
+
+fn program(instructions: &[Instruction]) -> Result<libc::sock_fprog, SpawnError> {
+    let len =
+        u16::try_from(instructions.len()).map_err(|error| SpawnError::Other(io::Error::other(error)))?;
+    Ok(libc::sock_fprog { len, filter: instructions.as_ptr().cast_mut() })
 }
 
 fn read_all(file: &OwnedFd, mut buffer: &mut [u8]) -> io::Result<()> {
@@ -259,8 +320,8 @@ unsafe fn child(
     start: &Start,
     arguments: &[*const libc::c_char],
     environment: &[*const libc::c_char],
-    filter: &libc::sock_fprog,
-    tell: RawFd,
+    filters: &Filters,
+    [tell, wait]: [RawFd; 2],
 ) -> ! {
     let say = |what: i32, value: i32, more: i32| {
         let words = [what, value, more];
@@ -274,6 +335,27 @@ unsafe fn child(
             libc::_exit(127)
         }
     };
+    if let Some(inside) = &start.confinement.inside {
+        let entered = || {
+            // SAFETY: a plain number; this process has one thread and shares no memory.
+            if unsafe { libc::unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNET) } != 0 {
+                // SAFETY: valid in every thread.
+                return Err(rustix::io::Errno::from_raw_os_error(unsafe { *libc::__errno_location() }));
+            }
+            say(TOLD_INSIDE, 0, 0);
+            let mut byte = 0_u8;
+            // SAFETY: one byte into a living variable, from our own pipe.
+            match unsafe { libc::read(wait, (&raw mut byte).cast(), 1) } {
+                1 => Ok(()),
+                _ => Err(rustix::io::Errno::PERM),
+            }
+        };
+        if let Err(error) = inside.enter(entered, |socket| say(TOLD_SOCKET, socket, 0)) {
+            say(TOLD_INSIDE_FAILED, error.raw_os_error(), 0);
+            // SAFETY: it ends the process.
+            unsafe { libc::_exit(127) }
+        }
+    }
     // SAFETY: plain system calls with living arguments.
     unsafe {
         let mut none: libc::sigset_t = std::mem::zeroed();
@@ -289,14 +371,18 @@ unsafe fn child(
         if libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 {
             fail(TOLD_FILTER_FAILED);
         }
-        let install =
-            |flags: c_ulong| libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, filter);
+        let install = |flags: c_ulong, filter: &libc::sock_fprog| {
+            libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, filter)
+        };
+        if filters.guard.len > 0 && install(0, &filters.guard) != 0 {
+            fail(TOLD_FILTER_FAILED);
+        }
         let listen = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
         let mut killable = 1;
-        let mut listener = install(listen | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV);
+        let mut listener = install(listen | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, &filters.own);
         if listener < 0 {
             killable = 0;
-            listener = install(listen);
+            listener = install(listen, &filters.own);
         }
         let Ok(listener) = i32::try_from(listener) else { libc::_exit(127) };
         if listener < 0 {

@@ -7,6 +7,8 @@ use std::time::Duration;
 use evidence::Event;
 use evidence::record::{Completeness, Exit};
 
+use crate::egress::{Egress, Names};
+
 /// What to run.
 #[derive(Clone, Debug)]
 pub struct Launch {
@@ -22,6 +24,10 @@ pub struct Launch {
     pub secret: Vec<PathBuf>,
     /// How long processes may outlive the command before they are ended and the trace is marked.
     pub grace: Duration,
+    /// What they may reach of the network.
+    pub egress: Egress,
+    /// How names that they may reach are looked up.
+    pub names: Names,
 }
 
 impl Default for Launch {
@@ -33,6 +39,8 @@ impl Default for Launch {
             protected: Vec::new(),
             secret: Vec::new(),
             grace: Duration::from_secs(5),
+            egress: Egress::default(),
+            names: Names::default(),
         }
     }
 }
@@ -50,11 +58,14 @@ pub struct Trace {
     pub exit: Exit,
     /// What was seen and what was not.
     pub completeness: Completeness,
+    /// How the build was held back from the network: `observed` (not at all), `denied-namespace`,
+    /// `denied-notification`, `allowed-namespace` or `allowed-notification`; empty if nobody can say.
+    pub network: String,
 }
 
 impl Default for Trace {
     fn default() -> Self {
-        Self { exit: Exit::Unknown, completeness: Completeness::default() }
+        Self { exit: Exit::Unknown, completeness: Completeness::default(), network: String::new() }
     }
 }
 

@@ -177,7 +177,7 @@ pub(crate) fn recover(world: &World, builder: &KeyPair, log_key: &Ed25519Signer)
                 gaps: [("recorder-died".to_owned(), 1)].into(),
                 ..Completeness::default()
             };
-            let trace = host::Trace { exit: Exit::Unknown, completeness };
+            let trace = host::Trace { completeness, ..host::Trace::default() };
             let ended =
                 Timestamp::from_unix(start.started.unix().saturating_add((last_ns / 1_000_000_000) as i64));
             let finish = Finish { world, start: &start, patterns: &[], builder, log_key };

@@ -56,6 +56,9 @@ impl Supervisor<'_, '_> {
         if !self.still_waiting(caller) {
             return Answer::Gone;
         }
+        if let Some(answer) = self.held_back(caller, kind, socket, &raw[..length]) {
+            return answer;
+        }
         match parse(&raw[..length]) {
             Some(Address::Inet(address)) => {
                 let target = format!("{}:{address}", protocol(caller.pid, socket));
@@ -114,7 +117,11 @@ impl Supervisor<'_, '_> {
     pub(super) fn messages(&mut self, caller: Caller, socket: u64, headers: u64, count: u64) -> Answer {
         for number in 0..count.min(MESSAGES_MAX) {
             let Some(header) = headers.checked_add(number * MESSAGE_STEP) else { break };
-            self.message(caller, socket, header);
+            match self.message(caller, socket, header) {
+                Answer::GoOn => {}
+                // Of several datagrams one that is refused is all that are.
+                refused => return refused,
+            }
         }
         Answer::GoOn
     }

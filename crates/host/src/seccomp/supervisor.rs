@@ -13,6 +13,7 @@ use rustix::event::{Timespec, epoll};
 use rustix::process::{Signal, WaitId, WaitIdOptions};
 
 use super::filter;
+use super::network::{self, Network};
 use super::opens::Open;
 use super::posture::Posture;
 use super::processes::{Processes, Reach};
@@ -22,6 +23,7 @@ use crate::tracer::{Launch, Sink, Trace, TraceError};
 
 const LISTENER: u64 = u64::MAX;
 const SIGNALS: u64 = u64::MAX - 1;
+const EGRESS: u64 = u64::MAX - 2;
 
 /// How long the tree may take to end by itself after a signal from outside.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -47,6 +49,8 @@ pub(super) enum Answer {
     Result(i32),
     /// It has this descriptor as its result.
     Given { file: OwnedFd, close_on_exec: bool },
+    /// Somebody else answers.
+    Later,
     /// Nobody waits any more.
     Gone,
 }
@@ -77,6 +81,7 @@ pub(super) struct Supervisor<'a, 's> {
     pub(super) interpreters: HashMap<Digest, Option<Vec<u8>>>,
     pub(super) bound: HashSet<Vec<u8>>,
     pub(super) trace: Trace,
+    pub(super) network: Network,
     failure: Option<TraceError>,
     ending: bool,
     deadline: Option<Instant>,
@@ -95,7 +100,7 @@ impl<'a, 's> Supervisor<'a, 's> {
     ) -> Result<Trace, TraceError> {
         let signals = sys::Signals::catch().map_err(broken("catch signals"))?;
         let mut posture = Posture::take()?;
-        let child = super::spawn(launch, program)?;
+        let (child, control) = network::start(launch, program)?;
         posture.harden()?;
         child.listener.wake_synchronously();
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(broken("make an event queue"))?;
@@ -105,6 +110,9 @@ impl<'a, 's> Supervisor<'a, 's> {
         };
         watch(&child.listener, LISTENER)?;
         watch(&signals, SIGNALS)?;
+        if let Some(told) = control.told() {
+            watch(&told, EGRESS)?;
+        }
         let mut supervisor = Supervisor {
             launch,
             sink,
@@ -119,7 +127,8 @@ impl<'a, 's> Supervisor<'a, 's> {
             inputs: BTreeMap::new(),
             interpreters: HashMap::new(),
             bound: HashSet::new(),
-            trace: Trace::default(),
+            trace: Trace { network: control.word().into(), ..Trace::default() },
+            network: Network::of(control),
             failure: None,
             ending: false,
             deadline: None,
@@ -129,6 +138,8 @@ impl<'a, 's> Supervisor<'a, 's> {
             supervisor.fail(error);
             supervisor.end_all();
         }
+        let last = supervisor.network.control.close();
+        supervisor.reported(last);
         if let Some(source) = child.failure.said() {
             supervisor.reap(child.pid, WaitIdOptions::empty());
             return Err(TraceError::Start { program: program.display().to_string(), source });
@@ -160,6 +171,10 @@ impl<'a, 's> Supervisor<'a, 's> {
                         while let Some((signal, sender)) = signals.next() {
                             self.signalled(signal, sender);
                         }
+                    }
+                    EGRESS => {
+                        let reports = self.network.control.reports();
+                        self.reported(reports);
                     }
                     index => self.process_ended(index, flags.contains(epoll::EventFlags::HUP)),
                 }
@@ -215,6 +230,7 @@ impl<'a, 's> Supervisor<'a, 's> {
             Answer::Given { file, close_on_exec } => {
                 self.listener.hand_over(call.id, file.as_fd(), close_on_exec)
             }
+            Answer::Later => Ok(()),
             Answer::Gone if self.listener.is_waiting(call.id) => self.listener.answer(call.id, libc::EPERM),
             Answer::Gone => Ok(()),
         };
@@ -224,6 +240,7 @@ impl<'a, 's> Supervisor<'a, 's> {
     fn dispatch(&mut self, caller: Caller, call: &Notification) -> Answer {
         const HERE: u64 = libc::AT_FDCWD as u64;
         const CREATE: u64 = (libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC) as u64;
+        self.network.calling = call.number;
         let [a, b, c, d, e, _] = call.arguments;
         let open = |folder, path, flags, mode| Open { folder, path, flags, mode, resolve: 0 };
         match c_long::from(call.number) {
@@ -311,6 +328,7 @@ impl<'a, 's> Supervisor<'a, 's> {
         let mut born = Vec::new();
         let met = self.processes.meet(thread, self.own, &mut born).map_err(broken("look at a process"))?;
         for new in born {
+            self.network.met.extend(self.processes.pid(new.index));
             if let Some(pidfd) = self.processes.pid(new.index).and_then(|pid| self.processes.get(pid)) {
                 let token = epoll::EventData::new_u64(u64::from(new.index));
                 epoll::add(&self.epoll, &pidfd.pidfd, token, epoll::EventFlags::IN)

@@ -4,5 +4,6 @@
 mod builds;
 mod calls;
 mod edges;
+mod egress;
 mod packages;
 mod tracing;

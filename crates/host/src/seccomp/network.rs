@@ -1,0 +1,363 @@
+//! Holds a build back from the network: asks [`Control`] about each address, and does what it says.
+//!
+//! In a network of the build's own the kernel may carry calls out: whatever another thread puts into the address
+//! meanwhile, it finds nobody else. A service behind a path is in no such network, and neither is anybody where there
+//! is none: then the recorder connects the caller's own socket, to the address that it has read.
+
+use std::collections::HashSet;
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use evidence::{BytePath, Event, EventKind};
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+use rustix::net::{SocketAddrUnix, SocketType, sockopt};
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags};
+
+use super::caller;
+use super::opens::code;
+use super::processes::Reach;
+use super::supervisor::{Answer, Caller, Supervisor, broken, descriptor_path};
+use crate::egress::control::{Attempt, Control, Ruling, What, internet};
+use crate::egress::namespace::Inside;
+use crate::egress::proxy::{Report, Way};
+use crate::egress::{Egress, guard};
+use crate::sys::{Child, Confinement, SpawnError};
+use crate::tracer::{Launch, TraceError, Unsupported};
+
+/// The most connections that are being made in callers' places at a time.
+const PERFORMED_MAX: usize = 64;
+
+/// Services behind a path that only take notes. Those that look names up or start programs for others are not here.
+const NOTE_TAKERS: &[&[u8]] = &[b"/dev/log", b"/run/systemd/journal/"];
+
+/// What the supervisor knows of the network.
+pub(super) struct Network {
+    pub(super) control: Control,
+    /// The call that is being answered.
+    pub(super) calling: i64,
+    /// Each process that was ever traced: who listens is one of them, or is outside.
+    pub(super) met: HashSet<i32>,
+    performing: Arc<AtomicUsize>,
+}
+
+impl Network {
+    pub(super) fn of(control: Control) -> Self {
+        Self { control, calling: 0, met: HashSet::new(), performing: Arc::default() }
+    }
+}
+
+/// Starts the child held back as far as was asked, by the strongest means that this machine has.
+pub(super) fn start(launch: &Launch, program: &Path) -> Result<(Child, Control), TraceError> {
+    let inside = match &launch.egress {
+        Egress::Audit => {
+            let child = super::spawn(launch, program, Confinement::default(), &[])?;
+            return Ok((child.map_err(unsupported)?, Control::observe()));
+        }
+        Egress::Deny => Inside::alone(),
+        Egress::Allow(_) => Inside::everywhere(),
+    };
+    let confinement = Confinement { inside: Some(inside), guard: guard::program(guard::Held::Inside) };
+    match super::spawn(launch, program, confinement, &[])? {
+        Ok(mut child) => {
+            let sockets = std::mem::take(&mut child.sockets);
+            let control = Control::inside(&launch.egress, &launch.names, sockets);
+            return Ok((child, control.map_err(broken("open the egress proxy"))?));
+        }
+        Err(SpawnError::Inside(_)) => {}
+        Err(error) => return Err(unsupported(error)),
+    }
+    let control = Control::beside(&launch.egress, &launch.names).map_err(broken("open the egress proxy"))?;
+    let confinement = Confinement { inside: None, guard: guard::program(guard::Held::Beside) };
+    let child = super::spawn(launch, program, confinement, &control.environment())?;
+    Ok((child.map_err(unsupported)?, control))
+}
+
+fn unsupported(error: SpawnError) -> TraceError {
+    match error {
+        SpawnError::Filter(source) => Unsupported { what: "seccomp user notification", source },
+        SpawnError::Inside(source) => Unsupported { what: "a network of the build's own", source },
+        SpawnError::Other(source) => Unsupported { what: "a traced process to be started", source },
+    }
+    .into()
+}
+
+/// Puts variables in the place of those of the same name.
+pub(super) fn replaced(
+    environment: &[(OsString, OsString)],
+    by: &[(String, String)],
+) -> Vec<(OsString, OsString)> {
+    let kept = environment.iter().filter(|(name, _)| !by.iter().any(|(other, _)| name == other.as_str()));
+    let new = by.iter().map(|(name, value)| (name.into(), value.into()));
+    kept.cloned().chain(new).collect()
+}
+
+/// Whom a caller is to be connected to.
+enum Peer {
+    Inet(SocketAddr),
+    /// A socket in the file system, held by its name.
+    Path(OwnedFd),
+    Abstract(Vec<u8>),
+    Nobody,
+}
+
+impl Supervisor<'_, '_> {
+    /// Answers a call with an address if the build is held back; `None` if it is only watched.
+    pub(super) fn held_back(
+        &mut self,
+        caller: Caller,
+        kind: EventKind,
+        socket: u64,
+        raw: &[u8],
+    ) -> Option<Answer> {
+        if self.network.control.is_observing() {
+            return None;
+        }
+        let what = match (kind, self.network.calling) {
+            (EventKind::Bind, _) => What::Bind,
+            (_, libc::SYS_connect) => What::Connect,
+            _ => What::Send,
+        };
+        let family = raw.first_chunk().map_or(0, |family| i32::from(u16::from_ne_bytes(*family)));
+        Some(match family {
+            libc::AF_INET | libc::AF_INET6 => match internet(raw) {
+                Some(address) => self.internet(caller, what, socket, address),
+                None => Answer::Result(libc::EINVAL),
+            },
+            libc::AF_UNIX => self.service(caller, what, socket, raw),
+            libc::AF_UNSPEC if what == What::Connect && !self.network.control.is_inside() => {
+                self.perform(caller, socket, Peer::Nobody)
+            }
+            // Disconnecting, the kernel's own sockets: the guard has let no other kind come into being.
+            libc::AF_UNSPEC | libc::AF_NETLINK | libc::AF_ALG if what != What::Connect => Answer::GoOn,
+            libc::AF_UNSPEC | libc::AF_NETLINK if self.network.control.is_inside() => Answer::GoOn,
+            _ => Answer::Result(libc::EAFNOSUPPORT),
+        })
+    }
+
+    fn internet(&mut self, caller: Caller, what: What, socket: u64, address: SocketAddr) -> Answer {
+        let kind = descriptor(caller.pid, socket).and_then(|file| sockopt::socket_type(&file));
+        let (protocol, way) = match kind {
+            Ok(SocketType::STREAM) => ("tcp", Some(Way::Stream)),
+            Ok(SocketType::DGRAM) => ("udp", Some(Way::Datagram)),
+            // The kernel says the same, and nothing is recorded of it.
+            Err(Errno::BADF | Errno::NOTSOCK) => return Answer::Result(libc::EBADF),
+            _ => ("ip", None),
+        };
+        let ruling = self.network.control.rule(&Attempt { process: caller.index, way, address, what });
+        let (errno, why) = match ruling {
+            Ruling::Refuse { errno, why } => (errno, Some(why)),
+            _ => (0, None),
+        };
+        let kind = if what == What::Bind { EventKind::Bind } else { EventKind::Connect };
+        self.emit(Event {
+            target: Some(format!("{protocol}:{address}").into()),
+            errno: u16::try_from(errno).unwrap_or(u16::MAX),
+            detail: why.map(str::to_owned),
+            ..Event::new(kind, caller.index)
+        });
+        match ruling {
+            Ruling::Pass => Answer::GoOn,
+            Ruling::Perform => {
+                self.network.control.expect_at_door(address, caller.index);
+                self.perform(caller, socket, Peer::Inet(address))
+            }
+            Ruling::Refuse { errno, .. } => Answer::Result(errno),
+        }
+    }
+
+    /// A socket of this machine. Whoever answers there must be traced as well.
+    fn service(&mut self, caller: Caller, what: What, socket: u64, raw: &[u8]) -> Answer {
+        let path = raw.get(2..).unwrap_or_default();
+        match path {
+            [] => Answer::GoOn,
+            [0, name @ ..] => self.abstract_service(caller, what, socket, name),
+            path => {
+                let end = path.iter().position(|byte| *byte == 0).unwrap_or(path.len());
+                self.path_service(caller, what, socket, &path[..end])
+            }
+        }
+    }
+
+    fn abstract_service(&mut self, caller: Caller, what: What, socket: u64, name: &[u8]) -> Answer {
+        let target = [b"unix:@", name].concat();
+        if what == What::Bind {
+            self.bound.insert(target.clone());
+        }
+        let inside = self.network.control.is_inside();
+        let refused = !inside && what != What::Bind && !self.bound.contains(&target);
+        let errno = refused.then_some(Errno::ACCESS);
+        self.local_event(caller, what, target, errno, refused);
+        match what {
+            _ if refused => Answer::Result(libc::EACCES),
+            What::Connect if !inside => self.perform(caller, socket, Peer::Abstract(name.to_vec())),
+            _ => Answer::GoOn,
+        }
+    }
+
+    fn path_service(&mut self, caller: Caller, what: What, socket: u64, path: &[u8]) -> Answer {
+        let Some(place) = caller::place(caller.thread, caller.reach, libc::AT_FDCWD as u64, path) else {
+            return self.unresolved(caller.index);
+        };
+        let said = [b"unix:", place.said.as_bytes()].concat();
+        if what == What::Bind {
+            if let Ok(named) = caller::named(&place.path) {
+                self.bound.insert([b"unix:", named.path.as_bytes()].concat());
+            }
+            self.bound.insert(said.clone());
+            self.local_event(caller, what, said, None, false);
+            return Answer::GoOn;
+        }
+        let file = match caller::name_only(&place.path, true) {
+            Ok(file) => file,
+            Err(error) => {
+                self.local_event(caller, what, said, Some(error), false);
+                return Answer::Result(error.raw_os_error());
+            }
+        };
+        let Ok(real) = caller::real_path(&file) else { return self.unresolved(caller.index) };
+        let target = [b"unix:", real.as_bytes()].concat();
+        let takes_notes = NOTE_TAKERS.iter().any(|known| real.as_bytes().starts_with(known));
+        if !takes_notes && !self.bound.contains(&target) {
+            self.local_event(caller, what, target, Some(Errno::ACCESS), true);
+            return Answer::Result(libc::EACCES);
+        }
+        // One that gave rights up must connect with those that it has left.
+        if what == What::Send || caller.reach == Reach::OtherRights {
+            self.local_event(caller, what, target, None, false);
+            return Answer::GoOn;
+        }
+        self.meet_service(caller, socket, file, target, takes_notes)
+    }
+
+    /// Connects to a service behind a path, and looks who it is: a name may have been put on another's socket.
+    fn meet_service(
+        &mut self,
+        caller: Caller,
+        socket: u64,
+        file: OwnedFd,
+        target: Vec<u8>,
+        takes_notes: bool,
+    ) -> Answer {
+        if !self.still_waiting(caller) {
+            return Answer::Gone;
+        }
+        let own = match descriptor(caller.pid, socket) {
+            Ok(own) => own,
+            Err(error) => return Answer::Result(error.raw_os_error()),
+        };
+        let flags = rustix::fs::fcntl_getfl(&own).unwrap_or(OFlags::NONBLOCK);
+        rustix::fs::fcntl_setfl(&own, flags | OFlags::NONBLOCK).ok();
+        let peer = Peer::Path(file);
+        let result = connect(&own, &peer);
+        rustix::fs::fcntl_setfl(&own, flags).ok();
+        match result {
+            Ok(()) if takes_notes || self.is_traced_peer(&own) => {
+                self.local_event(caller, What::Connect, target, None, false);
+                Answer::Result(0)
+            }
+            Ok(()) => {
+                rustix::net::shutdown(&own, rustix::net::Shutdown::Both).ok();
+                self.local_event(caller, What::Connect, target, Some(Errno::ACCESS), true);
+                Answer::Result(libc::EACCES)
+            }
+            // The service has no time, and the caller has.
+            Err(Errno::AGAIN) if !flags.contains(OFlags::NONBLOCK) => {
+                self.local_event(caller, What::Connect, target, None, false);
+                self.perform(caller, socket, peer)
+            }
+            Err(error) => {
+                self.local_event(caller, What::Connect, target, Some(error), false);
+                Answer::Result(error.raw_os_error())
+            }
+        }
+    }
+
+    /// Datagram sockets do not tell who is at the other end.
+    fn is_traced_peer(&self, socket: &OwnedFd) -> bool {
+        match sockopt::socket_type(socket) {
+            Ok(SocketType::DGRAM) => true,
+            Ok(_) => sockopt::socket_peercred(socket)
+                .is_ok_and(|peer| self.network.met.contains(&peer.pid.as_raw_pid())),
+            Err(_) => false,
+        }
+    }
+
+    fn local_event(
+        &mut self,
+        caller: Caller,
+        what: What,
+        target: Vec<u8>,
+        errno: Option<Errno>,
+        refused: bool,
+    ) {
+        let kind = if what == What::Bind { EventKind::Bind } else { EventKind::Connect };
+        self.emit(Event {
+            target: Some(BytePath::new(target)),
+            errno: errno.map_or(0, code),
+            detail: refused.then(|| "outside-service".into()),
+            ..Event::new(kind, caller.index)
+        });
+    }
+
+    /// Connects the caller's own socket, to what was read of its address once. That may take as long as it likes.
+    fn perform(&mut self, caller: Caller, socket: u64, peer: Peer) -> Answer {
+        let (Ok(own), Ok(listener)) = (descriptor(caller.pid, socket), self.listener.another()) else {
+            return Answer::Result(libc::EPERM);
+        };
+        if !self.still_waiting(caller) {
+            return Answer::Gone;
+        }
+        if self.network.performing.fetch_add(1, Ordering::AcqRel) >= PERFORMED_MAX {
+            self.network.performing.fetch_sub(1, Ordering::AcqRel);
+            return Answer::Result(libc::EAGAIN);
+        }
+        let performing = Arc::clone(&self.network.performing);
+        let id = caller.id;
+        let thread =
+            std::thread::Builder::new().name("connect".into()).stack_size(64 << 10).spawn(move || {
+                let errno = connect(&own, &peer).err().map_or(0, Errno::raw_os_error);
+                // A caller that is gone needs no answer.
+                listener.answer(id, errno).ok();
+                performing.fetch_sub(1, Ordering::AcqRel);
+            });
+        if thread.is_err() {
+            self.network.performing.fetch_sub(1, Ordering::AcqRel);
+            return Answer::Result(libc::EAGAIN);
+        }
+        Answer::Later
+    }
+
+    /// Hands on what the proxy has to tell.
+    pub(super) fn reported(&mut self, reports: Vec<Report>) {
+        for report in reports {
+            self.emit(Event {
+                target: Some(report.target.into()),
+                errno: u16::try_from(report.errno).unwrap_or(u16::MAX),
+                detail: report.why.map(str::to_owned),
+                ..Event::new(report.kind, report.process)
+            });
+        }
+    }
+}
+
+/// Takes a descriptor of a process, to the same open file.
+fn descriptor(pid: i32, number: u64) -> Result<OwnedFd, Errno> {
+    let pid = Pid::from_raw(pid).ok_or(Errno::SRCH)?;
+    let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty())?;
+    let number = i32::try_from(number & 0xFFFF_FFFF).map_err(|_| Errno::BADF)?;
+    rustix::process::pidfd_getfd(&pidfd, number, PidfdGetfdFlags::empty())
+}
+
+fn connect(socket: &OwnedFd, peer: &Peer) -> Result<(), Errno> {
+    match peer {
+        Peer::Inet(address) => rustix::net::connect(socket, address),
+        Peer::Path(file) => rustix::net::connect(socket, &SocketAddrUnix::new(descriptor_path(file))?),
+        Peer::Abstract(name) => rustix::net::connect(socket, &SocketAddrUnix::new_abstract_name(name)?),
+        Peer::Nobody => rustix::net::connect_unspec(socket),
+    }
+}
