@@ -84,9 +84,10 @@ fn plain(bytes: &[u8], asked: &Asked, list: &AllowList) -> Verdict {
         }
         Head::NotHttp => Verdict::Meant,
         Head::Whole { host, port, connect, bytes } => {
-            let port = port.unwrap_or(if connect { 443 } else { asked.port });
-            if connect || asked.party == Party::Proxy {
-                let port = if connect || port != asked.port { port } else { 80 };
+            let own = asked.party == Party::Proxy;
+            let usual = if connect { 443 } else { 80 };
+            let port = port.unwrap_or(if own || connect { usual } else { asked.port });
+            if connect || own {
                 let to = party(&host, port, list);
                 return match to {
                     None if host.contains(':') => refused("not-allowed", Some(format!("[{host}]:{port}"))),

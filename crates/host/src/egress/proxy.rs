@@ -32,6 +32,8 @@ const REPORTS_MAX: usize = 1024;
 const EXPECTED_MAX: usize = 512;
 /// The longest question over UDP.
 const DATAGRAM_MAX_BYTES: usize = 4096;
+/// What the kernel keeps of questions that wait.
+const QUESTIONS_BYTES: usize = 4 << 20;
 /// Stack of a thread that carries a connection: looking a name up needs the most.
 const STACK_BYTES: usize = 256 << 10;
 /// How long connections may take to end once the build has.
@@ -248,7 +250,12 @@ impl Proxy {
                     rustix::net::listen(&socket, 1024)?;
                     Socket::Stream(socket.into())
                 }
-                Way::Datagram => Socket::Datagram(socket.into()),
+                Way::Datagram => {
+                    // Hundreds of threads ask at the same time; a lost question costs its thread seconds.
+                    sockopt::set_socket_recv_buffer_size_force(&socket, QUESTIONS_BYTES)
+                        .or_else(|_| sockopt::set_socket_recv_buffer_size(&socket, QUESTIONS_BYTES))?;
+                    Socket::Datagram(socket.into())
+                }
             };
             self.served.insert((way, at));
             self.open_door(Door { socket, at, asked })?;

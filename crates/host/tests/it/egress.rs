@@ -1,9 +1,13 @@
 //! What a build reaches of the network, and what it does not. Servers are on loopback, outside the build's network.
 
+mod otherwise;
+mod services;
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -282,16 +286,16 @@ fails(lambda: socket.socket(socket.AF_UNIX).connect("/run/nscd/socket"))
 
 /// A TLS server outside with a certificate of its own making.
 struct Secure {
-    child: std::process::Child,
+    child: Child,
     address: SocketAddr,
 }
 
 impl Secure {
     fn start(folder: &Path) -> Self {
         let run = |arguments: &[&str]| {
-            let mut command = std::process::Command::new("openssl");
-            command.args(arguments).current_dir(folder).stdout(std::process::Stdio::null());
-            command.stderr(std::process::Stdio::null()).stdin(std::process::Stdio::null());
+            let mut command = Command::new("openssl");
+            command.args(arguments).current_dir(folder).stdout(Stdio::null());
+            command.stderr(Stdio::null()).stdin(Stdio::null());
             command
         };
         let made = run(&[
@@ -316,13 +320,13 @@ impl Secure {
         .status();
         assert!(made.unwrap().success());
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let child =
-            run(&["s_server", "-accept", &port.to_string(), "-cert", "cert.pem", "-key", "key.pem", "-www"])
-                .spawn()
-                .unwrap();
+        let accept = port.to_string();
+        let mut server =
+            run(&["s_server", "-accept", &accept, "-cert", "cert.pem", "-key", "key.pem", "-www"]);
+        let secure = Self { child: server.spawn().unwrap(), address: port };
         for _ in 0..200 {
             if TcpStream::connect(port).is_ok() {
-                return Self { child, address: port };
+                return secure;
             }
             std::thread::sleep(std::time::Duration::from_millis(20));
         }

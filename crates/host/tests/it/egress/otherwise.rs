@@ -1,0 +1,150 @@
+//! The same for another user, and where user namespaces are not allowed.
+
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixListener;
+use std::process::Command;
+
+use evidence::EventKind;
+use host::Egress;
+
+use super::{Secure, allow, done, errno, network, python, why};
+use crate::tracing::{folder, launch};
+
+/// Runs tests once more, by a command that changes who or where we are.
+fn again(command: &[&str], tests: &[&str]) {
+    let (_keep, folder) = folder();
+    let program = folder.join("tests");
+    std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    std::fs::create_dir(folder.join("tmp")).unwrap();
+    for open in [&folder, &folder.join("tmp")] {
+        std::fs::set_permissions(open, PermissionsExt::from_mode(0o777)).unwrap();
+    }
+    let ran = Command::new(command[0])
+        .args(&command[1..])
+        .arg(&program)
+        .args(["--test-threads=1", "--include-ignored", "--exact"])
+        .args(tests.iter().map(|test| format!("egress::{test}")))
+        .env("TMPDIR", folder.join("tmp"))
+        .current_dir(&folder)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&ran.stdout);
+    assert!(ran.status.success(), "{said}\n{}", String::from_utf8_lossy(&ran.stderr));
+    assert!(said.contains(&format!("{} passed", tests.len())), "{said}");
+}
+
+#[test]
+fn the_same_holds_for_a_user_without_privileges() {
+    let tests = [
+        "denied_builds_reach_nobody_and_the_attempts_are_recorded",
+        "servers_inside_a_denied_build_work",
+        "listed_names_are_reached_and_nothing_else_is",
+        "other_roads_are_closed_and_recorded",
+        "tls_goes_to_the_name_that_was_asked_for",
+        "services::a_service_outside_is_known_by_who_listens",
+        "otherwise::the_build_is_the_same_user_with_the_same_files",
+    ];
+    if std::fs::metadata("/proc/self").unwrap().uid() == 0 {
+        again(&["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"], &tests);
+    }
+}
+
+#[test]
+fn the_build_is_the_same_user_with_the_same_files() {
+    let (_keep, folder) = folder();
+    std::fs::write(folder.join("own"), "x").unwrap();
+    let own = std::fs::metadata(folder.join("own")).unwrap();
+    let script = format!(
+        r#"
+assert (os.getuid(), os.getgid()) == ({uid}, {gid})
+s = os.stat("own"); assert (s.st_uid, s.st_gid) == ({uid}, {gid})
+open("made", "w").write("x"); s = os.stat("made"); assert (s.st_uid, s.st_gid) == ({uid}, {gid})
+if os.getuid() == 0:
+    assert os.stat("/etc/passwd").st_uid == 0
+    os.chown("own", 12, 34); assert os.stat("own").st_uid == 12
+open("/etc/passwd").read()
+assert open("/proc/self/cmdline").read().startswith("python3")
+assert os.readlink("/proc/self/cwd") == os.getcwd()
+if os.getuid() == 0: os.setgroups([7]); os.setgid(12); os.setuid(12)
+"#,
+        uid = own.uid(),
+        gid = own.gid(),
+    );
+    let seen = done(&python(&folder, Egress::Deny, &script)).whole();
+    assert_eq!(seen.trace.network, "denied-namespace");
+    assert!(seen.on(EventKind::Left, &folder.join("made")).is_some());
+}
+
+/// The recorder alone holds the build back.
+#[test]
+fn user_namespaces_are_not_needed() {
+    let script = "echo 0 > /proc/sys/user/max_user_namespaces; exec \"$0\" \"$@\"";
+    let tests = [
+        "otherwise::denied_beside_the_recorder",
+        "otherwise::allowed_beside_the_recorder",
+        "services::a_service_outside_is_known_by_who_listens",
+        "services::a_path_that_changes_under_us_leads_nowhere_else",
+    ];
+    again(&["unshare", "-Ur", "sh", "-c", script], &tests);
+}
+
+#[test]
+#[ignore = "run by `user_namespaces_are_not_needed`"]
+fn denied_beside_the_recorder() {
+    let (_keep, folder) = folder();
+    let _service = UnixListener::bind(folder.join("outside.sock")).unwrap();
+    let name = format!("countersign-test-{}", std::process::id());
+    let address = std::os::unix::net::SocketAddr::from_abstract_name(name.as_bytes()).unwrap();
+    let _abstract = UnixListener::bind_addr(&address).unwrap();
+    let script = format!(
+        r#"
+assert fails(lambda: socket.socket().connect(("192.0.2.1", 443))).errno == 101
+fails(lambda: socket.socket(socket.AF_INET6).connect(("2001:db8::1", 443)))
+fails(lambda: socket.socket().sendto(b"x", 0x20000000, ("192.0.2.1", 443)))
+assert fails(lambda: socket.socket().connect(("127.0.0.53", 53))).errno == 101
+for family in socket.AF_INET, socket.AF_INET6: fails(lambda: socket.socket(family, socket.SOCK_DGRAM))
+fails(lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM, 132))
+fails(lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW)); fails(lambda: socket.socket(40, socket.SOCK_STREAM))
+fails(lambda: socket.getaddrinfo("example.com", 443))
+assert fails(lambda: socket.socket(socket.AF_UNIX).connect("outside.sock")).errno == 13
+assert fails(lambda: socket.socket(socket.AF_UNIX).connect("\0{name}")).errno == 13
+own = (socket.AF_INET, ("127.0.0.1", 0)), (socket.AF_INET6, ("::1", 0)), (socket.AF_UNIX, "own.sock"), (socket.AF_UNIX, "\0own-{name}")
+for family, address in own:
+    s = socket.socket(family); s.bind(address); s.listen()
+    for timeout in None, 5:
+        c = socket.socket(family); c.settimeout(timeout); c.connect(s.getsockname())
+        p, _ = s.accept(); p.sendall(b"ab"); assert c.recv(9) == b"ab"
+assert fails(lambda: socket.socket().connect(("127.0.0.1", 1))).errno == 111
+"#
+    );
+    let seen = done(&python(&folder, Egress::Deny, &script));
+    assert_eq!(seen.trace.network, "denied-notification");
+    for target in ["tcp:192.0.2.1:443", "tcp:[2001:db8::1]:443", "tcp:127.0.0.53:53"] {
+        assert_eq!(errno(&seen, EventKind::Connect, target), Some(101), "{target}");
+    }
+    assert!(seen.trace.completeness.gaps.is_empty(), "{:?}", seen.trace.completeness.gaps);
+}
+
+#[test]
+#[ignore = "run by `user_namespaces_are_not_needed`"]
+fn allowed_beside_the_recorder() {
+    let (_keep, folder) = folder();
+    let outside = Secure::start(&folder);
+    let script = "set -e
+        curl -sf --max-time 20 --cacert cert.pem https://allowed.test/ | grep -qi cipher
+        ! curl -sf --max-time 20 -k https://evil.test/
+        ! curl -sf --max-time 20 http://evil.test/
+        ! curl -sf --max-time 20 -k --connect-to evil.test:443:allowed.test:443 https://evil.test/
+        ! curl -sf --max-time 20 --noproxy '*' http://192.0.2.1/
+        exit 0";
+    let mut launch = launch(&folder, &["bash", "-c", script]);
+    allow(&mut launch, "allowed.test\n", outside.address);
+    let seen = done(&launch).whole();
+    assert_eq!(seen.trace.network, "allowed-notification");
+    assert_eq!(errno(&seen, EventKind::Request, "allowed.test:443"), Some(0));
+    for (target, reason) in [("evil.test:443", "not-allowed"), ("evil.test:80", "not-allowed")] {
+        assert_eq!(why(&seen, EventKind::Request, target), reason, "{:#?}", network(&seen));
+    }
+    assert_eq!(errno(&seen, EventKind::Connect, "tcp:192.0.2.1:80"), Some(13));
+}
