@@ -27,10 +27,8 @@ enum Mode {
 /// What is done with a call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Ruling {
-    /// The kernel may carry it out; it cannot do harm with another address either.
+    /// It may be carried out.
     Pass,
-    /// It may be carried out with exactly this address, so we do that.
-    Perform,
     /// It has this result.
     Refuse { errno: i32, why: &'static str },
 }
@@ -187,17 +185,20 @@ impl Control {
             Ok(()) => Ruling::Pass,
             // A name server of the build's own.
             Err(error) if local && error.kind() == io::ErrorKind::AddrInUse => Ruling::Pass,
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                Ruling::Refuse { errno: libc::EACCES, why: "address-in-use" }
+            }
             Err(_) => Ruling::Refuse { errno: libc::EACCES, why: "too-many-destinations" },
         }
     }
 
-    /// In our own network the address must be the one that was ruled on: we carry the call out.
+    /// In our own network only streams are made, and only by the recorder.
     fn rule_beside(&self, attempt: &Attempt, at: SocketAddr, local: bool) -> Ruling {
         let listed =
             self.mode == Mode::Allowed && self.proxy.as_ref().is_some_and(|proxy| proxy.party(at).is_some());
         match (attempt.what, attempt.way) {
             // A name server of this machine would ask others outside.
-            (What::Connect, Some(Way::Stream)) if (local && at.port() != 53) || listed => Ruling::Perform,
+            (What::Connect, Some(Way::Stream)) if (local && at.port() != 53) || listed => Ruling::Pass,
             _ if self.mode == Mode::Denied => DENIED,
             _ => NOT_ALLOWED,
         }

@@ -70,7 +70,9 @@ impl Relay<'_> {
     pub(crate) fn carry(&self, asked: Asked) {
         let plan = match self.listen(&asked) {
             Ok((bytes, verdict)) => Plan::of(asked, bytes, verdict),
-            Err(stop) => return self.stopped(asked.to_string(), stop),
+            Err(Some(stop)) => return self.stopped(asked.to_string(), stop),
+            // It went as it came; that it connected was recorded.
+            Err(None) => return,
         };
         self.shared.making(self.number, self.process, plan.target.clone());
         let server = self.connect(&plan.to);
@@ -88,31 +90,28 @@ impl Relay<'_> {
         }
     }
 
-    /// Waits until the first bytes say whom they are meant for, or are expected to say nothing.
-    fn listen(&self, asked: &Asked) -> Result<(Vec<u8>, Verdict), Stop> {
+    /// Waits until the first bytes say whom they are meant for, or are expected to say nothing. `None` if there were
+    /// none.
+    fn listen(&self, asked: &Asked) -> Result<(Vec<u8>, Verdict), Option<Stop>> {
         let speaks_first = first::is_web(asked.port) || asked.party == Party::Proxy;
         let deadline = Instant::now() + HEAD_PATIENCE;
         let mut bytes = Vec::new();
         loop {
             match first::judge(&bytes, asked, &self.shared.list) {
-                Verdict::Refused { why, meant } => return Err(refused(asked, why, meant)),
+                Verdict::Refused { why, meant } => return Err(Some(refused(asked, why, meant))),
                 Verdict::More => {}
                 verdict => return Ok((bytes, verdict)),
             }
-            let patience = if speaks_first || !bytes.is_empty() {
-                deadline.saturating_duration_since(Instant::now())
-            } else {
-                SILENCE
-            };
-            match self.read_more(&mut bytes, patience) {
+            let silent = bytes.is_empty();
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.read_more(&mut bytes, if speaks_first || !silent { left } else { SILENCE }) {
                 Ok(true) => {}
-                Ok(false) => return Err(Stop::Failed(io::Error::from_raw_os_error(libc::ECONNABORTED))),
-                Err(error)
-                    if error.kind() == io::ErrorKind::TimedOut && !speaks_first && bytes.is_empty() =>
-                {
+                Ok(false) if !silent => return Err(Some(refused(asked, "malformed", None))),
+                Err(error) if error.kind() == io::ErrorKind::TimedOut && !speaks_first && silent => {
                     return Ok((bytes, Verdict::More));
                 }
-                Err(error) => return Err(Stop::Failed(error)),
+                Err(error) if !silent => return Err(Some(Stop::Failed(error))),
+                _ => return Err(None),
             }
         }
     }

@@ -1,8 +1,8 @@
 //! Holds a build back from the network: asks [`Control`] about each address, and does what it says.
 //!
-//! In a network of the build's own the kernel may carry calls out: whatever another thread puts into the address
-//! meanwhile, it finds nobody else. A service behind a path is in no such network, and neither is anybody where there
-//! is none: then the recorder connects the caller's own socket, to the address that it has read.
+//! What another thread puts into an address after we have read it must lead nowhere else: another machine where the
+//! build has no network of its own, a service behind a path in any case. So no `connect` is left to the kernel: the
+//! recorder connects the caller's own socket, which both have then, to what it has read once.
 
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -20,7 +20,6 @@ use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags};
 
 use super::caller;
 use super::opens::code;
-use super::processes::Reach;
 use super::supervisor::{Answer, Caller, Supervisor, broken, descriptor_path};
 use crate::egress::control::{Attempt, Control, Ruling, What, internet};
 use crate::egress::namespace::Inside;
@@ -30,7 +29,7 @@ use crate::sys::{Child, Confinement, SpawnError};
 use crate::tracer::{Launch, TraceError, Unsupported};
 
 /// The most connections that are being made in callers' places at a time.
-const PERFORMED_MAX: usize = 64;
+const PERFORMED_MAX: usize = 256;
 
 /// Services behind a path that only take notes. Those that look names up or start programs for others are not here.
 const NOTE_TAKERS: &[&[u8]] = &[b"/dev/log", b"/run/systemd/journal/"];
@@ -99,6 +98,8 @@ pub(super) fn replaced(
 /// Whom a caller is to be connected to.
 enum Peer {
     Inet(SocketAddr),
+    /// A port and groups of the kernel's own (`netlink(7)`).
+    Kernel(u32, u32),
     /// A socket in the file system, held by its name.
     Path(OwnedFd),
     Abstract(Vec<u8>),
@@ -129,14 +130,24 @@ impl Supervisor<'_, '_> {
                 None => Answer::Result(libc::EINVAL),
             },
             libc::AF_UNIX => self.service(caller, what, socket, raw),
-            libc::AF_UNSPEC if what == What::Connect && !self.network.control.is_inside() => {
-                self.perform(caller, socket, Peer::Nobody)
+            libc::AF_UNSPEC if what == What::Connect => self.perform(caller, socket, Peer::Nobody),
+            libc::AF_NETLINK if what == What::Connect => {
+                let word = |at: usize| raw.get(at..at + 4)?.try_into().ok().map(u32::from_ne_bytes);
+                let peer = Peer::Kernel(word(4).unwrap_or(0), word(8).unwrap_or(0));
+                self.perform(caller, socket, peer)
             }
-            // Disconnecting, the kernel's own sockets: the guard has let no other kind come into being.
+            // The kernel's own sockets: the guard has let no other kind come into being.
             libc::AF_UNSPEC | libc::AF_NETLINK | libc::AF_ALG if what != What::Connect => Answer::GoOn,
-            libc::AF_UNSPEC | libc::AF_NETLINK if self.network.control.is_inside() => Answer::GoOn,
             _ => Answer::Result(libc::EAFNOSUPPORT),
         })
+    }
+
+    /// What cannot be read cannot be ruled on.
+    pub(super) fn unreadable(&mut self, caller: Caller) -> Answer {
+        match self.unresolved(caller.index) {
+            answer if self.network.control.is_observing() => answer,
+            _ => Answer::Result(libc::EFAULT),
+        }
     }
 
     fn internet(&mut self, caller: Caller, what: What, socket: u64, address: SocketAddr) -> Answer {
@@ -161,8 +172,8 @@ impl Supervisor<'_, '_> {
             ..Event::new(kind, caller.index)
         });
         match ruling {
-            Ruling::Pass => Answer::GoOn,
-            Ruling::Perform => {
+            Ruling::Pass if what != What::Connect => Answer::GoOn,
+            Ruling::Pass => {
                 self.network.control.expect_at_door(address, caller.index);
                 self.perform(caller, socket, Peer::Inet(address))
             }
@@ -174,7 +185,8 @@ impl Supervisor<'_, '_> {
     fn service(&mut self, caller: Caller, what: What, socket: u64, raw: &[u8]) -> Answer {
         let path = raw.get(2..).unwrap_or_default();
         match path {
-            [] => Answer::GoOn,
+            [] if what == What::Bind => Answer::GoOn,
+            [] => Answer::Result(libc::EINVAL),
             [0, name @ ..] => self.abstract_service(caller, what, socket, name),
             path => {
                 let end = path.iter().position(|byte| *byte == 0).unwrap_or(path.len());
@@ -194,14 +206,14 @@ impl Supervisor<'_, '_> {
         self.local_event(caller, what, target, errno, refused);
         match what {
             _ if refused => Answer::Result(libc::EACCES),
-            What::Connect if !inside => self.perform(caller, socket, Peer::Abstract(name.to_vec())),
+            What::Connect => self.perform(caller, socket, Peer::Abstract(name.to_vec())),
             _ => Answer::GoOn,
         }
     }
 
     fn path_service(&mut self, caller: Caller, what: What, socket: u64, path: &[u8]) -> Answer {
         let Some(place) = caller::place(caller.thread, caller.reach, libc::AT_FDCWD as u64, path) else {
-            return self.unresolved(caller.index);
+            return self.unreadable(caller);
         };
         let said = [b"unix:", place.said.as_bytes()].concat();
         if what == What::Bind {
@@ -219,15 +231,15 @@ impl Supervisor<'_, '_> {
                 return Answer::Result(error.raw_os_error());
             }
         };
-        let Ok(real) = caller::real_path(&file) else { return self.unresolved(caller.index) };
+        let Ok(real) = caller::real_path(&file) else { return self.unreadable(caller) };
         let target = [b"unix:", real.as_bytes()].concat();
         let takes_notes = NOTE_TAKERS.iter().any(|known| real.as_bytes().starts_with(known));
         if !takes_notes && !self.bound.contains(&target) {
             self.local_event(caller, what, target, Some(Errno::ACCESS), true);
             return Answer::Result(libc::EACCES);
         }
-        // One that gave rights up must connect with those that it has left.
-        if what == What::Send || caller.reach == Reach::OtherRights {
+        // A datagram goes with its address in one call, and what we would have to send for it may be anything.
+        if what == What::Send {
             self.local_event(caller, what, target, None, false);
             return Answer::GoOn;
         }
@@ -312,6 +324,10 @@ impl Supervisor<'_, '_> {
         if !self.still_waiting(caller) {
             return Answer::Gone;
         }
+        // One that does not wait does not make us wait.
+        if rustix::fs::fcntl_getfl(&own).is_ok_and(|flags| flags.contains(OFlags::NONBLOCK)) {
+            return Answer::Result(connect(&own, &peer).err().map_or(0, Errno::raw_os_error));
+        }
         if self.network.performing.fetch_add(1, Ordering::AcqRel) >= PERFORMED_MAX {
             self.network.performing.fetch_sub(1, Ordering::AcqRel);
             return Answer::Result(libc::EAGAIN);
@@ -356,6 +372,9 @@ fn descriptor(pid: i32, number: u64) -> Result<OwnedFd, Errno> {
 fn connect(socket: &OwnedFd, peer: &Peer) -> Result<(), Errno> {
     match peer {
         Peer::Inet(address) => rustix::net::connect(socket, address),
+        Peer::Kernel(port, groups) => {
+            rustix::net::connect(socket, &rustix::net::netlink::SocketAddrNetlink::new(*port, *groups))
+        }
         Peer::Path(file) => rustix::net::connect(socket, &SocketAddrUnix::new(descriptor_path(file))?),
         Peer::Abstract(name) => rustix::net::connect(socket, &SocketAddrUnix::new_abstract_name(name)?),
         Peer::Nobody => rustix::net::connect_unspec(socket),

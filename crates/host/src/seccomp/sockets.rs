@@ -51,7 +51,7 @@ impl Supervisor<'_, '_> {
             .map_or(ADDRESS_MAX_BYTES, |length| length.min(ADDRESS_MAX_BYTES));
         match sys::read_memory(caller.thread, address, &mut raw[..length]) {
             Ok(read) if read == length => {}
-            _ => return self.unresolved(caller.index),
+            _ => return self.unreadable(caller),
         }
         if !self.still_waiting(caller) {
             return Answer::Gone;
@@ -104,7 +104,7 @@ impl Supervisor<'_, '_> {
     pub(super) fn message(&mut self, caller: Caller, socket: u64, header: u64) -> Answer {
         let mut raw = [0; HEADER_BYTES];
         if !sys::read_memory(caller.thread, header, &mut raw).is_ok_and(|read| read == raw.len()) {
-            return self.unresolved(caller.index);
+            return self.unreadable(caller);
         }
         let address = raw[..8].try_into().map_or(0, u64::from_ne_bytes);
         let length = raw[8..12].try_into().map_or(0, u32::from_ne_bytes);
