@@ -3,8 +3,9 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
-use super::proxy::{Proxy, Report, Way};
+use super::proxy::{Proxy, Report, Shared, Way};
 use super::{Egress, Names};
 
 /// How far a build is held back, and by whom.
@@ -133,6 +134,11 @@ impl Control {
         {
             proxy.expect(Way::Stream, address, process);
         }
+    }
+
+    /// Returns whom to tell where the connections come from that the recorder makes.
+    pub(crate) fn witness(&self) -> Option<Arc<Shared>> {
+        self.proxy.as_ref().map(Proxy::shared)
     }
 
     /// Rules on an attempt; sees to it that somebody answers if it is allowed.

@@ -63,6 +63,8 @@ fn one_of(values: &[libc::c_int], otherwise: Instruction) -> Vec<Instruction> {
 pub(crate) fn program(held: Held) -> Vec<Instruction> {
     let mut program = vec![step(LOAD, 0, 0, NUMBER)];
     if held == Held::Beside {
+        // Sockets of the same user's other processes.
+        program.extend([step(JUMP_EQUAL, 0, 1, libc::SYS_pidfd_getfd as u32), refuse(libc::EPERM)]);
         for (call, flags) in SENDS {
             program.extend([
                 // System-call numbers are small and positive.
@@ -175,5 +177,6 @@ mod tests {
             assert_eq!(decide(Held::Inside, call, arguments), ALLOW);
         }
         assert_eq!(decide(Held::Beside, libc::SYS_read, [libc::AF_VSOCK; 4]), ALLOW);
+        assert_eq!(decide(Held::Beside, libc::SYS_pidfd_getfd, [0; 4]), DENIED);
     }
 }

@@ -30,6 +30,8 @@ pub(crate) const CONNECTIONS_MAX: usize = 256;
 const REPORTS_MAX: usize = 1024;
 /// The most processes remembered for connections to one address that have not been taken up yet.
 const EXPECTED_MAX: usize = 512;
+/// The most origins remembered.
+const ORIGINS_MAX: usize = 8192;
 /// The longest question over UDP.
 const DATAGRAM_MAX_BYTES: usize = 4096;
 /// What the kernel keeps of questions that wait.
@@ -65,6 +67,8 @@ pub(crate) struct Shared {
     handed: Mutex<Handed>,
     /// Who is about to come to a door.
     expected: Mutex<HashMap<(Way, SocketAddr), VecDeque<u32>>>,
+    /// Who came from where, of those whom the recorder connected itself.
+    origins: Mutex<HashMap<(Way, SocketAddr), u32>>,
     /// Whose connections are being made at the moment.
     underway: Mutex<HashMap<u64, (u32, String)>>,
     reports: mpsc::SyncSender<Report>,
@@ -133,6 +137,24 @@ impl Shared {
         Some(answer)
     }
 
+    /// Notes where a process comes from. Called before it learns that it is connected.
+    pub(crate) fn comes_from(&self, way: Way, from: SocketAddr, process: u32) {
+        let mut origins = locked(&self.origins);
+        if origins.len() >= ORIGINS_MAX {
+            origins.clear();
+        }
+        origins.insert((way, canonical(from)), process);
+    }
+
+    /// Returns who came from there, once it has sent something; else who was most likely to come.
+    pub(crate) fn whose(&self, way: Way, from: io::Result<SocketAddr>, likely: u32) -> u32 {
+        let Ok(from) = from else { return likely };
+        let mut origins = locked(&self.origins);
+        let key = (way, canonical(from));
+        let known = if way == Way::Stream { origins.remove(&key) } else { origins.get(&key).copied() };
+        known.unwrap_or(likely)
+    }
+
     /// Who comes to this door next; the last one keeps standing there.
     fn who(&self, way: Way, at: SocketAddr) -> u32 {
         let mut expected = locked(&self.expected);
@@ -178,6 +200,7 @@ impl Proxy {
             names,
             handed: Mutex::default(),
             expected: Mutex::default(),
+            origins: Mutex::default(),
             underway: Mutex::default(),
             reports: sender,
             told: event()?,
@@ -199,6 +222,10 @@ impl Proxy {
             .spawn(move || wait_at_doors(&at_the_doors, &opened))?;
         let (served, thread) = (HashSet::new(), Some(thread));
         Ok(Self { shared, reports, streams, datagrams, served, doors, thread })
+    }
+
+    pub(crate) fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
     }
 
     /// Returns what is readable when there are reports.
@@ -327,6 +354,10 @@ impl Drop for Proxy {
     }
 }
 
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
 /// Binds a socket of the inside. Ours are of IPv6 and speak both, where there is IPv6 at all.
 fn bind(socket: &OwnedFd, at: SocketAddr) -> io::Result<()> {
     sockopt::set_socket_reuseaddr(socket, true)?;
@@ -375,7 +406,7 @@ fn wait_at_doors(shared: &Arc<Shared>, opened: &mpsc::Receiver<Door>) {
 fn answer(shared: &Shared, door: &Door, socket: &UdpSocket) {
     let mut message = [0; DATAGRAM_MAX_BYTES];
     while let Ok((length, from)) = socket.recv_from(&mut message) {
-        let process = shared.who(Way::Datagram, door.at);
+        let process = shared.whose(Way::Datagram, Ok(from), shared.who(Way::Datagram, door.at));
         if let Some(answer) = shared.answer(&message[..length], process) {
             // Whoever does not wait for it does not need it.
             socket.send_to(&answer, from).ok();
@@ -416,7 +447,7 @@ struct Job {
 impl Job {
     fn run(self) {
         let place = Place(Arc::clone(&self.shared));
-        let relay = relay::Relay {
+        let mut relay = relay::Relay {
             shared: &self.shared,
             client: &self.client,
             process: self.process,

@@ -8,7 +8,7 @@ use evidence::EventKind;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::first::{self, Asked, Party, Verdict};
-use super::proxy::{Report, Shared};
+use super::proxy::{Report, Shared, Way};
 
 /// How long a client may take to say whom it means.
 const HEAD_PATIENCE: Duration = Duration::from_secs(30);
@@ -45,9 +45,10 @@ impl From<io::Error> for Stop {
 
 impl Relay<'_> {
     /// Answers questions to a name server, each after its length (RFC 1035, section 4.2.2).
-    pub(crate) fn name_server(&self) {
+    pub(crate) fn name_server(&mut self) {
         let mut bytes = Vec::new();
         while self.read_more(&mut bytes, HEAD_PATIENCE).is_ok_and(|more| more) {
+            self.identify();
             while let Some(length) =
                 bytes.first_chunk().map(|length| usize::from(u16::from_be_bytes(*length)))
                 && let Some(message) = bytes.get(2..2 + length)
@@ -67,8 +68,10 @@ impl Relay<'_> {
     }
 
     /// Carries a connection to whom it was made, if its first bytes agree.
-    pub(crate) fn carry(&self, asked: Asked) {
-        let plan = match self.listen(&asked) {
+    pub(crate) fn carry(&mut self, asked: Asked) {
+        let listened = self.listen(&asked);
+        self.identify();
+        let plan = match listened {
             Ok((bytes, verdict)) => Plan::of(asked, bytes, verdict),
             Err(Some(stop)) => return self.stopped(asked.to_string(), stop),
             // It went as it came; that it connected was recorded.
@@ -88,6 +91,11 @@ impl Relay<'_> {
                 }
             }
         }
+    }
+
+    /// A client that has said something was told that it is connected, and before that we were told who it is.
+    fn identify(&mut self) {
+        self.process = self.shared.whose(Way::Stream, self.client.peer_addr(), self.process);
     }
 
     /// Waits until the first bytes say whom they are meant for, or are expected to say nothing. `None` if there were

@@ -23,7 +23,7 @@ use super::opens::code;
 use super::supervisor::{Answer, Caller, Supervisor, broken, descriptor_path};
 use crate::egress::control::{Attempt, Control, Ruling, What, internet};
 use crate::egress::namespace::Inside;
-use crate::egress::proxy::{Report, Way};
+use crate::egress::proxy::{Report, Shared, Way};
 use crate::egress::{Egress, guard};
 use crate::sys::{Child, Confinement, SpawnError};
 use crate::tracer::{Launch, TraceError, Unsupported};
@@ -324,9 +324,18 @@ impl Supervisor<'_, '_> {
         if !self.still_waiting(caller) {
             return Answer::Gone;
         }
+        let waits_not = rustix::fs::fcntl_getfl(&own).is_ok_and(|flags| flags.contains(OFlags::NONBLOCK));
+        let (witness, process) = (self.network.control.witness(), caller.index);
+        let connect = move || {
+            let result = connect(&own, &peer);
+            if let (Some(witness), Peer::Inet(_)) = (witness, &peer) {
+                tell(&witness, &own, process);
+            }
+            result.err().map_or(0, Errno::raw_os_error)
+        };
         // One that does not wait does not make us wait.
-        if rustix::fs::fcntl_getfl(&own).is_ok_and(|flags| flags.contains(OFlags::NONBLOCK)) {
-            return Answer::Result(connect(&own, &peer).err().map_or(0, Errno::raw_os_error));
+        if waits_not {
+            return Answer::Result(connect());
         }
         if self.network.performing.fetch_add(1, Ordering::AcqRel) >= PERFORMED_MAX {
             self.network.performing.fetch_sub(1, Ordering::AcqRel);
@@ -336,9 +345,8 @@ impl Supervisor<'_, '_> {
         let id = caller.id;
         let thread =
             std::thread::Builder::new().name("connect".into()).stack_size(64 << 10).spawn(move || {
-                let errno = connect(&own, &peer).err().map_or(0, Errno::raw_os_error);
                 // A caller that is gone needs no answer.
-                listener.answer(id, errno).ok();
+                listener.answer(id, connect()).ok();
                 performing.fetch_sub(1, Ordering::AcqRel);
             });
         if thread.is_err() {
@@ -367,6 +375,17 @@ fn descriptor(pid: i32, number: u64) -> Result<OwnedFd, Errno> {
     let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty())?;
     let number = i32::try_from(number & 0xFFFF_FFFF).map_err(|_| Errno::BADF)?;
     rustix::process::pidfd_getfd(&pidfd, number, PidfdGetfdFlags::empty())
+}
+
+/// Tells the proxy where a process comes from.
+fn tell(witness: &Shared, socket: &OwnedFd, process: u32) {
+    let way = match sockopt::socket_type(socket) {
+        Ok(SocketType::DGRAM) => Way::Datagram,
+        _ => Way::Stream,
+    };
+    if let Ok(from) = rustix::net::getsockname(socket).and_then(SocketAddr::try_from) {
+        witness.comes_from(way, from, process);
+    }
 }
 
 fn connect(socket: &OwnedFd, peer: &Peer) -> Result<(), Errno> {

@@ -507,3 +507,36 @@ import time; time.sleep(0.3); os._exit(0)
     assert_eq!(errno(&seen, EventKind::Request, "allowed.test:80"), Some(0));
     assert_eq!(silent.join().unwrap(), 38);
 }
+
+/// Each request is told of the process that made it, though many make the same.
+#[test]
+fn requests_belong_to_their_process() {
+    let (_keep, folder) = folder();
+    let outside = Server::start("hello");
+    let script = r#"
+def child(n):
+    socket.getaddrinfo("n%d.allowed.test" % n, 80)
+    for _ in range(3):
+        c = socket.create_connection(("allowed.test", 80), 10)
+        c.sendall(b"GET / HTTP/1.1\r\nHost: allowed.test\r\n\r\n"); c.recv(99)
+    open("was-%d" % n, "w"); os._exit(0)
+children = []
+for n in range(8):
+    pid = os.fork()
+    if pid == 0: child(n)
+    children.append(pid)
+for pid in children: assert os.waitpid(pid, 0)[1] == 0
+"#;
+    let mut launch = python(&folder, Egress::Audit, script);
+    allow(&mut launch, "allowed.test\n*.allowed.test\n", outside.address);
+    let seen = done(&launch).whole();
+    for number in 0..8 {
+        let process = seen.on(EventKind::Write, &folder.join(format!("was-{number}"))).unwrap().process;
+        let requests = seen.of(EventKind::Request).filter(|event| event.process == process).count();
+        assert_eq!(requests, 3);
+        let name = format!("n{number}.allowed.test");
+        let asked =
+            seen.of(EventKind::Resolve).find(|event| event.target.as_ref().unwrap().to_string() == name);
+        assert_eq!(asked.unwrap().process, process);
+    }
+}

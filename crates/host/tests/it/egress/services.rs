@@ -3,6 +3,7 @@
 use std::os::unix::net::UnixListener;
 use std::process::Command;
 
+use evidence::EventKind;
 use host::Egress;
 
 use super::{done, network, python};
@@ -15,43 +16,62 @@ fn a_path_that_changes_under_us_leads_nowhere_else() {
     let service = UnixListener::bind(folder.join("out.sock")).unwrap();
     service.set_nonblocking(true).unwrap();
     let source = r#"
+#include <netinet/in.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
-static struct sockaddr_un address = {AF_UNIX, "own.sock"};
+static struct sockaddr_un address, outside = {AF_UNIX, "out.sock"};
+static struct sockaddr_storage inside;
 static volatile int done;
 static void *flip(void *x) {
-    volatile char *path = address.sun_path;
     while (!done) {
-        path[1] = 'u'; path[2] = 't'; for (volatile int i = 0; i < 99; i++);
-        path[1] = 'w'; path[2] = 'n'; for (volatile int i = 0; i < 99; i++);
+        for (int n = 0; n < 16; n++) ((volatile char *)&address)[n] = ((char *)&outside)[n];
+        for (volatile int i = 0; i < 99; i++);
+        for (int n = 0; n < 16; n++) ((volatile char *)&address)[n] = ((char *)&inside)[n];
+        for (volatile int i = 0; i < 99; i++);
     }
     return x;
 }
 static void *serve(void *x) { for (;;) { int c = accept(*(int *)x, 0, 0); if (c < 0) return x; close(c); } }
 int main(void) {
-    struct sockaddr_un own = {AF_UNIX, "own.sock"};
-    int s = socket(AF_UNIX, SOCK_STREAM, 0); bind(s, (void *)&own, sizeof own); listen(s, 99);
+    struct sockaddr_un path = {AF_UNIX, "own.sock"};
+    struct sockaddr_in four = {AF_INET, 0, {htonl(INADDR_LOOPBACK)}};
+    socklen_t length = sizeof inside;
+    int s = socket(ADDRESS.FAMILY, SOCK_STREAM, 0); bind(s, (void *)&ADDRESS, sizeof ADDRESS); listen(s, 99);
+    getsockname(s, (void *)&inside, &length); memcpy(&address, &inside, sizeof four);
     pthread_t a, b; pthread_create(&a, 0, flip, 0); pthread_create(&b, 0, serve, &s);
     for (int i = 0; i < 3000; i++) {
-        int c = socket(AF_UNIX, SOCK_STREAM, 0); connect(c, (void *)&address, sizeof address); close(c);
+        int c = socket(AF_UNIX, SOCK_STREAM, 0); connect(c, (void *)&address, LENGTH); close(c);
     }
     done = 1; pthread_join(a, 0); _exit(0);
 }
 "#;
     std::fs::write(folder.join("race.c"), source).unwrap();
-    let built =
-        Command::new("gcc").args(["-O1", "-pthread", "-o", "race", "race.c"]).current_dir(&folder).status();
-    assert!(built.unwrap().success());
-    let mut launch = launch(&folder, &["./race"]);
-    launch.egress = Egress::Deny;
-    let seen = done(&launch);
-    assert!(service.accept().is_err(), "nobody came");
-    let count = |end: &str| network(&seen).iter().filter(|line| line.1.ends_with(end)).count();
-    println!("asked for: {} inside, {} outside", count("own.sock"), count("out.sock"));
-    assert!(count("own.sock") > 10 && count("out.sock") > 10, "there was a race");
+    for address in [
+        ["-DADDRESS=path", "-DFAMILY=sun_family", "-DLENGTH=sizeof address"],
+        // The same address may become one of another family.
+        ["-DADDRESS=four", "-DFAMILY=sin_family", "-DLENGTH=16"],
+    ] {
+        let built = Command::new("gcc")
+            .args(["-O1", "-pthread", "-o", "race", "race.c"])
+            .args(address)
+            .current_dir(&folder)
+            .status();
+        assert!(built.unwrap().success());
+        let mut launch = launch(&folder, &["./race"]);
+        launch.egress = Egress::Deny;
+        let seen = done(&launch);
+        assert!(service.accept().is_err(), "nobody came");
+        let count = |word: &str| {
+            network(&seen).iter().filter(|line| line.0 == EventKind::Connect && line.1.contains(word)).count()
+        };
+        let (inside, outside) = (count("own.sock") + count("127.0.0.1"), count("out.sock"));
+        println!("asked for: {inside} inside, {outside} outside");
+        assert!(inside > 10 && outside > 10, "there was a race");
+        std::fs::remove_file(folder.join("own.sock")).ok();
+    }
 }
 
 /// A name inside put on a socket outside: by renaming, by linking.
