@@ -202,4 +202,33 @@ mod tests {
             assert_eq!(why(&connect(to), "a.test", 80), "not-allowed", "{to}");
         }
     }
+
+    /// The fuzz targets look longer; this runs with every test.
+    #[test]
+    fn damage_is_never_let_through_as_another_name() {
+        let list = AllowList::parse("a.test").unwrap();
+        let get = b"GET http://a.test/ HTTP/1.1\r\nHost: a.test\r\n\r\n".to_vec();
+        let mut state = 1_u32;
+        let mut random = |below: usize| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as usize % below
+        };
+        for sound in [client_hello(b"a.test"), get] {
+            for _ in 0..20_000 {
+                let mut bytes = sound.clone();
+                for _ in 0..=random(3) {
+                    let at = random(bytes.len());
+                    match random(3) {
+                        0 => bytes[at] = random(256) as u8,
+                        1 => drop(bytes.remove(at)),
+                        _ => bytes.insert(at, b"\0\r\n :.\x01\xFF"[random(8)]),
+                    }
+                }
+                let meant = judge(&bytes, &asked("a.test", 80), &list) == Verdict::Meant;
+                let named = bytes.to_ascii_lowercase().windows(6).any(|word| word == b"a.test");
+                assert!(!meant || named, "{}", bytes.escape_ascii());
+                crate::egress::dns::Question::read(&bytes).ok();
+            }
+        }
+    }
 }

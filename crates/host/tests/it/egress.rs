@@ -540,3 +540,29 @@ for pid in children: assert os.waitpid(pid, 0)[1] == 0
         assert_eq!(asked.unwrap().process, process);
     }
 }
+
+/// What has a limit says so, and what is within it goes on.
+#[test]
+fn limits_hold() {
+    let (_keep, folder) = folder();
+    let outside = Server::start("hello");
+    let script = r#"
+failed = 0
+for n in range(120):
+    c = socket.socket()
+    try: c.connect(("10.1.1.%d" % n, 443))
+    except PermissionError: failed += 1
+    c.close()
+assert 20 < failed < 40, failed
+open_ones = [socket.create_connection(("allowed.test", 80), 20) for _ in range(300)]
+for c in open_ones: c.sendall(b"GET / HTTP/1.1\r\nHost: allowed.test\r\n\r\n")
+for c in open_ones: assert b"hello" in c.recv(999); c.close()
+"#;
+    let script =
+        script.replacen("failed = 0", "socket.create_connection((\"allowed.test\", 80), 20)\nfailed = 0", 1);
+    let mut launch = python(&folder, Egress::Audit, &script);
+    allow(&mut launch, "10.1.0.0/16\nallowed.test\n", outside.address);
+    let seen = done(&launch).whole();
+    assert_eq!(outside.clients(), 300);
+    assert!(network(&seen).iter().any(|line| line.3 == "too-many-destinations"));
+}
