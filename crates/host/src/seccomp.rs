@@ -11,7 +11,7 @@
 //! | `supervisor` | receives calls, answers, ends |
 //! | `processes` | who is who, parents and ends |
 //! | `caller` | reads a caller's memory and resolves its paths |
-//! | `network` | what the build may reach |
+//! | `network`, `seat` | what the build may reach, and how it is connected |
 //! | `opens`, `programs`, `names`, `sockets` | the calls, by kind |
 //! | `posture` | what the recording needs of this process as a whole |
 //! | `closing` | what was left, and which inputs changed meanwhile |
@@ -25,6 +25,7 @@ mod opens;
 mod posture;
 mod processes;
 mod programs;
+mod seat;
 mod sockets;
 mod supervisor;
 

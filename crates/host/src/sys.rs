@@ -108,11 +108,38 @@ impl Listener {
 
     /// Gives the caller a descriptor as the result of its call. The caller's own limit may refuse it.
     pub(crate) fn hand_over(&self, id: u64, file: BorrowedFd<'_>, close_on_exec: bool) -> io::Result<()> {
+        match self.add(id, libc::SECCOMP_ADDFD_FLAG_SEND, file, 0, close_on_exec) {
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => {
+                self.answer(id, error.raw_os_error().unwrap_or(libc::EMFILE))
+            }
+            result => gone_is_fine(result),
+        }
+    }
+
+    /// Puts a descriptor of ours in the place of one of the caller's. It still waits for its answer.
+    pub(crate) fn put(
+        &self,
+        id: u64,
+        file: BorrowedFd<'_>,
+        number: u32,
+        close_on_exec: bool,
+    ) -> io::Result<()> {
+        self.add(id, libc::SECCOMP_ADDFD_FLAG_SETFD, file, number, close_on_exec)
+    }
+
+    fn add(
+        &self,
+        id: u64,
+        flags: c_ulong,
+        file: BorrowedFd<'_>,
+        newfd: u32,
+        close_on_exec: bool,
+    ) -> io::Result<()> {
         let raw = libc::seccomp_notif_addfd {
             id,
-            flags: u32::try_from(libc::SECCOMP_ADDFD_FLAG_SEND).map_err(io::Error::other)?,
+            flags: u32::try_from(flags).map_err(io::Error::other)?,
             srcfd: u32::try_from(file.as_raw_fd()).map_err(io::Error::other)?,
-            newfd: 0,
+            newfd,
             newfd_flags: if close_on_exec {
                 u32::try_from(libc::O_CLOEXEC).map_err(io::Error::other)?
             } else {
@@ -122,12 +149,7 @@ impl Listener {
         // SAFETY: `raw` lives across the call; the kernel duplicates the descriptor, ours stays ours.
         let result =
             unsafe { libc::ioctl(self.file.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_ADDFD, &raw const raw) };
-        match checked(result) {
-            Err(error) if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => {
-                self.answer(id, error.raw_os_error().unwrap_or(libc::EMFILE))
-            }
-            result => gone_is_fine(result.map(drop)),
-        }
+        checked(result).map(drop)
     }
 }
 

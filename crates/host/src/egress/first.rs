@@ -47,8 +47,8 @@ pub(crate) enum Verdict {
     Meant,
     /// They ask for a tunnel to another party that is allowed; the head has so many bytes.
     Tunnel { to: Asked, bytes: usize },
-    /// They are a plain request to another party that is allowed; only of our own door.
-    Request { to: Asked },
+    /// They are a plain request to another party that is allowed, with a head of so many bytes; only at our own door.
+    Request { to: Asked, bytes: usize },
     /// They are not let through: why, and whom they were meant for if they say so.
     Refused { why: &'static str, meant: Option<String> },
 }
@@ -93,7 +93,7 @@ fn plain(bytes: &[u8], asked: &Asked, list: &AllowList) -> Verdict {
                     None if host.contains(':') => refused("not-allowed", Some(format!("[{host}]:{port}"))),
                     None => refused("not-allowed", Some(format!("{host}:{port}"))),
                     Some(to) if connect => Verdict::Tunnel { to, bytes },
-                    Some(to) => Verdict::Request { to },
+                    Some(to) => Verdict::Request { to, bytes },
                 };
             }
             let same = match &asked.party {

@@ -183,7 +183,7 @@ impl Relay<'_> {
                     Verdict::More if held.is_empty() => hold = None,
                     Verdict::More => return Err(refused(meant_for, "malformed", None)),
                     Verdict::Refused { why, meant } => return Err(refused(meant_for, why, meant)),
-                    Verdict::Tunnel { to, .. } | Verdict::Request { to } => {
+                    Verdict::Tunnel { to, .. } | Verdict::Request { to, .. } => {
                         return Err(refused(meant_for, "tunnel-in-tunnel", Some(to.to_string())));
                     }
                 }
@@ -300,8 +300,12 @@ impl Plan {
                     held,
                 }
             }
-            Verdict::Request { to } => {
-                Self { target: to.to_string(), to, ahead: bytes, answer: b"", hold: None, held: Vec::new() }
+            Verdict::Request { to, bytes: head } => {
+                // The next request may be for another host, so it must come by another connection.
+                let end = head.saturating_sub(2).min(bytes.len());
+                bytes.splice(end..end, *b"Connection: close\r\n");
+                let (target, held) = (to.to_string(), Vec::new());
+                Self { target, to, ahead: bytes, answer: b"", hold: None, held }
             }
             verdict => {
                 let hold = (verdict == Verdict::More).then(|| asked.clone());

@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 use std::ffi::OsString;
+use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -13,17 +14,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use evidence::{BytePath, Event, EventKind};
-use rustix::fs::OFlags;
 use rustix::io::Errno;
-use rustix::net::{SocketAddrUnix, SocketType, sockopt};
-use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags};
+use rustix::net::{SocketType, sockopt};
 
 use super::caller;
 use super::opens::code;
-use super::supervisor::{Answer, Caller, Supervisor, broken, descriptor_path};
+use super::seat::{self, Peer, Seat, descriptor};
+use super::supervisor::{Answer, Caller, Supervisor, broken};
 use crate::egress::control::{Attempt, Control, Ruling, What, internet};
 use crate::egress::namespace::Inside;
-use crate::egress::proxy::{Report, Shared, Way};
+use crate::egress::proxy::{Report, Way};
 use crate::egress::{Egress, guard};
 use crate::sys::{Child, Confinement, SpawnError};
 use crate::tracer::{Launch, TraceError, Unsupported};
@@ -42,11 +42,19 @@ pub(super) struct Network {
     /// Each process that was ever traced: who listens is one of them, or is outside.
     pub(super) met: HashSet<i32>,
     performing: Arc<AtomicUsize>,
+    /// Whether the machine lets us have callers' sockets.
+    may_take: bool,
 }
 
 impl Network {
     pub(super) fn of(control: Control) -> Self {
-        Self { control, calling: 0, met: HashSet::new(), performing: Arc::default() }
+        Self {
+            control,
+            calling: 0,
+            met: HashSet::new(),
+            performing: Arc::default(),
+            may_take: seat::may_take(),
+        }
     }
 }
 
@@ -61,7 +69,12 @@ pub(super) fn start(launch: &Launch, program: &Path) -> Result<(Child, Control),
         Egress::Allow(_) => Inside::everywhere(),
     };
     let confinement = Confinement { inside: Some(inside), guard: guard::program(guard::Held::Inside) };
-    match super::spawn(launch, program, confinement, &[])? {
+    // Sockets of the inside cannot be replaced by ours, so we must be able to take them.
+    let tried = match seat::may_take() {
+        true => super::spawn(launch, program, confinement, &[])?,
+        false => Err(SpawnError::Inside(io::ErrorKind::Unsupported.into())),
+    };
+    match tried {
         Ok(mut child) => {
             let sockets = std::mem::take(&mut child.sockets);
             let control = Control::inside(&launch.egress, &launch.names, sockets);
@@ -93,17 +106,6 @@ pub(super) fn replaced(
     let kept = environment.iter().filter(|(name, _)| !by.iter().any(|(other, _)| name == other.as_str()));
     let new = by.iter().map(|(name, value)| (name.into(), value.into()));
     kept.cloned().chain(new).collect()
-}
-
-/// Whom a caller is to be connected to.
-enum Peer {
-    Inet(SocketAddr),
-    /// A port and groups of the kernel's own (`netlink(7)`).
-    Kernel(u32, u32),
-    /// A socket in the file system, held by its name.
-    Path(OwnedFd),
-    Abstract(Vec<u8>),
-    Nobody,
 }
 
 impl Supervisor<'_, '_> {
@@ -151,7 +153,12 @@ impl Supervisor<'_, '_> {
     }
 
     fn internet(&mut self, caller: Caller, what: What, socket: u64, address: SocketAddr) -> Answer {
-        let kind = descriptor(caller.pid, socket).and_then(|file| sockopt::socket_type(&file));
+        let kind = if self.network.may_take {
+            descriptor(caller.pid, socket).and_then(|file| sockopt::socket_type(&file))
+        } else {
+            // The guard lets no other kind come into being then.
+            Ok(SocketType::STREAM)
+        };
         let (protocol, way) = match kind {
             Ok(SocketType::STREAM) => ("tcp", Some(Way::Stream)),
             Ok(SocketType::DGRAM) => ("udp", Some(Way::Datagram)),
@@ -258,27 +265,27 @@ impl Supervisor<'_, '_> {
         if !self.still_waiting(caller) {
             return Answer::Gone;
         }
-        let own = match descriptor(caller.pid, socket) {
-            Ok(own) => own,
-            Err(error) => return Answer::Result(error.raw_os_error()),
-        };
-        let flags = rustix::fs::fcntl_getfl(&own).unwrap_or(OFlags::NONBLOCK);
-        rustix::fs::fcntl_setfl(&own, flags | OFlags::NONBLOCK).ok();
         let peer = Peer::Path(file);
-        let result = connect(&own, &peer);
-        rustix::fs::fcntl_setfl(&own, flags).ok();
-        match result {
-            Ok(()) if takes_notes || self.is_traced_peer(&own) => {
+        let seat = match Seat::take(caller.pid, socket, &peer, self.network.may_take) {
+            Ok(seat) => seat,
+            Err(error) => {
+                self.local_event(caller, What::Connect, target, Some(error), false);
+                return Answer::Result(error.raw_os_error());
+            }
+        };
+        match seat.connect_at_once(&peer) {
+            Ok(()) if takes_notes || self.is_traced_peer(&seat.socket) => {
                 self.local_event(caller, What::Connect, target, None, false);
-                Answer::Result(0)
+                let given = seat.hand_back(&self.listener, caller.id);
+                Answer::Result(given.map_or(libc::EBADF, |()| 0))
             }
             Ok(()) => {
-                rustix::net::shutdown(&own, rustix::net::Shutdown::Both).ok();
+                rustix::net::shutdown(&seat.socket, rustix::net::Shutdown::Both).ok();
                 self.local_event(caller, What::Connect, target, Some(Errno::ACCESS), true);
                 Answer::Result(libc::EACCES)
             }
             // The service has no time, and the caller has.
-            Err(Errno::AGAIN) if !flags.contains(OFlags::NONBLOCK) => {
+            Err(Errno::AGAIN) if seat.waits() => {
                 self.local_event(caller, What::Connect, target, None, false);
                 self.perform(caller, socket, peer)
             }
@@ -318,35 +325,39 @@ impl Supervisor<'_, '_> {
 
     /// Connects the caller's own socket, to what was read of its address once. That may take as long as it likes.
     fn perform(&mut self, caller: Caller, socket: u64, peer: Peer) -> Answer {
-        let (Ok(own), Ok(listener)) = (descriptor(caller.pid, socket), self.listener.another()) else {
-            return Answer::Result(libc::EPERM);
+        let seat = match Seat::take(caller.pid, socket, &peer, self.network.may_take) {
+            Ok(seat) => seat,
+            Err(error) => return Answer::Result(error.raw_os_error()),
         };
+        let Ok(listener) = self.listener.another() else { return Answer::Result(libc::EMFILE) };
         if !self.still_waiting(caller) {
             return Answer::Gone;
         }
-        let waits_not = rustix::fs::fcntl_getfl(&own).is_ok_and(|flags| flags.contains(OFlags::NONBLOCK));
-        let (witness, process) = (self.network.control.witness(), caller.index);
-        let connect = move || {
-            let result = connect(&own, &peer);
-            if let (Some(witness), Peer::Inet(_)) = (witness, &peer) {
-                tell(&witness, &own, process);
-            }
-            result.err().map_or(0, Errno::raw_os_error)
-        };
+        let (witness, process, id) = (self.network.control.witness(), caller.index, caller.id);
         // One that does not wait does not make us wait.
-        if waits_not {
-            return Answer::Result(connect());
+        let at_once = self.network.may_take && !seat.waits();
+        let connect = move || {
+            let result = seat.connect(&peer);
+            if let (Some(witness), Peer::Inet(_)) = (witness, &peer) {
+                seat.tell(&witness, process);
+            }
+            let given = result.map_err(io::Error::from).and_then(|()| seat.hand_back(&listener, id));
+            let errno = given.err().map_or(0, |error| error.raw_os_error().unwrap_or(libc::EBADF));
+            (listener, errno)
+        };
+        if at_once {
+            return Answer::Result(connect().1);
         }
         if self.network.performing.fetch_add(1, Ordering::AcqRel) >= PERFORMED_MAX {
             self.network.performing.fetch_sub(1, Ordering::AcqRel);
             return Answer::Result(libc::EAGAIN);
         }
         let performing = Arc::clone(&self.network.performing);
-        let id = caller.id;
         let thread =
             std::thread::Builder::new().name("connect".into()).stack_size(64 << 10).spawn(move || {
+                let (listener, errno) = connect();
                 // A caller that is gone needs no answer.
-                listener.answer(id, connect()).ok();
+                listener.answer(id, errno).ok();
                 performing.fetch_sub(1, Ordering::AcqRel);
             });
         if thread.is_err() {
@@ -366,36 +377,5 @@ impl Supervisor<'_, '_> {
                 ..Event::new(report.kind, report.process)
             });
         }
-    }
-}
-
-/// Takes a descriptor of a process, to the same open file.
-fn descriptor(pid: i32, number: u64) -> Result<OwnedFd, Errno> {
-    let pid = Pid::from_raw(pid).ok_or(Errno::SRCH)?;
-    let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty())?;
-    let number = i32::try_from(number & 0xFFFF_FFFF).map_err(|_| Errno::BADF)?;
-    rustix::process::pidfd_getfd(&pidfd, number, PidfdGetfdFlags::empty())
-}
-
-/// Tells the proxy where a process comes from.
-fn tell(witness: &Shared, socket: &OwnedFd, process: u32) {
-    let way = match sockopt::socket_type(socket) {
-        Ok(SocketType::DGRAM) => Way::Datagram,
-        _ => Way::Stream,
-    };
-    if let Ok(from) = rustix::net::getsockname(socket).and_then(SocketAddr::try_from) {
-        witness.comes_from(way, from, process);
-    }
-}
-
-fn connect(socket: &OwnedFd, peer: &Peer) -> Result<(), Errno> {
-    match peer {
-        Peer::Inet(address) => rustix::net::connect(socket, address),
-        Peer::Kernel(port, groups) => {
-            rustix::net::connect(socket, &rustix::net::netlink::SocketAddrNetlink::new(*port, *groups))
-        }
-        Peer::Path(file) => rustix::net::connect(socket, &SocketAddrUnix::new(descriptor_path(file))?),
-        Peer::Abstract(name) => rustix::net::connect(socket, &SocketAddrUnix::new_abstract_name(name)?),
-        Peer::Nobody => rustix::net::connect_unspec(socket),
     }
 }

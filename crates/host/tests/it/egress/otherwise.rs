@@ -8,7 +8,7 @@ use std::process::Command;
 use evidence::EventKind;
 use host::Egress;
 
-use super::{Secure, allow, done, errno, network, python, why};
+use super::{Secure, Server, allow, done, errno, network, python, why};
 use crate::tracing::{folder, launch};
 
 /// Runs tests once more, by a command that changes who or where we are.
@@ -83,14 +83,66 @@ fn user_namespaces_are_not_needed() {
     let tests = [
         "otherwise::denied_beside_the_recorder",
         "otherwise::allowed_beside_the_recorder",
+        "otherwise::plain_requests_beside_the_recorder",
         "services::a_service_outside_is_known_by_who_listens",
         "services::a_path_that_changes_under_us_leads_nowhere_else",
     ];
     again(&["unshare", "-Ur", "sh", "-c", script], &tests);
 }
 
+/// Clients that keep a connection to the proxy for several hosts.
 #[test]
-#[ignore = "run by `user_namespaces_are_not_needed`"]
+#[ignore = "run by others here"]
+fn plain_requests_beside_the_recorder() {
+    let (_keep, folder) = folder();
+    let outside = Server::start("hello");
+    let script = "curl -sf --max-time 20 http://a.test/ http://b.test/ http://evil.test/ http://a.test/ > got; \
+        test $(grep -o hello got | wc -l) = 3";
+    let mut launch = launch(&folder, &["sh", "-c", script]);
+    allow(&mut launch, "a.test\nb.test\n", outside.address);
+    let seen = done(&launch).whole();
+    assert_eq!(errno(&seen, EventKind::Request, "b.test:80"), Some(0));
+    assert_eq!(errno(&seen, EventKind::Request, "evil.test:80"), Some(13));
+}
+
+/// As in many containers: neither namespaces, nor other processes' descriptors.
+#[test]
+fn other_processes_descriptors_are_not_needed() {
+    let (_keep, folder) = folder();
+    let source = r#"
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+int main(int n, char **words) {
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 438, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {4, code};
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program)) return 3;
+    execv(words[1], words + 1);
+    return 4;
+}
+"#;
+    std::fs::write(folder.join("without.c"), source).unwrap();
+    let built = Command::new("gcc").args(["-o", "without", "without.c"]).current_dir(&folder).status();
+    assert!(built.unwrap().success());
+    let tests = [
+        "otherwise::denied_beside_the_recorder",
+        "otherwise::allowed_beside_the_recorder",
+        "otherwise::plain_requests_beside_the_recorder",
+        "services::a_service_outside_is_known_by_who_listens",
+        "services::a_path_that_changes_under_us_leads_nowhere_else",
+    ];
+    again(&[folder.join("without").to_str().unwrap()], &tests);
+}
+
+#[test]
+#[ignore = "run by others here"]
 fn denied_beside_the_recorder() {
     let (_keep, folder) = folder();
     let _service = UnixListener::bind(folder.join("outside.sock")).unwrap();
@@ -127,7 +179,7 @@ assert fails(lambda: socket.socket().connect(("127.0.0.1", 1))).errno == 111
 }
 
 #[test]
-#[ignore = "run by `user_namespaces_are_not_needed`"]
+#[ignore = "run by others here"]
 fn allowed_beside_the_recorder() {
     let (_keep, folder) = folder();
     let outside = Secure::start(&folder);
