@@ -10,8 +10,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use evidence::{BytePath, Event, EventKind};
 use rustix::io::Errno;
@@ -40,20 +41,30 @@ pub(super) struct Network {
     /// The call that is being answered.
     pub(super) calling: i64,
     /// Each process that was ever traced: who listens is one of them, or is outside.
-    pub(super) met: HashSet<i32>,
+    pub(super) met: Arc<Mutex<HashSet<i32>>>,
+    /// When the build began: services that were there before are outside.
+    since: SystemTime,
     performing: Arc<AtomicUsize>,
     /// Whether the machine lets us have callers' sockets.
     may_take: bool,
 }
 
 impl Network {
-    pub(super) fn of(control: Control) -> Self {
+    pub(super) fn of(control: Control, since: SystemTime) -> Self {
         Self {
             control,
             calling: 0,
-            met: HashSet::new(),
+            met: Arc::default(),
+            since,
             performing: Arc::default(),
             may_take: seat::may_take(),
+        }
+    }
+
+    /// Remembers a process for as long as the build lasts.
+    pub(super) fn meet(&self, process: Option<i32>) {
+        if !self.control.is_observing() {
+            self.met.lock().unwrap_or_else(PoisonError::into_inner).extend(process);
         }
     }
 }
@@ -241,7 +252,7 @@ impl Supervisor<'_, '_> {
         let Ok(real) = caller::real_path(&file) else { return self.unreadable(caller) };
         let target = [b"unix:", real.as_bytes()].concat();
         let takes_notes = NOTE_TAKERS.iter().any(|known| real.as_bytes().starts_with(known));
-        if !takes_notes && !self.bound.contains(&target) {
+        if !takes_notes && (!self.bound.contains(&target) || seat::is_older(&file, self.network.since)) {
             self.local_event(caller, what, target, Some(Errno::ACCESS), true);
             return Answer::Result(libc::EACCES);
         }
@@ -274,13 +285,13 @@ impl Supervisor<'_, '_> {
             }
         };
         match seat.connect_at_once(&peer) {
-            Ok(()) if takes_notes || self.is_traced_peer(&seat.socket) => {
+            Ok(()) if takes_notes || seat.is_with(&self.network.met) => {
                 self.local_event(caller, What::Connect, target, None, false);
                 let given = seat.hand_back(&self.listener, caller.id);
                 Answer::Result(given.map_or(libc::EBADF, |()| 0))
             }
             Ok(()) => {
-                rustix::net::shutdown(&seat.socket, rustix::net::Shutdown::Both).ok();
+                seat.leave();
                 self.local_event(caller, What::Connect, target, Some(Errno::ACCESS), true);
                 Answer::Result(libc::EACCES)
             }
@@ -293,16 +304,6 @@ impl Supervisor<'_, '_> {
                 self.local_event(caller, What::Connect, target, Some(error), false);
                 Answer::Result(error.raw_os_error())
             }
-        }
-    }
-
-    /// Datagram sockets do not tell who is at the other end.
-    fn is_traced_peer(&self, socket: &OwnedFd) -> bool {
-        match sockopt::socket_type(socket) {
-            Ok(SocketType::DGRAM) => true,
-            Ok(_) => sockopt::socket_peercred(socket)
-                .is_ok_and(|peer| self.network.met.contains(&peer.pid.as_raw_pid())),
-            Err(_) => false,
         }
     }
 
@@ -334,6 +335,7 @@ impl Supervisor<'_, '_> {
             return Answer::Gone;
         }
         let (witness, process, id) = (self.network.control.witness(), caller.index, caller.id);
+        let met = Arc::clone(&self.network.met);
         // One that does not wait does not make us wait.
         let at_once = self.network.may_take && !seat.waits();
         let connect = move || {
@@ -341,6 +343,14 @@ impl Supervisor<'_, '_> {
             if let (Some(witness), Peer::Inet(_)) = (witness, &peer) {
                 seat.tell(&witness, process);
             }
+            // Nobody has looked who that is.
+            let result = match &peer {
+                Peer::Path(_) | Peer::Abstract(_) if result.is_ok() && !seat.is_with(&met) => {
+                    seat.leave();
+                    Err(Errno::ACCESS)
+                }
+                _ => result,
+            };
             let given = result.map_err(io::Error::from).and_then(|()| seat.hand_back(&listener, id));
             let errno = given.err().map_or(0, |error| error.raw_os_error().unwrap_or(libc::EBADF));
             (listener, errno)

@@ -4,12 +4,15 @@
 //! (containers often refuse `pidfd_getfd`), it is a new socket of the same kind, put in the place of the caller's once
 //! it is connected; options that were set before are lost then.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 
-use rustix::fs::OFlags;
+use rustix::fs::{AtFlags, OFlags, StatxFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, netlink, sockopt};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags};
@@ -17,6 +20,9 @@ use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags};
 use super::supervisor::descriptor_path;
 use crate::egress::proxy::{Shared, Way};
 use crate::sys::Listener;
+
+/// How far the clock of files may be behind (100 ticks a second).
+const TICK: Duration = Duration::from_millis(20);
 
 /// Whom a caller is to be connected to.
 pub(super) enum Peer {
@@ -92,6 +98,22 @@ impl Seat {
         result
     }
 
+    /// Tells whether the other end listens in one of these processes. Datagram sockets do not know.
+    pub(super) fn is_with(&self, met: &Mutex<HashSet<i32>>) -> bool {
+        match sockopt::socket_type(&self.socket) {
+            Ok(SocketType::DGRAM) => true,
+            Ok(_) => sockopt::socket_peercred(&self.socket).is_ok_and(|peer| {
+                met.lock().unwrap_or_else(PoisonError::into_inner).contains(&peer.pid.as_raw_pid())
+            }),
+            Err(_) => false,
+        }
+    }
+
+    /// Ends the connection before a byte went over it.
+    pub(super) fn leave(&self) {
+        rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Both).ok();
+    }
+
     /// Gives it to its owner, if it is not his yet.
     pub(super) fn hand_back(&self, listener: &Listener, id: u64) -> io::Result<()> {
         let Some(number) = self.replaces else { return Ok(()) };
@@ -111,6 +133,18 @@ impl Seat {
             witness.comes_from(way, from, process);
         }
     }
+}
+
+/// Tells whether a file was there before. Who listened first and forked then is known by a number that another process
+/// may have been given since, so that alone proves nothing.
+pub(super) fn is_older(file: &OwnedFd, than: SystemTime) -> bool {
+    let Ok(facts) = rustix::fs::statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::BTIME) else { return false };
+    if !StatxFlags::from_bits_retain(facts.stx_mask).contains(StatxFlags::BTIME) {
+        return false;
+    }
+    let seconds = u64::try_from(facts.stx_btime.tv_sec).unwrap_or(0);
+    let made = SystemTime::UNIX_EPOCH + Duration::new(seconds, facts.stx_btime.tv_nsec) + TICK;
+    made < than
 }
 
 /// Takes a descriptor of a process, to the same open file.

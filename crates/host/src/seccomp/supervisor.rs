@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use evidence::record::Exit;
 use evidence::{BytePath, Digest, Event, EventKind};
@@ -100,6 +100,7 @@ impl<'a, 's> Supervisor<'a, 's> {
     ) -> Result<Trace, TraceError> {
         let signals = sys::Signals::catch().map_err(broken("catch signals"))?;
         let mut posture = Posture::take()?;
+        let since = SystemTime::now();
         let (child, control) = network::start(launch, program)?;
         posture.harden()?;
         child.listener.wake_synchronously();
@@ -128,7 +129,7 @@ impl<'a, 's> Supervisor<'a, 's> {
             interpreters: HashMap::new(),
             bound: HashSet::new(),
             trace: Trace { network: control.word().into(), ..Trace::default() },
-            network: Network::of(control),
+            network: Network::of(control, since),
             failure: None,
             ending: false,
             deadline: None,
@@ -328,7 +329,7 @@ impl<'a, 's> Supervisor<'a, 's> {
         let mut born = Vec::new();
         let met = self.processes.meet(thread, self.own, &mut born).map_err(broken("look at a process"))?;
         for new in born {
-            self.network.met.extend(self.processes.pid(new.index));
+            self.network.meet(self.processes.pid(new.index));
             if let Some(pidfd) = self.processes.pid(new.index).and_then(|pid| self.processes.get(pid)) {
                 let token = epoll::EventData::new_u64(u64::from(new.index));
                 epoll::add(&self.epoll, &pidfd.pidfd, token, epoll::EventFlags::IN)

@@ -50,6 +50,14 @@ fn why(seen: &Traced, kind: EventKind, target: &str) -> String {
     line.unwrap_or_else(|| panic!("{target}: {:#?}", network(seen))).3
 }
 
+/// A service outside that has no path.
+fn abstract_service() -> (String, UnixListener) {
+    use std::os::linux::net::SocketAddrExt;
+    let name = format!("countersign-test-{}", std::process::id());
+    let address = std::os::unix::net::SocketAddr::from_abstract_name(name.as_bytes()).unwrap();
+    (name, UnixListener::bind_addr(&address).unwrap())
+}
+
 /// A server outside that greets each client with its own words and what it heard; counts them.
 struct Server {
     address: SocketAddr,
@@ -95,6 +103,7 @@ fn denied_builds_reach_nobody_and_the_attempts_are_recorded() {
     let (_keep, folder) = folder();
     let outside = Server::start("outside");
     let _service = UnixListener::bind(folder.join("outside.sock")).unwrap();
+    let (name, _abstract) = abstract_service();
     let script = format!(
         r#"
 tcp = lambda a, f=socket.AF_INET: lambda: socket.socket(f).connect(a)
@@ -110,6 +119,8 @@ fails(tcp(("2001:db8::1", 443), socket.AF_INET6))
 fails(udp(("2001:db8::1", 443), socket.AF_INET6))
 fails(lambda: socket.getaddrinfo("example.com", 443))
 fails(lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP))
+fails(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP).sendto(b"\x08\0\0\0\0\0\0\0", ("192.0.2.1", 0)))
+fails(lambda: socket.socket(socket.AF_UNIX).connect("\0{name}"))
 fails(lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW))
 fails(lambda: socket.socket(40, socket.SOCK_STREAM))
 fails(lambda: socket.socket().bind(("192.0.2.7", 0)))

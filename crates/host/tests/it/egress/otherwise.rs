@@ -1,6 +1,5 @@
 //! The same for another user, and where user namespaces are not allowed.
 
-use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::process::Command;
@@ -8,7 +7,7 @@ use std::process::Command;
 use evidence::EventKind;
 use host::Egress;
 
-use super::{Secure, Server, allow, done, errno, network, python, why};
+use super::{Secure, Server, abstract_service, allow, done, errno, network, python, why};
 use crate::tracing::{folder, launch};
 
 /// Runs tests once more, by a command that changes who or where we are.
@@ -146,9 +145,7 @@ int main(int n, char **words) {
 fn denied_beside_the_recorder() {
     let (_keep, folder) = folder();
     let _service = UnixListener::bind(folder.join("outside.sock")).unwrap();
-    let name = format!("countersign-test-{}", std::process::id());
-    let address = std::os::unix::net::SocketAddr::from_abstract_name(name.as_bytes()).unwrap();
-    let _abstract = UnixListener::bind_addr(&address).unwrap();
+    let (name, _abstract) = abstract_service();
     let script = format!(
         r#"
 assert fails(lambda: socket.socket().connect(("192.0.2.1", 443))).errno == 101
