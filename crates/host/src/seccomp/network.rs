@@ -20,6 +20,7 @@ use rustix::net::{SocketType, sockopt};
 
 use super::caller;
 use super::opens::code;
+use super::processes::status;
 use super::seat::{self, Peer, Seat, descriptor};
 use super::supervisor::{Answer, Caller, Supervisor, broken};
 use crate::egress::control::{Attempt, Control, Ruling, What, internet};
@@ -31,6 +32,9 @@ use crate::tracer::{Launch, TraceError, Unsupported};
 
 /// The most connections that are being made in callers' places at a time.
 const PERFORMED_MAX: usize = 256;
+
+/// How far back a process's ancestry is followed.
+const ANCESTORS_MAX: usize = 64;
 
 /// Services behind a path that only take notes. Those that look names up or start programs for others are not here.
 const NOTE_TAKERS: &[&[u8]] = &[b"/dev/log", b"/run/systemd/journal/"];
@@ -285,7 +289,7 @@ impl Supervisor<'_, '_> {
             }
         };
         match seat.connect_at_once(&peer) {
-            Ok(()) if takes_notes || seat.is_with(&self.network.met) => {
+            Ok(()) if takes_notes || self.is_inside(&seat) => {
                 self.local_event(caller, What::Connect, target, None, false);
                 let given = seat.hand_back(&self.listener, caller.id);
                 Answer::Result(given.map_or(libc::EBADF, |()| 0))
@@ -305,6 +309,20 @@ impl Supervisor<'_, '_> {
                 Answer::Result(error.raw_os_error())
             }
         }
+    }
+
+    /// Tells whether a traced process is at the other end: one that we met, or a child of such a one, which may have
+    /// had nothing to ask us yet.
+    fn is_inside(&self, seat: &Seat) -> bool {
+        let mut ancestor = seat.peer().filter(|_| !seat.is_with(&self.network.met));
+        for _ in 0..ANCESTORS_MAX {
+            match ancestor {
+                None => return seat.is_with(&self.network.met),
+                Some(process) if self.processes.contains(process) => return true,
+                Some(process) => ancestor = status(process).map(|status| status.parent).filter(|id| *id > 1),
+            }
+        }
+        false
     }
 
     fn local_event(

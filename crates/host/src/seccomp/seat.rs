@@ -100,13 +100,13 @@ impl Seat {
 
     /// Tells whether the other end listens in one of these processes. Datagram sockets do not know.
     pub(super) fn is_with(&self, met: &Mutex<HashSet<i32>>) -> bool {
-        match sockopt::socket_type(&self.socket) {
-            Ok(SocketType::DGRAM) => true,
-            Ok(_) => sockopt::socket_peercred(&self.socket).is_ok_and(|peer| {
-                met.lock().unwrap_or_else(PoisonError::into_inner).contains(&peer.pid.as_raw_pid())
-            }),
-            Err(_) => false,
-        }
+        let known = |process| met.lock().unwrap_or_else(PoisonError::into_inner).contains(&process);
+        matches!(sockopt::socket_type(&self.socket), Ok(SocketType::DGRAM)) || self.peer().is_some_and(known)
+    }
+
+    /// Returns the process that listens at the other end.
+    pub(super) fn peer(&self) -> Option<i32> {
+        Some(sockopt::socket_peercred(&self.socket).ok()?.pid.as_raw_pid())
     }
 
     /// Ends the connection before a byte went over it.

@@ -163,6 +163,9 @@ for family, address in (socket.AF_INET, ("127.0.0.1", 0)), (socket.AF_INET6, (":
     t = threading.Thread(target=serve, args=(s, None)); t.start()
     c = socket.socket(family); c.connect(s.getsockname() if family != socket.AF_UNIX else address); c.sendall(b"ab")
     assert c.recv(9) == b"abab"; t.join()
+s = socket.socket(socket.AF_UNIX); s.bind("child.sock"); r, w = os.pipe()
+if os.fork() == 0: s.listen(); os.write(w, b"x"); c, _ = s.accept(); c.sendall(b"child"); os._exit(0)
+os.read(r, 1); c = socket.socket(socket.AF_UNIX); c.connect("child.sock"); assert c.recv(9) == b"child"; os.wait()
 a = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); a.bind(("127.0.0.1", 0))
 b = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); b.sendto(b"hello", a.getsockname()); assert a.recv(9) == b"hello"
 open("made", "w").write("x"); assert os.stat("made").st_uid == os.getuid()
