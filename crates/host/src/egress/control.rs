@@ -127,7 +127,7 @@ impl Control {
         self.proxy.as_mut().map(Proxy::close).unwrap_or_default()
     }
 
-    /// Notes who comes to our own door, if it is ours.
+    /// Notes who comes, if this is our own door.
     pub(crate) fn expect_at_door(&self, address: SocketAddr, process: u32) {
         if self.door == Some(address)
             && let Some(proxy) = &self.proxy
