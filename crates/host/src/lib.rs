@@ -5,6 +5,7 @@
 
 mod commit;
 mod digests;
+pub mod egress;
 mod facts;
 mod foreign;
 pub mod packages;
@@ -15,6 +16,7 @@ mod tracer;
 
 pub use commit::{BlobName, Commit, NoCommit};
 pub use digests::{NotRemembered, Remembered};
+pub use egress::{AllowList, Egress, ListError, Names};
 pub use facts::{Facts, facts};
 pub use seccomp::{Capabilities, Seccomp};
 pub use snapshot::Snapshot;

@@ -13,6 +13,7 @@
 //! | `handover` | gives a caller a descriptor |
 //! | `processes` | who is who, parents and ends |
 //! | `caller` | reads a caller's memory and resolves its paths |
+//! | `network`, `seat` | what the build may reach, and how it is connected |
 //! | `opens`, `programs`, `names`, `attributes`, `maps`, `devices`, `sockets`, `ipc`, `views`, `reaching` | the calls, by kind |
 //! | `strings`, `environment` | the arguments of a program, and which of its variables are told |
 //! | `posture` | what the recording needs of this process as a whole |
@@ -30,11 +31,13 @@ mod handover;
 mod ipc;
 mod maps;
 mod names;
+mod network;
 mod opens;
 mod posture;
 mod processes;
 mod programs;
 mod reaching;
+mod seat;
 mod sockets;
 mod strings;
 mod supervisor;
@@ -46,7 +49,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::sys::{self, SpawnError};
+use crate::sys::{self, Confinement, SpawnError};
 use crate::tracer::{Launch, Sink, Trace, TraceError, Tracer, Unsupported};
 use supervisor::Supervisor;
 
@@ -98,8 +101,8 @@ impl Seccomp {
     /// Tries it out on a harmless program.
     pub fn probe() -> Result<Capabilities, Unsupported> {
         let launch = Launch { command: vec!["/proc/self/exe".into()], ..Launch::default() };
-        let child = match spawn(&launch, Path::new("/nonexistent"), None) {
-            Ok(child) => child,
+        let child = match network::start(&launch, Path::new("/nonexistent"), None) {
+            Ok((child, _)) => child,
             Err(TraceError::Unsupported(unsupported)) => return Err(unsupported),
             Err(error) => {
                 return Err(Unsupported {
@@ -123,18 +126,24 @@ impl Seccomp {
     }
 }
 
-fn spawn(launch: &Launch, program: &Path, without: Option<&str>) -> Result<sys::Child, TraceError> {
+/// Starts a child. The inner result tells what the machine does not allow.
+fn spawn(
+    launch: &Launch,
+    program: &Path,
+    without: Option<&str>,
+    confinement: Confinement,
+    variables: &[(String, String)],
+) -> Result<Result<sys::Child, SpawnError>, TraceError> {
     let failed = |source| TraceError::Start { program: program.display().to_string(), source };
+    let environment = network::replaced(&launch.environment, variables);
     let filter = filter::program(without);
-    let start = sys::Start::new(program, &launch.command, &launch.environment, &launch.workdir, filter)
-        .map_err(failed)?;
-    sys::spawn(&start).map_err(|error| match error {
-        SpawnError::Filter(source) if source.raw_os_error() == Some(libc::EBUSY) => {
-            Unsupported { what: "a recorder inside a recorded build", source }.into()
-        }
-        SpawnError::Filter(source) => Unsupported { what: "seccomp user notification", source }.into(),
-        SpawnError::Other(source) => failed(source),
-    })
+    let start = sys::Start::new(program, &launch.command, &environment, &launch.workdir, filter)
+        .map_err(failed)?
+        .confined(confinement);
+    match sys::spawn(&start) {
+        Err(SpawnError::Other(source)) => Err(failed(source)),
+        result => Ok(result),
+    }
 }
 
 impl Tracer for Seccomp {

@@ -2,14 +2,16 @@
 //!
 //! Everything here takes and returns owned or borrowed Rust values; no pointer leaves this module.
 
-use std::ffi::{CString, OsStr, OsString};
+mod start;
+
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicI32, Ordering};
 
-use libc::{c_int, c_ulong, pid_t};
+use libc::{c_int, c_ulong};
+
+use start::pipe;
+pub(crate) use start::{Child, Confinement, SpawnError, Start, spawn};
 
 /// One instruction of a filter program (`struct sock_filter`).
 pub(crate) use libc::sock_filter as Instruction;
@@ -46,6 +48,11 @@ fn checked(result: c_int) -> io::Result<c_int> {
 const SYNC_WAKE_UP: c_ulong = 1;
 
 impl Listener {
+    /// Returns another handle on it, for a thread that answers.
+    pub(crate) fn another(&self) -> io::Result<Self> {
+        Ok(Self { file: self.file.try_clone()? })
+    }
+
     /// Asks the kernel to hand over between caller and listener on one processor; false if it cannot.
     pub(crate) fn wake_synchronously(&self) -> bool {
         // SAFETY: the descriptor is ours; the argument is a plain number.
@@ -107,6 +114,17 @@ impl Listener {
         self.respond(id, value, 0, 0)
     }
 
+    /// Puts a descriptor of ours in the place of one of the caller's. It still waits for its answer.
+    pub(crate) fn put(
+        &self,
+        id: u64,
+        file: BorrowedFd<'_>,
+        number: u32,
+        close_on_exec: bool,
+    ) -> io::Result<()> {
+        self.add_as(id, libc::SECCOMP_ADDFD_FLAG_SETFD, file, number, close_on_exec).map(drop)
+    }
+
     /// Gives a caller a descriptor. With `answer` it is the result of its call at once (Linux 5.14); without, the
     /// caller goes on waiting, and the number of its new descriptor is returned. Its own limit may refuse it.
     pub(crate) fn add(
@@ -116,15 +134,23 @@ impl Listener {
         close_on_exec: bool,
         answer: bool,
     ) -> io::Result<i32> {
+        let flags = if answer { libc::SECCOMP_ADDFD_FLAG_SEND } else { 0 };
+        self.add_as(id, flags, file, 0, close_on_exec)
+    }
+
+    fn add_as(
+        &self,
+        id: u64,
+        flags: c_ulong,
+        file: BorrowedFd<'_>,
+        newfd: u32,
+        close_on_exec: bool,
+    ) -> io::Result<i32> {
         let raw = libc::seccomp_notif_addfd {
             id,
-            flags: if answer {
-                u32::try_from(libc::SECCOMP_ADDFD_FLAG_SEND).map_err(io::Error::other)?
-            } else {
-                0
-            },
+            flags: u32::try_from(flags).map_err(io::Error::other)?,
             srcfd: u32::try_from(file.as_raw_fd()).map_err(io::Error::other)?,
-            newfd: 0,
+            newfd,
             newfd_flags: if close_on_exec {
                 u32::try_from(libc::O_CLOEXEC).map_err(io::Error::other)?
             } else {
@@ -143,205 +169,6 @@ fn gone_is_fine(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
         result => result,
-    }
-}
-
-/// What a child is started from.
-#[derive(Debug)]
-pub(crate) struct Start {
-    program: CString,
-    arguments: Vec<CString>,
-    environment: Vec<CString>,
-    workdir: CString,
-    filter: Vec<Instruction>,
-}
-
-impl Start {
-    pub(crate) fn new(
-        program: &Path,
-        command: &[OsString],
-        environment: &[(OsString, OsString)],
-        workdir: &Path,
-        filter: Vec<Instruction>,
-    ) -> io::Result<Self> {
-        let text = |bytes: &OsStr| CString::new(bytes.as_bytes()).map_err(io::Error::from);
-        let pair = |(name, value): &(OsString, OsString)| {
-            CString::new([name.as_bytes(), b"=", value.as_bytes()].concat()).map_err(io::Error::from)
-        };
-        Ok(Self {
-            program: text(program.as_os_str())?,
-            arguments: command.iter().map(|word| text(word)).collect::<io::Result<_>>()?,
-            environment: environment.iter().map(pair).collect::<io::Result<_>>()?,
-            workdir: text(workdir.as_os_str())?,
-            filter,
-        })
-    }
-}
-
-/// A started child, held before its first instruction.
-#[derive(Debug)]
-pub(crate) struct Child {
-    pub(crate) pid: i32,
-    pub(crate) listener: Listener,
-    /// Tells if the program could not be started, and why.
-    pub(crate) failure: Failure,
-    /// Whether a signal cannot tear a caller out of a call that the listener has received.
-    pub(crate) killable_wait: bool,
-}
-
-fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
-    let mut ends: [RawFd; 2] = [-1; 2];
-    // SAFETY: `ends` has room for two descriptors, which are ours from then on.
-    checked(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) })?;
-    // SAFETY: the kernel has just made both; nobody else owns them.
-    Ok(unsafe { (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])) })
-}
-
-/// What the child tells through its pipe: the step and the `errno` or descriptor.
-const TOLD_LISTENER: i32 = 1;
-const TOLD_FILTER_FAILED: i32 = 2;
-const TOLD_START_FAILED: i32 = 3;
-
-/// Why a child was not started.
-#[derive(Debug)]
-pub(crate) enum SpawnError {
-    Filter(io::Error),
-    Other(io::Error),
-}
-
-/// Starts a child under the filter. It shares our descriptor table for a moment, so that the listener that the
-/// kernel gives it is ours as well; then it takes a table of its own, which is the first call that we are asked for.
-pub(crate) fn spawn(start: &Start) -> Result<Child, SpawnError> {
-    let (read, write) = pipe().map_err(SpawnError::Other)?;
-    let pointers = |texts: &[CString]| {
-        texts.iter().map(|text| text.as_ptr()).chain([std::ptr::null()]).collect::<Vec<_>>()
-    };
-    let (arguments, environment) = (pointers(&start.arguments), pointers(&start.environment));
-    let filter = libc::sock_fprog {
-        len: u16::try_from(start.filter.len()).map_err(|error| SpawnError::Other(io::Error::other(error)))?,
-        filter: start.filter.as_ptr().cast_mut(),
-    };
-    let flags = libc::CLONE_FILES | libc::SIGCHLD;
-    // SAFETY: a clone without shared memory is a fork: the child has its own copy of everything prepared above
-    // and calls nothing but system calls until it executes another program or ends.
-    let pid = unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) };
-    if pid == 0 {
-        // SAFETY: as above; all pointers are into this process's copy of living values.
-        unsafe { child(start, &arguments, &environment, &filter, write.as_raw_fd()) }
-    }
-    let pid = pid_t::try_from(pid).map_err(|error| SpawnError::Other(io::Error::other(error)))?;
-    checked(pid).map_err(SpawnError::Other)?;
-    let mut told = [0; 12];
-    let failed = read_all(&read, &mut told).err();
-    let word = |at: usize| i32::from_ne_bytes([told[at], told[at + 1], told[at + 2], told[at + 3]]);
-    if let Some(error) = failed {
-        return Err(SpawnError::Other(error));
-    }
-    match word(0) {
-        TOLD_LISTENER => {
-            // SAFETY: the descriptor is the one that the kernel made in the table that we share, and only we keep it.
-            let file = unsafe { OwnedFd::from_raw_fd(word(4)) };
-            Ok(Child {
-                pid,
-                listener: Listener { file },
-                failure: Failure { read, write },
-                killable_wait: word(8) == 1,
-            })
-        }
-        TOLD_FILTER_FAILED => Err(SpawnError::Filter(io::Error::from_raw_os_error(word(4)))),
-        _ => Err(SpawnError::Other(io::Error::from_raw_os_error(word(4)))),
-    }
-}
-
-fn read_all(file: &OwnedFd, mut buffer: &mut [u8]) -> io::Result<()> {
-    while !buffer.is_empty() {
-        match rustix::io::read(file, &mut *buffer) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(length) => buffer = &mut buffer[length..],
-            Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(())
-}
-
-/// The child between clone and exec.
-///
-/// # Safety
-/// Only in a fresh child process with one thread, and with pointers into its memory.
-unsafe fn child(
-    start: &Start,
-    arguments: &[*const libc::c_char],
-    environment: &[*const libc::c_char],
-    filter: &libc::sock_fprog,
-    tell: RawFd,
-) -> ! {
-    let say = |what: i32, value: i32, more: i32| {
-        let words = [what, value, more];
-        // SAFETY: twelve bytes of a living array, into our own pipe; less than a pipe's atomic size.
-        unsafe { libc::write(tell, words.as_ptr().cast(), 12) };
-    };
-    let fail = |what: i32| -> ! {
-        // SAFETY: `__errno_location` is valid in every thread; `_exit` ends the process.
-        unsafe {
-            say(what, *libc::__errno_location(), 0);
-            libc::_exit(127)
-        }
-    };
-    // SAFETY: plain system calls with living arguments.
-    unsafe {
-        let mut none: libc::sigset_t = std::mem::zeroed();
-        libc::sigemptyset(&raw mut none);
-        libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
-        for signal in [libc::SIGPIPE, libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
-            libc::signal(signal, libc::SIG_DFL);
-        }
-        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-        if libc::chdir(start.workdir.as_ptr()) != 0 {
-            fail(TOLD_START_FAILED);
-        }
-        if libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 {
-            fail(TOLD_FILTER_FAILED);
-        }
-        let install =
-            |flags: c_ulong| libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, filter);
-        let listen = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
-        let mut killable = 1;
-        let mut listener = install(listen | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV);
-        if listener < 0 {
-            killable = 0;
-            listener = install(listen);
-        }
-        let Ok(listener) = i32::try_from(listener) else { libc::_exit(127) };
-        if listener < 0 {
-            fail(TOLD_FILTER_FAILED);
-        }
-        say(TOLD_LISTENER, listener, killable);
-        if libc::unshare(libc::CLONE_FILES) != 0 {
-            // Nobody answered: the table is still the recorder's, and nothing may be changed in it.
-            libc::_exit(127);
-        }
-        libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC);
-        libc::execve(start.program.as_ptr(), arguments.as_ptr(), environment.as_ptr());
-        fail(TOLD_START_FAILED)
-    }
-}
-
-/// The pipe on which a child says that it could not start its program. Our copy of the child's end must stay open
-/// as long as the child may share our table.
-#[derive(Debug)]
-pub(crate) struct Failure {
-    read: OwnedFd,
-    write: OwnedFd,
-}
-
-impl Failure {
-    /// Asks once the child has ended or runs its program.
-    pub(crate) fn said(self) -> Option<io::Error> {
-        drop(self.write);
-        let mut told = [0; 12];
-        read_all(&self.read, &mut told).ok()?;
-        Some(io::Error::from_raw_os_error(i32::from_ne_bytes([told[4], told[5], told[6], told[7]])))
     }
 }
 

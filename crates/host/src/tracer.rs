@@ -10,6 +10,7 @@ use evidence::record::{Completeness, Exit};
 
 use crate::commit::Commit;
 use crate::digests::Remembered;
+use crate::egress::{Egress, Names};
 
 /// What to run.
 #[derive(Clone, Debug)]
@@ -30,6 +31,10 @@ pub struct Launch {
     pub known: Remembered,
     /// How long processes may outlive the command before they are ended and the trace is marked.
     pub grace: Duration,
+    /// What they may reach of the network.
+    pub egress: Egress,
+    /// How names that they may reach are looked up.
+    pub names: Names,
 }
 
 impl Default for Launch {
@@ -43,6 +48,8 @@ impl Default for Launch {
             commit: None,
             known: Remembered::default(),
             grace: Duration::from_secs(5),
+            egress: Egress::default(),
+            names: Names::default(),
         }
     }
 }
@@ -62,11 +69,19 @@ pub struct Trace {
     pub completeness: Completeness,
     /// Digests that may be used by later builds on this machine.
     pub learned: Remembered,
+    /// How the build was held back from the network: `observed` (not at all), `denied-namespace`,
+    /// `denied-notification`, `allowed-namespace` or `allowed-notification`; empty if nobody can say.
+    pub network: String,
 }
 
 impl Default for Trace {
     fn default() -> Self {
-        Self { exit: Exit::Unknown, completeness: Completeness::default(), learned: Remembered::default() }
+        Self {
+            exit: Exit::Unknown,
+            completeness: Completeness::default(),
+            learned: Remembered::default(),
+            network: String::new(),
+        }
     }
 }
 

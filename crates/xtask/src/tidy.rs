@@ -23,7 +23,7 @@ const EDGES: &[(&str, &[&str])] = &[
 ];
 
 /// The only file with unsafe code.
-const UNSAFE: &str = "crates/host/src/sys.rs";
+const UNSAFE: &str = "crates/host/src/sys";
 /// Written in two halves, so that this file does not have the word.
 const UNSAFE_WORD: &str = concat!("un", "safe");
 const LINES_MAX: usize = 600;
@@ -105,7 +105,7 @@ fn code(sources: &[PathBuf], wrong: &mut Vec<String>) -> Result<()> {
             !line.starts_with("//")
                 && ["{", "fn", "impl"].iter().any(|word| line.contains(&format!("{UNSAFE_WORD} {word}")))
         });
-        if has_unsafe && name != UNSAFE {
+        if has_unsafe && !name.starts_with(UNSAFE) {
             wrong.push(format!("{name} has unsafe code; it belongs in {UNSAFE}"));
         }
         for mark in ["TO\x44O", "FIX\x4dE", "todo\x21(", "unimplemented\x21("] {

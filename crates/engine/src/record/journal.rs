@@ -8,7 +8,7 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use attest::KeyPair;
-use evidence::record::{Checkout, Completeness, Detections, Exit, Segment, Variable};
+use evidence::record::{Checkout, Completeness, Detections, Segment, Variable};
 use evidence::{BytePath, Digest, Event, Timestamp};
 use host::packages::Packages;
 use serde::{Deserialize, Serialize};
@@ -181,8 +181,7 @@ pub(crate) fn recover(world: &World, builder: &KeyPair, log_key: &Ed25519Signer)
                 gaps: [("recorder-died".to_owned(), 1)].into(),
                 ..Completeness::default()
             };
-            let trace =
-                host::Trace { exit: Exit::Unknown, completeness, learned: host::Remembered::default() };
+            let trace = host::Trace { completeness, ..host::Trace::default() };
             let ended =
                 Timestamp::from_unix(start.started.unix().saturating_add((last_ns / 1_000_000_000) as i64));
             let finish = Finish {

@@ -22,6 +22,7 @@ impl Supervisor<'_, '_> {
         if filter::is_foreign(call.architecture, call.number) {
             return self.deny(caller, "foreign-calls", libc::ENOSYS);
         }
+        self.network.calling = call.number;
         let number = c_long::from(call.number);
         if let Some((name, errno)) = calls::refused(number) {
             return self.deny(caller, name, errno);

@@ -56,10 +56,13 @@ impl Supervisor<'_, '_> {
             .map_or(ADDRESS_MAX_BYTES, |length| length.min(ADDRESS_MAX_BYTES));
         match sys::read_memory(caller.thread, address, &mut raw[..length]) {
             Ok(read) if read == length => {}
-            _ => return self.unreadable(caller, address),
+            _ => return self.unreadable_address(caller, address),
         }
         if !self.still_waiting(caller) {
             return Answer::Gone;
+        }
+        if let Some(answer) = self.held_back(caller, kind, socket, &raw[..length]) {
+            return answer;
         }
         match parse(&raw[..length]) {
             Some(Address::Inet(address)) => {
@@ -74,6 +77,15 @@ impl Supervisor<'_, '_> {
             _ => {}
         }
         Answer::GoOn
+    }
+
+    /// An address that cannot be read: the kernel may, if another thread has put it there meanwhile, and only where
+    /// the build is not held back.
+    fn unreadable_address(&mut self, caller: Caller, address: u64) -> Answer {
+        match self.unreadable(caller, address) {
+            Answer::GoOn if !self.network.control.is_observing() => Answer::Result(libc::EFAULT),
+            answer => answer,
+        }
     }
 
     /// A socket of this machine: who answers there and was not started here works unseen.
@@ -110,7 +122,7 @@ impl Supervisor<'_, '_> {
     pub(super) fn message(&mut self, caller: Caller, socket: u64, header: u64) -> Answer {
         let mut raw = [0; HEADER_BYTES];
         if !sys::read_memory(caller.thread, header, &mut raw).is_ok_and(|read| read == raw.len()) {
-            return self.unreadable(caller, header);
+            return self.unreadable_address(caller, header);
         }
         let word = |at: usize| raw[at..at + 8].try_into().map_or(0, u64::from_ne_bytes);
         let (address, length) = (word(0), word(8) & 0xFFFF_FFFF);
@@ -180,7 +192,11 @@ impl Supervisor<'_, '_> {
     pub(super) fn messages(&mut self, caller: Caller, socket: u64, headers: u64, count: u64) -> Answer {
         for number in 0..count.min(MESSAGES_MAX) {
             let Some(header) = headers.checked_add(number * MESSAGE_STEP) else { break };
-            self.message(caller, socket, header);
+            match self.message(caller, socket, header) {
+                Answer::GoOn => {}
+                // Of several datagrams one that is refused is all that are.
+                refused => return refused,
+            }
         }
         Answer::GoOn
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use evidence::record::Exit;
 use evidence::{BytePath, Digest, Event, EventKind};
@@ -14,6 +14,7 @@ use rustix::process::{Signal, WaitId, WaitIdOptions};
 
 use super::handover::Handover;
 use super::ipc::Kind;
+use super::network::{self, Network};
 use super::posture::Posture;
 use super::processes::{Processes, Reach};
 use crate::digests::{Content, Digests};
@@ -24,6 +25,7 @@ use crate::tracer::{Launch, Sink, Trace, TraceError};
 const LISTENER: u64 = u64::MAX;
 const SIGNALS: u64 = u64::MAX - 1;
 const WATCH: u64 = u64::MAX - 2;
+const EGRESS: u64 = u64::MAX - 3;
 
 /// How long the tree may take to end by itself after a signal from outside.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -51,6 +53,8 @@ pub(super) enum Answer {
     Value(i32),
     /// It has this descriptor as its result.
     Given { file: OwnedFd, close_on_exec: bool },
+    /// Somebody else answers.
+    Later,
     /// Nobody waits any more.
     Gone,
 }
@@ -92,6 +96,7 @@ pub(super) struct Supervisor<'a, 's> {
     /// Whether a thread may have another mask for new files than its process, or two processes share one.
     pub(super) masks_differ: bool,
     pub(super) trace: Trace,
+    pub(super) network: Network,
     failure: Option<TraceError>,
     ending: bool,
     deadline: Option<Instant>,
@@ -111,7 +116,8 @@ impl<'a, 's> Supervisor<'a, 's> {
     ) -> Result<Trace, TraceError> {
         let signals = sys::Signals::catch().map_err(broken("catch signals"))?;
         let mut posture = Posture::take()?;
-        let child = super::spawn(launch, program, without)?;
+        let since = SystemTime::now();
+        let (child, control) = network::start(launch, program, without)?;
         posture.harden()?;
         child.listener.wake_synchronously();
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(broken("make an event queue"))?;
@@ -121,6 +127,9 @@ impl<'a, 's> Supervisor<'a, 's> {
         };
         watch(&child.listener, LISTENER)?;
         watch(&signals, SIGNALS)?;
+        if let Some(told) = control.told() {
+            watch(&told, EGRESS)?;
+        }
         let mut supervisor = Supervisor {
             launch,
             sink,
@@ -142,7 +151,8 @@ impl<'a, 's> Supervisor<'a, 's> {
             own_ipc: HashSet::new(),
             own_queues: HashSet::new(),
             masks_differ: false,
-            trace: Trace::default(),
+            trace: Trace { network: control.word().into(), ..Trace::default() },
+            network: Network::of(control, since),
             failure: None,
             ending: false,
             deadline: None,
@@ -153,6 +163,8 @@ impl<'a, 's> Supervisor<'a, 's> {
             supervisor.fail(error);
             supervisor.end_all();
         }
+        let last = supervisor.network.control.close();
+        supervisor.reported(last);
         if let Some(source) = child.failure.said() {
             supervisor.reap(child.pid, WaitIdOptions::empty());
             return Err(TraceError::Start { program: program.display().to_string(), source });
@@ -233,6 +245,10 @@ impl<'a, 's> Supervisor<'a, 's> {
                         }
                     }
                     WATCH => self.project_changed(),
+                    EGRESS => {
+                        let reports = self.network.control.reports();
+                        self.reported(reports);
+                    }
                     index => self.process_ended(index, flags.contains(epoll::EventFlags::HUP)),
                 }
             }
@@ -288,6 +304,7 @@ impl<'a, 's> Supervisor<'a, 's> {
             Answer::Given { file, close_on_exec } => {
                 self.handover.give(&self.listener, (call.id, call.thread), file.as_fd(), close_on_exec)
             }
+            Answer::Later => Ok(()),
             Answer::Gone if self.listener.is_waiting(call.id) => self.listener.answer(call.id, libc::EPERM),
             Answer::Gone => Ok(()),
         };
@@ -301,6 +318,7 @@ impl<'a, 's> Supervisor<'a, 's> {
         let mut born = Vec::new();
         let met = self.processes.meet(thread, self.own, &mut born).map_err(broken("look at a process"))?;
         for new in born {
+            self.network.meet(self.processes.pid(new.index));
             if let Some(pidfd) = self.processes.pid(new.index).and_then(|pid| self.processes.get(pid)) {
                 let token = epoll::EventData::new_u64(u64::from(new.index));
                 epoll::add(&self.epoll, &pidfd.pidfd, token, epoll::EventFlags::IN)

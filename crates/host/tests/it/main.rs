@@ -6,6 +6,7 @@ mod builds;
 mod calls;
 mod commit;
 mod edges;
+mod egress;
 mod gauntlet;
 mod packages;
 mod tracing;
