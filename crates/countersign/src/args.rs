@@ -164,9 +164,72 @@ pub(crate) struct RunArgs {
     /// How to look at the build: `snapshot` sees no inputs, for places where nothing can be traced
     #[arg(long, value_enum, default_value_t = TracerName::Seccomp)]
     pub(crate) tracer: TracerName,
+    /// What the build may reach: everything (`audit`, the default), nothing (`deny`), or the hosts in a list
+    #[arg(long, default_value = "audit", value_name = "audit|deny|allow FILE")]
+    pub(crate) egress: EgressName,
+    /// Whether this run fetches what the build needs, or builds with everything fetched
+    #[arg(long, value_enum)]
+    pub(crate) phase: Option<Phase>,
     /// The command and its arguments
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
     pub(crate) command: Vec<OsString>,
+}
+
+/// What a build may reach, as typed; `allow` and its file have been put together by [`joined`].
+#[derive(Clone, Debug)]
+pub(crate) enum EgressName {
+    Audit,
+    Deny,
+    Allow(PathBuf),
+}
+
+const ALLOW: &str = "allow:";
+
+impl std::str::FromStr for EgressName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "audit" => Ok(Self::Audit),
+            "deny" => Ok(Self::Deny),
+            _ => match text.strip_prefix(ALLOW).filter(|file| !file.is_empty()) {
+                Some(file) => Ok(Self::Allow(file.into())),
+                None => Err("`audit`, `deny`, or `allow` and the file with the list".into()),
+            },
+        }
+    }
+}
+
+/// Puts `--egress allow FILE` together, so that what follows is the command.
+pub(crate) fn joined(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut joined: Vec<OsString> = Vec::new();
+    let mut arguments = arguments.peekable();
+    while let Some(argument) = arguments.next() {
+        let after_egress = joined.last().is_some_and(|before| before == "--egress");
+        let done = argument == "--";
+        match arguments.peek() {
+            Some(file) if after_egress && argument == "allow" && file != "--" => {
+                let mut word = OsString::from(ALLOW);
+                word.push(file);
+                arguments.next();
+                joined.push(word);
+            }
+            _ => joined.push(argument),
+        }
+        if done {
+            break;
+        }
+    }
+    joined.extend(arguments);
+    joined
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Phase {
+    /// Fetch what the build needs
+    Fetch,
+    /// Build: no connection is expected, and `fetch-only` entries of a list do not count
+    Build,
 }
 
 #[derive(Clone, Copy, ValueEnum)]

@@ -14,7 +14,7 @@ use args::Cli;
 use context::Context;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::parse_from(args::joined(std::env::args_os()));
     let is_run = cli.is_run();
     let context = Context::new(&cli.common);
     match commands::run(&context, cli.command) {

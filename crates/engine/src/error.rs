@@ -78,6 +78,9 @@ pub enum Error {
     /// The recorder failed.
     #[error("cannot record the build")]
     Trace(#[source] host::TraceError),
+    /// Holding a build back needs a recorder that traces it.
+    #[error("a build that is not traced cannot be held back from the network")]
+    EgressUntraced,
     /// A detection rule cannot be used.
     #[error("cannot use the detection rules")]
     Rule(#[source] judge::detect::RuleError),
@@ -182,6 +185,7 @@ impl Error {
                 "check who owns the folder; the store must be writable for this command".into()
             }
             Self::Unstable(_) => "wait until nothing writes the file".into(),
+            Self::EgressUntraced => "leave out `--tracer snapshot`, or `--egress`".into(),
             Self::Trace(_)
             | Self::Read { .. }
             | Self::Write { .. }

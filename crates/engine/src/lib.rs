@@ -37,6 +37,9 @@ pub use sign::{Revoked, SignOutcome, Signed, revoke, sign};
 pub use verify::{Verification, Verify, verify};
 pub use world::{Passphrase, World, find_store, trust_export, trust_file};
 
+/// What a build may reach, for those who say it.
+pub use host::{AllowList, Egress};
+
 /// The vocabulary, for those who render results.
 pub use evidence;
 /// Verdicts and finding codes, for those who render results.

@@ -26,7 +26,7 @@ use std::sync::Arc;
 use evidence::record::{Checkout, Exit};
 use evidence::{BytePath, Digest, Finding, Timestamp};
 use host::packages::Packages;
-use host::{Commit, Launch, NoCommit, Tracer};
+use host::{Commit, Egress, Launch, NoCommit, Tracer};
 use judge::detect::{Facts, MachineRole};
 
 use crate::error::{Error, Result};
@@ -48,6 +48,10 @@ pub struct Run {
     pub outputs: Vec<String>,
     /// How to look at it.
     pub tracer: TracerKind,
+    /// What it may reach of the network.
+    pub egress: Egress,
+    /// Whether everything has been fetched before: no connection is expected, and `fetch-only` entries do not count.
+    pub fetched: bool,
     /// The command and its arguments.
     pub command: Vec<OsString>,
     /// Where to run it.
@@ -123,6 +127,13 @@ pub fn run(
         TracerKind::Seccomp => &host::Seccomp,
         TracerKind::Snapshot => &host::Snapshot,
     };
+    if run.tracer == TracerKind::Snapshot && run.egress != Egress::Audit {
+        return Err(Error::EgressUntraced);
+    }
+    let egress = match &run.egress {
+        Egress::Allow(list) if run.fetched => Egress::Allow(list.for_build()),
+        egress => egress.clone(),
+    };
     let start = journal::Start {
         schema: journal::SCHEMA.into(),
         product: run.product.clone(),
@@ -135,7 +146,9 @@ pub fn run(
         environment: secrets::environment(&environment, &world.salt()?),
     };
     let mut journal = Journal::begin(world, &start)?;
+    let aliases = matches!(egress, Egress::Allow(_));
     let mut reduction = reduce::Reduction::default();
+    reduction.aliases = aliases;
 
     let store = std::fs::canonicalize(world.root())
         .map_err(|source| Error::Read { path: world.root().into(), source })?;
@@ -149,10 +162,11 @@ pub fn run(
         protected: vec![store],
         commit,
         known: known.clone(),
+        egress: egress.clone(),
         ..Launch::default()
     };
     let mut packages = Packages::read();
-    let mut watching = Watching::begin(&rules, facts(&launch, machine), &mut packages, alarm);
+    let mut watching = Watching::begin(&rules, facts(&launch, machine, run.fetched), &mut packages, alarm);
     let traced = tracer.trace(&launch, &mut |mut event| {
         redactor.event(&mut event);
         watching.observe(&event);
@@ -190,7 +204,7 @@ pub fn run(
 }
 
 /// What the rules may know besides the events.
-fn facts(launch: &Launch, machine: MachineRole) -> Facts {
+fn facts(launch: &Launch, machine: MachineRole, fetched: bool) -> Facts {
     let bytes = |path: &std::path::Path| BytePath::from(path.as_os_str().as_bytes());
     let home = launch.environment.iter().find(|(name, _)| name == "HOME");
     let commit = launch.commit.as_deref();
@@ -199,6 +213,12 @@ fn facts(launch: &Launch, machine: MachineRole) -> Facts {
         project: Some(commit.map_or_else(|| bytes(&launch.workdir), |commit| bytes(&commit.root))),
         machine,
         tracked: commit.map(|commit| commit.blobs.keys().map(|path| (path.clone(), None)).collect()),
+        hosts: match &launch.egress {
+            Egress::Audit => None,
+            Egress::Deny => Some(Vec::new()),
+            Egress::Allow(list) => Some(list.hosts()),
+        },
+        network_over: (fetched || launch.egress == Egress::Deny).then_some(true),
         own_folders: launch.protected.iter().map(|path| bytes(path)).collect(),
         ..Facts::default()
     }

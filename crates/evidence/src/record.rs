@@ -123,6 +123,10 @@ pub struct Machine {
     pub kernel: String,
     /// The tracing mode: `seccomp`, ….
     pub tracer: String,
+    /// How the build was held back from the network: `observed` (not at all), `denied-namespace`,
+    /// `denied-notification`, `allowed-namespace`, `allowed-notification`; empty if nobody can say.
+    #[serde(default)]
+    pub network: String,
     /// Version of the recorder.
     pub recorder: String,
 }

@@ -35,7 +35,7 @@ use std::sync::Arc;
 pub use list::{AllowList, ListError};
 
 /// What a recorded build may reach of the network.
-#[derive(Clone, Default, Debug)]
+#[derive(Clone, Default, Debug, PartialEq, Eq)]
 pub enum Egress {
     /// Everything; it is recorded.
     #[default]

@@ -410,7 +410,7 @@ mod tests {
         let here = a_program_finds_its_own_code as fn() as usize as u64;
         let found = file_mapping(&maps, here).unwrap();
         assert!(found.code && found.start <= here && here < found.end);
-        assert_eq!(found.name, own.as_os_str().as_bytes());
+        assert_eq!(found.name, own.as_os_str().as_encoded_bytes());
         let text = std::fs::read("/proc/self/maps").unwrap();
         let by_text = text.split(|byte| *byte == b'\n').filter_map(mapping_line).find(|one| one.end > here);
         assert_eq!(by_text.unwrap(), found);

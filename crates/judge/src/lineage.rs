@@ -238,6 +238,7 @@ pub(crate) mod tests {
                     architecture: "x86_64".into(),
                     kernel: "6".into(),
                     tracer: "seccomp".into(),
+                    network: "observed".into(),
                     recorder: "0".into(),
                 },
                 environment: vec![],

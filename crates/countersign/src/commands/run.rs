@@ -1,15 +1,16 @@
 //! `run`.
 
 use std::os::fd::AsFd;
+use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use engine::evidence::Finding;
 use engine::evidence::record::{Exit, Role};
-use engine::{Run, TracerKind};
+use engine::{AllowList, Egress, Run, TracerKind};
 use serde_json::json;
 
-use crate::args::{RunArgs, TracerName};
-use crate::context::Context;
+use crate::args::{EgressName, Phase, RunArgs, TracerName};
+use crate::context::{Context, UsageError};
 use crate::output::{self, RECORDER_FAILED};
 
 pub(crate) fn run(context: &Context, arguments: RunArgs) -> Result<u8> {
@@ -28,6 +29,12 @@ pub(crate) fn run(context: &Context, arguments: RunArgs) -> Result<u8> {
         product: arguments.product,
         release: arguments.release,
         outputs: arguments.output,
+        egress: match &arguments.egress {
+            EgressName::Audit => Egress::Audit,
+            EgressName::Deny => Egress::Deny,
+            EgressName::Allow(file) => Egress::Allow(list(file)?),
+        },
+        fetched: arguments.phase == Some(Phase::Build),
         tracer: match arguments.tracer {
             TracerName::Seccomp => TracerKind::Seccomp,
             TracerName::Snapshot => TracerKind::Snapshot,
@@ -48,7 +55,7 @@ pub(crate) fn run(context: &Context, arguments: RunArgs) -> Result<u8> {
             "run",
             json!({
                 "record": format!("r{}", recorded.number), "digest": recorded.digest, "exit": record.exit,
-                "attestable": recorded.attestable, "completeness": record.completeness, "detections": record.detections, "outputs": record.outputs,
+                "attestable": recorded.attestable, "completeness": record.completeness, "network": record.machine.network, "detections": record.detections, "outputs": record.outputs,
                 "unmatched": recorded.unmatched, "checkout": record.checkout,
                 "checkoutProblem": recorded.no_commit.as_ref().map(ToString::to_string),
                 "recovered": recorded.recovered.iter().map(|number| format!("r{number}")).collect::<Vec<_>>(),
@@ -62,6 +69,13 @@ pub(crate) fn run(context: &Context, arguments: RunArgs) -> Result<u8> {
         Exit::Signal(signal) => u8::try_from(128 + signal).unwrap_or(RECORDER_FAILED),
         Exit::Unknown => RECORDER_FAILED,
     })
+}
+
+/// Reads the list of what a build may reach.
+fn list(file: &Path) -> Result<AllowList> {
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| UsageError(format!("cannot read `{}`: {error}", file.display())))?;
+    Ok(AllowList::parse(&text).map_err(|error| UsageError(format!("`{}`: {error}", file.display())))?)
 }
 
 /// What is said at once, in the middle of the build's own output.

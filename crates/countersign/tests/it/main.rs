@@ -4,6 +4,7 @@
 mod bad_input;
 mod crashes;
 mod drills;
+mod egress;
 mod peers;
 mod release;
 mod sandbox;

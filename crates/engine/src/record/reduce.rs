@@ -10,6 +10,8 @@ use evidence::{BytePath, Digest, Event, EventKind};
 /// What has been seen so far.
 #[derive(Default)]
 pub(crate) struct Reduction {
+    /// Whether addresses of certain ranges stand for names: then the requests say who was meant.
+    pub(crate) aliases: bool,
     processes: BTreeMap<u32, Process>,
     files: BTreeMap<BytePath, FileState>,
     network: BTreeMap<(BytePath, &'static str), BTreeSet<u32>>,
@@ -74,6 +76,7 @@ impl Reduction {
                 self.process(process, at_ns);
                 self.moved(event);
             }
+            EventKind::Connect if self.aliases && event.target.as_ref().is_some_and(is_alias) => {}
             EventKind::Connect | EventKind::Bind | EventKind::Listen | EventKind::Request => {
                 self.process(process, at_ns);
                 let action = event.kind.word();
@@ -204,6 +207,16 @@ impl Reduction {
         self.written(Some(to), event.process, event.at_ns);
         self.files.entry(to.clone()).or_default().moved_from.insert(from.clone());
     }
+}
+
+/// Tells whether an address is one that the egress proxy has handed out for a name (RFC 2544, and a prefix of ours).
+fn is_alias(target: &BytePath) -> bool {
+    let text = String::from_utf8_lossy(target.as_bytes());
+    let address = text.split_once(':').and_then(|(_, rest)| rest.parse::<std::net::SocketAddr>().ok());
+    address.is_some_and(|address| match address.ip() {
+        std::net::IpAddr::V4(ip) => matches!(ip.octets(), [198, 18 | 19, ..]),
+        std::net::IpAddr::V6(ip) => matches!(ip.segments(), [0xfd63, 0x7367, 0x6e00, ..]),
+    })
 }
 
 fn accesses(map: BTreeMap<u32, u64>) -> Vec<Access> {

@@ -82,6 +82,16 @@ impl AllowList {
         Self { entries: self.entries.iter().filter(|entry| !entry.fetch_only).cloned().collect() }
     }
 
+    /// Returns the names and addresses of the entries, as rules about hosts have them: `host`, `*.host`, `address`.
+    pub fn hosts(&self) -> Vec<String> {
+        let host = |target: &Target| match target {
+            Target::Host(host) => host.clone(),
+            Target::Below(end) => format!("*{end}"),
+            Target::Range { address, .. } => address.to_string(),
+        };
+        self.entries.iter().map(|entry| host(&entry.target)).collect()
+    }
+
     /// Tells whether nothing is allowed.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()

@@ -52,6 +52,7 @@ fn record(seed: &str) -> Record {
             architecture: "x86_64".into(),
             kernel: "6".into(),
             tracer: "seccomp".into(),
+            network: "observed".into(),
             recorder: "0".into(),
         },
         environment: vec![variable("PATH", &format!("/usr/bin:/w/{seed}/bin")), variable("USER", seed)],
