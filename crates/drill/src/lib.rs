@@ -4,9 +4,12 @@
 //! A drill that cannot fail proves nothing: each control can be switched off, and then the drill must miss.
 
 mod sandbox;
+mod shai_hulud;
+mod sunspot;
 mod three_cx;
 
 use std::path::Path;
+use std::time::Instant;
 
 use serde::Serialize;
 
@@ -49,6 +52,19 @@ pub struct Step {
     pub seconds: f64,
 }
 
+impl Step {
+    fn new(
+        control: &'static str,
+        expected: &str,
+        caught: bool,
+        evidence: Vec<String>,
+        began: Instant,
+    ) -> Self {
+        let seconds = began.elapsed().as_secs_f64();
+        Self { control, expected: expected.to_owned(), caught, evidence, seconds }
+    }
+}
+
 /// How a drill went.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct Score {
@@ -68,7 +84,7 @@ impl Score {
 }
 
 /// All drills.
-pub const ALL: &[Drill] = &[three_cx::DRILL];
+pub const ALL: &[Drill] = &[three_cx::DRILL, sunspot::DRILL, shai_hulud::DRILL];
 
 /// Finds a drill by its name.
 pub fn find(name: &str) -> Option<&'static Drill> {

@@ -17,6 +17,9 @@ pub enum DrillError {
         /// The control.
         control: String,
     },
+    /// A program that the drill needs is not installed.
+    #[error("the drill needs `{0}`, which is not installed")]
+    NoProgram(String),
     /// The sandbox could not be made or used.
     #[error("cannot use the sandbox")]
     Sandbox(#[from] io::Error),
@@ -49,6 +52,32 @@ impl Answer {
         self.document.get("verdict").and_then(Value::as_str).unwrap_or("none")
     }
 
+    /// All of them, for people.
+    pub(crate) fn all(&self) -> Vec<String> {
+        self.findings().into_iter().map(|(code, path)| format!("{code}: {path}")).collect()
+    }
+
+    /// What denies under one of some codes, about a file whose path ends so, for a reason that has these words.
+    pub(crate) fn evidence(&self, codes: &[&str], file: &str, words: &str) -> Vec<String> {
+        let found = self.document.get("findings").and_then(Value::as_array);
+        let text = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or("?").to_owned();
+        let denies = found.into_iter().flatten().filter(|finding| text(finding.get("weight")) == "denies");
+        denies
+            .filter(|finding| codes.contains(&text(finding.get("code")).as_str()))
+            .filter(|finding| text(finding.pointer("/subject/path")).ends_with(file))
+            .filter_map(|finding| {
+                let reasons = finding.get("because").and_then(Value::as_array);
+                let mut reasons = reasons.into_iter().flatten().filter_map(Value::as_str);
+                let reason = reasons.find(|reason| reason.contains(words))?;
+                Some(format!(
+                    "{}: {}, {reason}",
+                    text(finding.get("code")),
+                    text(finding.pointer("/subject/path"))
+                ))
+            })
+            .collect()
+    }
+
     /// Lists the findings that deny, or all where nothing is weighed, as code and path.
     pub(crate) fn findings(&self) -> Vec<(String, String)> {
         let findings = self.document.get("findings").and_then(Value::as_array);
@@ -61,6 +90,19 @@ impl Answer {
             })
             .map(|finding| (text(finding.get("code")), text(finding.pointer("/subject/path"))))
             .collect()
+    }
+}
+
+/// What a command has said, in order.
+pub(crate) struct Watched {
+    lines: Vec<String>,
+}
+
+impl Watched {
+    /// The lines with certain words that came before a line with others, which must be there.
+    pub(crate) fn before(&self, end: &str, words: &str) -> Vec<String> {
+        let Some(end) = self.lines.iter().position(|line| line.contains(end)) else { return Vec::new() };
+        self.lines[..end].iter().filter(|line| line.contains(words)).cloned().collect()
     }
 }
 
@@ -99,6 +141,35 @@ impl Sandbox {
         let output = self.command(arguments).arg("--json").output()?;
         let document = serde_json::from_slice(&output.stdout).map_err(|_| failed(arguments, &output))?;
         Ok(Answer { code: output.status.code(), document })
+    }
+
+    /// Lets the policy pass some codes: controls that are switched off.
+    pub(crate) fn allow(&self, codes: &[&str]) -> Result<(), DrillError> {
+        let lines: String = codes.iter().map(|code| format!("{code} = \"allow\"\n")).collect();
+        let policy = std::fs::read_to_string(self.path(".countersign/policy.toml"))?;
+        self.write(".countersign/policy.toml", (policy + &lines).as_bytes())
+    }
+
+    /// Checks that programs are installed.
+    pub(crate) fn needs(&self, programs: &[&str]) -> Result<(), DrillError> {
+        let paths = std::env::var_os("PATH").unwrap_or_default();
+        let there =
+            |program: &&&str| std::env::split_paths(&paths).any(|folder| folder.join(program).is_file());
+        match programs.iter().find(|program| !there(program)) {
+            Some(absent) => Err(DrillError::NoProgram((*absent).to_owned())),
+            None => Ok(()),
+        }
+    }
+
+    /// Runs a command that must succeed, and keeps what it says on stderr, line by line. Its home folder is `home`.
+    pub(crate) fn watch(&self, arguments: &[&str]) -> Result<Watched, DrillError> {
+        let mut command = self.command(arguments);
+        let output = command.env("HOME", self.path("home")).env_remove("MAKEFLAGS").output()?;
+        if !output.status.success() {
+            return Err(failed(arguments, &output));
+        }
+        let lines = String::from_utf8_lossy(&output.stderr).lines().map(str::to_owned).collect();
+        Ok(Watched { lines })
     }
 
     /// Runs a command that must succeed.

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use forge::{Release, ThreeCx};
 
-use crate::sandbox::{Answer, DrillError, Sandbox};
+use crate::sandbox::{DrillError, Sandbox};
 use crate::{Control, Drill, Score, Step};
 
 const RECORDER: &str = "recorder";
@@ -44,9 +44,7 @@ fn run(program: &Path, without: Option<&str>) -> Result<Score, DrillError> {
     let sandbox = Sandbox::new(program)?;
     let product = ThreeCx::new();
     sandbox.must(&["init"])?;
-    if let Some(control) = without {
-        switch_off(&sandbox, control)?;
-    }
+    sandbox.allow(without.map_or(&[], codes))?;
     build(&sandbox, &product.first(), "1.0.0", true)?;
     sandbox.must(&["sign", ARTIFACT])?;
 
@@ -54,11 +52,11 @@ fn run(program: &Path, without: Option<&str>) -> Result<Score, DrillError> {
     let began = Instant::now();
     build(&sandbox, &product.second(), "2.0.0", without != Some(RECORDER))?;
     let clean = sandbox.ask(&["sign", ARTIFACT])?;
-    steps.push(step(
+    steps.push(Step::new(
         RECORDER,
         "the clean release 2 is signed",
         clean.verdict() == "signed",
-        findings(&clean),
+        clean.all(),
         began,
     ));
     sandbox.must(&["trust", "export", "trust.json"])?;
@@ -79,7 +77,7 @@ fn run(program: &Path, without: Option<&str>) -> Result<Score, DrillError> {
             .map(|(code, path)| format!("{code}: {path}"))
             .collect();
         let caught = denied.verdict() == "denied" && denied.code == Some(1) && !evidence.is_empty();
-        steps.push(step(
+        steps.push(Step::new(
             control,
             &format!("the poisoned release 2 is denied, naming {file}"),
             caught,
@@ -100,24 +98,16 @@ fn run(program: &Path, without: Option<&str>) -> Result<Score, DrillError> {
             "--trust",
             "trust.json",
         ])?;
-        (asked.verdict() == "rejected" && asked.code == Some(1), findings(&asked))
+        (asked.verdict() == "rejected" && asked.code == Some(1), asked.all())
     };
-    steps.push(step(CUSTOMER, "a customer's check rejects the poisoned file", rejected.0, rejected.1, began));
+    steps.push(Step::new(
+        CUSTOMER,
+        "a customer's check rejects the poisoned file",
+        rejected.0,
+        rejected.1,
+        began,
+    ));
     Ok(Score { drill: DRILL.name, without: without.map(str::to_owned), steps })
-}
-
-fn step(control: &'static str, expected: &str, caught: bool, evidence: Vec<String>, began: Instant) -> Step {
-    Step { control, expected: expected.to_owned(), caught, evidence, seconds: began.elapsed().as_secs_f64() }
-}
-
-fn findings(answer: &Answer) -> Vec<String> {
-    answer.findings().into_iter().map(|(code, path)| format!("{code}: {path}")).collect()
-}
-
-fn switch_off(sandbox: &Sandbox, control: &str) -> Result<(), DrillError> {
-    let lines: Vec<String> = codes(control).iter().map(|code| format!("{code} = \"allow\"\n")).collect();
-    let policy = std::fs::read_to_string(sandbox.path(".countersign/policy.toml"))?;
-    sandbox.write(".countersign/policy.toml", (policy + &lines.concat()).as_bytes())
 }
 
 /// Writes the sources of a release and builds it.

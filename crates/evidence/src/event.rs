@@ -13,7 +13,8 @@ pub enum EventKind {
     Fork,
     /// A program was started: `path` the executable, `digest` of its bytes, `arguments` its argv, `environment`
     /// those of its variables that change what it loads or runs; `input`/`output` the identities of the pipes that
-    /// are its standard input and output; `detail` is `socket-input` if its standard input is a socket.
+    /// are its standard input and output; `detail` is `socket-input` if its standard input is a socket that leads off the machine, `local-socket-input` if
+    /// it is another.
     Exec,
     /// A file was opened for reading: `path`, and `digest` of the bytes as read.
     Read,

@@ -1,33 +1,74 @@
+//! The drills are caught, and missed when any one of their controls is switched off.
+
 use crate::sandbox::Sandbox;
+
+fn caught(name: &str, controls: usize, words: &[&str]) {
+    let sandbox = Sandbox::bare();
+    let score = sandbox.ok(&["drill", "run", name, "--json"]).json();
+    assert_eq!(score["verdict"], "caught", "{score:#}");
+    let steps = score["scores"][0]["steps"].as_array().unwrap();
+    assert_eq!(steps.len(), controls);
+    let evidence = score.to_string();
+    for word in words {
+        assert!(evidence.contains(word), "{word}: {evidence}");
+    }
+    assert!(steps.iter().all(|step| step["seconds"].as_f64().unwrap() > 0.0));
+}
+
+fn missed_without_any_one_control(name: &str) {
+    let sandbox = Sandbox::bare();
+    let listed = sandbox.ok(&["drill", "list", "--json"]).json();
+    let drill = listed["drills"].as_array().unwrap().iter().find(|drill| drill["name"] == name).unwrap();
+    let controls = drill["controls"].as_array().unwrap();
+    assert!(controls.len() >= 4);
+    for control in controls {
+        let control = control["name"].as_str().unwrap();
+        let missed = sandbox.run(&["drill", "run", name, "--without", control, "--json"]);
+        assert_eq!((missed.code, missed.json()["verdict"].as_str()), (1, Some("missed")), "{control}");
+        for step in missed.json()["scores"][0]["steps"].as_array().unwrap() {
+            if step["control"] == control {
+                assert_eq!(step["caught"], false, "{control}");
+            }
+        }
+    }
+}
 
 #[test]
 fn the_3cx_drill_is_caught() {
-    let sandbox = Sandbox::bare();
-    let score = sandbox.ok(&["drill", "run", "3cx", "--json"]).json();
-    assert_eq!(score["verdict"], "caught");
-    let steps = score["scores"][0]["steps"].as_array().unwrap();
-    assert_eq!(steps.len(), 4);
-    let evidence = score.to_string();
-    assert!(evidence.contains("ffmpeg.dll") && evidence.contains("d3dcompiler_47.dll"), "{evidence}");
-    assert!(steps.iter().all(|step| step["seconds"].as_f64().unwrap() > 0.0));
+    caught("3cx", 4, &["ffmpeg.dll", "d3dcompiler_47.dll"]);
 }
 
 #[test]
 fn the_3cx_drill_fails_without_any_one_control() {
+    missed_without_any_one_control("3cx");
+}
+
+/// A source is exchanged while a real compiler runs: file, writer and compiler are named, and the alarm comes before the
+/// build has ended.
+#[test]
+fn the_sunspot_drill_is_caught() {
+    caught("sunspot", 5, &["inventory.c", "pid ", "cc1", "DETECTED"]);
+}
+
+#[test]
+fn the_sunspot_drill_fails_without_any_one_control() {
+    missed_without_any_one_control("sunspot");
+}
+
+/// A real npm runs a hook that reads credentials and posts them to loopback.
+#[test]
+fn the_shai_hulud_drill_is_caught() {
+    caught("shai-hulud", 6, &["credential-exfiltration", "setup.js", "nothing arrived", "DETECTED"]);
+}
+
+#[test]
+fn the_shai_hulud_drill_fails_without_any_one_control() {
+    missed_without_any_one_control("shai-hulud");
+}
+
+#[test]
+fn what_does_not_exist_is_no_drill() {
     let sandbox = Sandbox::bare();
-    let listed = sandbox.ok(&["drill", "list", "--json"]).json();
-    let controls = listed["drills"][0]["controls"].as_array().unwrap();
-    assert!(controls.len() >= 4);
-    for control in controls {
-        let name = control["name"].as_str().unwrap();
-        let missed = sandbox.run(&["drill", "run", "3cx", "--without", name, "--json"]);
-        assert_eq!((missed.code, missed.json()["verdict"].as_str()), (1, Some("missed")), "{name}");
-        for step in missed.json()["scores"][0]["steps"].as_array().unwrap() {
-            if step["control"] == name {
-                assert_eq!(step["caught"], false, "{name}");
-            }
-        }
-    }
     assert_eq!(sandbox.run(&["drill", "run", "3cx", "--without", "nothing"]).code, 2);
     assert_eq!(sandbox.run(&["drill", "run", "nothing"]).code, 2);
 }

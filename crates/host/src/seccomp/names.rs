@@ -30,7 +30,11 @@ impl Supervisor<'_, '_> {
     fn named_of(&mut self, caller: Caller, kind: EventKind, given: Given) -> Result<Named, Answer> {
         let place = self.place_of(caller, given)?;
         match caller::named(&place.path) {
-            Ok(named) if self.is_protected(&named.path) || self.holds_protected(&named.path) => {
+            // A folder above what is ours can be moved away, and nothing else that would harm it can be done to it.
+            Ok(named)
+                if self.is_protected(&named.path)
+                    || (kind == EventKind::Rename && self.holds_protected(&named.path)) =>
+            {
                 Err(self.refuse(caller.index, named.path, "protected"))
             }
             Ok(named) => Ok(named),

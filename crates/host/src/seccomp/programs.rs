@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use super::caller::{self, Place};
 use super::environment;
 use super::names::Given;
+use super::sockets;
 use super::strings::Strings;
 use super::supervisor::{Answer, Caller, Supervisor};
 
@@ -103,6 +104,11 @@ impl Supervisor<'_, '_> {
         };
         let input = link(caller.thread, 0);
         let on_socket = input.as_deref().is_some_and(|input| input.starts_with("socket:["));
+        let socket_input = if on_socket && sockets::is_internet(caller.pid, 0) {
+            "socket-input"
+        } else {
+            "local-socket-input"
+        };
         let event = Event {
             at_ns,
             path: Some(program.path),
@@ -113,7 +119,7 @@ impl Supervisor<'_, '_> {
             environment: environment.kept,
             input: input.as_deref().and_then(pipe),
             output: link(caller.thread, 1).as_deref().and_then(pipe),
-            detail: on_socket.then(|| "socket-input".into()),
+            detail: on_socket.then(|| socket_input.into()),
             ..Event::new(EventKind::Exec, caller.index)
         };
         if let Some(known) = self.processes.get_mut(caller.pid) {

@@ -242,6 +242,16 @@ fn protocol(pid: i32, socket: u64) -> &'static str {
 }
 
 /// The socket of a caller, as a descriptor of ours.
+/// Tells whether a descriptor is a socket that leads off this machine. One whose kind nobody may look at might.
+pub(super) fn is_internet(pid: i32, number: u64) -> bool {
+    its_socket(pid, number).is_none_or(|socket| {
+        let domain = rustix::net::sockopt::socket_domain(&socket);
+        domain.is_ok_and(|domain| {
+            [rustix::net::AddressFamily::INET, rustix::net::AddressFamily::INET6].contains(&domain)
+        })
+    })
+}
+
 fn its_socket(pid: i32, socket: u64) -> Option<OwnedFd> {
     let pid = rustix::process::Pid::from_raw(pid)?;
     let pidfd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).ok()?;

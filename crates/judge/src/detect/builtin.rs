@@ -17,6 +17,7 @@ files! {
     "crd-005-secret-scanner-run.yaml",
     "crd-006-metadata-service.yaml",
     "crd-008-credential-exfiltration.yaml",
+    "crd-009-hook-sends-credentials.yaml",
     "dep-004-new-lifecycle-script.yaml",
     "dep-005-dependency-modifies-sibling.yaml",
     "dep-006-self-deleting-script.yaml",

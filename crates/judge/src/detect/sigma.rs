@@ -217,7 +217,7 @@ fn connections_begun_here(file: &File, category: Category) -> BTreeMap<String, V
         for value in detection.values_mut() {
             if let Value::Object(map) = value
                 && map.len() > 1
-                && map.get("Initiated").is_some_and(|v| *v == Value::Bool(true) || v.as_str() == Some("true"))
+                && matches!(map.get("Initiated"), Some(given) if given.as_bool() == Some(true) || given.as_str() == Some("true"))
             {
                 map.remove("Initiated");
             }

@@ -71,8 +71,13 @@ pub(super) const CASES: &[Case] = &[
     c("code-later", &[Expect::Content(Kind::Map, "in", "content"), Expect::Whole]),
     py(
         "socket-as-input",
-        "import socket, subprocess\na, b = socket.socketpair()\nb.send(b'exit 0')\nb.close()\nsubprocess.run(['sh'], stdin=a)",
+        "import socket, subprocess\nl = socket.create_server(('127.0.0.1', 0))\nb = socket.create_connection(l.getsockname())\na, _ = l.accept()\nb.send(b'exit 0')\nb.close()\nsubprocess.run(['sh'], stdin=a)",
         &[Expect::How(Kind::Exec, "socket-input")],
+    ),
+    py(
+        "local-socket-as-input",
+        "import socket, subprocess\na, b = socket.socketpair()\nb.send(b'exit 0')\nb.close()\nsubprocess.run(['sh'], stdin=a)",
+        &[Expect::How(Kind::Exec, "local-socket-input")],
     ),
     // Files.
     c("nameless-file", &[Expect::Content(Kind::Left, "made", "quiet"), Expect::Whole]),
