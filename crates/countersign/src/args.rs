@@ -164,6 +164,9 @@ pub(crate) struct RunArgs {
     /// How to look at the build: `snapshot` sees no inputs, for places where nothing can be traced
     #[arg(long, value_enum, default_value_t = TracerName::Seccomp)]
     pub(crate) tracer: TracerName,
+    /// Whatever no good build of this product did before is a finding: programs, destinations, places written to
+    #[arg(long)]
+    pub(crate) baseline: bool,
     /// What the build may reach: everything (`audit`, the default), nothing (`deny`), or the hosts in a list
     #[arg(long, default_value = "audit", value_name = "audit|deny|allow FILE")]
     pub(crate) egress: EgressName,

@@ -78,6 +78,9 @@ pub enum Error {
     /// The recorder failed.
     #[error("cannot record the build")]
     Trace(#[source] host::TraceError),
+    /// Nothing to learn a baseline from.
+    #[error("there is no complete record of the product `{0}` to learn from")]
+    NoBaseline(String),
     /// Holding a build back needs a recorder that traces it.
     #[error("a build that is not traced cannot be held back from the network")]
     EgressUntraced,
@@ -185,6 +188,9 @@ impl Error {
                 "check who owns the folder; the store must be writable for this command".into()
             }
             Self::Unstable(_) => "wait until nothing writes the file".into(),
+            Self::NoBaseline(_) => {
+                "record a good build without `--baseline` first; `--product` names the product".into()
+            }
             Self::EgressUntraced => "leave out `--tracer snapshot`, or `--egress`".into(),
             Self::Trace(_)
             | Self::Read { .. }

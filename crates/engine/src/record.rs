@@ -27,12 +27,14 @@ use evidence::record::{Checkout, Exit};
 use evidence::{BytePath, Digest, Finding, Timestamp};
 use host::packages::Packages;
 use host::{Commit, Egress, Launch, NoCommit, Tracer};
+use judge::baseline::Baseline;
 use judge::detect::{Facts, MachineRole};
 
 use crate::error::{Error, Result};
 use crate::world::{Layout, Passphrase, World};
 use finish::Finish;
 use journal::Journal;
+use store::Index as _;
 use watching::Watching;
 
 pub(crate) use journal::abandoned;
@@ -50,6 +52,8 @@ pub struct Run {
     pub tracer: TracerKind,
     /// What it may reach of the network.
     pub egress: Egress,
+    /// Whether what no good build of the product did before is a finding.
+    pub baseline: bool,
     /// Whether everything has been fetched before: no connection is expected, and `fetch-only` entries do not count.
     pub fetched: bool,
     /// The command and its arguments.
@@ -110,6 +114,8 @@ pub fn run(
     let log_key = world.log_key(passphrase)?;
     let patterns = outputs::patterns(&run.outputs)?;
     let recovered = journal::recover(world, &builder, &log_key)?;
+
+    let baseline = if run.baseline { Some(baseline(world, &run.product)?) } else { None };
 
     let environment: Vec<(OsString, OsString)> =
         run.environment.iter().filter(|(name, _)| name != secrets::PASSPHRASE).cloned().collect();
@@ -183,14 +189,15 @@ pub fn run(
             return Err(Error::Trace(error));
         }
     };
-    let detections = watching.finish();
+    let mut detections = watching.finish();
     let segments = journal.seal()?;
     let finish = Finish {
         world,
         start: &start,
         patterns: &patterns,
         packages: &mut packages,
-        detections,
+        detections: std::mem::take(&mut detections),
+        baseline: baseline.as_ref(),
         builder: &builder,
         log_key: &log_key,
     };
@@ -201,6 +208,26 @@ pub fn run(
     remembered::save(world, &builder, known, learned)?;
     let attestable = record.is_attestable();
     Ok(Recorded { number, digest, exit, record, attestable, unmatched, no_commit, recovered })
+}
+
+/// So many of the newest good builds are learned from.
+const LEARNED_MAX: usize = 20;
+
+/// Learns from the good builds of a product: those that were signed, or, before there are any, those that are complete.
+fn baseline(world: &World, product: &str) -> Result<Baseline> {
+    let rows = crate::records::records(world)?;
+    let signed = world.index.signed_records(product).map_err(crate::world::store_error)?;
+    let good = rows.iter().filter(|row| {
+        row.product == product && row.complete && (signed.is_empty() || signed.contains(&row.number))
+    });
+    let mut records = Vec::new();
+    for row in good.rev().take(LEARNED_MAX) {
+        records.push(crate::records::view(world, row)?.record);
+    }
+    if records.is_empty() {
+        return Err(Error::NoBaseline(product.to_owned()));
+    }
+    Ok(Baseline::learn(&records.iter().collect::<Vec<_>>()))
 }
 
 /// What the rules may know besides the events.

@@ -1,7 +1,7 @@
 //! Measurements that print a ratio against the bare work or a named peer, in one interleaved run. Never a test:
 //! machines differ.
 
-mod projects;
+pub(crate) mod projects;
 mod record;
 mod scale;
 mod slices;
@@ -69,16 +69,16 @@ fn median(values: &[f64]) -> f64 {
     quantile(values, 0.5)
 }
 
-fn must(command: &mut Command) -> Result<()> {
-    let output = command.stdout(Stdio::null()).stderr(Stdio::piped()).env_remove("MAKEFLAGS").output()?;
+pub(crate) fn must(command: &mut Command) -> Result<()> {
+    let output = command.stdout(Stdio::null()).stderr(Stdio::piped()).output()?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "{command:?}: {}: {said}", output.status);
     Ok(())
 }
 
 /// Our program with its store and passphrase.
-fn countersign(program: &Path, folder: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(program);
+pub(crate) fn countersign(program: &Path, folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = crate::command(program);
     command
         .args(arguments)
         .current_dir(folder)

@@ -62,7 +62,8 @@ pub(crate) fn run() -> Result<()> {
     test(&["--workspace", "--exclude", "countersign-host"])?;
     // The recorder has the signals and the file-mode mask of its whole process: one test at a time.
     test(&["--package", "countersign-host", "--", "--test-threads=1"])?;
-    crate::demo::run()
+    crate::demo::run()?;
+    crate::quiet::run()
 }
 
 fn runs(program: impl AsRef<std::ffi::OsStr>, argument: &str) -> bool {

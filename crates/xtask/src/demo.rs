@@ -84,11 +84,7 @@ impl Shell<'_> {
 
     fn clean(&self) -> Result<()> {
         println!("$ make -s clean");
-        let status = Command::new("make")
-            .args(["-s", "clean"])
-            .current_dir(self.folder)
-            .env_remove("MAKEFLAGS")
-            .status()?;
+        let status = crate::command("make").args(["-s", "clean"]).current_dir(self.folder).status()?;
         ensure!(status.success(), "`make clean` failed");
         Ok(())
     }
@@ -99,13 +95,12 @@ impl Shell<'_> {
 
     fn with_path(&self, arguments: &str, path: Option<&str>, expected: i32) -> Result<()> {
         println!("$ countersign {arguments}");
-        let mut command = Command::new(self.program);
+        let mut command = crate::command(self.program);
         command
             .args(arguments.split(' '))
             .current_dir(self.folder)
             .env("COUNTERSIGN_PASSPHRASE", "only a demonstration")
-            .env_remove("COUNTERSIGN_STORE")
-            .env_remove("MAKEFLAGS");
+            .env_remove("COUNTERSIGN_STORE");
         if let Some(path) = path {
             command.env("PATH", path);
         }

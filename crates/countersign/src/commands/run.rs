@@ -34,6 +34,7 @@ pub(crate) fn run(context: &Context, arguments: RunArgs) -> Result<u8> {
             EgressName::Deny => Egress::Deny,
             EgressName::Allow(file) => Egress::Allow(list(file)?),
         },
+        baseline: arguments.baseline,
         fetched: arguments.phase == Some(Phase::Build),
         tracer: match arguments.tracer {
             TracerName::Seccomp => TracerKind::Seccomp,
@@ -122,6 +123,9 @@ fn summary(context: &Context, recorded: &engine::Recorded) {
     );
     if let Some(reason) = &recorded.no_commit {
         output::note(context, &format!("countersign: the sources were not compared with a commit: {reason}"));
+    }
+    for detected in record.detections.found.iter().filter(|one| one.sequence == record.completeness.events) {
+        output::note(context, &alarm(&detected.finding));
     }
     for pattern in &recorded.unmatched {
         output::note(context, &format!("countersign: the build wrote nothing that matches `{pattern}`"));

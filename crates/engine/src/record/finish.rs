@@ -5,7 +5,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use attest::{Envelope, KeyPair, Signer};
-use evidence::record::{Artifact, Completeness, Detections, File, Machine, Record, Role, SCHEMA, Segment};
+use evidence::record::{
+    Artifact, Completeness, Detected, Detections, File, Machine, Record, Role, SCHEMA, Segment,
+};
 use evidence::statement::{
     BUILD_TYPE, BuildDefinition, BuildMetadata, Builder, ExternalParameters, InternalParameters, Provenance,
     RecordStatement, ResourceDescriptor, RunDetails, Statement,
@@ -13,6 +15,7 @@ use evidence::statement::{
 use evidence::{BytePath, Digest, Timestamp};
 use glob::Pattern;
 use host::packages::Packages;
+use judge::baseline::Baseline;
 use tlog::Ed25519Signer;
 
 use super::journal::Start;
@@ -33,6 +36,7 @@ pub(super) struct Finish<'a> {
     pub(super) patterns: &'a [Pattern],
     pub(super) packages: &'a mut Packages,
     pub(super) detections: Detections,
+    pub(super) baseline: Option<&'a Baseline>,
     pub(super) builder: &'a KeyPair,
     pub(super) log_key: &'a Ed25519Signer,
 }
@@ -84,6 +88,13 @@ impl Finish<'_> {
             detections: std::mem::take(&mut self.detections),
             segments,
         };
+        let mut record = record;
+        if let Some(baseline) = self.baseline {
+            let (sequence, at_ns) = (record.completeness.events, last_moment(&record));
+            let novel = judge::baseline::novel(baseline, &record);
+            let novel = novel.into_iter().map(|finding| Detected { finding, sequence, at_ns });
+            record.detections.found.extend(novel);
+        }
         let digest = self.world.put_document(&record)?;
         let number = self.acknowledge(&record, &digest)?;
         Ok((number, digest, record, unmatched))
@@ -213,6 +224,11 @@ impl Finish<'_> {
         }
         owned.components
     }
+}
+
+/// When the last process was seen to end.
+fn last_moment(record: &Record) -> u64 {
+    record.processes.iter().filter_map(|process| process.finished_ns).max().unwrap_or(0)
 }
 
 /// Lists the inputs: sources first, then dependencies, then the toolchain.

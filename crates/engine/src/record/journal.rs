@@ -190,6 +190,7 @@ pub(crate) fn recover(world: &World, builder: &KeyPair, log_key: &Ed25519Signer)
                 patterns: &[],
                 packages: &mut Packages::read(),
                 detections: Detections::default(),
+                baseline: None,
                 builder,
                 log_key,
             };

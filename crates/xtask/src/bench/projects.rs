@@ -7,14 +7,14 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 
 /// A project in a folder, how to build it, and how to undo that.
-pub(super) struct Project {
-    pub(super) folder: PathBuf,
-    pub(super) build: &'static str,
-    pub(super) clean: &'static str,
+pub(crate) struct Project {
+    pub(crate) folder: PathBuf,
+    pub(crate) build: &'static str,
+    pub(crate) clean: &'static str,
 }
 
 /// Writes a project below a folder.
-pub(super) fn write(name: &str, below: &Path) -> Result<Project> {
+pub(crate) fn write(name: &str, below: &Path) -> Result<Project> {
     let folder = below.join(name);
     fs::create_dir(&folder)?;
     match name {
@@ -98,6 +98,6 @@ fn cargo(folder: PathBuf) -> Result<Project> {
         .collect();
     fs::write(folder.join("Cargo.toml"), manifest)?;
     let build = "CARGO_TARGET_DIR=target cargo build -q --offline";
-    super::must(Command::new("sh").args(["-c", build]).current_dir(&folder))?;
+    super::must(crate::command("sh").args(["-c", build]).current_dir(&folder))?;
     Ok(Project { folder, build, clean: "rm -rf target" })
 }

@@ -57,13 +57,13 @@ pub(super) fn run(names: &[&str]) -> Result<()> {
 }
 
 fn once(way: Way, program: &Path, project: &Project) -> Result<Cost> {
-    let shell = |script: &str| must(Command::new("sh").args(["-c", script]).current_dir(&project.folder));
+    let shell = |script: &str| must(crate::command("sh").args(["-c", script]).current_dir(&project.folder));
     shell(project.clean)?;
     // A cold cache of digests: every input is hashed.
     fs::remove_file(project.folder.join(".countersign/digests")).ok();
     let log = project.folder.join(".countersign/strace.log");
     let strace = |more: &[&str]| {
-        let mut command = Command::new("strace");
+        let mut command = crate::command("strace");
         command
             .args(["-f", "-o"])
             .arg(&log)

@@ -46,7 +46,7 @@ pub(super) fn run() -> Result<()> {
 fn rounds(program: &Path, own: &Path, folder: &Path, arguments: &[String]) -> Result<()> {
     let (mut bare, mut recorded) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
     for _ in 0..ROUNDS {
-        collect(Command::new(own).args(arguments).current_dir(folder), &mut bare)?;
+        collect(crate::command(own).args(arguments).current_dir(folder), &mut bare)?;
         let mut run = countersign(program, folder, &["run", "-q", "--"]);
         collect(run.arg(own).args(arguments), &mut recorded)?;
     }
