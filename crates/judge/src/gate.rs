@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::anomalies::anomalies;
 use crate::codes;
 use crate::compare::{self, Comparison};
+use crate::detect::MachineRole;
 use crate::policy::{Policy, Treatment};
 
 /// All evidence about one artifact. Whoever assembles it has verified signatures and digests; what could not be
@@ -69,11 +70,17 @@ pub struct Baseline<'a> {
     pub comparison: &'a Comparison,
 }
 
-/// An approval, signature verified.
+/// An approval, signature verified, by somebody who could give one when it was logged.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Approved {
     /// The finding.
     pub finding: String,
+    /// Who gave it: a person keeps the name with a new key.
+    pub person: String,
+    /// Short name of the key.
+    pub key: String,
+    /// Digests of what the person looked at.
+    pub evidence: Vec<Digest>,
     /// When it was given.
     pub approved: Timestamp,
     /// From when on it no longer holds.
@@ -82,14 +89,85 @@ pub struct Approved {
 
 /// What became of a finding at the gate.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Weight {
     /// It denies.
     Denies,
+    /// It denies until somebody else approves it too.
+    AwaitsSecond,
+    /// It denies until an approval names evidence.
+    AwaitsEvidence,
     /// An approval covers it.
     Approved,
     /// The policy lets it pass.
     Passes,
+}
+
+impl Weight {
+    /// Returns the word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Denies => "denies",
+            Self::AwaitsSecond => "awaits-second",
+            Self::AwaitsEvidence => "awaits-evidence",
+            Self::Approved => "approved",
+            Self::Passes => "passes",
+        }
+    }
+
+    /// Tells whether it stands in the way of a permit.
+    pub const fn denies(self) -> bool {
+        match self {
+            Self::Denies | Self::AwaitsSecond | Self::AwaitsEvidence => true,
+            Self::Approved | Self::Passes => false,
+        }
+    }
+}
+
+/// What approvals a detection has and what it takes to cover it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Approvals {
+    /// Who approved it, as far as the approvals hold.
+    pub persons: BTreeSet<String>,
+    /// How many different people it takes.
+    pub persons_needed: u32,
+    /// Whether one of them named evidence.
+    pub evidence: bool,
+    /// Whether one of them has to.
+    pub evidence_needed: bool,
+}
+
+impl Approvals {
+    /// Returns what became of the finding by these approvals alone.
+    pub fn weight(&self) -> Weight {
+        let people_missing = (self.persons.len() as u64) < u64::from(self.persons_needed);
+        match (people_missing, self.evidence_needed && !self.evidence) {
+            _ if self.persons.is_empty() => Weight::Denies,
+            (true, _) => Weight::AwaitsSecond,
+            (false, true) => Weight::AwaitsEvidence,
+            (false, false) => Weight::Approved,
+        }
+    }
+
+    /// Says what is missing and what to type; nothing if it is covered.
+    pub fn hint(&self, finding: &str) -> Option<String> {
+        let missing = u64::from(self.persons_needed).saturating_sub(self.persons.len() as u64);
+        let evidence = self.evidence_needed && !self.evidence;
+        let by: Vec<&str> = self.persons.iter().map(String::as_str).collect();
+        let by = if by.is_empty() { "nobody".to_owned() } else { by.join(", ") };
+        let wanted = match (missing, evidence) {
+            (0, false) => return None,
+            (0, true) => "evidence".to_owned(),
+            (1, _) => "one more person".to_owned(),
+            (missing, _) => format!("{missing} more people"),
+        };
+        let also = if missing > 0 && evidence { ", with evidence" } else { "" };
+        let option = if evidence { " --evidence FILE" } else { "" };
+        Some(format!(
+            "approved by {by}, awaits {wanted}{also}: \
+             `countersign approve {finding} --as NAME --reason … --expires …{option}`"
+        ))
+    }
 }
 
 /// A finding and what became of it.
@@ -100,6 +178,11 @@ pub struct Weighed {
     pub finding: Finding,
     /// What became of it.
     pub weight: Weight,
+    /// Whether a person may answer for it.
+    pub approvable: bool,
+    /// Who did, and who is missing; only of a detection that takes more than one approval.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approvals: Option<Approvals>,
 }
 
 /// The gate's answer: findings, and a permit unless one of them denies.
@@ -191,17 +274,19 @@ impl Decision {
 /// Judges a case. Unknown is denied; a permit needs verified provenance from a known builder, a complete and
 /// successful record that names the artifact, and no finding that denies.
 pub fn gate(case: &Case, policy: &Policy, now: Timestamp) -> Decision {
+    let detected = Detected::of(case);
     let mut weighed: Vec<Weighed> = collect(case, policy)
         .into_iter()
-        .map(|finding| weigh(finding, case.approvals, policy, now))
+        .map(|finding| {
+            let detected = detected.has(&finding);
+            weigh(finding, detected, case.approvals, policy, now)
+        })
         .collect();
-    for finding in expired(&weighed, case, now) {
-        weighed.push(weigh(finding, &[], policy, now));
+    for finding in expired(&weighed, case, policy, now) {
+        weighed.push(weigh(finding, false, &[], policy, now));
     }
     weighed.sort_by(|a, b| {
-        let key = |weighed: &Weighed| {
-            (weighed.weight != Weight::Denies, std::cmp::Reverse(weighed.finding.severity))
-        };
+        let key = |weighed: &Weighed| (!weighed.weight.denies(), std::cmp::Reverse(weighed.finding.severity));
         (key(a), &a.finding.code, &a.finding.subject, &a.finding.id).cmp(&(
             key(b),
             &b.finding.code,
@@ -210,7 +295,7 @@ pub fn gate(case: &Case, policy: &Policy, now: Timestamp) -> Decision {
         ))
     });
     weighed.dedup();
-    let denied = weighed.iter().any(|weighed| weighed.weight == Weight::Denies);
+    let denied = weighed.iter().any(|weighed| weighed.weight.denies());
     // Stated again as types: whatever the findings say, without these there is nothing to permit.
     let permit = match (&case.record, &case.provenance) {
         (Some(record), Provenance::Verified { statement }) if !denied && record.document.is_attestable() => {
@@ -325,31 +410,93 @@ fn unread(problem: &Problem) -> Finding {
     codes::UNREAD_INPUT.finding(subject, vec![format!("{}: {}", problem.kind, problem.detail)])
 }
 
-fn weigh(finding: Finding, approvals: &[Approved], policy: &Policy, now: Timestamp) -> Weighed {
-    let code = codes::find(&finding.code);
-    let holds = |approved: &&Approved| {
-        let latest = approved.approved.plus_days(policy.approval_max_days);
-        approved.finding == finding.id && approved.approved <= now && now < approved.expires.min(latest)
-    };
-    let approvable = code.is_some_and(|code| code.approvable);
-    let weight = match policy.exceptions.get(&finding.code) {
-        _ if approvable && approvals.iter().any(|approved| holds(&approved)) => Weight::Approved,
-        Some(Treatment::Allow) if approvable => Weight::Passes,
-        Some(Treatment::Deny) => Weight::Denies,
-        _ if finding.severity >= policy.deny_from => Weight::Denies,
-        // A code that is not in our list is unknown, and unknown is denied.
-        _ if code.is_none() => Weight::Denies,
-        _ => Weight::Passes,
-    };
-    Weighed { finding, weight }
+/// What detection rules found in the record: by id, and by code and place, because what the record witnesses
+/// itself is said once and in its own words.
+struct Detected<'a> {
+    ids: BTreeSet<&'a str>,
+    places: BTreeSet<(&'a str, &'a Subject)>,
 }
 
-fn expired(weighed: &[Weighed], case: &Case, now: Timestamp) -> Vec<Finding> {
+impl<'a> Detected<'a> {
+    fn of(case: &'a Case) -> Self {
+        let found = || {
+            case.record.iter().flat_map(|record| &record.document.detections.found).map(|one| &one.finding)
+        };
+        Self {
+            ids: found().map(|finding| finding.id.as_str()).collect(),
+            places: found().map(|finding| (finding.code.as_str(), &finding.subject)).collect(),
+        }
+    }
+
+    fn has(&self, finding: &Finding) -> bool {
+        self.ids.contains(finding.id.as_str()) || self.places.contains(&(&finding.code, &finding.subject))
+    }
+}
+
+fn weigh(
+    finding: Finding,
+    detected: bool,
+    approvals: &[Approved],
+    policy: &Policy,
+    now: Timestamp,
+) -> Weighed {
+    let code = codes::find(&finding.code);
+    // A rule of one's own has a code of its own; a rule suspects, it does not prove.
+    let approvable = code.map_or(detected, |code| code.approvable);
+    let holding: Vec<&Approved> = approvals
+        .iter()
+        .filter(|approved| approvable && approved.finding == finding.id && holds(approved, policy, now))
+        .collect();
+    let required = (approvable && detected && policy.machine != MachineRole::Developer)
+        .then(|| required(&holding, policy));
+    let by_approvals = match &required {
+        Some(required) => required.weight(),
+        None if holding.is_empty() => Weight::Denies,
+        None => Weight::Approved,
+    };
+    let weight = match policy.exceptions.get(&finding.code) {
+        _ if by_approvals == Weight::Approved => Weight::Approved,
+        Some(Treatment::Allow) if approvable => Weight::Passes,
+        Some(Treatment::Deny) => by_approvals,
+        _ if finding.severity >= policy.deny_from => by_approvals,
+        // A code that is not in our list is unknown, and unknown is denied.
+        _ if code.is_none() => by_approvals,
+        _ => Weight::Passes,
+    };
+    let approvals = required.filter(|_| weight != Weight::Passes);
+    Weighed { finding, weight, approvable, approvals }
+}
+
+/// Tells whether an approval holds at this moment. Whatever it says itself, the policy limits how long.
+fn holds(approved: &Approved, policy: &Policy, now: Timestamp) -> bool {
+    let latest = approved.approved.plus_days(policy.approval_max_days);
+    approved.approved <= now && now < approved.expires.min(latest)
+}
+
+/// Counts people: one with two keys is one, and so are two names with one key.
+fn required(holding: &[&Approved], policy: &Policy) -> Approvals {
+    let mut keys = BTreeSet::new();
+    let mut persons = BTreeSet::new();
+    for approved in holding {
+        if !persons.contains(&approved.person) && keys.insert(&approved.key) {
+            persons.insert(approved.person.clone());
+        }
+    }
+    Approvals {
+        persons,
+        persons_needed: policy.approval_persons,
+        evidence: holding.iter().any(|approved| !approved.evidence.is_empty()),
+        evidence_needed: policy.approval_evidence,
+    }
+}
+
+fn expired(weighed: &[Weighed], case: &Case, policy: &Policy, now: Timestamp) -> Vec<Finding> {
     weighed
         .iter()
-        .filter(|weighed| weighed.weight == Weight::Denies)
+        .filter(|weighed| weighed.weight.denies())
         .filter_map(|weighed| {
-            let approval = case.approvals.iter().find(|approved| approved.finding == weighed.finding.id)?;
+            let mut ended = case.approvals.iter().filter(|approved| !holds(approved, policy, now));
+            let approval = ended.find(|approved| approved.finding == weighed.finding.id)?;
             let because = vec![format!(
                 "the approval of {} held until {}; it is {now}",
                 approval.finding, approval.expires
@@ -435,11 +582,23 @@ mod tests {
         let codes: Vec<String> = decision
             .findings()
             .iter()
-            .filter(|weighed| weighed.weight == Weight::Denies)
+            .filter(|weighed| weighed.weight.denies())
             .map(|weighed| weighed.finding.code.clone())
             .collect();
         assert_eq!(codes.is_empty(), decision.is_permit());
         codes
+    }
+
+    /// An approval with evidence, by a person whose key is called as the person is.
+    fn approval(finding: &str, person: &str, approved: i64, expires: i64) -> Approved {
+        Approved {
+            finding: finding.into(),
+            person: person.into(),
+            key: person.into(),
+            evidence: vec![Digest::of(b"looked at")],
+            approved: Timestamp::from_unix(approved),
+            expires: Timestamp::from_unix(expires),
+        }
     }
 
     #[test]
@@ -488,11 +647,7 @@ mod tests {
         let drifted = || World { old: built("v2", "A1"), ..honest() };
         let id = decide(&drifted()).findings()[0].finding.id.clone();
         let with = |finding: &str, approved: i64, expires: i64, policy: &'static str| {
-            let approvals = vec![Approved {
-                finding: finding.into(),
-                approved: Timestamp::from_unix(approved),
-                expires: Timestamp::from_unix(expires),
-            }];
+            let approvals = vec![approval(finding, "anna", approved, expires)];
             denies(|w| *w = World { approvals, policy, ..drifted() })
         };
         let denied = ["unexplained-output-change"];
@@ -515,8 +670,7 @@ mod tests {
             world
         };
         let finding = decide(&failed()).findings()[0].finding.id.clone();
-        let far = Timestamp::from_unix(NOW + 9);
-        let approvals = vec![Approved { finding, approved: Timestamp::from_unix(NOW - 9), expires: far }];
+        let approvals = vec![approval(&finding, "anna", NOW - 9, NOW + 9)];
         assert_eq!(denies(|w| *w = World { approvals, ..failed() }), ["build-failed"]);
     }
 
@@ -526,5 +680,106 @@ mod tests {
             |policy: &'static str| denies(|w| *w = World { old: built("v2", "A1"), policy, ..honest() });
         assert_eq!(drift("[findings]\nunexplained-output-change = \"allow\""), Vec::<String>::new());
         assert_eq!(drift("deny_from = \"critical\""), Vec::<String>::new());
+    }
+
+    fn detection(code: &str) -> evidence::record::Detected {
+        let subject = Subject { path: Some("/h/.ssh/id_x".into()), digest: None };
+        let finding = Finding::new(code, evidence::Severity::High, "t", subject, vec!["r".into()], "h");
+        evidence::record::Detected { finding, sequence: 7, at_ns: 1 }
+    }
+
+    /// What becomes of a detection with these approvals under this policy; also whether there is a permit.
+    fn detected(
+        code: &str,
+        policy: &'static str,
+        approvals: &dyn Fn(&str) -> Vec<Approved>,
+    ) -> (Weight, bool, Option<String>) {
+        let mut world = World { policy, ..honest() };
+        let detection = detection(code);
+        let id = detection.finding.id.clone();
+        world.new.detections.found.push(detection);
+        world.approvals = approvals(&id);
+        let decision = decide(&world);
+        let weighed = decision.findings().iter().find(|weighed| weighed.finding.id == id).unwrap();
+        let hint = weighed.approvals.as_ref().and_then(|approvals| approvals.hint(&id));
+        assert_eq!(decision.is_permit(), !weighed.weight.denies());
+        (weighed.weight, decision.is_permit(), hint)
+    }
+
+    #[test]
+    fn a_detection_takes_two_people_and_evidence() {
+        let by = |person: &'static str| {
+            move |id: &str| Approved { evidence: vec![], ..approval(id, person, NOW - 1, NOW + 1) }
+        };
+        let (anna, bob) = (by("anna"), by("bob"));
+        let proven = |approved: Approved| Approved { evidence: vec![Digest::of(b"e")], ..approved };
+        let both = |id: &str| vec![proven(anna(id)), bob(id)];
+        let check = |expected: Weight, approvals: &dyn Fn(&str) -> Vec<Approved>, why: &str| {
+            assert_eq!(detected("credential-read", "", approvals).0, expected, "{why}");
+        };
+        check(Weight::Denies, &|_| vec![], "nobody");
+        check(Weight::Approved, &both, "two people, one with evidence");
+        check(Weight::AwaitsSecond, &|id| vec![proven(anna(id))], "one");
+        check(Weight::AwaitsSecond, &|id| vec![proven(anna(id)), proven(anna(id))], "the same twice");
+        let new_key = |id: &str| Approved { key: "new".into(), ..proven(anna(id)) };
+        check(Weight::AwaitsSecond, &|id| vec![proven(anna(id)), new_key(id)], "the same with another key");
+        let other_name = |id: &str| Approved { person: "bob".into(), ..proven(anna(id)) };
+        check(Weight::AwaitsSecond, &|id| vec![proven(anna(id)), other_name(id)], "one key, two names");
+        check(Weight::AwaitsEvidence, &|id| vec![anna(id), bob(id)], "no evidence");
+        let late = |id: &str| Approved { expires: Timestamp::from_unix(NOW), ..proven(bob(id)) };
+        check(Weight::AwaitsSecond, &|id| vec![proven(anna(id)), late(id)], "one has expired");
+        check(Weight::AwaitsEvidence, &|id| vec![anna(id), bob(id), late(id)], "the evidence has expired");
+        let early = |id: &str| Approved { approved: Timestamp::from_unix(NOW + 1), ..bob(id) };
+        check(Weight::AwaitsSecond, &|id| vec![proven(anna(id)), early(id)], "one is from the future");
+        let elsewhere = |_: &str| bob("f-0000000000000000");
+        check(Weight::AwaitsSecond, &|id| vec![proven(anna(id)), elsewhere(id)], "one is for another");
+
+        let old = |id: &str| Approved { approved: Timestamp::from_unix(NOW - 2 * 86_400), ..bob(id) };
+        let with = |policy: &'static str, approvals: &dyn Fn(&str) -> Vec<Approved>| {
+            detected("credential-read", policy, approvals).0
+        };
+        let aged = |id: &str| vec![proven(anna(id)), old(id)];
+        assert_eq!(with("approvals.max_days = 1", &aged), Weight::AwaitsSecond, "older than allowed");
+        assert_eq!(with("approvals.max_days = 3", &aged), Weight::Approved);
+        assert_eq!(with("machine = \"sign\"", &|id| vec![proven(anna(id))]), Weight::AwaitsSecond);
+        assert_eq!(with("machine = \"developer\"", &|id| vec![anna(id)]), Weight::Approved);
+        assert_eq!(with("approvals.persons = 1", &|id| vec![anna(id)]), Weight::AwaitsEvidence);
+        assert_eq!(with("approvals.persons = 1", &|id| vec![proven(anna(id))]), Weight::Approved);
+        assert_eq!(with("approvals.evidence = false", &|id| vec![anna(id), bob(id)]), Weight::Approved);
+        assert_eq!(with("approvals.persons = 3", &both), Weight::AwaitsSecond);
+        assert_eq!(with("[findings]\ncredential-read = \"allow\"", &|_| vec![]), Weight::Passes);
+    }
+
+    #[test]
+    fn the_hint_says_who_is_missing() {
+        let anna = |id: &str| Approved { evidence: vec![], ..approval(id, "anna", NOW - 1, NOW + 1) };
+        let hint = |approvals: &dyn Fn(&str) -> Vec<Approved>| detected("credential-read", "", approvals).2;
+        let text = hint(&|id| vec![anna(id)]).unwrap();
+        assert!(text.starts_with("approved by anna, awaits one more person, with evidence"), "{text}");
+        assert!(text.contains(" --as NAME ") && text.contains(" --evidence FILE"), "{text}");
+        let text = hint(&|_| vec![]).unwrap();
+        assert!(text.contains("awaits 2 more people"), "{text}");
+        assert_eq!(hint(&|id| vec![anna(id), approval(id, "bob", NOW - 1, NOW + 1)]), None);
+    }
+
+    #[test]
+    fn a_rule_of_one_s_own_is_denied_and_can_be_approved() {
+        let both =
+            |id: &str| vec![approval(id, "anna", NOW - 1, NOW + 1), approval(id, "bob", NOW - 1, NOW + 1)];
+        assert_eq!(detected("our-own", "", &|_| vec![]).0, Weight::Denies);
+        assert_eq!(detected("our-own", "deny_from = \"critical\"", &|_| vec![]).0, Weight::Denies);
+        assert_eq!(detected("our-own", "", &both).0, Weight::Approved);
+        assert_eq!(
+            detected("build-failed", "", &both).0,
+            Weight::Denies,
+            "a rule cannot soften what is final"
+        );
+        // An unknown code that no rule found stays denied.
+        let subject = Subject { path: Some("a".into()), digest: None };
+        let foreign = Finding::new("our-own", evidence::Severity::High, "t", subject, vec![], "h");
+        let policy = Policy::parse(b"").unwrap();
+        let approvals = both(&foreign.id);
+        let weighed = weigh(foreign, false, &approvals, &policy, Timestamp::from_unix(NOW));
+        assert_eq!((weighed.weight, weighed.approvable), (Weight::Denies, false));
     }
 }
