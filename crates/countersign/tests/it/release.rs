@@ -279,7 +279,7 @@ fn help_names_commands_and_codes() {
     let sandbox = Sandbox::bare();
     for command in [
         "init", "run", "records", "show", "inspect", "sbom", "compare", "gate", "sign", "verify", "approve",
-        "revoke", "log", "trust", "fsck", "drill",
+        "approver", "approver", "revoke", "log", "trust", "fsck", "drill",
     ] {
         assert!(sandbox.ok(&["help", command]).out.contains("Usage"), "{command}");
     }
