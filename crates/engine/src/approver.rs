@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::init::PASSPHRASE_MIN;
 use crate::ledger::kind_of;
-use crate::world::{Passphrase, World, read_trust, store_error};
+use crate::world::{Passphrase, World, store_error};
 
 /// What approvals by the release key are called: that key alone is one person.
 pub const RELEASE_PERSON: &str = "release";
@@ -101,7 +101,7 @@ pub fn approver_add(
         removed: None,
     };
     let short = key.public_key.short();
-    let trust_file = change_trust(world, |keys| keys.push(key))?;
+    let trust_file = world.change_trust(|trust| trust.approver_keys.push(key))?;
     Ok(ApproverChanged { name: name.to_owned(), key: short, log_index, trust_file, key_file })
 }
 
@@ -137,8 +137,9 @@ pub fn approver_remove(world: &World, name: &str, passphrase: &Passphrase) -> Re
     let release = world.release_key(passphrase)?;
     let log_key = world.log_key(passphrase)?;
     let log_index = log_change(world, name, &key, ApproverChange::Removed, &release, &log_key)?;
-    let trust_file = change_trust(world, |keys| {
-        for one in keys.iter_mut().filter(|one| one.public_key == key && one.removed.is_none()) {
+    let trust_file = world.change_trust(|trust| {
+        for one in trust.approver_keys.iter_mut().filter(|one| one.public_key == key && one.removed.is_none())
+        {
             one.removed = Some(world.now());
         }
     })?;
@@ -158,12 +159,7 @@ pub(crate) fn open(world: &World, name: &str, own: &Passphrase) -> Result<KeyPai
 }
 
 /// Says whose approval an entry of the log is, if it counts.
-pub(crate) fn person(
-    world: &World,
-    key: &PublicKey,
-    log_index: u64,
-    approved: Timestamp,
-) -> Result<Option<String>> {
+pub(crate) fn person(world: &World, key: &PublicKey, log_index: u64) -> Result<Option<String>> {
     if world.release_keys().contains(key) {
         return Ok(Some(RELEASE_PERSON.to_owned()));
     }
@@ -172,17 +168,17 @@ pub(crate) fn person(
     };
     // The log's name, not the trust file's: nobody becomes two people by an edit.
     Ok(standing(world, key)?
-        .filter(|standing| standing.counts(log_index, approved, known.removed))
+        .filter(|standing| standing.counts(log_index, known.removed))
         .map(|standing| standing.name))
 }
 
 impl Standing {
-    /// Tells whether an approval at this place counts. Where the log knows of a removal its order decides, for the
-    /// clock of an approval is the approver's own.
-    fn counts(&self, log_index: u64, approved: Timestamp, removed: Option<Timestamp>) -> bool {
+    /// Tells whether an approval at this place counts. The order of the log decides, for the clock of an approval is
+    /// the approver's own; where the trust file knows of a removal that the log does not show, nothing counts.
+    fn counts(&self, log_index: u64, removed: Option<Timestamp>) -> bool {
         let in_time = match self.removed {
             Some(index) => log_index < index,
-            None => removed.is_none_or(|removed| approved < removed),
+            None => removed.is_none(),
         };
         self.added < log_index && in_time
     }
@@ -266,37 +262,26 @@ fn log_change(
     Ok(inclusions.first().map_or(0, |inclusion| inclusion.index))
 }
 
-/// Changes the approvers in the trust file as it is now, under the store's lock.
-fn change_trust(world: &World, change: impl FnOnce(&mut Vec<ApproverKey>)) -> Result<PathBuf> {
-    let path = world.layout().trust();
-    let lock = world.lock()?;
-    let mut trust = read_trust(&path)?;
-    change(&mut trust.approver_keys);
-    files::write(&path, &trust.to_json())?;
-    drop(lock);
-    Ok(path)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_order_of_the_log_decides_and_without_it_the_trust_file() {
-        let at = Timestamp::from_unix;
+    fn the_order_of_the_log_decides() {
         let active = Standing { name: "anna".into(), added: 3, removed: None };
         let gone = Standing { removed: Some(9), ..active.clone() };
-        for (standing, log_index, approved, removed, expected) in [
-            (&active, 4, 10, None, true),
-            (&active, 2, 10, None, false),
-            (&active, 4, 10, Some(11), true),
-            (&active, 4, 10, Some(10), false),
-            (&gone, 8, 10, Some(10), true),
-            (&gone, 10, 10, Some(11), false),
-            (&gone, 10, 0, None, false),
+        for (standing, log_index, removed, expected) in [
+            (&active, 4, None, true),
+            (&active, 2, None, false),
+            (&active, 4, Some(10), false),
+            (&gone, 8, Some(10), true),
+            (&gone, 8, None, true),
+            (&gone, 10, Some(10), false),
+            (&gone, 10, None, false),
+            (&gone, 2, None, false),
         ] {
-            let counts = standing.counts(log_index, at(approved), removed.map(at));
-            assert_eq!(counts, expected, "{standing:?} {log_index} {approved} {removed:?}");
+            let counts = standing.counts(log_index, removed.map(Timestamp::from_unix));
+            assert_eq!(counts, expected, "{standing:?} {log_index} {removed:?}");
         }
     }
 

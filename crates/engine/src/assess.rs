@@ -219,7 +219,7 @@ pub(crate) fn approvals(world: &World) -> Result<Vec<Approved>> {
         let key = std::slice::from_ref(&envelope.key);
         let (_, approval) = attest::verify::logged::<Approval>(&envelope, row.log_index, key)
             .map_err(crate::world::log_error)?;
-        let Some(person) = approver::person(world, &envelope.key, row.log_index, approval.approved)? else {
+        let Some(person) = approver::person(world, &envelope.key, row.log_index)? else {
             continue;
         };
         approvals.push(Approved {

@@ -172,6 +172,10 @@ impl Error {
             Self::WeakPassphrase(_) => {
                 "choose a longer one; it protects the key that releases your software".into()
             }
+            Self::Key { name: "approver", source: attest::KeyError::Passphrase } => {
+                "`--passphrase-file` is the person's own; the store's is COUNTERSIGN_PASSPHRASE or `--store-passphrase-file`"
+                    .into()
+            }
             Self::Key { source: attest::KeyError::Passphrase, .. } => {
                 "check the passphrase file, or unset COUNTERSIGN_PASSPHRASE to be asked".into()
             }

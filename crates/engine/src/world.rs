@@ -142,6 +142,17 @@ impl World {
         &self.trust
     }
 
+    /// Changes the trust file as it is now, under the store's lock; this world keeps the one that it was opened with.
+    pub(crate) fn change_trust(&self, change: impl FnOnce(&mut Trust)) -> Result<PathBuf> {
+        let path = self.layout().trust();
+        let lock = self.lock()?;
+        let mut trust = read_trust(&path)?;
+        change(&mut trust);
+        files::write(&path, &trust.to_json())?;
+        drop(lock);
+        Ok(path)
+    }
+
     pub(crate) fn release_keys(&self) -> Vec<PublicKey> {
         self.trust.release_keys.iter().map(|key| key.public_key.clone()).collect()
     }
