@@ -21,6 +21,9 @@ pub struct Trust {
     pub release_keys: Vec<TrustedKey>,
     /// Keys of machines that record builds.
     pub builder_keys: Vec<TrustedKey>,
+    /// Keys of people who may approve findings. They release nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub approver_keys: Vec<ApproverKey>,
     /// The transparency log.
     pub log: TrustedLog,
     /// Artifacts that are no longer vouched for.
@@ -35,6 +38,21 @@ pub struct TrustedKey {
     pub public_key: PublicKey,
     /// Since when.
     pub since: Timestamp,
+}
+
+/// The key of a person who may approve findings. A removed one stays, for what it approved before.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ApproverKey {
+    /// What the person is called.
+    pub name: String,
+    /// SubjectPublicKeyInfo in DER, base64.
+    pub public_key: PublicKey,
+    /// Since when.
+    pub since: Timestamp,
+    /// From when on new approvals by it do not count.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub removed: Option<Timestamp>,
 }
 
 /// The log, by its C2SP verifier key.
@@ -157,5 +175,36 @@ impl TrustedLog {
             hasher.update(part);
         }
         Ok((*hasher.finish().as_bytes(), raw))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::{Cost, EncryptedKey, Signer};
+    use tlog::NoteSigner;
+
+    #[test]
+    fn approvers_are_an_addition() {
+        let key = EncryptedKey::generate_p256(b"p", Cost::Machine).unwrap().1.public_key().clone();
+        let since = Timestamp::from_unix(0);
+        let log = tlog::Ed25519Signer::from_seed("log.example", &[7; 32]).unwrap();
+        let mut trust = Trust {
+            schema: SCHEMA.into(),
+            release_keys: Vec::new(),
+            builder_keys: Vec::new(),
+            approver_keys: Vec::new(),
+            log: TrustedLog { verifier_key: log.verifier_key().to_string() },
+            revoked: Vec::new(),
+        };
+        let old = String::from_utf8(trust.to_json()).unwrap();
+        assert!(!old.contains("approverKeys"), "a file without approvers is as it always was");
+        assert_eq!(Trust::parse(old.as_bytes()).unwrap(), trust);
+        trust.approver_keys.push(ApproverKey { name: "anna".into(), public_key: key, since, removed: None });
+        let new = String::from_utf8(trust.to_json()).unwrap();
+        let read = Trust::parse(new.as_bytes()).unwrap();
+        assert_eq!(read, trust);
+        assert!(read.release_key(&read.approver_keys[0].public_key.hint()).is_none(), "it releases nothing");
+        assert!(Trust::parse(new.replace("\"name\"", "\"nick\"").as_bytes()).is_err());
     }
 }

@@ -106,19 +106,10 @@ pub(crate) enum Command {
         trust: Option<PathBuf>,
     },
     /// Take responsibility for a finding, signed and logged
-    Approve {
-        /// The finding's id, as `gate` prints it
-        finding: String,
-        /// Why it may pass
-        #[arg(long)]
-        reason: String,
-        /// Until when: a date, a moment, or a span like `30d`
-        #[arg(long, value_name = "WHEN")]
-        expires: String,
-        /// The artifact where it stands [default: the outputs of the latest record]
-        #[arg(long, value_name = "FILE")]
-        artifact: Vec<PathBuf>,
-    },
+    Approve(ApproveArgs),
+    /// The people who may approve findings, each with a key of their own
+    #[command(subcommand)]
+    Approver(ApproverCommand),
     /// Take an artifact back: logged, and named in the trust file
     Revoke {
         /// The file, or its digest
@@ -233,6 +224,49 @@ pub(crate) enum Phase {
     Fetch,
     /// Build: no connection is expected, and `fetch-only` entries of a list do not count
     Build,
+}
+
+#[derive(Args)]
+pub(crate) struct ApproveArgs {
+    /// The finding's id, as `gate` prints it
+    pub(crate) finding: String,
+    /// Why it may pass
+    #[arg(long)]
+    pub(crate) reason: String,
+    /// Until when: a date, a moment, or a span like `30d`
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) expires: String,
+    /// Who approves, with a key of their own: `--passphrase-file` is then the person's [default: the release key]
+    #[arg(long = "as", value_name = "NAME")]
+    pub(crate) person: Option<String>,
+    /// A file that shows what was looked at; kept in the store (repeatable)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) evidence: Vec<PathBuf>,
+    /// The artifact where it stands [default: the outputs of the latest record]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) artifact: Vec<PathBuf>,
+    /// With `--as`: file with the passphrase of the store's keys [default: COUNTERSIGN_PASSPHRASE, or asked for]
+    #[arg(long, value_name = "FILE", requires = "person")]
+    pub(crate) store_passphrase_file: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum ApproverCommand {
+    /// Make a person's key and let it approve; `--passphrase-file` is the person's own
+    Add {
+        /// What the person is called
+        name: String,
+        /// File with the passphrase of the store's keys [default: COUNTERSIGN_PASSPHRASE, or asked for]
+        #[arg(long, value_name = "FILE")]
+        store_passphrase_file: Option<PathBuf>,
+    },
+    /// List everybody
+    List,
+    /// From now on the person's approvals do not count; earlier ones do
+    Remove {
+        /// What the person is called
+        name: String,
+    },
 }
 
 #[derive(Clone, Copy, ValueEnum)]

@@ -1,5 +1,6 @@
 //! One function per command.
 
+mod approvals;
 mod describe;
 mod drills;
 mod log;
@@ -35,9 +36,8 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<u8> {
         Command::Verify { artifact, bundle, trust } => {
             releases::verify(context, artifact, bundle, trust.as_deref())
         }
-        Command::Approve { finding, reason, expires, artifact } => {
-            releases::approve(context, &finding, &reason, &expires, &artifact)
-        }
+        Command::Approve(arguments) => approvals::approve(context, &arguments),
+        Command::Approver(command) => approvals::approver(context, command),
         Command::Revoke { artifact, reason } => releases::revoke(context, &artifact, &reason),
         Command::Log(command) => log::run(context, command),
         Command::Trust(command) => store::trust(context, command),

@@ -72,6 +72,32 @@ impl Context {
         }
     }
 
+    /// The passphrase of the store's keys where `--passphrase-file` is a person's.
+    pub(crate) fn store_passphrase(&self, file: Option<&Path>) -> Result<Passphrase> {
+        match file.map(read_passphrase).transpose()?.or_else(passphrase_of_environment) {
+            Some(passphrase) => Ok(passphrase),
+            None => Ok(Passphrase::new(ask("Passphrase of the store's keys: ")?)),
+        }
+    }
+
+    /// The passphrase of a person's own key: never from the variable, which is the store's.
+    pub(crate) fn own_passphrase(&self, name: &str) -> Result<Passphrase> {
+        match &self.passphrase_file {
+            Some(path) => read_passphrase(path),
+            None => Ok(Passphrase::new(ask_own(&format!("Passphrase of {name}: "), name)?)),
+        }
+    }
+
+    /// The passphrase of a person's key to be made; the person types it twice.
+    pub(crate) fn new_own_passphrase(&self, name: &str) -> Result<Passphrase> {
+        if let Some(path) = &self.passphrase_file {
+            return read_passphrase(path);
+        }
+        let first = ask_own(&format!("New passphrase, known to {name} alone: "), name)?;
+        anyhow::ensure!(first == ask_own("Once more: ", name)?, "the two passphrases differ");
+        Ok(Passphrase::new(first))
+    }
+
     /// The passphrase of keys to be made; a person types it twice.
     pub(crate) fn new_passphrase(&self) -> Result<Passphrase> {
         if let Some(passphrase) = self.given_passphrase()? {
@@ -83,14 +109,10 @@ impl Context {
     }
 
     fn given_passphrase(&self) -> Result<Option<Passphrase>> {
-        if let Some(path) = &self.passphrase_file {
-            let bytes = std::fs::read(path).with_context(|| format!("cannot read `{}`", path.display()))?;
-            let end =
-                bytes.iter().rposition(|byte| !matches!(byte, b'\n' | b'\r')).map_or(0, |last| last + 1);
-            return Ok(Some(Passphrase::new(bytes[..end].to_vec())));
+        match &self.passphrase_file {
+            Some(path) => read_passphrase(path).map(Some),
+            None => Ok(passphrase_of_environment()),
         }
-        let value = std::env::var_os(PASSPHRASE);
-        Ok(value.map(|value| Passphrase::new(value.into_encoded_bytes())))
     }
 
     /// The trust file that a verification uses.
@@ -119,6 +141,23 @@ impl std::fmt::Display for UsageError {
 }
 
 impl std::error::Error for UsageError {}
+
+fn read_passphrase(path: &Path) -> Result<Passphrase> {
+    let bytes = std::fs::read(path).with_context(|| format!("cannot read `{}`", path.display()))?;
+    let end = bytes.iter().rposition(|byte| !matches!(byte, b'\n' | b'\r')).map_or(0, |last| last + 1);
+    Ok(Passphrase::new(bytes[..end].to_vec()))
+}
+
+fn passphrase_of_environment() -> Option<Passphrase> {
+    std::env::var_os(PASSPHRASE).map(|value| Passphrase::new(value.into_encoded_bytes()))
+}
+
+fn ask_own(prompt: &str, name: &str) -> Result<Vec<u8>> {
+    if !std::io::stdin().is_terminal() {
+        return Err(Error::NoOwnPassphrase(name.to_owned()).into());
+    }
+    ask(prompt)
+}
 
 fn ask(prompt: &str) -> Result<Vec<u8>> {
     if !std::io::stdin().is_terminal() {

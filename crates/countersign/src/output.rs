@@ -107,15 +107,14 @@ pub(crate) fn findings(list: &[Finding]) -> String {
 }
 
 pub(crate) fn weighed(list: &[Weighed]) -> String {
-    use engine::judge::gate::Weight;
     list.iter()
         .map(|one| {
-            let word = match one.weight {
-                Weight::Denies => "denies",
-                Weight::Approved => "approved",
-                Weight::Passes => "passes",
-            };
-            finding(&one.finding, Some(word))
+            let mut lines = finding(&one.finding, Some(one.weight.word()));
+            let missing = one.approvals.as_ref().and_then(|approvals| approvals.hint(&one.finding.id));
+            if let Some(missing) = missing {
+                lines += &format!("      {missing}\n");
+            }
+            lines
         })
         .collect()
 }

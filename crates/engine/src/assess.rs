@@ -6,13 +6,14 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use attest::Rejection;
-use evidence::statement::{Approval, Provenance as ProvenancePredicate};
+use evidence::statement::{Approval, Provenance as ProvenancePredicate, ResourceDescriptor};
 use evidence::{BytePath, Digest, Hasher, Problem, Tree};
 use judge::Policy;
 use judge::compare::{self, Comparison, Side};
 use judge::gate::{Approved, Baseline, Case, Decision, Evidence, Provenance, gate};
 use store::{Index, RecordRow};
 
+use crate::approver;
 use crate::error::{Error, Result};
 use crate::inspect_path::inspect_bytes;
 use crate::records::{self, RecordView};
@@ -210,15 +211,27 @@ fn baseline(world: &World, view: &RecordView) -> Result<Option<(RecordView, &'st
     last.map(|row| Ok((records::view(world, row)?, "last complete record"))).transpose()
 }
 
-fn approvals(world: &World) -> Result<Vec<Approved>> {
-    let keys = world.release_keys();
-    let rows = world.index.approvals().map_err(store_error)?;
-    rows.iter()
-        .map(|row| {
-            let (_, approval) = world.statement::<Approval>(row.log_index, &keys)?;
-            Ok(Approved { finding: approval.finding, approved: approval.approved, expires: approval.expires })
-        })
-        .collect()
+/// Lists the approvals that count: by somebody who could approve when the approval was logged.
+pub(crate) fn approvals(world: &World) -> Result<Vec<Approved>> {
+    let mut approvals = Vec::new();
+    for row in world.index.approvals().map_err(store_error)? {
+        let envelope = world.envelope(row.log_index)?;
+        let key = std::slice::from_ref(&envelope.key);
+        let (_, approval) = attest::verify::logged::<Approval>(&envelope, row.log_index, key)
+            .map_err(crate::world::log_error)?;
+        let Some(person) = approver::person(world, &envelope.key, row.log_index)? else {
+            continue;
+        };
+        approvals.push(Approved {
+            finding: approval.finding,
+            person,
+            key: envelope.key.short(),
+            evidence: approval.evidence.iter().filter_map(ResourceDescriptor::sha256).collect(),
+            approved: approval.approved,
+            expires: approval.expires,
+        });
+    }
+    Ok(approvals)
 }
 
 /// The policy in force, checked, for those who only want to know whether it can be used.

@@ -124,6 +124,31 @@ pub enum Error {
         /// Its code.
         code: String,
     },
+    /// Nobody of this name may approve.
+    #[error("there is no approver `{0}` whose approvals count")]
+    NoApprover(String),
+    /// A name that an approver cannot have.
+    #[error("an approver cannot be called `{name}`: {reason}")]
+    ApproverName {
+        /// The name.
+        name: String,
+        /// Why not.
+        reason: String,
+    },
+    /// A person's passphrase that is also the store's.
+    #[error("the passphrase of a person is that of the store's keys")]
+    SharedPassphrase,
+    /// The passphrase of a person's own key is needed and was not given.
+    #[error("the passphrase of the key of `{0}` is needed")]
+    NoOwnPassphrase(String),
+    /// A file that cannot stand as evidence.
+    #[error("`{path}` cannot be evidence: {reason}")]
+    Evidence {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
     /// An approval that would hold in the past or for too long.
     #[error("an approval until {expires} is not possible: {reason}")]
     ApprovalTime {
@@ -153,6 +178,10 @@ impl Error {
             Self::WeakPassphrase(_) => {
                 "choose a longer one; it protects the key that releases your software".into()
             }
+            Self::Key { name: "approver", source: attest::KeyError::Passphrase } => {
+                "`--passphrase-file` is the person's own; the store's is COUNTERSIGN_PASSPHRASE or `--store-passphrase-file`"
+                    .into()
+            }
             Self::Key { source: attest::KeyError::Passphrase, .. } => {
                 "check the passphrase file, or unset COUNTERSIGN_PASSPHRASE to be asked".into()
             }
@@ -172,6 +201,18 @@ impl Error {
             }
             Self::NoFinding(_) => "`countersign gate ARTIFACT` lists the findings with their ids".into(),
             Self::NotApprovable { code } => format!("`countersign help {code}` says what to do instead"),
+            Self::NoApprover(_) => {
+                "`countersign approver list` names them; `countersign approver add NAME` adds one".into()
+            }
+            Self::SharedPassphrase => {
+                "give a passphrase that only this person knows: with the store's anybody is two people".into()
+            }
+            Self::NoOwnPassphrase(_) => {
+                "give the person's own with `--passphrase-file FILE`; on a terminal it is asked for".into()
+            }
+            Self::Evidence { .. } => {
+                "name a file that shows what was looked at: a report, a listing, a screenshot".into()
+            }
             Self::Store(source) | Self::Log(source) if caused_by(source.as_ref(), FULL) => {
                 "the disk is full: nothing was lost; make room and run the command again".into()
             }
@@ -197,6 +238,7 @@ impl Error {
             | Self::Write { .. }
             | Self::Key { .. }
             | Self::ApprovalTime { .. }
+            | Self::ApproverName { .. }
             | Self::NotComparable(_) => {
                 return None;
             }

@@ -15,7 +15,7 @@ use crate::ledger::LOG_HEAD;
 use crate::world::{Layout, Passphrase, SALT_HEAD, log_error, store_error};
 
 /// The shortest passphrase that is accepted.
-const PASSPHRASE_MIN: usize = 8;
+pub(crate) const PASSPHRASE_MIN: usize = 8;
 
 /// What was made.
 #[derive(Debug)]
@@ -78,6 +78,7 @@ pub fn init(
         release_keys: vec![TrustedKey { public_key: release.public_key().clone(), since: now }],
         builder_keys: vec![TrustedKey { public_key: builder.public_key().clone(), since: now }],
         log: TrustedLog { verifier_key: log_signer.verifier_key().to_string() },
+        approver_keys: Vec::new(),
         revoked: Vec::new(),
     };
     files::write(&layout.trust(), &trust.to_json())?;

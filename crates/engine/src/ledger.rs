@@ -7,8 +7,8 @@
 
 use attest::{Envelope, Inclusion, Leaf, PublicKey};
 use evidence::statement::{
-    Approval, Intent, PolicyStatement, Predicate, Provenance, RecordStatement, Revocation, Statement,
-    VerificationSummary,
+    Approval, ApproverStatement, Intent, PolicyStatement, Predicate, Provenance, RecordStatement, Revocation,
+    Statement, VerificationSummary,
 };
 use evidence::{Digest, Record, Timestamp};
 use store::{ApprovalRow, Fact, FileRow, Heads, Index, RecordRow, StoreLock};
@@ -45,6 +45,7 @@ pub(crate) fn kind_of(predicate_type: &str) -> &str {
         Intent::TYPE => "intent",
         VerificationSummary::TYPE => "release",
         Approval::TYPE => "approval",
+        ApproverStatement::TYPE => "approver",
         PolicyStatement::TYPE => "policy",
         Revocation::TYPE => "revocation",
         other => other,
@@ -166,8 +167,9 @@ impl World {
                 });
             }
         } else if let Ok((_, approval)) =
-            attest::verify::logged::<Approval>(&envelope, log_index, &self.release_keys())
+            attest::verify::logged::<Approval>(&envelope, log_index, std::slice::from_ref(&envelope.key))
         {
+            // Whose key it is, and whether that person's approvals count, is asked when it is used.
             facts.push(Fact::Approval(ApprovalRow {
                 finding: approval.finding,
                 expires: approval.expires,

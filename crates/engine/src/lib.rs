@@ -5,6 +5,7 @@
 //! else; each function that writes says in which order, and what a crash in between leaves behind.
 
 mod approve;
+mod approver;
 mod assess;
 mod compare;
 mod error;
@@ -21,7 +22,8 @@ mod sign;
 mod verify;
 mod world;
 
-pub use approve::{Approve, Approved, approve};
+pub use approve::{Approve, Approved, Person, approve};
+pub use approver::{Approver, ApproverChanged, RELEASE_PERSON, approver_add, approver_remove, approvers};
 pub use assess::{Assessment, assess, hash_file as digest_of, latest_outputs};
 pub use compare::{Comparand, compare};
 pub use error::{Error, Result};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use attest::verify::logged;
-use evidence::statement::{Intent, Statement, VerificationSummary};
+use evidence::statement::{Approval, Intent, Statement, VerificationSummary};
 use evidence::{Digest, Finding, Subject};
 use judge::codes;
 
@@ -79,6 +79,7 @@ pub(crate) fn damage(world: &World) -> Result<Vec<Finding>> {
 pub(crate) fn unrecorded(world: &World) -> Result<Vec<Finding>> {
     let size = world.with_log(|log| Ok(log.size()))?;
     let (release_keys, builder_keys) = (world.release_keys(), world.builder_keys());
+    let approver_keys = world.approver_keys();
     let mut intents: BTreeMap<Digest, Vec<Digest>> = BTreeMap::new();
     let mut findings = Vec::new();
     for index in 0..size {
@@ -94,7 +95,8 @@ pub(crate) fn unrecorded(world: &World) -> Result<Vec<Finding>> {
                 continue;
             }
         };
-        if !release_keys.contains(&envelope.key) && !builder_keys.contains(&envelope.key) {
+        let by_approver = approver_keys.contains(&envelope.key);
+        if !release_keys.contains(&envelope.key) && !builder_keys.contains(&envelope.key) && !by_approver {
             findings.push(foreign(format!("signed by the unknown key {}", envelope.key.short())));
             continue;
         }
@@ -105,6 +107,10 @@ pub(crate) fn unrecorded(world: &World) -> Result<Vec<Finding>> {
                 continue;
             }
         };
+        if by_approver && statement.predicate::<Approval>().is_err() {
+            findings.push(foreign(format!("signed by the approver's key {}", envelope.key.short())));
+            continue;
+        }
         let subjects: Vec<Digest> =
             statement.subject.iter().filter_map(evidence::statement::ResourceDescriptor::sha256).collect();
         if logged::<Intent>(&envelope, index, &release_keys).is_ok() {

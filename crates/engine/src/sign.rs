@@ -221,15 +221,14 @@ pub fn revoke(world: &World, artifact: &Digest, reason: &str, passphrase: &Passp
     let predicate = Revocation { reason: reason.to_owned(), revoked: world.now() };
     let statement = Statement::new(vec![ResourceDescriptor::named("artifact", artifact)], &predicate);
     let log_index = append_one(world, &signed(&statement, &release)?, &log_key)?.index;
-    let mut trust = world.trust.clone();
-    if !trust.revoked.iter().any(|revoked| revoked.digest == *artifact) {
-        trust.revoked.push(attest::trust::Revoked {
-            digest: *artifact,
-            reason: reason.to_owned(),
-            since: world.now(),
-        });
-    }
-    let trust_file = world.layout().trust();
-    files::write(&trust_file, &trust.to_json())?;
+    let trust_file = world.change_trust(|trust| {
+        if !trust.revoked.iter().any(|revoked| revoked.digest == *artifact) {
+            trust.revoked.push(attest::trust::Revoked {
+                digest: *artifact,
+                reason: reason.to_owned(),
+                since: world.now(),
+            });
+        }
+    })?;
     Ok(Revoked { artifact: *artifact, log_index, trust_file })
 }

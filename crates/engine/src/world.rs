@@ -142,8 +142,23 @@ impl World {
         &self.trust
     }
 
+    /// Changes the trust file as it is now, under the store's lock; this world keeps the one that it was opened with.
+    pub(crate) fn change_trust(&self, change: impl FnOnce(&mut Trust)) -> Result<PathBuf> {
+        let path = self.layout().trust();
+        let lock = self.lock()?;
+        let mut trust = read_trust(&path)?;
+        change(&mut trust);
+        files::write(&path, &trust.to_json())?;
+        drop(lock);
+        Ok(path)
+    }
+
     pub(crate) fn release_keys(&self) -> Vec<PublicKey> {
         self.trust.release_keys.iter().map(|key| key.public_key.clone()).collect()
+    }
+
+    pub(crate) fn approver_keys(&self) -> Vec<PublicKey> {
+        self.trust.approver_keys.iter().map(|key| key.public_key.clone()).collect()
     }
 
     pub(crate) fn builder_keys(&self) -> Vec<PublicKey> {
@@ -152,12 +167,12 @@ impl World {
 
     /// Opens the key that signs records.
     pub(crate) fn builder_key(&self, passphrase: &Passphrase) -> Result<KeyPair> {
-        self.open_key("builder", passphrase)
+        self.open_key("builder", "builder", passphrase)
     }
 
     /// Opens the key that signs releases, intents and approvals.
     pub(crate) fn release_key(&self, passphrase: &Passphrase) -> Result<KeyPair> {
-        self.open_key("release", passphrase)
+        self.open_key("release", "release", passphrase)
     }
 
     /// Opens the key that signs the log's checkpoints.
@@ -168,8 +183,14 @@ impl World {
         tlog::Ed25519Signer::from_pkcs8(self.trust.log.origin(), &der).map_err(log_error)
     }
 
-    fn open_key(&self, name: &'static str, passphrase: &Passphrase) -> Result<KeyPair> {
-        self.encrypted_key(name)?.open_p256(passphrase.bytes()).map_err(|source| Error::Key { name, source })
+    /// Opens a key by what it is and by what its file is called.
+    pub(crate) fn open_key(
+        &self,
+        name: &'static str,
+        file: &str,
+        passphrase: &Passphrase,
+    ) -> Result<KeyPair> {
+        self.encrypted_key(file)?.open_p256(passphrase.bytes()).map_err(|source| Error::Key { name, source })
     }
 
     fn encrypted_key(&self, name: &str) -> Result<EncryptedKey> {

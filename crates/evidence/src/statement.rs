@@ -331,10 +331,40 @@ pub struct Approval {
     pub approved: Timestamp,
     /// From when on it no longer holds.
     pub expires: Timestamp,
+    /// What the person looked at, by digest; kept in the vault.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub evidence: Vec<ResourceDescriptor>,
 }
 
 impl Predicate for Approval {
     const TYPE: &'static str = "urn:countersign:predicate:approval:v1";
+}
+
+/// A person may approve findings from here on, or no longer. The subject is the person's public key: the digest of
+/// its DER form.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ApproverStatement {
+    /// What the person is called.
+    pub name: String,
+    /// What happened.
+    pub change: ApproverChange,
+    /// When.
+    pub since: Timestamp,
+}
+
+impl Predicate for ApproverStatement {
+    const TYPE: &'static str = "urn:countersign:predicate:approver:v1";
+}
+
+/// What happens to an approver. The place of the statement in the log counts, not its clock.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ApproverChange {
+    /// Approvals behind this statement count.
+    Added,
+    /// Approvals behind this statement do not.
+    Removed,
 }
 
 /// A policy is in force from here on. The subject is the policy file.
@@ -378,6 +408,15 @@ mod tests {
         assert!(matches!(read.predicate::<Intent>(), Err(StatementError::PredicateType { .. })));
         let other = String::from_utf8(bytes).unwrap().replace("Statement/v1", "Statement/v9");
         assert!(matches!(Statement::parse(other.as_bytes()), Err(StatementError::Type(_))));
+    }
+
+    #[test]
+    fn an_approval_of_before_there_was_evidence_is_still_one() {
+        let old = r#"{"finding":"f-1","reason":"r","approved":"2026-01-01T00:00:00Z","expires":"2026-02-01T00:00:00Z"}"#;
+        let approval: Approval = serde_json::from_str(old).unwrap();
+        assert_eq!(approval.evidence, []);
+        assert_eq!(crate::wire::canonical(&approval).len(), old.len(), "and is written as it was");
+        assert!(serde_json::from_str::<Approval>(&old.replace("reason", "Reason")).is_err());
     }
 
     #[test]

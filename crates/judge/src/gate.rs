@@ -1,15 +1,18 @@
 //! The gate: all evidence about one artifact, a policy and a moment in; a permit or a denial out.
 
-use std::collections::BTreeSet;
+mod weigh;
 
-use evidence::record::{Exit, Record};
-use evidence::{BytePath, Digest, Finding, Problem, Subject, Timestamp, Tree};
-use serde::Serialize;
+use std::collections::BTreeSet;
 
 use crate::anomalies::anomalies;
 use crate::codes;
 use crate::compare::{self, Comparison};
-use crate::policy::{Policy, Treatment};
+use crate::policy::Policy;
+use evidence::record::{Exit, Record};
+use evidence::{BytePath, Digest, Finding, Problem, Subject, Timestamp, Tree};
+
+pub use weigh::{Approvals, Approved, Weighed, Weight};
+use weigh::{Detected, expired, weigh};
 
 /// All evidence about one artifact. Whoever assembles it has verified signatures and digests; what could not be
 /// found is absent, and absence is denied.
@@ -67,39 +70,6 @@ pub struct Baseline<'a> {
     pub record: Digest,
     /// The result.
     pub comparison: &'a Comparison,
-}
-
-/// An approval, signature verified.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Approved {
-    /// The finding.
-    pub finding: String,
-    /// When it was given.
-    pub approved: Timestamp,
-    /// From when on it no longer holds.
-    pub expires: Timestamp,
-}
-
-/// What became of a finding at the gate.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Weight {
-    /// It denies.
-    Denies,
-    /// An approval covers it.
-    Approved,
-    /// The policy lets it pass.
-    Passes,
-}
-
-/// A finding and what became of it.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-pub struct Weighed {
-    /// The finding.
-    #[serde(flatten)]
-    pub finding: Finding,
-    /// What became of it.
-    pub weight: Weight,
 }
 
 /// The gate's answer: findings, and a permit unless one of them denies.
@@ -191,17 +161,19 @@ impl Decision {
 /// Judges a case. Unknown is denied; a permit needs verified provenance from a known builder, a complete and
 /// successful record that names the artifact, and no finding that denies.
 pub fn gate(case: &Case, policy: &Policy, now: Timestamp) -> Decision {
+    let detected = Detected::of(case);
     let mut weighed: Vec<Weighed> = collect(case, policy)
         .into_iter()
-        .map(|finding| weigh(finding, case.approvals, policy, now))
+        .map(|finding| {
+            let detected = detected.has(&finding);
+            weigh(finding, detected, case.approvals, policy, now)
+        })
         .collect();
-    for finding in expired(&weighed, case, now) {
-        weighed.push(weigh(finding, &[], policy, now));
+    for finding in expired(&weighed, case, policy, now) {
+        weighed.push(weigh(finding, false, &[], policy, now));
     }
     weighed.sort_by(|a, b| {
-        let key = |weighed: &Weighed| {
-            (weighed.weight != Weight::Denies, std::cmp::Reverse(weighed.finding.severity))
-        };
+        let key = |weighed: &Weighed| (!weighed.weight.denies(), std::cmp::Reverse(weighed.finding.severity));
         (key(a), &a.finding.code, &a.finding.subject, &a.finding.id).cmp(&(
             key(b),
             &b.finding.code,
@@ -210,7 +182,7 @@ pub fn gate(case: &Case, policy: &Policy, now: Timestamp) -> Decision {
         ))
     });
     weighed.dedup();
-    let denied = weighed.iter().any(|weighed| weighed.weight == Weight::Denies);
+    let denied = weighed.iter().any(|weighed| weighed.weight.denies());
     // Stated again as types: whatever the findings say, without these there is nothing to permit.
     let permit = match (&case.record, &case.provenance) {
         (Some(record), Provenance::Verified { statement }) if !denied && record.document.is_attestable() => {
@@ -325,40 +297,6 @@ fn unread(problem: &Problem) -> Finding {
     codes::UNREAD_INPUT.finding(subject, vec![format!("{}: {}", problem.kind, problem.detail)])
 }
 
-fn weigh(finding: Finding, approvals: &[Approved], policy: &Policy, now: Timestamp) -> Weighed {
-    let code = codes::find(&finding.code);
-    let holds = |approved: &&Approved| {
-        let latest = approved.approved.plus_days(policy.approval_max_days);
-        approved.finding == finding.id && approved.approved <= now && now < approved.expires.min(latest)
-    };
-    let approvable = code.is_some_and(|code| code.approvable);
-    let weight = match policy.exceptions.get(&finding.code) {
-        _ if approvable && approvals.iter().any(|approved| holds(&approved)) => Weight::Approved,
-        Some(Treatment::Allow) if approvable => Weight::Passes,
-        Some(Treatment::Deny) => Weight::Denies,
-        _ if finding.severity >= policy.deny_from => Weight::Denies,
-        // A code that is not in our list is unknown, and unknown is denied.
-        _ if code.is_none() => Weight::Denies,
-        _ => Weight::Passes,
-    };
-    Weighed { finding, weight }
-}
-
-fn expired(weighed: &[Weighed], case: &Case, now: Timestamp) -> Vec<Finding> {
-    weighed
-        .iter()
-        .filter(|weighed| weighed.weight == Weight::Denies)
-        .filter_map(|weighed| {
-            let approval = case.approvals.iter().find(|approved| approved.finding == weighed.finding.id)?;
-            let because = vec![format!(
-                "the approval of {} held until {}; it is {now}",
-                approval.finding, approval.expires
-            )];
-            Some(codes::APPROVAL_EXPIRED.finding(weighed.finding.subject.clone(), because))
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -435,11 +373,23 @@ mod tests {
         let codes: Vec<String> = decision
             .findings()
             .iter()
-            .filter(|weighed| weighed.weight == Weight::Denies)
+            .filter(|weighed| weighed.weight.denies())
             .map(|weighed| weighed.finding.code.clone())
             .collect();
         assert_eq!(codes.is_empty(), decision.is_permit());
         codes
+    }
+
+    /// An approval with evidence, by a person whose key is called as the person is.
+    fn approval(finding: &str, person: &str, approved: i64, expires: i64) -> Approved {
+        Approved {
+            finding: finding.into(),
+            person: person.into(),
+            key: person.into(),
+            evidence: vec![Digest::of(b"looked at")],
+            approved: Timestamp::from_unix(approved),
+            expires: Timestamp::from_unix(expires),
+        }
     }
 
     #[test]
@@ -488,11 +438,7 @@ mod tests {
         let drifted = || World { old: built("v2", "A1"), ..honest() };
         let id = decide(&drifted()).findings()[0].finding.id.clone();
         let with = |finding: &str, approved: i64, expires: i64, policy: &'static str| {
-            let approvals = vec![Approved {
-                finding: finding.into(),
-                approved: Timestamp::from_unix(approved),
-                expires: Timestamp::from_unix(expires),
-            }];
+            let approvals = vec![approval(finding, "anna", approved, expires)];
             denies(|w| *w = World { approvals, policy, ..drifted() })
         };
         let denied = ["unexplained-output-change"];
@@ -515,8 +461,7 @@ mod tests {
             world
         };
         let finding = decide(&failed()).findings()[0].finding.id.clone();
-        let far = Timestamp::from_unix(NOW + 9);
-        let approvals = vec![Approved { finding, approved: Timestamp::from_unix(NOW - 9), expires: far }];
+        let approvals = vec![approval(&finding, "anna", NOW - 9, NOW + 9)];
         assert_eq!(denies(|w| *w = World { approvals, ..failed() }), ["build-failed"]);
     }
 
@@ -526,5 +471,106 @@ mod tests {
             |policy: &'static str| denies(|w| *w = World { old: built("v2", "A1"), policy, ..honest() });
         assert_eq!(drift("[findings]\nunexplained-output-change = \"allow\""), Vec::<String>::new());
         assert_eq!(drift("deny_from = \"critical\""), Vec::<String>::new());
+    }
+
+    fn detection(code: &str) -> evidence::record::Detected {
+        let subject = Subject { path: Some("/h/.ssh/id_x".into()), digest: None };
+        let finding = Finding::new(code, evidence::Severity::High, "t", subject, vec!["r".into()], "h");
+        evidence::record::Detected { finding, sequence: 7, at_ns: 1 }
+    }
+
+    /// What becomes of a detection with these approvals under this policy; also whether there is a permit.
+    fn detected(
+        code: &str,
+        policy: &'static str,
+        approvals: &dyn Fn(&str) -> Vec<Approved>,
+    ) -> (Weight, bool, Option<String>) {
+        let mut world = World { policy, ..honest() };
+        let detection = detection(code);
+        let id = detection.finding.id.clone();
+        world.new.detections.found.push(detection);
+        world.approvals = approvals(&id);
+        let decision = decide(&world);
+        let weighed = decision.findings().iter().find(|weighed| weighed.finding.id == id).unwrap();
+        let hint = weighed.approvals.as_ref().and_then(|approvals| approvals.hint(&id));
+        assert_eq!(decision.is_permit(), !weighed.weight.denies());
+        (weighed.weight, decision.is_permit(), hint)
+    }
+
+    #[test]
+    fn a_detection_takes_two_people_and_evidence() {
+        let by = |person: &'static str| {
+            move |id: &str| Approved { evidence: vec![], ..approval(id, person, NOW - 1, NOW + 1) }
+        };
+        let (anna, bob) = (by("anna"), by("bob"));
+        let proven = |approved: Approved| Approved { evidence: vec![Digest::of(b"e")], ..approved };
+        let both = |id: &str| vec![proven(anna(id)), bob(id)];
+        let check = |expected: Weight, approvals: &dyn Fn(&str) -> Vec<Approved>, why: &str| {
+            assert_eq!(detected("credential-read", "", approvals).0, expected, "{why}");
+        };
+        check(Weight::Denies, &|_| vec![], "nobody");
+        check(Weight::Approved, &both, "two people, one with evidence");
+        check(Weight::AwaitsSecond, &|id| vec![proven(anna(id))], "one");
+        check(Weight::AwaitsSecond, &|id| vec![proven(anna(id)), proven(anna(id))], "the same twice");
+        let new_key = |id: &str| Approved { key: "new".into(), ..proven(anna(id)) };
+        check(Weight::AwaitsSecond, &|id| vec![proven(anna(id)), new_key(id)], "the same with another key");
+        let other_name = |id: &str| Approved { person: "bob".into(), ..proven(anna(id)) };
+        check(Weight::AwaitsSecond, &|id| vec![proven(anna(id)), other_name(id)], "one key, two names");
+        check(Weight::AwaitsEvidence, &|id| vec![anna(id), bob(id)], "no evidence");
+        let late = |id: &str| Approved { expires: Timestamp::from_unix(NOW), ..proven(bob(id)) };
+        check(Weight::AwaitsSecond, &|id| vec![proven(anna(id)), late(id)], "one has expired");
+        check(Weight::AwaitsEvidence, &|id| vec![anna(id), bob(id), late(id)], "the evidence has expired");
+        let early = |id: &str| Approved { approved: Timestamp::from_unix(NOW + 1), ..bob(id) };
+        check(Weight::AwaitsSecond, &|id| vec![proven(anna(id)), early(id)], "one is from the future");
+        let elsewhere = |_: &str| bob("f-0000000000000000");
+        check(Weight::AwaitsSecond, &|id| vec![proven(anna(id)), elsewhere(id)], "one is for another");
+
+        let old = |id: &str| Approved { approved: Timestamp::from_unix(NOW - 2 * 86_400), ..bob(id) };
+        let with = |policy: &'static str, approvals: &dyn Fn(&str) -> Vec<Approved>| {
+            detected("credential-read", policy, approvals).0
+        };
+        let aged = |id: &str| vec![proven(anna(id)), old(id)];
+        assert_eq!(with("approvals.max_days = 1", &aged), Weight::AwaitsSecond, "older than allowed");
+        assert_eq!(with("approvals.max_days = 3", &aged), Weight::Approved);
+        assert_eq!(with("machine = \"sign\"", &|id| vec![proven(anna(id))]), Weight::AwaitsSecond);
+        assert_eq!(with("machine = \"developer\"", &|id| vec![anna(id)]), Weight::Approved);
+        assert_eq!(with("approvals.persons = 1", &|id| vec![anna(id)]), Weight::AwaitsEvidence);
+        assert_eq!(with("approvals.persons = 1", &|id| vec![proven(anna(id))]), Weight::Approved);
+        assert_eq!(with("approvals.evidence = false", &|id| vec![anna(id), bob(id)]), Weight::Approved);
+        assert_eq!(with("approvals.persons = 3", &both), Weight::AwaitsSecond);
+        assert_eq!(with("[findings]\ncredential-read = \"allow\"", &|_| vec![]), Weight::Passes);
+    }
+
+    #[test]
+    fn the_hint_says_who_is_missing() {
+        let anna = |id: &str| Approved { evidence: vec![], ..approval(id, "anna", NOW - 1, NOW + 1) };
+        let hint = |approvals: &dyn Fn(&str) -> Vec<Approved>| detected("credential-read", "", approvals).2;
+        let text = hint(&|id| vec![anna(id)]).unwrap();
+        assert!(text.starts_with("approved by anna, awaits one more person, with evidence"), "{text}");
+        assert!(text.contains(" --as NAME ") && text.contains(" --evidence FILE"), "{text}");
+        let text = hint(&|_| vec![]).unwrap();
+        assert!(text.contains("awaits 2 more people"), "{text}");
+        assert_eq!(hint(&|id| vec![anna(id), approval(id, "bob", NOW - 1, NOW + 1)]), None);
+    }
+
+    #[test]
+    fn a_rule_of_one_s_own_is_denied_and_can_be_approved() {
+        let both =
+            |id: &str| vec![approval(id, "anna", NOW - 1, NOW + 1), approval(id, "bob", NOW - 1, NOW + 1)];
+        assert_eq!(detected("our-own", "", &|_| vec![]).0, Weight::Denies);
+        assert_eq!(detected("our-own", "deny_from = \"critical\"", &|_| vec![]).0, Weight::Denies);
+        assert_eq!(detected("our-own", "", &both).0, Weight::Approved);
+        assert_eq!(
+            detected("build-failed", "", &both).0,
+            Weight::Denies,
+            "a rule cannot soften what is final"
+        );
+        // An unknown code that no rule found stays denied.
+        let subject = Subject { path: Some("a".into()), digest: None };
+        let foreign = Finding::new("our-own", evidence::Severity::High, "t", subject, vec![], "h");
+        let policy = Policy::parse(b"").unwrap();
+        let approvals = both(&foreign.id);
+        let weighed = weigh(foreign, false, &approvals, &policy, Timestamp::from_unix(NOW));
+        assert_eq!((weighed.weight, weighed.approvable), (Weight::Denies, false));
     }
 }

@@ -22,6 +22,10 @@ pub struct Policy {
     pub baseline_required: bool,
     /// The longest time for which an approval may hold, in days.
     pub approval_max_days: u32,
+    /// How many different people must approve a detection on a build or signing machine; at least 1.
+    pub approval_persons: u32,
+    /// Whether one of them must name evidence.
+    pub approval_evidence: bool,
     /// What the machine of the store is for: how severe detections are.
     pub machine: MachineRole,
     /// Codes that are treated otherwise than by severity.
@@ -53,6 +57,9 @@ pub enum PolicyError {
     /// A finding code that cannot be allowed.
     #[error("the policy allows `{0}`, which can never be allowed")]
     NeverAllowed(String),
+    /// Approvals by nobody.
+    #[error("`approvals.persons` is 0: somebody has to answer for a detection")]
+    NoPersons,
 }
 
 #[derive(Deserialize)]
@@ -78,6 +85,8 @@ struct File {
 #[serde(deny_unknown_fields, default)]
 struct Approvals {
     max_days: u32,
+    persons: u32,
+    evidence: bool,
 }
 
 impl Default for File {
@@ -95,7 +104,7 @@ impl Default for File {
 
 impl Default for Approvals {
     fn default() -> Self {
-        Self { max_days: 90 }
+        Self { max_days: 90, persons: 2, evidence: true }
     }
 }
 
@@ -114,12 +123,17 @@ impl Policy {
                 return Err(PolicyError::NeverAllowed(word.clone()));
             }
         }
+        if file.approvals.persons == 0 {
+            return Err(PolicyError::NoPersons);
+        }
         Ok(Self {
             digest: Digest::of(bytes),
             deny_from: file.deny_from,
             baseline_required: matches!(file.baseline, Baseline::Required),
             machine: file.machine,
             approval_max_days: file.approvals.max_days,
+            approval_persons: file.approvals.persons,
+            approval_evidence: file.approvals.evidence,
             exceptions: file.findings,
         })
     }
@@ -144,6 +158,9 @@ mod tests {
             ("version = 2", "malformed policy"),
             ("deny_from = \"severe\"", "malformed policy"),
             ("[approvals]\ndays = 1", "malformed policy"),
+            ("[approvals]\npersons = 0", "somebody has to answer"),
+            ("[approvals]\npersons = -1", "malformed policy"),
+            ("[approvals]\nevidence = 1", "malformed policy"),
             ("[findings]\nno-such-code = \"allow\"", "does not exist"),
             ("[findings]\nbuild-failed = \"allow\"", "can never be allowed"),
         ] {

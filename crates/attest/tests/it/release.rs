@@ -25,6 +25,7 @@ fn vendor() -> Vendor {
         release_keys: vec![trusted(&release)],
         builder_keys: vec![trusted(&builder)],
         log: TrustedLog { verifier_key: log_key.verifier_key().to_string() },
+        approver_keys: Vec::new(),
         revoked: Vec::new(),
     };
     Vendor { release, trust, log_key }
@@ -136,6 +137,7 @@ fn each_reason_is_told_apart() {
         reason: "x".into(),
         approved: Timestamp::from_unix(0),
         expires: Timestamp::from_unix(1),
+        evidence: Vec::new(),
     };
     let approval = vendor.bundle(&Statement::new(subject(), &approval));
     assert!(

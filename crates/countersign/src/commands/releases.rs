@@ -1,19 +1,20 @@
-//! `gate`, `sign`, `verify`, `approve`, `revoke`.
+//! `gate`, `sign`, `verify`, `revoke`.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use engine::evidence::{Digest, Timestamp};
-use engine::{Approve, Assessment, Verify};
+use engine::evidence::Digest;
+use engine::judge::gate::Weighed;
+use engine::{Assessment, Verify};
 use serde_json::{Value, json};
 
-use crate::context::{Context, UsageError};
+use crate::context::Context;
 use crate::output::{self, NO, YES};
 
 fn assessment_document(assessment: &Assessment, verdict: &str) -> Value {
     json!({
         "verdict": verdict,
-        "findings": assessment.decision.findings(),
+        "findings": assessment.decision.findings().iter().map(weighed_document).collect::<Vec<_>>(),
         "problems": assessment.problems,
         "artifact": assessment.artifact,
         "name": assessment.name,
@@ -21,6 +22,16 @@ fn assessment_document(assessment: &Assessment, verdict: &str) -> Value {
         "baseline": assessment.baseline.as_ref().map(|(view, how)| json!({ "record": format!("r{}", view.number), "chosen": how })),
         "policy": assessment.policy,
     })
+}
+
+/// A finding with its weight and, if it awaits somebody, what to type.
+fn weighed_document(weighed: &Weighed) -> Value {
+    let mut document = json!(weighed);
+    let hint = weighed.approvals.as_ref().and_then(|approvals| approvals.hint(&weighed.finding.id));
+    if let (Some(hint), Some(approvals)) = (hint, document.get_mut("approvals")) {
+        approvals["hint"] = hint.into();
+    }
+    document
 }
 
 fn assessment_text(assessment: &Assessment, verdict: &str, good: bool) -> String {
@@ -121,47 +132,6 @@ pub(crate) fn verify(
         output::text(&text)?;
     }
     Ok(if verified { YES } else { NO })
-}
-
-pub(crate) fn approve(
-    context: &Context,
-    finding: &str,
-    reason: &str,
-    expires: &str,
-    artifacts: &[PathBuf],
-) -> Result<u8> {
-    let world = context.world()?;
-    let expires = moment(expires)?;
-    let mut assessments = Vec::new();
-    for artifact in if artifacts.is_empty() { engine::latest_outputs(&world)? } else { artifacts.to_vec() } {
-        assessments.push(engine::assess(&world, &artifact)?);
-    }
-    let approve = Approve { finding: finding.to_owned(), reason: reason.to_owned(), expires };
-    let approved = engine::approve(&world, &assessments, &approve, &context.passphrase()?)?;
-    if context.json {
-        let content = json!({ "finding": approved.finding, "expires": expires, "logIndex": approved.log_index, "statement": approved.statement });
-        output::document("approve", content)?;
-    } else {
-        let path =
-            approved.finding.subject.path.as_ref().map_or_else(String::new, |path| format!(" in {path}"));
-        output::text(&format!(
-            "approved until {expires}: {}{path} (log entry {})\n",
-            approved.finding.code, approved.log_index
-        ))?;
-    }
-    Ok(YES)
-}
-
-/// Reads a moment: `2026-12-31`, `2026-12-31T12:00:00Z`, or a span from now such as `30d`.
-fn moment(text: &str) -> Result<Timestamp> {
-    if let Some(days) = text.strip_suffix('d').and_then(|days| days.parse().ok()) {
-        return Ok(Context::now().plus_days(days));
-    }
-    let full = if text.contains('T') { text.to_owned() } else { format!("{text}T00:00:00Z") };
-    full.parse().map_err(|_| {
-        UsageError(format!("`{text}` is not a date (2026-12-31), a moment (…T12:00:00Z) or a span (30d)"))
-            .into()
-    })
 }
 
 pub(crate) fn revoke(context: &Context, artifact: &str, reason: &str) -> Result<u8> {

@@ -153,6 +153,17 @@ fn a_new_member_without_a_changed_source_is_denied_until_somebody_answers_for_it
         assert_eq!(long.code, 2, "{}", long.err);
         sandbox.ok(&["approve", id, "--reason", "a test", "--expires", "30d"]);
     }
+    // What a rule found besides, the foreign tool itself, takes a second person and evidence.
+    let awaits = sandbox.run(&["sign", "dist/demo.tar.gz", "--json"]).json();
+    let awaits = awaits["findings"].as_array().unwrap();
+    let awaits: Vec<_> = awaits.iter().filter(|finding| finding["weight"] == "awaits-second").collect();
+    assert_eq!(awaits.len(), 1, "{awaits:?}");
+    let id = awaits[0]["id"].as_str().unwrap();
+    sandbox.write("own", "known to one person");
+    let own = ["--passphrase-file", "own"];
+    sandbox.ok(&[&["approver", "add", "anna"][..], &own].concat());
+    let second = ["--as", "anna", "--reason", "a test", "--expires", "30d", "--evidence", "notes.txt"];
+    sandbox.ok(&[&["approve", id][..], &second, &own].concat());
     let signed = sandbox.ok(&["sign", "dist/demo.tar.gz", "--json"]);
     assert_eq!(signed.json()["verdict"], "signed");
     assert_eq!(sandbox.run(&["approve", "f-0000000000000000", "--reason", "x", "--expires", "1d"]).code, 2);
@@ -280,7 +291,7 @@ fn help_names_commands_and_codes() {
     let sandbox = Sandbox::bare();
     for command in [
         "init", "run", "records", "show", "inspect", "sbom", "compare", "gate", "sign", "verify", "approve",
-        "revoke", "log", "trust", "fsck", "drill",
+        "approver", "approver", "revoke", "log", "trust", "fsck", "drill",
     ] {
         assert!(sandbox.ok(&["help", command]).out.contains("Usage"), "{command}");
     }
