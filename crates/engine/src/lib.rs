@@ -19,6 +19,7 @@ mod records;
 mod sbom;
 mod sign;
 mod verify;
+mod watch;
 mod world;
 
 pub use approve::{Approve, Approved, approve};
@@ -35,6 +36,7 @@ pub use records::{RecordView, records, show, timeline, why};
 pub use sbom::sbom;
 pub use sign::{Revoked, SignOutcome, Signed, revoke, sign};
 pub use verify::{Verification, Verify, verify};
+pub use watch::{Replay, Replayed, replay};
 pub use world::{Passphrase, World, find_store, trust_export, trust_file};
 
 /// The vocabulary, for those who render results.

@@ -16,7 +16,7 @@ mod outputs;
 mod reduce;
 mod remembered;
 mod secrets;
-mod watching;
+pub(crate) mod watching;
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
@@ -152,7 +152,8 @@ pub fn run(
         ..Launch::default()
     };
     let mut packages = Packages::read();
-    let mut watching = Watching::begin(&rules, facts(&launch, machine), &mut packages, alarm);
+    let mut owns = |path: &BytePath| packages.owns(path);
+    let mut watching = Watching::begin(&rules, facts(&launch, machine), &mut owns, alarm);
     let traced = tracer.trace(&launch, &mut |mut event| {
         redactor.event(&mut event);
         watching.observe(&event);

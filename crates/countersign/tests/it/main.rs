@@ -8,3 +8,4 @@ mod peers;
 mod release;
 mod sandbox;
 mod sources;
+mod watch;
