@@ -129,6 +129,12 @@ pub enum Error {
     /// The two sides cannot be compared with each other.
     #[error("cannot compare {0}")]
     NotComparable(String),
+    /// Somebody else watches already.
+    #[error("another watch reports into the evidence store at `{0}`")]
+    Watched(PathBuf),
+    /// The machine cannot be watched.
+    #[error("cannot watch this machine")]
+    Watch(#[source] std::io::Error),
     /// The file changed while it was being looked at.
     #[error("`{0}` changed while it was being read")]
     Unstable(PathBuf),
@@ -181,8 +187,10 @@ impl Error {
             Self::Write { source, .. } if CLOSED.contains(&source.kind()) => {
                 "check who owns the folder; the store must be writable for this command".into()
             }
+            Self::Watched(_) => "end the other one first; two would report everything twice".into(),
             Self::Unstable(_) => "wait until nothing writes the file".into(),
             Self::Trace(_)
+            | Self::Watch(_)
             | Self::Read { .. }
             | Self::Write { .. }
             | Self::Key { .. }
@@ -203,6 +211,7 @@ impl Error {
                 | Self::Unstable(_)
                 | Self::Write { .. }
                 | Self::Trace(_)
+                | Self::Watch(_)
         )
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io;
 
-use evidence::statement::{Provenance, RecordStatement, Statement};
+use evidence::statement::{MachineReport, Provenance, RecordStatement, Statement};
 use evidence::{Digest, Finding, Record, Subject};
 use judge::codes;
 use store::{Index, StoreError, Vault};
@@ -109,6 +109,11 @@ fn missing(world: &World, sound: &BTreeSet<Digest>, listed: &[Digest]) -> Result
                 for output in &record.outputs {
                     need(&output.tree, format!("record {}", digest.short()));
                 }
+            }
+        } else if statement.predicate::<MachineReport>().is_ok() {
+            for digest in statement.subject.iter().filter_map(evidence::statement::ResourceDescriptor::sha256)
+            {
+                need(&digest, format!("entry {index} of the log"));
             }
         } else if let Ok(provenance) = statement.predicate::<Provenance>() {
             for product in &provenance.run_details.byproducts {

@@ -7,8 +7,8 @@
 
 use attest::{Envelope, Inclusion, Leaf, PublicKey};
 use evidence::statement::{
-    Approval, Intent, PolicyStatement, Predicate, Provenance, RecordStatement, Revocation, Statement,
-    VerificationSummary,
+    Approval, Intent, MachineReport, PolicyStatement, Predicate, Provenance, RecordStatement, Revocation,
+    Statement, VerificationSummary,
 };
 use evidence::{Digest, Record, Timestamp};
 use store::{ApprovalRow, Fact, FileRow, Heads, Index, RecordRow, StoreLock};
@@ -47,6 +47,7 @@ pub(crate) fn kind_of(predicate_type: &str) -> &str {
         Approval::TYPE => "approval",
         PolicyStatement::TYPE => "policy",
         Revocation::TYPE => "revocation",
+        MachineReport::TYPE => "machine-report",
         other => other,
     }
 }

@@ -36,7 +36,10 @@ pub use records::{RecordView, records, show, timeline, why};
 pub use sbom::sbom;
 pub use sign::{Revoked, SignOutcome, Signed, revoke, sign};
 pub use verify::{Verification, Verify, verify};
-pub use watch::{Replay, Replayed, replay};
+pub use watch::{
+    Collect, Collected, LogKind, MachineView, Replay, Replayed, Source, Surroundings, collect, presence,
+    replay,
+};
 pub use world::{Passphrase, World, find_store, trust_export, trust_file};
 
 /// The vocabulary, for those who render results.

@@ -15,7 +15,7 @@ mod journal;
 mod outputs;
 mod reduce;
 mod remembered;
-mod secrets;
+pub(crate) mod secrets;
 pub(crate) mod watching;
 
 use std::ffi::OsString;

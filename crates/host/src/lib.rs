@@ -7,6 +7,7 @@ mod commit;
 mod digests;
 mod facts;
 mod foreign;
+pub mod machine;
 pub mod packages;
 mod seccomp;
 mod snapshot;

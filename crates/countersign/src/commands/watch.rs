@@ -1,17 +1,22 @@
 //! `watch`.
 
+mod collect;
+mod describe;
 mod replay;
+mod report;
+mod when;
 
 use anyhow::Result;
 
-use crate::args::watch::WatchArgs;
-use crate::context::{Context, UsageError};
+use crate::args::watch::{WatchArgs, WatchCommand};
+use crate::context::Context;
 
 pub(crate) fn run(context: &Context, arguments: WatchArgs) -> Result<u8> {
-    match arguments.replay {
-        Some(record) => {
+    match (arguments.command, arguments.replay) {
+        (Some(WatchCommand::Report { since, until }), _) => report::run(context, &since, until.as_deref()),
+        (None, Some(record)) => {
             replay::run(context, engine::Replay { record, rules: arguments.rules, sigma: arguments.sigma })
         }
-        None => Err(UsageError("name a record with `--replay RECORD`".into()).into()),
+        (None, None) => collect::run(context, &arguments.collect),
     }
 }

@@ -79,3 +79,162 @@ fn rules_of_today_are_asked_of_a_stored_trace() {
     assert_eq!(sandbox.run(&["watch", "--replay", "r1", "--rules", "nowhere"]).code, 2);
     assert_eq!(sandbox.run(&["watch", "--replay", "r9"]).code, 2);
 }
+
+const LOGINS: &str = "\
+2026-01-14T10:11:12.123456+01:00 build1 sshd[4711]: Accepted publickey for alice from 198.51.100.7 port 50322 ssh2: ED25519 SHA256:Zm9v
+2026-01-14T10:11:12.200000+01:00 build1 sshd[4711]: pam_unix(sshd:session): session opened for user alice(uid=1000) by alice(uid=0)
+2026-01-14T10:12:00.000000+01:00 build1 sudo:    alice : TTY=pts/0 ; PWD=/home/alice ; USER=root ; COMMAND=/usr/bin/mysql --password=hunter22 -e x
+2026-01-14T10:13:00.000000+01:00 build1 sshd[5000]: Failed password for invalid user admin from 203.0.113.9 port 1 ssh2
+";
+
+fn utmp(kind: i16, user: &str, seconds: i64) -> Vec<u8> {
+    let mut record = vec![0_u8; 384];
+    record[..2].copy_from_slice(&kind.to_le_bytes());
+    record[4..8].copy_from_slice(&4800_i32.to_le_bytes());
+    record[8..13].copy_from_slice(b"pts/0");
+    record[44..44 + user.len()].copy_from_slice(user.as_bytes());
+    record[76..88].copy_from_slice(b"198.51.100.7");
+    record[340..344].copy_from_slice(&i32::try_from(seconds).unwrap().to_le_bytes());
+    record
+}
+
+/// The question after an incident: who was there, from where, which builds ran meanwhile, what did they change.
+#[test]
+fn who_was_there_what_was_built_and_what_changed() {
+    let sandbox = Sandbox::new();
+    sandbox.write(".countersign/policy.toml", "machine = \"build\"\n");
+    sandbox.write("auth.log", LOGINS);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let now = i64::try_from(now).unwrap();
+    sandbox.write("wtmp", [utmp(2, "reboot", 1_768_381_000), utmp(7, "alice", 1_768_381_873)].concat());
+    let collect = [
+        "watch",
+        "--once",
+        "--no-defaults",
+        "--auth-log",
+        "auth.log",
+        "--wtmp",
+        "wtmp",
+        "--path",
+        "tools",
+        "--json",
+    ];
+    fs::create_dir_all(sandbox.path("tools")).unwrap();
+    sandbox.write("tools/cc", "1");
+    let first = sandbox.ok(&collect).json();
+    assert_eq!((&first["events"], &first["watched"]), (&5.into(), &1.into()), "{first}");
+    // Nothing new is no report.
+    assert_eq!(sandbox.ok(&collect).json()["reports"], serde_json::json!([]));
+
+    // She comes again, over a rotation; a build runs; the compiler is exchanged.
+    fs::rename(sandbox.path("auth.log"), sandbox.path("auth.log.1")).unwrap();
+    let moment = |seconds: i64| {
+        let said =
+            std::process::Command::new("date").args(["-u", "-d", &format!("@{seconds}"), "+%FT%TZ"]).output();
+        String::from_utf8(said.unwrap().stdout).unwrap().trim().to_owned()
+    };
+    let line = |seconds, text: &str| format!("{} build1 {text}\n", moment(seconds));
+    sandbox.write(
+        "auth.log",
+        line(now - 60, "sshd-session[99]: Accepted password for mallory from 2001:db8::66 port 4242 ssh2"),
+    );
+    sandbox.build("1.0.0");
+    sandbox.write("tools/cc", "2");
+    sandbox.ok(&collect);
+    let later = moment(now + 3600);
+    let text = line(now + 3000, "sshd-session[99]: pam_unix(sshd:session): session closed for user mallory");
+    fs::write(
+        sandbox.path("auth.log"),
+        [fs::read_to_string(sandbox.path("auth.log")).unwrap(), text].concat(),
+    )
+    .unwrap();
+    sandbox.ok(&collect);
+
+    let report = sandbox.run(&["watch", "report", "--since", "1h", "--until", &later, "--json"]);
+    assert_eq!(report.code, 1, "{}{}", report.out, report.err);
+    assert_eq!(report.codes(), ["interactive-login-during-build", "watched-path-changed"]);
+    let document = report.json();
+    let sessions = document["sessions"].as_array().unwrap();
+    let mallory = sessions.iter().find(|session| session["user"] == "mallory").unwrap();
+    assert_eq!((&mallory["from"], &mallory["builds"][0]["record"]), (&"2001:db8::66".into(), &"r1".into()));
+    assert_eq!(mallory["changes"][0]["after"]["size"], 1);
+    assert_ne!(mallory["changes"][0]["after"]["digest"], mallory["changes"][0]["before"]["digest"]);
+
+    // The whole past: two logs tell of one login; secrets are gone; the text says the same.
+    let past = sandbox.run(&["watch", "report", "--since", "2026-01-14", "--until", "2026-01-15", "--json"]);
+    assert_eq!(past.code, 0, "{}", past.out);
+    let document = past.json();
+    assert_eq!(document["sessions"].as_array().unwrap().len(), 1, "{document:#}");
+    assert_eq!(document["sessions"][0]["sources"], serde_json::json!(["auth-log", "wtmp"]));
+    assert_eq!(document["sessions"][0]["terminal"], "pts/0");
+    let command = document["sessions"][0]["rights"][0]["command"].as_str().unwrap();
+    assert_eq!(command, "/usr/bin/mysql --password=[secret argument] -e x");
+    assert_eq!(
+        document["refused"],
+        serde_json::json!([{"user": "admin", "from": "203.0.113.9", "times": 1}])
+    );
+    let text = sandbox.run(&["watch", "report", "--since", "2026-01-14", "--until", &later]);
+    assert!(
+        text.out.contains("mallory from 2001:db8::66") && text.out.contains("build r1 demo 1.0.0"),
+        "{}",
+        text.out
+    );
+
+    // It is evidence like all other.
+    assert!(sandbox.ok(&["log", "show"]).out.contains("machine-report"));
+    sandbox.ok(&["log", "check"]);
+    sandbox.ok(&["fsck"]);
+    let again = sandbox.run(&["watch", "report", "--since", "1h", "--until", &later, "--json"]);
+    assert_eq!(again.out, report.out, "the index that fsck made anew knows the same");
+}
+
+#[test]
+fn a_log_that_was_cut_is_a_gap_and_an_unknown_one_as_well() {
+    let sandbox = Sandbox::new();
+    let collect =
+        ["watch", "--once", "--no-defaults", "--auth-log", "auth.log", "--auth-log", "absent.log", "--json"];
+    sandbox.write("auth.log", LOGINS);
+    assert_eq!(sandbox.ok(&collect).json()["gaps"], serde_json::json!({"log-missing": 1}));
+    // Somebody takes a line out.
+    let rest: String = LOGINS.lines().skip(1).map(|line| format!("{line}\n")).collect();
+    sandbox.write("auth.log", rest);
+    let cut = sandbox.ok(&collect).json();
+    assert_eq!(cut["gaps"], serde_json::json!({"log-missing": 1, "log-truncated": 1}));
+    assert_eq!(sandbox.run(&["watch", "--once", "--for", "1s"]).code, 2);
+    assert_eq!(sandbox.run(&["watch", "--for", "soon", "--no-defaults"]).code, 2);
+}
+
+#[test]
+fn a_running_watch_is_the_only_one_and_ends_cleanly_on_a_signal() {
+    let sandbox = Sandbox::new();
+    sandbox.write("auth.log", "");
+    let watch =
+        ["watch", "--no-defaults", "--auth-log", "auth.log", "--path", "Makefile", "--batch", "1s", "--json"];
+    let mut child = sandbox.command(&watch).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let second = |wanted: i32| {
+        let answer = (0..100).map(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            sandbox.run(&["watch", "--once", "--no-defaults"]).code
+        });
+        answer.take(100).any(|code| code == wanted)
+    };
+    let begun = (0..100).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        sandbox.path(".countersign/watch.lock").exists()
+    });
+    assert!(begun && second(2), "a second one is refused");
+    sandbox.write("auth.log", LOGINS);
+    sandbox.write("Makefile", "all:\n");
+    let reported = (0..100).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        sandbox.run(&["log", "show"]).out.contains("machine-report")
+    });
+    assert!(reported, "a batch is logged while the watch goes on");
+    std::process::Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    let mut out = String::new();
+    std::io::Read::read_to_string(child.stdout.as_mut().unwrap(), &mut out).unwrap();
+    assert!(child.wait().unwrap().success());
+    let document: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert!(document["events"].as_u64().unwrap() >= 4, "{document}");
+    assert!(second(0), "and now it may");
+}

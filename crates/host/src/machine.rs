@@ -1,0 +1,14 @@
+//! A build machine between builds: its logs as they grow, watched files as they change, and signals to stop.
+
+mod paths;
+mod stop;
+mod tail;
+
+pub use paths::{PathChange, Paths, States};
+pub use stop::{Stop, Woken};
+pub use tail::{Chunk, Tail};
+
+/// The machine's name.
+pub fn name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
