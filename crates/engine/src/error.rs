@@ -135,6 +135,17 @@ pub enum Error {
     /// The machine cannot be watched.
     #[error("cannot watch this machine")]
     Watch(#[source] std::io::Error),
+    /// Alerts cannot be sent there.
+    #[error("cannot send alerts")]
+    Outbound(#[source] host::outbound::OutboundError),
+    /// A secret that can be guessed.
+    #[error("the webhook's secret in `{path}` has fewer than {min} bytes")]
+    WebhookSecret {
+        /// The file.
+        path: PathBuf,
+        /// How many it needs.
+        min: usize,
+    },
     /// The file changed while it was being looked at.
     #[error("`{0}` changed while it was being read")]
     Unstable(PathBuf),
@@ -189,8 +200,10 @@ impl Error {
             }
             Self::Watched(_) => "end the other one first; two would report everything twice".into(),
             Self::Unstable(_) => "wait until nothing writes the file".into(),
+            Self::WebhookSecret { .. } => "make one with `openssl rand -hex 32`".into(),
             Self::Trace(_)
             | Self::Watch(_)
+            | Self::Outbound(_)
             | Self::Read { .. }
             | Self::Write { .. }
             | Self::Key { .. }

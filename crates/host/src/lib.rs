@@ -8,6 +8,7 @@ mod digests;
 mod facts;
 mod foreign;
 pub mod machine;
+pub mod outbound;
 pub mod packages;
 mod seccomp;
 mod snapshot;

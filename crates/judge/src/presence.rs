@@ -213,9 +213,10 @@ fn during_build(session: &Session, build: &Build) -> Finding {
     let login = &session.login;
     let user = login.user.as_ref().map_or_else(|| "somebody".to_owned(), ToString::to_string);
     let from = login.from.as_ref().map_or_else(String::new, |from| format!(" from {from}"));
-    let until = session.logout.map_or_else(|| "now".to_owned(), |logout| logout.to_string());
+    let until =
+        session.logout.map_or_else(|| "with no known end".to_owned(), |logout| format!("until {logout}"));
     let because = vec![
-        format!("{user} was logged in{from} from {} until {until}", login.at),
+        format!("{user} was logged in{from} since {} {until}", login.at),
         format!("r{} was built from {} until {}", build.number, build.started, build.finished),
     ];
     codes::INTERACTIVE_LOGIN_DURING_BUILD.finding(Subject::default(), because)

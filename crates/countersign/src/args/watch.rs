@@ -26,6 +26,25 @@ pub(crate) struct WatchArgs {
     pub(crate) sigma: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) collect: CollectArgs,
+    #[command(flatten)]
+    pub(crate) outlets: OutletArgs,
+}
+
+/// Where findings and events are told besides the screen.
+#[derive(Args)]
+pub(crate) struct OutletArgs {
+    /// Write OCSF, one document a line, to a file, or `-` for stdout instead of the answer
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ocsf: Option<PathBuf>,
+    /// Send syslog (RFC 5424) to `unix:PATH`, `udp:HOST:PORT` or `tcp:HOST:PORT`
+    #[arg(long, value_name = "PLACE")]
+    pub(crate) syslog: Vec<String>,
+    /// Post JSON to an https address (http only to this machine itself)
+    #[arg(long, value_name = "URL", requires = "webhook_secret_file")]
+    pub(crate) webhook: Option<String>,
+    /// File with the secret that signs what is posted
+    #[arg(long, value_name = "FILE", requires = "webhook")]
+    pub(crate) webhook_secret_file: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -69,5 +88,7 @@ pub(crate) enum WatchCommand {
         /// Until when [default: now]
         #[arg(long, value_name = "WHEN")]
         until: Option<String>,
+        #[command(flatten)]
+        outlets: OutletArgs,
     },
 }

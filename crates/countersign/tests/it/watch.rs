@@ -141,7 +141,7 @@ fn who_was_there_what_was_built_and_what_changed() {
     sandbox.build("1.0.0");
     sandbox.write("tools/cc", "2");
     sandbox.ok(&collect);
-    let later = moment(now + 3600);
+    let (earlier, later) = (moment(now - 3600), moment(now + 3600));
     let text = line(now + 3000, "sshd-session[99]: pam_unix(sshd:session): session closed for user mallory");
     fs::write(
         sandbox.path("auth.log"),
@@ -150,7 +150,7 @@ fn who_was_there_what_was_built_and_what_changed() {
     .unwrap();
     sandbox.ok(&collect);
 
-    let report = sandbox.run(&["watch", "report", "--since", "1h", "--until", &later, "--json"]);
+    let report = sandbox.run(&["watch", "report", "--since", &earlier, "--until", &later, "--json"]);
     assert_eq!(report.code, 1, "{}{}", report.out, report.err);
     assert_eq!(report.codes(), ["interactive-login-during-build", "watched-path-changed"]);
     let document = report.json();
@@ -184,7 +184,7 @@ fn who_was_there_what_was_built_and_what_changed() {
     assert!(sandbox.ok(&["log", "show"]).out.contains("machine-report"));
     sandbox.ok(&["log", "check"]);
     sandbox.ok(&["fsck"]);
-    let again = sandbox.run(&["watch", "report", "--since", "1h", "--until", &later, "--json"]);
+    let again = sandbox.run(&["watch", "report", "--since", &earlier, "--until", &later, "--json"]);
     assert_eq!(again.out, report.out, "the index that fsck made anew knows the same");
 }
 
@@ -237,4 +237,98 @@ fn a_running_watch_is_the_only_one_and_ends_cleanly_on_a_signal() {
     let document: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert!(document["events"].as_u64().unwrap() >= 4, "{document}");
     assert!(second(0), "and now it may");
+}
+
+/// Answers each request with the next code; returns what was posted.
+fn server(codes: &'static [u16]) -> (String, std::thread::JoinHandle<Vec<(String, String)>>) {
+    use std::io::{BufRead, BufReader, Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/hook", listener.local_addr().unwrap());
+    let answering = std::thread::spawn(move || {
+        let mut requests = Vec::new();
+        for code in codes {
+            let mut reader = BufReader::new(listener.accept().unwrap().0);
+            let mut head = String::new();
+            while !head.ends_with("\r\n\r\n") {
+                assert!(reader.read_line(&mut head).unwrap() > 0);
+            }
+            let head = head.to_lowercase();
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+            let mut body = vec![0; length.parse().unwrap()];
+            reader.read_exact(&mut body).unwrap();
+            let answer = format!("HTTP/1.1 {code} X\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+            reader.get_mut().write_all(answer.as_bytes()).unwrap();
+            requests.push((head, String::from_utf8(body).unwrap()));
+        }
+        requests
+    });
+    (url, answering)
+}
+
+#[test]
+fn events_and_findings_are_told_to_others_and_what_cannot_be_is_a_problem() {
+    let sandbox = Sandbox::new();
+    sandbox.write("auth.log", LOGINS);
+    sandbox.write("secret", "0123456789abcdef\n");
+    let (url, answering) = server(&[503, 200]);
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let syslog = format!("udp:{}", socket.local_addr().unwrap());
+    let collected = sandbox.ok(&[
+        "watch",
+        "--once",
+        "--no-defaults",
+        "--auth-log",
+        "auth.log",
+        "--ocsf",
+        "events.ndjson",
+        "--syslog",
+        &syslog,
+        "--webhook",
+        &url,
+        "--webhook-secret-file",
+        "secret",
+        "--json",
+    ]);
+    assert_eq!(collected.json()["problems"], serde_json::json!([]), "{}", collected.err);
+    let requests = answering.join().unwrap();
+    assert_eq!(requests[0].1, requests[1].1, "the same document again after it was refused");
+    assert!(requests[1].0.contains("x-countersign-signature: sha256="), "{}", requests[1].0);
+    let posted: serde_json::Value = serde_json::from_str(&requests[1].1).unwrap();
+    assert_eq!(posted["schema"], "urn:countersign:webhook:v1");
+    assert_eq!(posted["events"][0]["user"], "alice");
+    let text = String::from_utf8(sandbox.read("events.ndjson")).unwrap();
+    let classes: Vec<u64> = text
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["class_uid"].as_u64().unwrap())
+        .collect();
+    assert_eq!(classes, [3002, 3003, 3002]);
+    let mut message = [0; 9000];
+    let length = socket.recv(&mut message).unwrap();
+    let message = String::from_utf8_lossy(&message[..length]).into_owned();
+    assert!(
+        message.starts_with("<110>1 2026-01-14T09:11:12Z ") && message.contains(" countersign "),
+        "{message}"
+    );
+    assert!(!text.contains("hunter22") && !requests[1].1.contains("hunter22"));
+
+    // Findings of rules go the same way; on stdout the documents are the answer.
+    sandbox.build("1.0.0");
+    fs::create_dir_all(sandbox.path("rules")).unwrap();
+    sandbox.write("rules/x.yaml", RULE);
+    let found = sandbox.run(&["watch", "--replay", "r1", "--rules", "rules", "--ocsf", "-"]);
+    let first: serde_json::Value = serde_json::from_str(found.out.lines().next().unwrap()).unwrap();
+    assert_eq!(
+        (found.code, &first["class_uid"], &first["finding_info"]["types"][0]),
+        (1, &2004.into(), &"x-found".into())
+    );
+
+    // Without TLS to another machine, with a guessable secret, or to nowhere.
+    let hook = |url: &str, secret: &str| {
+        sandbox.write("other", secret);
+        sandbox.run(&["watch", "report", "--webhook", url, "--webhook-secret-file", "other"]).code
+    };
+    assert_eq!(hook("http://192.0.2.1/", "0123456789abcdef"), 2);
+    assert_eq!(hook(&url, "short"), 2);
+    assert_eq!(sandbox.run(&["watch", "report", "--syslog", "mail:x"]).code, 2);
+    assert_eq!(sandbox.run(&["watch", "report", "--json", "--ocsf", "-"]).code, 2);
 }

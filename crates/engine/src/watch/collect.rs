@@ -23,6 +23,7 @@ use tlog::Ed25519Signer;
 use super::reports::{self, Before};
 use super::sources::{Followed, Source};
 use crate::error::{Error, Result};
+use crate::outlets::Outlets;
 use crate::record::secrets::Redactor;
 use crate::world::{Passphrase, World};
 
@@ -61,12 +62,13 @@ pub struct Collected {
     pub watched: u64,
 }
 
-/// Watches until told to stop. `tell` hears of every event at once; it is in the log a little later.
+/// Watches until told to stop. `tell` hears of every event at once; the outlets once it is in the log.
 pub fn collect(
     world: &World,
     what: &Collect,
     passphrase: &Passphrase,
     clock: &dyn Fn() -> Timestamp,
+    outlets: &mut Outlets,
     tell: &mut dyn FnMut(&MachineEvent),
 ) -> Result<Collected> {
     let builder = world.builder_key(passphrase)?;
@@ -107,8 +109,9 @@ pub fn collect(
         let waited = now.unix().saturating_sub(batch.started.unix());
         let due = waited >= i64::try_from(what.batch_seconds).unwrap_or(i64::MAX);
         if !batch.events.is_empty() && (due || batch.events.len() >= BATCH_MAX_EVENTS) {
-            batch.report(&logs, &paths, now)?;
+            batch.report(&logs, &paths, now, outlets)?;
         }
+        outlets.pump(now);
         if more {
             continue;
         }
@@ -121,7 +124,7 @@ pub fn collect(
             Woken::Time | Woken::Changes => {}
         }
     }
-    batch.report(&logs, &paths, clock())?;
+    batch.report(&logs, &paths, clock(), outlets)?;
     Ok(Collected { watched: paths.states().len() as u64, ..batch.done })
 }
 
@@ -198,7 +201,13 @@ impl Batch<'_> {
     }
 
     /// Signs and logs what was collected; nothing new is no report.
-    fn report(&mut self, logs: &[Followed], paths: &Paths, now: Timestamp) -> Result<()> {
+    fn report(
+        &mut self,
+        logs: &[Followed],
+        paths: &Paths,
+        now: Timestamp,
+        outlets: &mut Outlets,
+    ) -> Result<()> {
         let mut positions = self.positions.clone();
         positions.extend(logs.iter().filter_map(Followed::position));
         let watched = match self.roots {
@@ -231,6 +240,7 @@ impl Batch<'_> {
         let inclusions = self.world.append(std::slice::from_ref(&envelope), self.log_key)?;
         self.done.reports.extend(inclusions.iter().map(|inclusion| inclusion.index));
         self.done.events += report.events;
+        outlets.events(&events.events, now);
         for (reason, times) in gaps {
             *self.done.gaps.entry(reason).or_default() += times;
         }

@@ -6,13 +6,14 @@ use anyhow::{Context as _, Result};
 use engine::{Collect, LogKind, Source, Surroundings};
 use serde_json::json;
 
-use super::{describe, when};
-use crate::args::watch::CollectArgs;
+use super::{describe, outlets, when};
+use crate::args::watch::{CollectArgs, OutletArgs};
 use crate::context::Context;
 use crate::output::{self, YES};
 
-pub(crate) fn run(context: &Context, arguments: &CollectArgs) -> Result<u8> {
+pub(super) fn run(context: &Context, arguments: &CollectArgs, outlet: OutletArgs) -> Result<u8> {
     let world = context.world()?;
+    let (mut outlets, stdout) = outlets::open(context, outlet)?;
     let (logs, paths) = sources(world.root(), arguments)?;
     let collect = Collect {
         logs,
@@ -28,20 +29,21 @@ pub(crate) fn run(context: &Context, arguments: &CollectArgs) -> Result<u8> {
         &format!("countersign: watching {} logs and {} paths", collect.logs.len(), collect.paths.len()),
     );
     let mut tell = |event: &engine::evidence::MachineEvent| {
-        if !context.json && !context.quiet {
+        if !context.json && !context.quiet && !stdout {
             output::text(&describe::event(event)).ok();
         }
     };
-    let collected = engine::collect(&world, &collect, &passphrase, &Context::now, &mut tell)?;
+    let collected = engine::collect(&world, &collect, &passphrase, &Context::now, &mut outlets, &mut tell)?;
+    let problems = outlets::finish(context, outlets);
     if context.json {
         output::document(
             "watch-collect",
             json!({
                 "reports": collected.reports, "events": collected.events, "gaps": collected.gaps,
-                "watched": collected.watched, "problems": [],
+                "watched": collected.watched, "problems": problems,
             }),
         )?;
-    } else {
+    } else if !stdout {
         let gaps: u64 = collected.gaps.values().sum();
         output::text(&format!(
             "collected: {} events in {} reports, {gaps} gaps; {} files under watch\n  → countersign watch report\n",

@@ -1,26 +1,32 @@
 //! `watch --replay`.
 
 use anyhow::Result;
+use engine::evidence::{Finding, Problem};
 use engine::{Replay, Replayed};
 use serde_json::json;
 
+use super::outlets;
+use crate::args::watch::OutletArgs;
 use crate::context::Context;
 use crate::output::{self, NO, YES};
 
-pub(crate) fn run(context: &Context, replay: Replay) -> Result<u8> {
+pub(super) fn run(context: &Context, replay: &Replay, arguments: OutletArgs) -> Result<u8> {
     let world = context.world()?;
-    let replayed = engine::replay(&world, &replay)?;
-    let quiet = replayed.detections.found.is_empty();
-    let verdict = if quiet { "quiet" } else { "detected" };
+    let (outlets, stdout) = outlets::open(context, arguments)?;
+    let replayed = engine::replay(&world, replay)?;
+    let found = &replayed.detections.found;
+    let findings: Vec<Finding> = found.iter().map(|one| one.finding.clone()).collect();
+    let problems = outlets::tell(context, outlets, &findings);
+    let verdict = if found.is_empty() { "quiet" } else { "detected" };
     if context.json {
-        document(&replayed, verdict)?;
-    } else {
+        document(&replayed, verdict, &problems)?;
+    } else if !stdout {
         text(context, &replayed, verdict)?;
     }
-    Ok(if quiet { YES } else { NO })
+    Ok(if found.is_empty() { YES } else { NO })
 }
 
-fn document(replayed: &Replayed, verdict: &str) -> Result<()> {
+fn document(replayed: &Replayed, verdict: &str, problems: &[Problem]) -> Result<()> {
     let found = &replayed.detections.found;
     let findings: Vec<_> = found.iter().map(|one| &one.finding).collect();
     let places: Vec<_> = found
@@ -36,7 +42,7 @@ fn document(replayed: &Replayed, verdict: &str) -> Result<()> {
         "watch",
         json!({
             "verdict": verdict, "findings": findings, "places": places,
-            "not_evaluated": replayed.detections.not_evaluated, "unsupported": unsupported, "problems": [],
+            "not_evaluated": replayed.detections.not_evaluated, "unsupported": unsupported, "problems": problems,
             "record": format!("r{}", replayed.number), "rules": replayed.detections.rules,
             "rule_count": replayed.rules, "events": replayed.events,
         }),

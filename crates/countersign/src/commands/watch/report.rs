@@ -2,33 +2,36 @@
 
 use anyhow::Result;
 use engine::MachineView;
-use engine::evidence::{BytePath, MachineEvent};
+use engine::evidence::{BytePath, MachineEvent, Problem};
 use engine::judge::presence::{Build, Session};
 use serde_json::{Value, json};
 
-use super::{describe, when};
+use super::{describe, outlets, when};
+use crate::args::watch::OutletArgs;
 use crate::context::{Context, UsageError};
 use crate::output::{self, NO, YES};
 
-pub(crate) fn run(context: &Context, since: &str, until: Option<&str>) -> Result<u8> {
+pub(super) fn run(context: &Context, since: &str, until: Option<&str>, arguments: OutletArgs) -> Result<u8> {
     let since = when::moment(since)?;
     let until = until.map_or_else(|| Ok(Context::now()), when::moment)?;
     if since > until {
         return Err(UsageError(format!("{since} is after {until}")).into());
     }
     let world = context.world()?;
+    let (outlets, stdout) = outlets::open(context, arguments)?;
     let view = engine::presence(&world, since, until)?;
+    let problems = outlets::tell(context, outlets, &view.presence.findings);
     let quiet = view.presence.findings.is_empty();
     let verdict = if quiet { "quiet" } else { "detected" };
     if context.json {
-        output::document("watch-report", document(&view, verdict))?;
-    } else {
+        output::document("watch-report", document(&view, verdict, &problems))?;
+    } else if !stdout {
         output::text(&text(&view, verdict))?;
     }
     Ok(if quiet { YES } else { NO })
 }
 
-fn document(view: &MachineView, verdict: &str) -> Value {
+fn document(view: &MachineView, verdict: &str, problems: &[Problem]) -> Value {
     let presence = &view.presence;
     let sessions: Vec<Value> = presence
         .sessions
@@ -58,7 +61,7 @@ fn document(view: &MachineView, verdict: &str) -> Value {
         })
         .collect();
     json!({
-        "verdict": verdict, "findings": presence.findings, "problems": [], "since": view.since,
+        "verdict": verdict, "findings": presence.findings, "problems": problems, "since": view.since,
         "until": view.until, "sessions": sessions, "refused": refused, "changes": presence.changes,
         "rights": presence.rights, "doubts": presence.doubts, "reports": reports,
     })
