@@ -190,6 +190,14 @@ pub struct WatchedFile {
     pub state: FileState,
 }
 
+impl Position {
+    /// Makes the position behind an entry of the journal.
+    pub fn cursor(cursor: String) -> Self {
+        let digest = Digest::of(b"");
+        Self { device: 0, inode: 0, offset: 0, covered: 0, digest, cursor: Some(cursor) }
+    }
+}
+
 /// How far a log has been read.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -204,4 +212,7 @@ pub struct Position {
     pub covered: u64,
     /// Their digest: a log that was rewritten since does not have them any more.
     pub digest: Digest,
+    /// For the journal, whose files are its own affair: the cursor of the last entry. Everything else is empty then.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cursor: Option<String>,
 }

@@ -8,7 +8,7 @@ mod messages;
 mod syslog;
 mod utmp;
 
-pub use journal::journal_line;
+pub use journal::{journal_cursor, journal_line};
 pub use syslog::{Clock, syslog_line};
 pub use utmp::{UTMP_RECORD_BYTES, Utmp, utmp_record};
 

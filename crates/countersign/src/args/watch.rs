@@ -64,6 +64,9 @@ pub(crate) struct CollectArgs {
     /// A file of `journalctl -o json`
     #[arg(long, value_name = "FILE", conflicts_with = "replay")]
     pub(crate) journal: Vec<PathBuf>,
+    /// The program that reads the machine's journal [default: /usr/bin/journalctl where the journal runs]
+    #[arg(long, value_name = "PROGRAM", conflicts_with = "replay")]
+    pub(crate) journalctl: Vec<PathBuf>,
     /// A file of login records [default: /var/log/wtmp]
     #[arg(long, value_name = "FILE", conflicts_with = "replay")]
     pub(crate) wtmp: Vec<PathBuf>,

@@ -332,3 +332,36 @@ fn events_and_findings_are_told_to_others_and_what_cannot_be_is_a_problem() {
     assert_eq!(sandbox.run(&["watch", "report", "--syslog", "mail:x"]).code, 2);
     assert_eq!(sandbox.run(&["watch", "report", "--json", "--ocsf", "-"]).code, 2);
 }
+
+/// The journal by its own program, whose cursor is where the next watch goes on; forged entries are told as such.
+#[test]
+fn the_journal_is_read_from_its_cursor_on() {
+    use std::os::unix::fs::PermissionsExt;
+    let sandbox = Sandbox::new();
+    let entry = |cursor: &str, uid: u32, user: &str| {
+        let message = format!("Accepted password for {user} from 198.51.100.7 port 5 ssh2");
+        serde_json::json!({
+            "__CURSOR": cursor, "__REALTIME_TIMESTAMP": "1768381872000000", "_UID": uid.to_string(), "_PID": "7",
+            "SYSLOG_IDENTIFIER": "sshd", "MESSAGE": message,
+        })
+    };
+    let script = format!(
+        "#!/bin/sh\ntest -z \"$COUNTERSIGN_PASSPHRASE\" || exit 9\ncase \"$*\" in *--after-cursor=c2*) exit 0;; *) echo '{}'; echo '{}';; esac\n",
+        entry("c1", 0, "alice"),
+        entry("c2", 1000, "root")
+    );
+    sandbox.write("journalctl", script);
+    fs::set_permissions(sandbox.path("journalctl"), fs::Permissions::from_mode(0o755)).unwrap();
+    let collect = ["watch", "--once", "--no-defaults", "--journalctl", "journalctl", "--json"];
+    assert_eq!(sandbox.ok(&collect).json()["events"], 2);
+    assert_eq!(sandbox.ok(&collect).json()["reports"], serde_json::json!([]));
+    let report = ["watch", "report", "--since", "2026-01-14", "--until", "2026-01-15", "--json"];
+    let document = sandbox.ok(&report).json();
+    assert_eq!(document["sessions"][0]["user"], "alice");
+    assert_eq!(
+        (&document["doubts"][0]["kind"], &document["doubts"][0]["detail"]),
+        (&"forged".into(), &"written by user 1000".into())
+    );
+    sandbox.write("journalctl", "#!/bin/sh\nexit 1\n");
+    assert_eq!(sandbox.ok(&collect).json()["gaps"], serde_json::json!({"journal-unreadable": 1}));
+}

@@ -88,7 +88,9 @@ impl Surroundings<'_> {
     /// The logs that are there.
     pub fn logs(&self) -> Vec<Source> {
         let there = LOGS.iter().filter(|(_, path)| Path::new(path).exists());
-        there.map(|(kind, path)| Source { kind: *kind, path: path.into() }).collect()
+        let there = there.map(|(kind, path)| Source { kind: *kind, path: path.into() });
+        let journal = host::machine::journal_program();
+        there.chain(journal.map(|path| Source { kind: LogKind::Journalctl, path })).collect()
     }
 
     /// The paths that matter, whether they are there or not: a file that appears is a change, too.

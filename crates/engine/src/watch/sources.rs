@@ -7,9 +7,9 @@ use std::path::PathBuf;
 
 use evidence::machine::Position;
 use evidence::{BytePath, MachineEvent, Timestamp};
-use host::machine::{Chunk, Tail};
+use host::machine::{Chunk, Tail, journal_after};
 use inspect::machine::{
-    Clock, LINE_MAX_BYTES, UTMP_RECORD_BYTES, Utmp, journal_line, syslog_line, utmp_record,
+    Clock, LINE_MAX_BYTES, UTMP_RECORD_BYTES, Utmp, journal_cursor, journal_line, syslog_line, utmp_record,
 };
 
 /// How much of a log is read at once.
@@ -20,8 +20,10 @@ const CHUNK_BYTES: usize = 4 * LINE_MAX_BYTES;
 pub enum LogKind {
     /// Lines of syslog: `auth.log`, `secure`.
     Auth,
-    /// Lines of `journalctl -o json`.
+    /// A file with lines of `journalctl -o json`.
     Journal,
+    /// The machine's journal; the path is that of `journalctl`.
+    Journalctl,
     /// Records of logins.
     Wtmp,
     /// Records of failed logins.
@@ -41,17 +43,23 @@ impl LogKind {
     fn word(self) -> &'static str {
         match self {
             Self::Auth => "auth-log",
-            Self::Journal => "journal",
+            Self::Journal | Self::Journalctl => "journal",
             Self::Wtmp => "wtmp",
             Self::Btmp => "btmp",
         }
     }
 }
 
+/// How often the journal's program is started, in seconds.
+const JOURNAL_EVERY: i64 = 10;
+
 /// A log that is followed.
 pub(super) struct Followed {
     kind: LogKind,
     tail: Tail,
+    /// When the journal's program was last started.
+    asked: Option<Timestamp>,
+    cursor: Option<String>,
     /// Whether it could not be read the last time; said once, not every time.
     silent: bool,
 }
@@ -59,11 +67,16 @@ pub(super) struct Followed {
 impl Followed {
     pub(super) fn new(source: &Source, positions: &BTreeMap<String, Position>) -> Self {
         let position = positions.get(&name(source.kind, &source.path)).cloned();
-        Self { kind: source.kind, tail: Tail::new(source.path.clone(), position), silent: false }
+        let cursor = position.as_ref().and_then(|position| position.cursor.clone());
+        let tail = Tail::new(source.path.clone(), position);
+        Self { kind: source.kind, tail, asked: None, cursor, silent: false }
     }
 
     pub(super) fn position(&self) -> Option<(String, Position)> {
-        let position = self.tail.position()?.clone();
+        let position = match self.kind {
+            LogKind::Journalctl => Position::cursor(self.cursor.clone()?),
+            _ => self.tail.position()?.clone(),
+        };
         Some((name(self.kind, self.tail.path()), position))
     }
 
@@ -75,7 +88,11 @@ impl Followed {
         events: &mut Vec<MachineEvent>,
     ) -> bool {
         let path = BytePath::from(self.tail.path().as_os_str().as_bytes());
-        let gap = |what: &str| MachineEvent::gap(now, self.kind.word(), path.clone(), what);
+        let word = self.kind.word();
+        let gap = |what: &str| MachineEvent::gap(now, word, path.clone(), what);
+        if self.kind == LogKind::Journalctl {
+            return self.read_journal(now, &gap, events);
+        }
         let chunk = match self.tail.read(CHUNK_BYTES) {
             Ok(chunk) => chunk,
             Err(error) => {
@@ -89,7 +106,7 @@ impl Followed {
         self.silent = false;
         events.extend(chunk.gap.map(gap));
         let used = match self.kind {
-            LogKind::Auth | LogKind::Journal => {
+            LogKind::Auth | LogKind::Journal | LogKind::Journalctl => {
                 let clock = Clock { now, to_utc };
                 let read = |line: &[u8]| match self.kind {
                     LogKind::Journal => journal_line(line),
@@ -102,6 +119,41 @@ impl Followed {
         };
         self.tail.used(&chunk.bytes, used);
         used > 0
+    }
+}
+
+impl Followed {
+    /// Asks the journal for what is behind the cursor.
+    fn read_journal(
+        &mut self,
+        now: Timestamp,
+        gap: &dyn Fn(&str) -> MachineEvent,
+        events: &mut Vec<MachineEvent>,
+    ) -> bool {
+        if self.asked.is_some_and(|asked| now.unix() - asked.unix() < JOURNAL_EVERY) {
+            return false;
+        }
+        let bytes = match journal_after(self.tail.path(), self.cursor.as_deref(), CHUNK_BYTES) {
+            Ok(bytes) => bytes,
+            Err(_) => {
+                self.asked = Some(now);
+                if !std::mem::replace(&mut self.silent, true) {
+                    events.push(gap("journal-unreadable"));
+                }
+                return false;
+            }
+        };
+        self.silent = false;
+        let before = self.cursor.clone();
+        let end = bytes.iter().rposition(|byte| *byte == b'\n').unwrap_or(0);
+        for line in bytes[..end].split(|byte| *byte == b'\n') {
+            events.extend(journal_line(line));
+            self.cursor = journal_cursor(line).or(self.cursor.take());
+        }
+        // More may wait only if this was as much as was asked for; without a step forward it would never end.
+        let more = bytes.len() >= CHUNK_BYTES && self.cursor != before;
+        self.asked = (!more).then_some(now);
+        more
     }
 }
 

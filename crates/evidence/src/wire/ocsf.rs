@@ -91,7 +91,11 @@ pub fn machine_event(told: &MachineEvent, reporter: &Reporter) -> Value {
     if let Some(from) = &told.from {
         let from = from.to_string();
         let place = if from.parse::<std::net::IpAddr>().is_ok() { "ip" } else { "hostname" };
-        event.insert("src_endpoint".into(), json!({ (place): from, "port": told.port }));
+        let mut endpoint = json!({ (place): from });
+        if let Some(port) = told.port {
+            endpoint["port"] = port.into();
+        }
+        event.insert("src_endpoint".into(), endpoint);
     }
     if class == 3003 {
         event.insert("privileges".into(), json!([text(&told.target)]));

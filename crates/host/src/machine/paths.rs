@@ -97,7 +97,10 @@ impl Paths {
                 dirty.insert(name.map_or_else(|| folder.clone(), |name| folder.join(name)));
             }
         }
-        if all {
+        // A folder on the way to what is watched came or went.
+        let on_the_way =
+            |path: &PathBuf| self.roots.iter().any(|root| root != path && root.starts_with(path));
+        if all || dirty.iter().any(on_the_way) {
             return self.look_at_all();
         }
         let mut changes = Vec::new();
@@ -115,8 +118,8 @@ impl Paths {
     fn look_at_all(&mut self) -> Vec<PathChange> {
         let mut changes = Vec::new();
         for root in self.roots.clone() {
-            // A file is watched by its folder: who replaces it makes a new one.
-            if let Some(folder) = root.parent() {
+            // A file is watched by its folder: who replaces it makes a new one. So is a folder that is not there yet.
+            if let Some(folder) = root.ancestors().skip(1).find(|folder| folder.is_dir()) {
                 self.watch(folder);
             }
             self.look_at(root, &mut changes);
@@ -254,7 +257,7 @@ mod tests {
         for name in ["tools/cc", "tools/lib/a", "Makefile", "other"] {
             fs::write(at(name), "1").unwrap();
         }
-        let roots = [at("tools"), at("Makefile"), at("absent")];
+        let roots = [at("tools"), at("Makefile"), at("absent"), at("far/away/file")];
         let (mut paths, changes) = Paths::begin(&roots, None).unwrap();
         assert_eq!((changes.len(), paths.states().len()), (0, 3));
         assert_eq!(paths.changes(), []);
@@ -275,6 +278,13 @@ mod tests {
         assert_eq!(told(&paths.changes()), [("absent".into(), false, true), ("b".into(), false, true)]);
         fs::write(at("tools/more/b"), "4").unwrap();
         assert_eq!(told(&paths.changes()), [("b".into(), true, true)], "new folders are watched, too");
+        assert_eq!(paths.changes(), []);
+        fs::create_dir_all(at("far/away")).unwrap();
+        fs::write(at("far/away/file"), "5").unwrap();
+        // What was made before its folder was watched is found by looking.
+        let mut found = paths.changes();
+        found.extend(paths.changes());
+        assert_eq!(told(&found), [("file".into(), false, true)]);
         fs::remove_dir_all(at("tools/lib")).unwrap();
         assert_eq!(told(&paths.changes()), [("a".into(), true, false)]);
 

@@ -52,7 +52,7 @@ impl Tail {
 
     /// Reads on, at most `max` bytes; how many of them were used is said by [`Self::used`] or, if none, not at all.
     pub fn read(&mut self, max: usize) -> io::Result<Chunk> {
-        let mut file = File::open(&self.path)?;
+        let mut file = open(&self.path)?;
         let facts = file.metadata()?;
         let mut gap = None;
         let mut rotated = false;
@@ -119,15 +119,33 @@ impl Tail {
             }
             let Ok(facts) = fs::symlink_metadata(entry.path()) else { continue };
             if facts.is_file() && (facts.dev(), facts.ino()) == (position.device, position.inode) {
-                return Ok(Some((File::open(entry.path())?, facts.len())));
+                return Ok(Some((open(&entry.path())?, facts.len())));
             }
         }
         Ok(None)
     }
 }
 
+/// Opens a regular file; a pipe in its place would keep us waiting.
+fn open(path: &Path) -> io::Result<File> {
+    let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC | rustix::fs::OFlags::NONBLOCK;
+    let file = File::from(rustix::fs::open(path, flags, rustix::fs::Mode::empty())?);
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"))
+    }
+}
+
 fn beginning(facts: &Metadata) -> Position {
-    Position { device: facts.dev(), inode: facts.ino(), offset: 0, covered: 0, digest: Digest::of(b"") }
+    Position {
+        device: facts.dev(),
+        inode: facts.ino(),
+        offset: 0,
+        covered: 0,
+        digest: Digest::of(b""),
+        cursor: None,
+    }
 }
 
 /// Tells whether the bytes before a position are still those that were read.

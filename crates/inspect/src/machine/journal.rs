@@ -30,6 +30,13 @@ pub fn journal_line(line: &[u8]) -> Option<MachineEvent> {
     }
 }
 
+/// Returns the cursor of an entry: where to go on reading.
+pub fn journal_cursor(line: &[u8]) -> Option<String> {
+    let entry: Map<String, Value> = serde_json::from_slice(line).ok()?;
+    let cursor = entry.get("__CURSOR")?.as_str().filter(|cursor| cursor.len() <= 1024)?;
+    Some(cursor.to_owned())
+}
+
 /// A text, or the bytes of one that is not UTF-8.
 fn field(value: &Value) -> Option<Vec<u8>> {
     match value {

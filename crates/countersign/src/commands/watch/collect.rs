@@ -66,6 +66,7 @@ fn sources(store: &Path, arguments: &CollectArgs) -> Result<(Vec<Source>, Vec<Pa
     let given = [
         (LogKind::Auth, &arguments.auth_log),
         (LogKind::Journal, &arguments.journal),
+        (LogKind::Journalctl, &arguments.journalctl),
         (LogKind::Wtmp, &arguments.wtmp),
         (LogKind::Btmp, &arguments.btmp),
     ];
