@@ -136,7 +136,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Trust(TrustCommand),
     /// Detect: rules over the stored trace of a record; who and what changes this build machine
-    Watch(watch::WatchArgs),
+    Watch(Box<watch::WatchArgs>),
     /// Re-hash the vault, check the log, rebuild the index
     Fsck,
     /// Replay known attacks in a sandbox, with harmless markers

@@ -186,7 +186,10 @@ impl World {
         facts: &mut Vec<Fact>,
     ) -> Result<()> {
         let record: Record = self.document("record", &digest)?;
-        let number = self.index.latest().map_err(store_error)?.map_or(1, |row| row.number + 1);
+        // Two processes may catch up at the same time (a build beside a watch): both must come to the same number.
+        let rows = self.index.records().map_err(store_error)?;
+        let known = rows.iter().find(|row| row.log_index == log_index).map(|row| row.number);
+        let number = known.unwrap_or_else(|| rows.last().map_or(1, |row| row.number + 1));
         facts.push(Fact::Record(RecordRow {
             number,
             digest,

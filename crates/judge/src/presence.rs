@@ -133,6 +133,18 @@ fn sessions(events: &[&MachineEvent]) -> Vec<Session> {
     for event in events {
         match event.kind {
             Kind::Login => {
+                // Nothing told of its end, but somebody else has its terminal or process now.
+                let reused = |session: &&mut Session| {
+                    let login = &session.login;
+                    let terminal = login.terminal.is_some() && login.terminal == event.terminal;
+                    let process = login.process.is_some()
+                        && (login.process, &login.source) == (event.process, &event.source);
+                    let later = event.at.unix() - login.at.unix() > SAME_LOGIN_SECONDS;
+                    session.logout.is_none() && later && (terminal || process)
+                };
+                for session in sessions.iter_mut().filter(reused) {
+                    session.logout = Some(event.at);
+                }
                 let known = sessions.iter_mut().rev().find(|session| {
                     let login = &session.login;
                     session.logout.is_none()
@@ -312,6 +324,19 @@ mod tests {
         assert_eq!((told.sessions.len(), told.findings.len(), told.refused.len()), (1, 0, 0));
         assert_eq!(presence(&scene(), &builds, at(201), at(250), MachineRole::Build).sessions.len(), 0);
         assert_eq!(presence(&scene(), &builds, at(0), at(99), MachineRole::Build), Presence::default());
+    }
+
+    #[test]
+    fn a_session_whose_end_nobody_told_ends_when_its_terminal_is_used_again() {
+        let on = |event, terminal: &str| MachineEvent { terminal: Some(terminal.into()), ..event };
+        let events = [
+            on(event(Kind::Login, 1, "wtmp", "a"), "pts/0"),
+            on(event(Kind::Login, 50, "wtmp", "b"), "pts/1"),
+            on(event(Kind::Login, 90, "wtmp", "c"), "pts/0"),
+        ];
+        let told = presence(&events, &[], at(0), at(99), MachineRole::Build);
+        let ends: Vec<Option<Timestamp>> = told.sessions.iter().map(|session| session.logout).collect();
+        assert_eq!(ends, [Some(at(90)), None, None]);
     }
 
     #[test]

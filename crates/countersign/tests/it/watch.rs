@@ -365,3 +365,31 @@ fn the_journal_is_read_from_its_cursor_on() {
     sandbox.write("journalctl", "#!/bin/sh\nexit 1\n");
     assert_eq!(sandbox.ok(&collect).json()["gaps"], serde_json::json!({"journal-unreadable": 1}));
 }
+
+/// A watch goes on beside builds: both write into one log.
+#[test]
+fn builds_are_recorded_while_a_watch_runs() {
+    let sandbox = Sandbox::new();
+    sandbox.write("auth.log", "");
+    let watch =
+        ["watch", "--no-defaults", "--auth-log", "auth.log", "--path", "main.c", "--batch", "0s", "--json"];
+    let mut child = sandbox.command(&watch).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut text = String::new();
+    for release in ["1", "2", "3"] {
+        text += LOGINS;
+        sandbox.write("auth.log", &text);
+        sandbox.write("main.c", format!("int main(void) {{ return 0; }} // {release}\n"));
+        sandbox.build(release);
+    }
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    let mut out = String::new();
+    std::io::Read::read_to_string(child.stdout.as_mut().unwrap(), &mut out).unwrap();
+    assert!(child.wait().unwrap().success());
+    let document: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert!(document["events"].as_u64().unwrap() >= 9, "{document}");
+    let records = || sandbox.ok(&["records", "--json"]).json()["records"].as_array().unwrap().len();
+    assert_eq!(records(), 3);
+    assert_eq!(sandbox.ok(&["fsck", "--json"]).json()["verdict"], "sound");
+    assert_eq!(records(), 3);
+}
