@@ -112,14 +112,12 @@ pub fn collect(
             batch.report(&logs, &paths, now, outlets)?;
         }
         outlets.pump(now);
-        if more {
-            continue;
-        }
         let over = |seconds| now.unix() - started.unix() >= i64::try_from(seconds).unwrap_or(i64::MAX);
-        if what.once || what.seconds.is_some_and(over) {
+        if what.seconds.is_some_and(over) || (what.once && !more) {
             break;
         }
-        match stop.wait(Some(paths.as_fd()), LOOK_EVERY).map_err(Error::Watch)? {
+        let patience = if more { Duration::ZERO } else { LOOK_EVERY };
+        match stop.wait(Some(paths.as_fd()), patience).map_err(Error::Watch)? {
             Woken::Stopped => break,
             Woken::Time | Woken::Changes => {}
         }
