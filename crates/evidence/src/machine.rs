@@ -71,7 +71,7 @@ pub struct MachineEvent {
     pub at: Timestamp,
     /// What happened.
     pub kind: MachineEventKind,
-    /// Who says so: `auth-log`, `journal`, `wtmp`, `btmp`, `paths`.
+    /// Who says so: `auth-log`, `journal`, `audit`, `wtmp`, `btmp`, `paths`.
     pub source: String,
     /// The program that wrote the entry (`sshd`, `sudo`), or that held a changed file open.
     #[serde(skip_serializing_if = "Option::is_none", default)]

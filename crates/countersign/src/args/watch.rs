@@ -67,6 +67,9 @@ pub(crate) struct CollectArgs {
     /// The program that reads the machine's journal [default: /usr/bin/journalctl where the journal runs]
     #[arg(long, value_name = "PROGRAM", conflicts_with = "replay")]
     pub(crate) journalctl: Vec<PathBuf>,
+    /// A file of the kernel's audit log [default: /var/log/audit/audit.log]
+    #[arg(long, value_name = "FILE", conflicts_with = "replay")]
+    pub(crate) audit_log: Vec<PathBuf>,
     /// A file of login records [default: /var/log/wtmp]
     #[arg(long, value_name = "FILE", conflicts_with = "replay")]
     pub(crate) wtmp: Vec<PathBuf>,

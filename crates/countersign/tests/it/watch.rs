@@ -200,6 +200,10 @@ fn a_log_that_was_cut_is_a_gap_and_an_unknown_one_as_well() {
     sandbox.write("auth.log", rest);
     let cut = sandbox.ok(&collect).json();
     assert_eq!(cut["gaps"], serde_json::json!({"log-missing": 1, "log-truncated": 1}));
+    sandbox.write("audit.log", "type=USER_LOGIN msg=audit(1768381872.243:1): pid=9 uid=0 auid=1000 ses=4 msg='op=login id=1000 exe=\"/usr/sbin/sshd\" hostname=? addr=192.0.2.9 terminal=ssh res=success'\n");
+    let audit =
+        sandbox.ok(&["watch", "--once", "--no-defaults", "--audit-log", "audit.log", "--json"]).json();
+    assert_eq!(audit["events"], 1);
     assert_eq!(sandbox.run(&["watch", "--once", "--for", "1s"]).code, 2);
     assert_eq!(sandbox.run(&["watch", "--for", "soon", "--no-defaults"]).code, 2);
 }

@@ -9,6 +9,7 @@ use crate::world::Layout;
 const LOGS: &[(LogKind, &str)] = &[
     (LogKind::Auth, "/var/log/auth.log"),
     (LogKind::Auth, "/var/log/secure"),
+    (LogKind::Audit, "/var/log/audit/audit.log"),
     (LogKind::Wtmp, "/var/log/wtmp"),
     (LogKind::Btmp, "/var/log/btmp"),
 ];

@@ -9,7 +9,8 @@ use evidence::machine::Position;
 use evidence::{BytePath, MachineEvent, Timestamp};
 use host::machine::{Chunk, Tail, journal_after};
 use inspect::machine::{
-    Clock, LINE_MAX_BYTES, UTMP_RECORD_BYTES, Utmp, journal_cursor, journal_line, syslog_line, utmp_record,
+    Clock, LINE_MAX_BYTES, UTMP_RECORD_BYTES, Utmp, audit_line, journal_cursor, journal_line, syslog_line,
+    utmp_record,
 };
 
 /// How much of a log is read at once.
@@ -24,6 +25,8 @@ pub enum LogKind {
     Journal,
     /// The machine's journal; the path is that of `journalctl`.
     Journalctl,
+    /// Lines of the kernel's audit log.
+    Audit,
     /// Records of logins.
     Wtmp,
     /// Records of failed logins.
@@ -44,6 +47,7 @@ impl LogKind {
         match self {
             Self::Auth => "auth-log",
             Self::Journal | Self::Journalctl => "journal",
+            Self::Audit => "audit",
             Self::Wtmp => "wtmp",
             Self::Btmp => "btmp",
         }
@@ -106,10 +110,11 @@ impl Followed {
         self.silent = false;
         events.extend(chunk.gap.map(gap));
         let used = match self.kind {
-            LogKind::Auth | LogKind::Journal | LogKind::Journalctl => {
+            LogKind::Auth | LogKind::Journal | LogKind::Journalctl | LogKind::Audit => {
                 let clock = Clock { now, to_utc };
                 let read = |line: &[u8]| match self.kind {
                     LogKind::Journal => journal_line(line),
+                    LogKind::Audit => audit_line(line),
                     _ => syslog_line(line, &clock),
                 };
                 lines(&chunk, read, &gap, events)

@@ -67,6 +67,7 @@ fn sources(store: &Path, arguments: &CollectArgs) -> Result<(Vec<Source>, Vec<Pa
         (LogKind::Auth, &arguments.auth_log),
         (LogKind::Journal, &arguments.journal),
         (LogKind::Journalctl, &arguments.journalctl),
+        (LogKind::Audit, &arguments.audit_log),
         (LogKind::Wtmp, &arguments.wtmp),
         (LogKind::Btmp, &arguments.btmp),
     ];
