@@ -1,5 +1,7 @@
 //! What can be typed.
 
+pub(crate) mod watch;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -124,6 +126,8 @@ pub(crate) enum Command {
     /// The file by which customers verify
     #[command(subcommand)]
     Trust(TrustCommand),
+    /// Detect: rules over the stored trace of a record; who and what changes this build machine
+    Watch(Box<watch::WatchArgs>),
     /// Re-hash the vault, check the log, rebuild the index
     Fsck,
     /// Replay known attacks in a sandbox, with harmless markers

@@ -8,6 +8,7 @@ mod records;
 mod releases;
 mod run;
 mod store;
+mod watch;
 mod why;
 
 use anyhow::Result;
@@ -41,6 +42,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<u8> {
         Command::Revoke { artifact, reason } => releases::revoke(context, &artifact, &reason),
         Command::Log(command) => log::run(context, command),
         Command::Trust(command) => store::trust(context, command),
+        Command::Watch(arguments) => watch::run(context, *arguments),
         Command::Fsck => store::fsck(context),
         Command::Drill(command) => drills::run(context, command),
         Command::Completions { shell } => {

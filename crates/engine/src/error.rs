@@ -160,6 +160,23 @@ pub enum Error {
     /// The two sides cannot be compared with each other.
     #[error("cannot compare {0}")]
     NotComparable(String),
+    /// Somebody else watches already.
+    #[error("another watch reports into the evidence store at `{0}`")]
+    Watched(PathBuf),
+    /// The machine cannot be watched.
+    #[error("cannot watch this machine")]
+    Watch(#[source] std::io::Error),
+    /// Alerts cannot be sent there.
+    #[error("cannot send alerts")]
+    Outbound(#[source] host::outbound::OutboundError),
+    /// A secret that can be guessed.
+    #[error("the webhook's secret in `{path}` has fewer than {min} bytes")]
+    WebhookSecret {
+        /// The file.
+        path: PathBuf,
+        /// How many it needs.
+        min: usize,
+    },
     /// The file changed while it was being looked at.
     #[error("`{0}` changed while it was being read")]
     Unstable(PathBuf),
@@ -228,12 +245,16 @@ impl Error {
             Self::Write { source, .. } if CLOSED.contains(&source.kind()) => {
                 "check who owns the folder; the store must be writable for this command".into()
             }
+            Self::Watched(_) => "end the other one first; two would report everything twice".into(),
             Self::Unstable(_) => "wait until nothing writes the file".into(),
             Self::NoBaseline(_) => {
                 "record a good build without `--baseline` first; `--product` names the product".into()
             }
             Self::EgressUntraced => "leave out `--tracer snapshot`, or `--egress`".into(),
+            Self::WebhookSecret { .. } => "make one with `openssl rand -hex 32`".into(),
             Self::Trace(_)
+            | Self::Watch(_)
+            | Self::Outbound(_)
             | Self::Read { .. }
             | Self::Write { .. }
             | Self::Key { .. }
@@ -255,6 +276,7 @@ impl Error {
                 | Self::Unstable(_)
                 | Self::Write { .. }
                 | Self::Trace(_)
+                | Self::Watch(_)
         )
     }
 }

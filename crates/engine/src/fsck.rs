@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io;
 
-use evidence::statement::{Approval, Provenance, RecordStatement, Statement};
+use evidence::statement::{Approval, MachineReport, Provenance, RecordStatement, Statement};
 use evidence::{Digest, Finding, Record, Subject};
 use judge::codes;
 use store::{Index, StoreError, Vault};
@@ -112,6 +112,11 @@ fn missing(world: &World, sound: &BTreeSet<Digest>, listed: &[Digest]) -> Result
             }
         } else if let Ok(approval) = statement.predicate::<Approval>() {
             for digest in approval.evidence.iter().filter_map(evidence::statement::ResourceDescriptor::sha256)
+            {
+                need(&digest, format!("entry {index} of the log"));
+            }
+        } else if statement.predicate::<MachineReport>().is_ok() {
+            for digest in statement.subject.iter().filter_map(evidence::statement::ResourceDescriptor::sha256)
             {
                 need(&digest, format!("entry {index} of the log"));
             }

@@ -7,8 +7,8 @@
 
 use attest::{Envelope, Inclusion, Leaf, PublicKey};
 use evidence::statement::{
-    Approval, ApproverStatement, Intent, PolicyStatement, Predicate, Provenance, RecordStatement, Revocation,
-    Statement, VerificationSummary,
+    Approval, ApproverStatement, Intent, MachineReport, PolicyStatement, Predicate, Provenance,
+    RecordStatement, Revocation, Statement, VerificationSummary,
 };
 use evidence::{Digest, Record, Timestamp};
 use store::{ApprovalRow, Fact, FileRow, Heads, Index, RecordRow, StoreLock};
@@ -48,6 +48,7 @@ pub(crate) fn kind_of(predicate_type: &str) -> &str {
         ApproverStatement::TYPE => "approver",
         PolicyStatement::TYPE => "policy",
         Revocation::TYPE => "revocation",
+        MachineReport::TYPE => "machine-report",
         other => other,
     }
 }
@@ -187,7 +188,10 @@ impl World {
         facts: &mut Vec<Fact>,
     ) -> Result<()> {
         let record: Record = self.document("record", &digest)?;
-        let number = self.index.latest().map_err(store_error)?.map_or(1, |row| row.number + 1);
+        // Two processes may catch up at the same time (a build beside a watch): both must come to the same number.
+        let rows = self.index.records().map_err(store_error)?;
+        let known = rows.iter().find(|row| row.log_index == log_index).map(|row| row.number);
+        let number = known.unwrap_or_else(|| rows.last().map_or(1, |row| row.number + 1));
         facts.push(Fact::Record(RecordRow {
             number,
             digest,

@@ -15,11 +15,13 @@ mod init;
 mod inspect_path;
 mod ledger;
 mod log;
+mod outlets;
 mod record;
 mod records;
 mod sbom;
 mod sign;
 mod verify;
+mod watch;
 mod world;
 
 pub use approve::{Approve, Approved, Person, approve};
@@ -32,11 +34,16 @@ pub use init::{Initialised, init};
 pub use inspect_path::inspect;
 pub use ledger::{LogRow, outcome};
 pub use log::{LogReport, log_check, log_export, log_rows};
+pub use outlets::{OutletOptions, Outlets};
 pub use record::{Recorded, Run, TracerKind, probe, run};
 pub use records::{RecordView, records, show, timeline, why};
 pub use sbom::sbom;
 pub use sign::{Revoked, SignOutcome, Signed, revoke, sign};
 pub use verify::{Verification, Verify, verify};
+pub use watch::{
+    Collect, Collected, LogKind, MachineView, Replay, Replayed, Source, Surroundings, collect, presence,
+    replay,
+};
 pub use world::{Passphrase, World, find_store, trust_export, trust_file};
 
 /// What a build may reach, for those who say it.

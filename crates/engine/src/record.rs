@@ -15,8 +15,8 @@ mod journal;
 mod outputs;
 mod reduce;
 mod remembered;
-mod secrets;
-mod watching;
+pub(crate) mod secrets;
+pub(crate) mod watching;
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
@@ -172,7 +172,8 @@ pub fn run(
         ..Launch::default()
     };
     let mut packages = Packages::read();
-    let mut watching = Watching::begin(&rules, facts(&launch, machine, run.fetched), &mut packages, alarm);
+    let mut owns = |path: &BytePath| packages.owns(path);
+    let mut watching = Watching::begin(&rules, facts(&launch, machine, run.fetched), &mut owns, alarm);
     let traced = tracer.trace(&launch, &mut |mut event| {
         redactor.event(&mut event);
         watching.observe(&event);

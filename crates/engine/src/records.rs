@@ -63,10 +63,17 @@ pub(crate) fn find(world: &World, name: &str) -> Result<Option<RecordRow>> {
 /// Reads the raw trace of a record, in order.
 pub fn timeline(world: &World, view: &RecordView) -> Result<Vec<Event>> {
     let mut events = Vec::new();
-    for segment in &view.record.segments {
-        events.extend(store::read_segment(&world.read(&segment.digest)?).map_err(store_error)?);
-    }
+    replay(world, &view.record, &mut |event| events.push(event))?;
     Ok(events)
+}
+
+/// Hands over the raw trace of a record, in order; no more than one segment of it is in memory.
+pub(crate) fn replay(world: &World, record: &Record, take: &mut dyn FnMut(Event)) -> Result<()> {
+    for segment in &record.segments {
+        let events = store::read_segment(&world.read(&segment.digest)?).map_err(store_error)?;
+        events.into_iter().for_each(&mut *take);
+    }
+    Ok(())
 }
 
 /// Tells how a file of a record came to be. `file` is its path as recorded, or relative to the working directory.

@@ -86,6 +86,10 @@ impl Layout<'_> {
     pub(crate) fn rules(&self) -> PathBuf {
         self.0.join("rules")
     }
+    /// Held by the one watch over this machine that reports into this store.
+    pub(crate) fn watch_lock(&self) -> PathBuf {
+        self.0.join("watch.lock")
+    }
     pub(crate) fn recordings(&self) -> PathBuf {
         self.0.join("recordings")
     }

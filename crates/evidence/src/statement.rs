@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::machine::Position;
 use crate::record::Completeness;
 use crate::{BytePath, Digest, Timestamp};
 
@@ -391,6 +392,36 @@ pub struct Revocation {
 
 impl Predicate for Revocation {
     const TYPE: &'static str = "urn:countersign:predicate:revocation:v1";
+}
+
+/// What happened on a build machine in a span of time that was watched. The subjects are the batch of events
+/// (`machine-events`) and the state of the watched files at its end (`watched-files`).
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct MachineReport {
+    /// The machine's name.
+    pub host: String,
+    /// Since when it was watched without a break.
+    pub started: Timestamp,
+    /// Until when.
+    pub finished: Timestamp,
+    /// How many events there were.
+    pub events: u64,
+    /// What is missing: reason → how often.
+    pub gaps: BTreeMap<String, u64>,
+    /// How far each log has been read; the next watch goes on from there.
+    pub positions: BTreeMap<String, Position>,
+}
+
+impl MachineReport {
+    /// Name of the subject that is the batch of events.
+    pub const EVENTS: &'static str = "machine-events";
+    /// Name of the subject that is the state of the watched files.
+    pub const WATCHED: &'static str = "watched-files";
+}
+
+impl Predicate for MachineReport {
+    const TYPE: &'static str = "urn:countersign:predicate:machine-report:v1";
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 //! standards that we write.
 
 pub mod cyclonedx;
+pub mod ocsf;
+pub mod syslog;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;

@@ -8,6 +8,8 @@ mod digests;
 pub mod egress;
 mod facts;
 mod foreign;
+pub mod machine;
+pub mod outbound;
 pub mod packages;
 mod seccomp;
 mod snapshot;

@@ -10,10 +10,12 @@
 //! | `unpack` | zip, tar, ar (and so deb), gzip, bzip2, xz, zstd |
 //! | `executable` | PE with Authenticode, ELF, Mach-O |
 //! | [`packages`] | what package databases say |
+//! | [`machine`] | what a machine's logs say of who came and went |
 
 mod budget;
 mod executable;
 mod format;
+pub mod machine;
 mod open;
 pub mod packages;
 mod unpack;

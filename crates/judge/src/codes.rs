@@ -250,6 +250,14 @@ codes! {
         "a Sigma rule matched",
         "read the rule, then the processes that led here";
 
+    // The machine between and during builds.
+    INTERACTIVE_LOGIN_DURING_BUILD = "interactive-login-during-build", High, approvable,
+        "somebody was logged in on the build machine while a build ran",
+        "find out what they did: `countersign watch report`; build where nobody can log in";
+    WATCHED_PATH_CHANGED = "watched-path-changed", Medium, approvable,
+        "a watched file of the machine was changed",
+        "find out who changed it and why; if nobody knows, build on another machine";
+
     // The baseline of good builds.
     BASELINE_NEW_PROGRAM = "baseline-new-program", Medium, approvable,
         "a program ran that no build of the baseline ran",

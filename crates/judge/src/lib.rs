@@ -11,6 +11,7 @@ pub mod detect;
 pub mod gate;
 pub mod lineage;
 pub mod policy;
+pub mod presence;
 
 pub use compare::{Comparison, Verdict};
 pub use gate::{Case, Decision, Permit};

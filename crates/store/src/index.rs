@@ -128,6 +128,8 @@ pub trait Index {
     fn signed_records(&self, product: &str) -> Result<Vec<u64>, StoreError>;
     /// Lists all approvals.
     fn approvals(&self) -> Result<Vec<ApprovalRow>, StoreError>;
+    /// Lists the entries of one kind, oldest first.
+    fn entries_of(&self, kind: &str) -> Result<Vec<EntryRow>, StoreError>;
     /// Lists the entries about these bytes.
     fn entries_about(&self, digest: &Digest) -> Result<Vec<EntryRow>, StoreError>;
 
@@ -267,10 +269,12 @@ impl Index for SqliteIndex {
     fn entries_about(&self, digest: &Digest) -> Result<Vec<EntryRow>, StoreError> {
         let sql = "SELECT log_index, kind, statement FROM entry JOIN subject USING (log_index) \
                    WHERE digest = ?1 ORDER BY log_index";
-        self.rows(sql, [digest.hex()], |row| {
-            let Some(statement) = digest_of(row, 2)? else { return Ok(None) };
-            Ok(Some(EntryRow { log_index: row.get(0)?, kind: row.get(1)?, statement }))
-        })
+        self.rows(sql, [digest.hex()], entry_row)
+    }
+
+    fn entries_of(&self, kind: &str) -> Result<Vec<EntryRow>, StoreError> {
+        let sql = "SELECT log_index, kind, statement FROM entry WHERE kind = ?1 ORDER BY log_index";
+        self.rows(sql, [kind], entry_row)
     }
 }
 
@@ -331,6 +335,11 @@ fn record_row(row: &Row) -> rusqlite::Result<Option<RecordRow>> {
         started: Timestamp::from_unix(row.get(7)?),
         finished: Timestamp::from_unix(row.get(8)?),
     }))
+}
+
+fn entry_row(row: &Row) -> rusqlite::Result<Option<EntryRow>> {
+    let Some(statement) = digest_of(row, 2)? else { return Ok(None) };
+    Ok(Some(EntryRow { log_index: row.get(0)?, kind: row.get(1)?, statement }))
 }
 
 fn digest_of(row: &Row, column: usize) -> rusqlite::Result<Option<Digest>> {

@@ -10,3 +10,4 @@ mod peers;
 mod release;
 mod sandbox;
 mod sources;
+mod watch;

@@ -5,43 +5,58 @@ use std::path::Path;
 
 use evidence::record::{Detected, Detections, NotEvaluated};
 use evidence::{BytePath, Event, EventKind, Finding};
-use host::packages::Packages;
-use judge::detect::{Detection, Detector, Facts, Rules};
+use judge::detect::{Detection, Detector, Facts, RuleError, Rules};
 
 use crate::error::{Error, Result};
 use crate::files;
 
 /// The most rule files of one's own, and the bytes of one.
-const RULE_FILES_MAX: usize = 1000;
+pub(crate) const RULE_FILES_MAX: usize = 1000;
 const RULE_FILE_MAX_BYTES: u64 = 1 << 20;
 
 /// Reads the rules in force: ours, and those of a folder; one with the same id takes the place of ours.
 pub(crate) fn rules(folder: &Path) -> Result<Rules> {
-    let mut texts: Vec<(String, Vec<u8>)> = Vec::new();
-    if folder.is_dir() {
-        let fail = |source| Error::Read { path: folder.to_path_buf(), source };
-        let mut paths = Vec::new();
-        for entry in std::fs::read_dir(folder).map_err(fail)? {
+    let texts = if folder.is_dir() { rule_files(folder, RULE_FILES_MAX, 0)? } else { Vec::new() };
+    Rules::builtin_and(&named(&texts)).map_err(Error::Rule)
+}
+
+/// Reads the rule files of a folder, by name; folders in it as deep as asked. Too many are an error: a rule that is
+/// left out in silence would be taken for one that found nothing.
+pub(crate) fn rule_files(folder: &Path, max: usize, depth: usize) -> Result<Vec<(String, Vec<u8>)>> {
+    let mut paths = Vec::new();
+    let mut waiting = vec![(folder.to_path_buf(), 0)];
+    while let Some((at, level)) = waiting.pop() {
+        let fail = |source| Error::Read { path: at.clone(), source };
+        for entry in std::fs::read_dir(&at).map_err(fail)? {
             let path = entry.map_err(fail)?.path();
             if path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") {
                 paths.push(path);
+            } else if level < depth && path.is_dir() && !path.is_symlink() {
+                waiting.push((path, level + 1));
             }
         }
-        paths.sort();
-        for path in paths.iter().take(RULE_FILES_MAX) {
-            texts.push((path.display().to_string(), files::read(path, RULE_FILE_MAX_BYTES)?));
-        }
     }
-    let given: Vec<(&str, &[u8])> =
-        texts.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
-    Rules::builtin_and(&given).map_err(Error::Rule)
+    if paths.len() > max {
+        let reason = format!("there are more than {max} rule files");
+        return Err(Error::Rule(RuleError { file: folder.display().to_string(), reason }));
+    }
+    paths.sort();
+    let read =
+        |path: &std::path::PathBuf| Ok((path.display().to_string(), files::read(path, RULE_FILE_MAX_BYTES)?));
+    paths.iter().map(read).collect()
+}
+
+/// Lends files by name.
+pub(crate) fn named(texts: &[(String, Vec<u8>)]) -> Vec<(&str, &[u8])> {
+    texts.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect()
 }
 
 /// Follows one recording.
 pub(crate) struct Watching<'a> {
     detector: Detector<'a>,
     rules: &'a Rules,
-    packages: &'a mut Packages,
+    /// Tells whether an installed package owns a file.
+    owner: &'a mut dyn FnMut(&BytePath) -> bool,
     /// Paths whose owner has been asked for.
     asked: HashSet<BytePath>,
     found: Vec<Detected>,
@@ -53,14 +68,14 @@ impl<'a> Watching<'a> {
     pub(crate) fn begin(
         rules: &'a Rules,
         facts: Facts,
-        packages: &'a mut Packages,
+        owner: &'a mut dyn FnMut(&BytePath) -> bool,
         alarm: &'a mut dyn FnMut(&Finding),
     ) -> Self {
         let facts = Facts { owned: Some(facts.owned.unwrap_or_default()), ..facts };
         Self {
             detector: Detector::new(rules, facts),
             rules,
-            packages,
+            owner,
             asked: HashSet::new(),
             found: Vec::new(),
             alarm,
@@ -74,7 +89,7 @@ impl<'a> Watching<'a> {
             && !self.asked.contains(path)
         {
             self.asked.insert(path.clone());
-            if self.packages.owns(path) {
+            if (self.owner)(path) {
                 self.detector.owns(path.clone());
             }
         }

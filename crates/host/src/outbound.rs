@@ -1,0 +1,24 @@
+//! The only sockets that are opened from here to elsewhere: alerts to a syslog server or a webhook.
+//!
+//! Nothing is ever read that would be acted upon: an answer counts only as delivered or not. A webhook without TLS is
+//! possible only to this machine itself; redirections are not followed.
+
+mod syslog;
+mod webhook;
+
+pub use syslog::Syslog;
+pub use webhook::Webhook;
+
+/// How long one attempt may take.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// A place to send to that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OutboundError {
+    /// Not a place that we know how to reach.
+    #[error("`{0}` is not a place to send to: {1}")]
+    Place(String, &'static str),
+    /// The roots of trust could not be read.
+    #[error("cannot read the certificates that TLS is checked against")]
+    Roots(#[source] std::io::Error),
+}

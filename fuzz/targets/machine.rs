@@ -1,0 +1,18 @@
+//! Logs of machines: system logs, the journal, `utmp` records.
+#![no_main]
+
+use inspect::machine::{Clock, Utmp, audit_line, journal_cursor, journal_line, syslog_line, utmp_record};
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    let clock = Clock { now: evidence::Timestamp::from_unix(1_800_000_000), to_utc: &|local| local };
+    for line in bytes.split(|byte| *byte == b'\n') {
+        syslog_line(line, &clock);
+        audit_line(line);
+        journal_line(line);
+        journal_cursor(line);
+    }
+    for record in bytes.as_chunks().0 {
+        utmp_record(record, Utmp::Wtmp).ok();
+        utmp_record(record, Utmp::Btmp).ok();
+    }
+});
