@@ -1,6 +1,7 @@
 //! Measurements that print a ratio against the bare work or a named peer, in one interleaved run. Never a test:
 //! machines differ.
 
+mod detect;
 pub(crate) mod projects;
 mod record;
 mod scale;
@@ -18,6 +19,7 @@ const USAGE: &str =
     "  bench record [PROJECT]  whole builds (lua, xz, cargo) bare, recorded, and under strace, interleaved
   bench slices       the recorder's cost of one event, by slices of a loop of opens
   bench scale        a build of a million events: memory, and how long the recording takes to end
+  bench detect       what the detection rules cost, beside the bare build
   bench verify       verification of one artifact, and the start of the program";
 
 /// Runs a measurement.
@@ -27,6 +29,7 @@ pub(crate) fn run(words: &[&str]) -> Result<()> {
         ["record", project] => record::run(&[project]),
         ["slices"] => slices::run(),
         ["scale"] => scale::run(),
+        ["detect"] => detect::run(),
         ["verify"] => verify::run(),
         // What the two above run under the recorder.
         ["opens", folder, slices] => slices::opens(Path::new(folder), slices.parse()?),

@@ -18,7 +18,7 @@ const USAGE: &str = "cargo xtask COMMAND
   ci                 install what the tests need, then check and test everything
   tidy               layers, documentation pages, unsafe code, file lengths
   quiet              five clean rebuilds of three real projects raise no alarm
-  bench NAME         measurements: record, slices, scale, verify";
+  bench NAME         measurements: record, slices, scale, detect, verify";
 
 /// Variables by which cargo tells its children about itself. A build that inherits them looks for libraries in places
 /// where nobody's build does.

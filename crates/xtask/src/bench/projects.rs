@@ -50,21 +50,25 @@ fn xz(folder: PathBuf) -> Result<Project> {
 
 /// Downloads the source package with lists of its own, so that the machine's stay as they are.
 fn fetch(folder: &Path) -> Result<PathBuf> {
-    let lists = folder.join("lists");
+    let (lists, parts) = (folder.join("lists"), folder.join("sources"));
     fs::create_dir_all(lists.join("partial"))?;
-    let mut sources = String::new();
-    for path in fs::read_dir("/etc/apt/sources.list.d")?.flatten().map(|entry| entry.path()) {
-        if path.extension().is_some_and(|extension| extension == "sources") {
-            sources += &fs::read_to_string(&path)?.replace("Types: deb\n", "Types: deb-src\n");
-            sources += "\n";
-        }
+    fs::create_dir_all(&parts)?;
+    // The machine's own sources, in both forms (`sources.list(5)`), for source packages.
+    let mut machine = vec![PathBuf::from("/etc/apt/sources.list")];
+    machine.extend(fs::read_dir("/etc/apt/sources.list.d")?.flatten().map(|entry| entry.path()));
+    for path in machine.iter().filter(|path| path.is_file()) {
+        let name = path.file_name().context("a file without a name")?;
+        let of_sources = |line: &str| match line.strip_prefix("deb ") {
+            Some(rest) => format!("deb-src {rest}\n"),
+            None if line.starts_with("Types:") => "Types: deb-src\n".to_owned(),
+            None => format!("{line}\n"),
+        };
+        fs::write(parts.join(name), fs::read_to_string(path)?.lines().map(of_sources).collect::<String>())?;
     }
-    let list = folder.join("source.sources");
-    fs::write(&list, sources)?;
     for step in [&["update"][..], &["source", "--download-only", "xz-utils"]] {
         let options = [
-            format!("Dir::Etc::sourcelist={}", list.display()),
-            "Dir::Etc::sourceparts=-".into(),
+            "Dir::Etc::sourcelist=-".into(),
+            format!("Dir::Etc::sourceparts={}", parts.display()),
             format!("Dir::State::Lists={}", lists.display()),
             "APT::Get::List-Cleanup=0".into(),
         ];
