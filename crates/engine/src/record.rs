@@ -190,14 +190,14 @@ pub fn run(
             return Err(Error::Trace(error));
         }
     };
-    let mut detections = watching.finish();
+    let detections = watching.finish();
     let segments = journal.seal()?;
     let finish = Finish {
         world,
         start: &start,
         patterns: &patterns,
         packages: &mut packages,
-        detections: std::mem::take(&mut detections),
+        detections,
         baseline: baseline.as_ref(),
         builder: &builder,
         log_key: &log_key,
