@@ -12,7 +12,7 @@
 //! | `supervisor` | receives calls, answers, ends |
 //! | `handover` | gives a caller a descriptor |
 //! | `processes` | who is who, parents and ends |
-//! | `caller` | reads a caller's memory and resolves its paths |
+//! | `caller`, `seen` | reads a caller's memory and resolves its paths; where they led before |
 //! | `network`, `seat` | what the build may reach, and how it is connected |
 //! | `opens`, `programs`, `names`, `attributes`, `maps`, `devices`, `sockets`, `ipc`, `views`, `reaching` | the calls, by kind |
 //! | `strings`, `environment` | the arguments of a program, and which of its variables are told |
@@ -38,6 +38,7 @@ mod processes;
 mod programs;
 mod reaching;
 mod seat;
+mod seen;
 mod sockets;
 mod strings;
 mod supervisor;

@@ -17,6 +17,8 @@ use super::ipc::Kind;
 use super::network::{self, Network};
 use super::posture::Posture;
 use super::processes::{Processes, Reach};
+use super::programs::Next;
+use super::seen::Seen;
 use crate::digests::{Content, Digests};
 use crate::foreign::{Change, Watch};
 use crate::sys::{self, Listener, Notification};
@@ -86,7 +88,9 @@ pub(super) struct Supervisor<'a, 's> {
     pub(super) digests: Digests,
     pub(super) written: Written,
     pub(super) inputs: BTreeMap<BytePath, Content>,
-    pub(super) interpreters: HashMap<Digest, Option<Vec<u8>>>,
+    /// What the kernel takes after a program of this content.
+    pub(super) nexts: HashMap<Digest, Next>,
+    pub(super) seen: Seen,
     pub(super) bound: HashSet<Vec<u8>>,
     /// Named pipes that the tree has made: what goes through them comes from it.
     pub(super) own_pipes: HashSet<(u64, u64)>,
@@ -145,7 +149,8 @@ impl<'a, 's> Supervisor<'a, 's> {
             digests: Digests::with(launch.known.clone()),
             written: Written::default(),
             inputs: BTreeMap::new(),
-            interpreters: HashMap::new(),
+            nexts: HashMap::new(),
+            seen: Seen::default(),
             bound: HashSet::new(),
             own_pipes: HashSet::new(),
             own_ipc: HashSet::new(),
