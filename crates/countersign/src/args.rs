@@ -156,8 +156,9 @@ pub(crate) struct RunArgs {
     /// Pattern of the files that are the result, relative to this folder (repeatable)
     #[arg(long, value_name = "GLOB")]
     pub(crate) output: Vec<String>,
-    /// How to look at the build: `snapshot` sees no inputs, for places where nothing can be traced
-    #[arg(long, value_enum, default_value_t = TracerName::Seccomp)]
+    /// How to look at the build: `auto` takes `seccomp`, or `ptrace` where that is not possible; `snapshot` sees no
+    /// inputs, for places where nothing can be traced
+    #[arg(long, value_enum, default_value_t = TracerName::Auto)]
     pub(crate) tracer: TracerName,
     /// Whatever no good build of this product did before is a finding: programs, destinations, places written to
     #[arg(long)]
@@ -275,8 +276,12 @@ pub(crate) enum ApproverCommand {
 
 #[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum TracerName {
+    /// Everything, by the best means that this machine allows
+    Auto,
     /// Everything, by seccomp user notification
     Seccomp,
+    /// Everything, by stopping the processes (slower)
+    Ptrace,
     /// Only what lay in the project before and after
     Snapshot,
 }

@@ -67,9 +67,13 @@ pub struct Run {
 /// The ways of looking at a build. None stands in for another by itself: what was seen must be what was asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum TracerKind {
-    /// Everything, by seccomp user notification.
+    /// What sees everything and is possible here: notification, or stops. Never a snapshot.
     #[default]
+    Auto,
+    /// Everything, by seccomp user notification.
     Seccomp,
+    /// Everything, by stopping the processes: for kernels and containers that do not allow notification.
+    Ptrace,
     /// Only what lay there before and after.
     Snapshot,
 }
@@ -97,7 +101,7 @@ pub struct Recorded {
 
 /// Tells whether builds can be recorded on this machine, and how.
 pub fn probe() -> std::result::Result<String, String> {
-    host::Seccomp::probe().map(|capabilities| capabilities.to_string()).map_err(|error| error.to_string())
+    host::automatic().map(|(_, capabilities)| capabilities).map_err(|error| error.to_string())
 }
 
 /// Records a build. The clock is asked again for the end, because builds take time.
@@ -130,7 +134,9 @@ pub fn run(
         Err(reason) => (None, Some(reason)),
     };
     let tracer: &dyn Tracer = match run.tracer {
+        TracerKind::Auto => host::automatic().map_err(|error| Error::Trace(error.into()))?.0,
         TracerKind::Seccomp => &host::Seccomp,
+        TracerKind::Ptrace => &host::Ptrace::USUAL,
         TracerKind::Snapshot => &host::Snapshot,
     };
     if run.tracer == TracerKind::Snapshot && run.egress != Egress::Audit {

@@ -1,8 +1,9 @@
 //! This machine: the recorder of builds and the facts that package databases keep. All operating-system code.
 //!
-//! [`Tracer`] is the seam: a way of running a command and handing over what it does, event by event. The one
-//! that needs no privileges is [`Seccomp`]. All `unsafe` code is in the private module `sys`.
+//! [`Tracer`] is the seam: a way of running a command and handing over what it does, event by event. [`Seccomp`] is
+//! the usual one, [`Ptrace`] takes its place where the kernel notifies nobody, and [`Snapshot`] only compares. All `unsafe` code is in the private module `sys`.
 
+mod automatic;
 mod commit;
 mod digests;
 pub mod egress;
@@ -16,10 +17,11 @@ mod snapshot;
 mod sys;
 mod tracer;
 
+pub use automatic::automatic;
 pub use commit::{BlobName, Commit, NoCommit};
 pub use digests::{NotRemembered, Remembered};
 pub use egress::{AllowList, Egress, ListError, Names};
 pub use facts::{Facts, facts};
-pub use seccomp::{Capabilities, Seccomp};
+pub use seccomp::{Capabilities, Ptrace, Seccomp};
 pub use snapshot::Snapshot;
 pub use tracer::{Launch, Sink, SinkError, Trace, TraceError, Tracer, Unsupported};

@@ -29,6 +29,7 @@ mod environment;
 mod filter;
 mod handover;
 mod ipc;
+mod line;
 mod maps;
 mod names;
 mod network;
@@ -36,10 +37,13 @@ mod opens;
 mod posture;
 mod processes;
 mod programs;
+mod ptrace;
 mod reaching;
 mod seat;
 mod seen;
 mod sockets;
+mod stopped;
+mod stops;
 mod strings;
 mod supervisor;
 mod views;
@@ -50,8 +54,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::sys::{self, Confinement, SpawnError};
+use crate::sys::{self, Confinement, SpawnError, Tracing};
 use crate::tracer::{Launch, Sink, Trace, TraceError, Tracer, Unsupported};
+pub use ptrace::Ptrace;
 use supervisor::Supervisor;
 
 /// The unprivileged recorder.
@@ -63,6 +68,25 @@ pub struct Seccomp;
 #[derive(Clone, Copy, Debug)]
 pub struct Partial {
     without: &'static str,
+}
+
+/// By what a build is recorded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum By {
+    /// The kernel notifies us of the calls that a filter asks about.
+    Notifications,
+    /// The kernel stops callers at the calls that a filter asks about.
+    Stops,
+    /// The same at each call, because the kernel has no such filters.
+    EveryCall,
+}
+
+/// How a build is recorded.
+#[derive(Clone, Copy, Debug)]
+struct Way {
+    by: By,
+    /// A call that is left out, for tests.
+    without: Option<&'static str>,
 }
 
 /// What the kernel of this machine offers to [`Seccomp`].
@@ -102,7 +126,8 @@ impl Seccomp {
     /// Tries it out on a harmless program.
     pub fn probe() -> Result<Capabilities, Unsupported> {
         let launch = Launch { command: vec!["/proc/self/exe".into()], ..Launch::default() };
-        let child = match network::start(&launch, Path::new("/nonexistent"), None) {
+        let way = Way { by: By::Notifications, without: None };
+        let child = match network::start(&launch, Path::new("/nonexistent"), way) {
             Ok((child, _)) => child,
             Err(TraceError::Unsupported(unsupported)) => return Err(unsupported),
             Err(error) => {
@@ -115,10 +140,9 @@ impl Seccomp {
         let capabilities = Capabilities {
             kernel: crate::facts().kernel,
             killable_wait: child.killable_wait,
-            synchronous_wake: child.listener.wake_synchronously(),
+            synchronous_wake: child.listener.is_some_and(|listener| listener.wake_synchronously()),
         };
-        // Nobody answers any more: the child's next call fails and it ends.
-        drop(child.listener);
+        // Nobody listens any more: the child's next call fails and it ends.
         if let Some(pid) = rustix::process::Pid::from_raw(child.pid) {
             rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty())
                 .map_err(|source| Unsupported { what: "waiting for a child", source: source.into() })?;
@@ -131,15 +155,20 @@ impl Seccomp {
 fn spawn(
     launch: &Launch,
     program: &Path,
-    without: Option<&str>,
+    way: Way,
     confinement: Confinement,
     variables: &[(String, String)],
 ) -> Result<Result<sys::Child, SpawnError>, TraceError> {
     let failed = |source| TraceError::Start { program: program.display().to_string(), source };
     let environment = network::replaced(&launch.environment, variables);
-    let filter = filter::program(without);
+    let (filter, tracing) = match way.by {
+        By::Notifications => (filter::program(way.without), Tracing::Listened),
+        By::Stops => (filter::stopping(), Tracing::Stopped),
+        By::EveryCall => (Vec::new(), Tracing::Stopped),
+    };
     let start = sys::Start::new(program, &launch.command, &environment, &launch.workdir, filter)
         .map_err(failed)?
+        .traced(tracing)
         .confined(confinement);
     match sys::spawn(&start) {
         Err(SpawnError::Other(source)) => Err(failed(source)),
@@ -153,7 +182,7 @@ impl Tracer for Seccomp {
     }
 
     fn trace(&self, launch: &Launch, sink: &mut Sink<'_>) -> Result<Trace, TraceError> {
-        trace(launch, None, sink)
+        trace(launch, Way { by: By::Notifications, without: None }, sink)
     }
 }
 
@@ -163,15 +192,15 @@ impl Tracer for Partial {
     }
 
     fn trace(&self, launch: &Launch, sink: &mut Sink<'_>) -> Result<Trace, TraceError> {
-        trace(launch, Some(self.without), sink)
+        trace(launch, Way { by: By::Notifications, without: Some(self.without) }, sink)
     }
 }
 
-fn trace(launch: &Launch, without: Option<&str>, sink: &mut Sink<'_>) -> Result<Trace, TraceError> {
+fn trace(launch: &Launch, way: Way, sink: &mut Sink<'_>) -> Result<Trace, TraceError> {
     let name = launch.command.first().ok_or(TraceError::Empty)?;
     let program = find_program(name, launch)
         .map_err(|source| TraceError::Start { program: name.to_string_lossy().into_owned(), source })?;
-    Supervisor::run(launch, &program, without, sink)
+    Supervisor::run(launch, &program, way, sink)
 }
 
 /// Finds a program as `execvp(3)` does, in the child's own `PATH`.

@@ -2,6 +2,7 @@
 //!
 //! Everything here takes and returns owned or borrowed Rust values; no pointer leaves this module.
 
+pub(crate) mod ptrace;
 mod start;
 
 use std::io;
@@ -11,7 +12,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use libc::{c_int, c_ulong};
 
 use start::pipe;
-pub(crate) use start::{Child, Confinement, SpawnError, Start, spawn};
+pub(crate) use start::{Child, Confinement, SpawnError, Start, Tracing, spawn};
 
 /// One instruction of a filter program (`struct sock_filter`).
 pub(crate) use libc::sock_filter as Instruction;
@@ -209,8 +210,9 @@ pub(crate) fn try_read_lease(file: BorrowedFd<'_>) -> io::Result<()> {
     checked(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, libc::F_UNLCK) }).map(drop)
 }
 
-/// The signals that end programs and that the recorder survives; the last one tells that a lease is in the way.
-const CAUGHT: [c_int; 4] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGIO];
+/// The signals that end programs and that the recorder survives; of the others one tells that a lease is in the way,
+/// and one that something became of a child, which only those need who wait for that.
+const CAUGHT: [c_int; 5] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGIO, libc::SIGCHLD];
 
 /// Where the handler writes; the handler of a process is one, so this is, too.
 static SIGNALS: AtomicI32 = AtomicI32::new(-1);
@@ -231,11 +233,12 @@ extern "C" fn note(signal: c_int, info: *mut libc::siginfo_t, _context: *mut lib
 pub(crate) struct Signals {
     read: OwnedFd,
     _write: OwnedFd,
-    before: [libc::sigaction; CAUGHT.len()],
+    before: Vec<(c_int, libc::sigaction)>,
 }
 
 impl Signals {
-    pub(crate) fn catch() -> io::Result<Self> {
+    /// Begins; with `children` also what the kernel tells of children.
+    pub(crate) fn catch(children: bool) -> io::Result<Self> {
         let (read, write) = pipe()?;
         for end in [&read, &write] {
             rustix::fs::fcntl_setfl(end, rustix::fs::OFlags::NONBLOCK)?;
@@ -246,11 +249,19 @@ impl Signals {
             let mut action: libc::sigaction = std::mem::zeroed();
             action.sa_sigaction = note as *const () as usize;
             action.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART;
-            let mut before: [libc::sigaction; CAUGHT.len()] = std::mem::zeroed();
-            for (signal, before) in CAUGHT.into_iter().zip(&mut before) {
-                checked(libc::sigaction(signal, &raw const action, before))?;
+            let mut caught = Self { read, _write: write, before: Vec::new() };
+            for signal in CAUGHT.into_iter().filter(|signal| children || *signal != libc::SIGCHLD) {
+                let mut before: libc::sigaction = std::mem::zeroed();
+                checked(libc::sigaction(signal, &raw const action, &raw mut before))?;
+                caught.before.push((signal, before));
             }
-            Ok(Self { read, _write: write, before })
+            if children {
+                let mut set: libc::sigset_t = std::mem::zeroed();
+                libc::sigemptyset(&raw mut set);
+                libc::sigaddset(&raw mut set, libc::SIGCHLD);
+                libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut());
+            }
+            Ok(caught)
         }
     }
 
@@ -273,9 +284,9 @@ impl AsFd for Signals {
 
 impl Drop for Signals {
     fn drop(&mut self) {
-        for (signal, before) in CAUGHT.into_iter().zip(&self.before) {
+        for (signal, before) in &self.before {
             // SAFETY: the action is one that the kernel gave.
-            unsafe { libc::sigaction(signal, before, std::ptr::null_mut()) };
+            unsafe { libc::sigaction(*signal, before, std::ptr::null_mut()) };
         }
     }
 }

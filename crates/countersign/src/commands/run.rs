@@ -37,7 +37,9 @@ pub(crate) fn run(context: &Context, arguments: RunArgs) -> Result<u8> {
         baseline: arguments.baseline,
         fetched: arguments.phase == Some(Phase::Build),
         tracer: match arguments.tracer {
+            TracerName::Auto => TracerKind::Auto,
             TracerName::Seccomp => TracerKind::Seccomp,
+            TracerName::Ptrace => TracerKind::Ptrace,
             TracerName::Snapshot => TracerKind::Snapshot,
         },
         command: arguments.command,

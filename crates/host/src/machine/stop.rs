@@ -25,7 +25,7 @@ pub struct Stop(Signals);
 impl Stop {
     /// Begins.
     pub fn catch() -> io::Result<Self> {
-        Signals::catch().map(Self)
+        Signals::catch(false).map(Self)
     }
 
     /// Waits for changes, a signal, or the end of a span of time.

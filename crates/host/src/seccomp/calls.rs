@@ -50,6 +50,7 @@ const MAPS_SHARED: &[Test] =
     &[Test::AnyBit(3, libc::MAP_SHARED.cast_unsigned()), Test::NoBit(3, libc::MAP_ANONYMOUS.cast_unsigned())];
 const CLONE_FS: u32 = libc::CLONE_FS.cast_unsigned();
 const CLONE_THREAD: u32 = libc::CLONE_THREAD.cast_unsigned();
+pub(super) const CLONE_UNTRACED: u32 = libc::CLONE_UNTRACED.cast_unsigned();
 /// A new namespace of any kind that `clone` knows.
 pub(super) const NAMESPACES: u32 = (libc::CLONE_NEWNS
     | libc::CLONE_NEWCGROUP
@@ -309,6 +310,27 @@ pub(super) const FORBIDDEN_LEGACY: &[Call] = &[
 #[cfg(not(target_arch = "x86_64"))]
 pub(super) const FORBIDDEN_LEGACY: &[Call] = &[];
 
+/// What only a recorder that stops its callers has to ask about: what would make others be asked in its place, or
+/// would make a process that nobody traces. Takes the place of what the other lists say of the same call.
+pub(super) const WHEN_STOPPED: &[Call] = &[
+    Call {
+        name: "seccomp",
+        number: libc::SYS_seccomp,
+        when: When::Any(&[&[Test::AnyBit(1, libc::SECCOMP_FILTER_FLAG_NEW_LISTENER as u32)]]),
+    },
+    Call {
+        name: "clone",
+        number: libc::SYS_clone,
+        when: When::Any(&[
+            &[Test::AnyBit(0, NAMESPACES | CLONE_UNTRACED)],
+            &[Test::AnyBit(0, CLONE_FS), Test::NoBit(0, CLONE_THREAD)],
+        ]),
+    },
+];
+
+/// Its end a process need not announce to a recorder that is told by the kernel.
+const NOT_WHEN_STOPPED: libc::c_long = libc::SYS_exit_group;
+
 /// Calls newer than the C library's list, the same on all architectures.
 pub(super) mod number {
     use libc::c_long;
@@ -340,6 +362,12 @@ pub(super) fn all() -> impl Iterator<Item = &'static Call> {
     [NARROWED, NARROWED_LEGACY, ASKED, ASKED_LEGACY, MISSING, FORBIDDEN, FORBIDDEN_LEGACY]
         .into_iter()
         .flatten()
+}
+
+/// The same for a recorder that stops its callers.
+pub(super) fn all_when_stopped() -> impl Iterator<Item = &'static Call> {
+    let replaced = |call: &Call| WHEN_STOPPED.iter().any(|other| other.number == call.number);
+    all().filter(move |call| !replaced(call) && call.number != NOT_WHEN_STOPPED).chain(WHEN_STOPPED)
 }
 
 /// What a refused call is told, and its name.

@@ -205,6 +205,7 @@ impl Supervisor<'_, '_> {
     ) -> Option<Answer> {
         Some(match call {
             libc::SYS_exit_group => self.leaving(caller, a),
+            libc::SYS_seccomp => self.second_listener(caller),
             libc::SYS_prctl => self.deny_access(caller, "prctl"),
             libc::SYS_ptrace => self.ptrace(caller, a, b),
             libc::SYS_process_vm_readv => self.reach(caller, a, "read"),

@@ -8,6 +8,7 @@ use libc::{c_long, sock_filter};
 
 use super::calls::{self, Call, Test, When};
 use crate::sys::Instruction;
+use crate::sys::ptrace::Call as Made;
 
 const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
 const AND: u16 = (libc::BPF_ALU | libc::BPF_AND | libc::BPF_K) as u16;
@@ -45,18 +46,80 @@ pub(super) fn is_foreign(architecture: u32, number: i64) -> bool {
 /// Makes the program; tests leave out one call, which is then allowed unseen.
 pub(super) fn program(without: Option<&str>) -> Vec<Instruction> {
     let foreign = if without == Some(FOREIGN) { allow() } else { ask() };
+    program_of(calls::all().filter(|call| Some(call.name) != without), foreign)
+}
+
+/// The same, but each question stops the caller for its tracer.
+pub(super) fn stopping() -> Vec<Instruction> {
+    let mut program = program_of(calls::all_when_stopped(), ask());
+    for instruction in &mut program {
+        if instruction.code == RETURN && instruction.k == libc::SECCOMP_RET_USER_NOTIF {
+            instruction.k = libc::SECCOMP_RET_TRACE;
+        }
+    }
+    program
+}
+
+fn program_of(calls: impl Iterator<Item = &'static Call>, foreign: Instruction) -> Vec<Instruction> {
     let mut program =
         vec![load(ARCHITECTURE), jump(JUMP_EQUAL, OWN_ARCHITECTURE, 1, 0), foreign, load(NUMBER)];
     if cfg!(target_arch = "x86_64") {
         program.extend([jump(JUMP_AT_LEAST, FOREIGN_NUMBERS, 0, 1), foreign]);
     }
-    for call in calls::all().filter(|call| Some(call.name) != without) {
+    for call in calls {
         let block = block(call);
         program.push(jump(JUMP_EQUAL, number(call.number), 0, distance(block.len())));
         program.extend(block);
     }
     program.push(allow());
     program
+}
+
+/// What a program says of a call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Decision {
+    Allow,
+    Ask,
+    Refuse(i32),
+}
+
+/// Runs a program that was made here, as the kernel does: for calls of which the kernel asks nobody, or somebody else.
+pub(super) fn decide(program: &[Instruction], call: &Made) -> Decision {
+    let (mut word, mut at) = (0, 0);
+    while let Some(instruction) = program.get(at) {
+        at += 1;
+        let k = instruction.k;
+        let jump = |passes| usize::from(if passes { instruction.jt } else { instruction.jf });
+        match instruction.code {
+            LOAD => word = loaded(call, k),
+            AND => word &= k,
+            JUMP_EQUAL => at += jump(word == k),
+            JUMP_AT_LEAST => at += jump(word >= k),
+            JUMP_ANY_BIT => at += jump(word & k != 0),
+            _ => {
+                return match k & libc::SECCOMP_RET_ACTION_FULL {
+                    libc::SECCOMP_RET_ALLOW => Decision::Allow,
+                    libc::SECCOMP_RET_ERRNO => Decision::Refuse((k & libc::SECCOMP_RET_DATA).cast_signed()),
+                    _ => Decision::Ask,
+                };
+            }
+        }
+    }
+    Decision::Ask // No program made here comes to its end without an answer.
+}
+
+/// One word of `struct seccomp_data`.
+fn loaded(call: &Made, offset: u32) -> u32 {
+    let half = |value: u64, high: bool| (if high { value >> 32 } else { value & 0xFFFF_FFFF }) as u32;
+    match offset {
+        NUMBER => half(call.number.cast_unsigned(), false),
+        ARCHITECTURE => call.architecture,
+        _ => {
+            let argument = (offset.saturating_sub(16) / 8) as usize;
+            let high = high_half(argument as u32) == offset;
+            call.arguments.get(argument).map_or(0, |value| half(*value, high))
+        }
+    }
 }
 
 /// What is done once the number of a call is known; it always ends with an answer.

@@ -23,9 +23,10 @@ use super::opens::code;
 use super::processes::status;
 use super::seat::{self, Peer, Seat, descriptor};
 use super::supervisor::{Answer, Caller, Supervisor, broken};
+use super::{By, Way};
 use crate::egress::control::{Attempt, Control, Ruling, What, internet};
 use crate::egress::namespace::Inside;
-use crate::egress::proxy::{Report, Way};
+use crate::egress::proxy::{Report, Way as Packets};
 use crate::egress::{Egress, guard};
 use crate::sys::{Child, Confinement, SpawnError};
 use crate::tracer::{Launch, TraceError, Unsupported};
@@ -74,15 +75,11 @@ impl Network {
 }
 
 /// Starts the child held back as far as was asked, by the strongest means that this machine has.
-pub(super) fn start(
-    launch: &Launch,
-    program: &Path,
-    without: Option<&str>,
-) -> Result<(Child, Control), TraceError> {
+pub(super) fn start(launch: &Launch, program: &Path, way: Way) -> Result<(Child, Control), TraceError> {
     let inside = match &launch.egress {
         Egress::Audit => {
-            let child = super::spawn(launch, program, without, Confinement::default(), &[])?;
-            return Ok((child.map_err(unsupported)?, Control::observe()));
+            let child = super::spawn(launch, program, way, Confinement::default(), &[])?;
+            return Ok((child.map_err(|error| unsupported(error, way))?, Control::observe()));
         }
         Egress::Deny => Inside::alone(),
         Egress::Allow(_) => Inside::everywhere(),
@@ -90,7 +87,7 @@ pub(super) fn start(
     let confinement = Confinement { inside: Some(inside), guard: guard::program(guard::Held::Inside) };
     // Sockets of the inside cannot be replaced by ours, so we must be able to take them.
     let tried = match seat::may_take() {
-        true => super::spawn(launch, program, without, confinement, &[])?,
+        true => super::spawn(launch, program, way, confinement, &[])?,
         false => Err(SpawnError::Inside(io::ErrorKind::Unsupported.into())),
     };
     match tried {
@@ -100,20 +97,31 @@ pub(super) fn start(
             return Ok((child, control.map_err(broken("open the egress proxy"))?));
         }
         Err(SpawnError::Inside(_)) => {}
-        Err(error) => return Err(unsupported(error)),
+        Err(error) => return Err(unsupported(error, way)),
+    }
+    if way.by != By::Notifications && !seat::may_take() {
+        let what = "sockets of a process to be taken, which holding back by `ptrace` needs";
+        return Err(Unsupported { what, source: io::ErrorKind::Unsupported.into() }.into());
     }
     let control = Control::beside(&launch.egress, &launch.names).map_err(broken("open the egress proxy"))?;
     let confinement = Confinement { inside: None, guard: guard::program(guard::Held::Beside) };
-    let child = super::spawn(launch, program, without, confinement, &control.environment())?;
-    Ok((child.map_err(unsupported)?, control))
+    let child = super::spawn(launch, program, way, confinement, &control.environment())?;
+    Ok((child.map_err(|error| unsupported(error, way))?, control))
 }
 
-fn unsupported(error: SpawnError) -> TraceError {
+/// What a machine does not allow that has no filters, or none of this kind.
+pub(super) const NO_FILTER: &str = "a filter for its calls";
+
+fn unsupported(error: SpawnError, way: Way) -> TraceError {
     match error {
         SpawnError::Filter(source) if source.raw_os_error() == Some(libc::EBUSY) => {
             Unsupported { what: "a recorder inside a recorded build", source }
         }
-        SpawnError::Filter(source) => Unsupported { what: "seccomp user notification", source },
+        SpawnError::Filter(source) if way.by == By::Notifications => {
+            Unsupported { what: "seccomp user notification", source }
+        }
+        SpawnError::Filter(source) => Unsupported { what: NO_FILTER, source },
+        SpawnError::Trace(source) => Unsupported { what: "tracing by `ptrace`", source },
         SpawnError::Inside(source) => Unsupported { what: "a network of the build's own", source },
         SpawnError::Other(source) => Unsupported { what: "a traced process to be started", source },
     }
@@ -182,8 +190,8 @@ impl Supervisor<'_, '_> {
             Ok(SocketType::STREAM)
         };
         let (protocol, way) = match kind {
-            Ok(SocketType::STREAM) => ("tcp", Some(Way::Stream)),
-            Ok(SocketType::DGRAM) => ("udp", Some(Way::Datagram)),
+            Ok(SocketType::STREAM) => ("tcp", Some(Packets::Stream)),
+            Ok(SocketType::DGRAM) => ("udp", Some(Packets::Datagram)),
             // The kernel says the same, and nothing is recorded of it.
             Err(Errno::BADF | Errno::NOTSOCK) => return Answer::Result(libc::EBADF),
             _ => ("ip", None),
@@ -298,7 +306,8 @@ impl Supervisor<'_, '_> {
         match seat.connect_at_once(&peer) {
             Ok(()) if takes_notes || self.is_inside(&seat) => {
                 self.local_event(caller, What::Connect, target, None, false);
-                let given = seat.hand_back(&self.listener, caller.id);
+                let line = self.line.another();
+                let given = line.and_then(|line| seat.hand_back(&line, caller.id));
                 Answer::Result(given.map_or(libc::EBADF, |()| 0))
             }
             Ok(()) => {
@@ -355,7 +364,7 @@ impl Supervisor<'_, '_> {
             Ok(seat) => seat,
             Err(error) => return Answer::Result(error.raw_os_error()),
         };
-        let Ok(listener) = self.listener.another() else { return Answer::Result(libc::EMFILE) };
+        let Ok(line) = self.line.another() else { return Answer::Result(libc::EMFILE) };
         if !self.still_waiting(caller) {
             return Answer::Gone;
         }
@@ -376,9 +385,9 @@ impl Supervisor<'_, '_> {
                 }
                 _ => result,
             };
-            let given = result.map_err(io::Error::from).and_then(|()| seat.hand_back(&listener, id));
+            let given = result.map_err(io::Error::from).and_then(|()| seat.hand_back(&line, id));
             let errno = given.err().map_or(0, |error| error.raw_os_error().unwrap_or(libc::EBADF));
-            (listener, errno)
+            (line, errno)
         };
         if at_once {
             return Answer::Result(connect().1);
@@ -390,9 +399,9 @@ impl Supervisor<'_, '_> {
         let performing = Arc::clone(&self.network.performing);
         let thread =
             std::thread::Builder::new().name("connect".into()).stack_size(64 << 10).spawn(move || {
-                let (listener, errno) = connect();
+                let (line, errno) = connect();
                 // A caller that is gone needs no answer.
-                listener.answer(id, errno).ok();
+                line.answer(id, errno).ok();
                 performing.fetch_sub(1, Ordering::AcqRel);
             });
         if thread.is_err() {

@@ -38,10 +38,10 @@ const KEPT: OFlags = OFlags::from_bits_retain(
 );
 
 /// Flags by which a file is made.
-const MAKES: OFlags = OFlags::CREATE.union(OFlags::TMPFILE.difference(OFlags::DIRECTORY));
+pub(super) const MAKES: OFlags = OFlags::CREATE.union(OFlags::TMPFILE.difference(OFlags::DIRECTORY));
 
 /// How many links to files that do not exist are followed.
-const LINKS_MAX: usize = 40;
+pub(super) const LINKS_MAX: usize = 40;
 
 pub(super) fn code(error: Errno) -> u16 {
     u16::try_from(error.raw_os_error()).unwrap_or(u16::MAX)
@@ -59,6 +59,9 @@ impl Supervisor<'_, '_> {
     }
 
     pub(super) fn open(&mut self, caller: Caller, call: Open) -> Answer {
+        if self.line.is_stopped() {
+            return self.open_stopped(caller, call);
+        }
         let Some(path) = caller::text(caller.thread, call.path) else {
             return self.unreadable(caller, call.path);
         };
@@ -527,7 +530,7 @@ fn path_in_proc(file: impl AsFd) -> PathBuf {
     PathBuf::from(descriptor_path(file))
 }
 
-fn path_of(bytes: Vec<u8>) -> PathBuf {
+pub(super) fn path_of(bytes: Vec<u8>) -> PathBuf {
     PathBuf::from(OsString::from_vec(bytes))
 }
 

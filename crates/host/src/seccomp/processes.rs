@@ -9,7 +9,8 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 
-use rustix::process::{Pid, PidfdFlags};
+use rustix::fs::{CWD, Mode, OFlags};
+use rustix::process::{Pid, PidfdFlags, Signal};
 
 use super::programs::Pending;
 use crate::sys;
@@ -89,6 +90,24 @@ pub(super) struct Traced {
     pub(super) said: Option<i32>,
 }
 
+impl Traced {
+    /// Sends a signal; one that is gone already needs none. Only who waits for its own tracees meets kernels without
+    /// such descriptors, and whom it has not waited for keeps its number.
+    pub(super) fn send(&self, signal: Signal) {
+        if rustix::process::pidfd_send_signal(&self.pidfd, signal) == Err(rustix::io::Errno::NOSYS)
+            && let Some(pid) = Pid::from_raw(self.pid)
+        {
+            rustix::process::kill_process(pid, signal).ok();
+        }
+    }
+}
+
+/// The folder of a process in `/proc`, which serves as its descriptor where there is no other.
+fn folder_of(pid: Pid) -> rustix::io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::openat(CWD, format!("/proc/{}", pid.as_raw_pid()), flags, Mode::empty())
+}
+
 /// The living processes.
 #[derive(Default)]
 pub(super) struct Processes {
@@ -165,6 +184,8 @@ impl Processes {
         let open = |pid| match rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
             Ok(pidfd) => Ok(Some(pidfd)),
             Err(rustix::io::Errno::SRCH) => Ok(None),
+            // Before Linux 5.3. What is gone by the next look was nobody's child that we wait for.
+            Err(rustix::io::Errno::NOSYS) => Ok(folder_of(pid).ok()),
             Err(error) => Err(error),
         };
         // Only the first thread of a process has a descriptor of this kind.

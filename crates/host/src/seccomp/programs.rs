@@ -274,6 +274,39 @@ impl Supervisor<'_, '_> {
         }
     }
 
+    /// The kernel says that a process runs another program.
+    pub(super) fn started(&mut self, pid: i32) {
+        let Some(known) = self.processes.get_mut(pid) else { return };
+        let index = known.index;
+        let now = caller::executable(pid);
+        known.executable = now;
+        let pending = known.pending.take();
+        let foreseen = pending.as_ref().is_some_and(|pending| now == Some(pending.expected));
+        let pending = pending.unwrap_or_else(|| Pending {
+            // Where we looked was no program; where the kernel looked was one.
+            thread: pid,
+            event: Event::new(EventKind::Exec, index),
+            along: Vec::new(),
+            expected: (0, 0),
+            cut: false,
+            before: None,
+        });
+        let pending = self.with_real_arguments(index, pid, pending);
+        if foreseen {
+            self.executed(pending);
+        } else {
+            self.executed_other(index, pid, pending);
+        }
+    }
+
+    /// The kernel says that a thread did not start a program.
+    pub(super) fn not_started(&mut self, thread: i32) {
+        let process = self.processes.known(thread);
+        if let Some(known) = process.and_then(|pid| self.processes.get_mut(pid)) {
+            known.pending.take_if(|pending| pending.thread == thread);
+        }
+    }
+
     pub(super) fn executed(&mut self, pending: Pending) {
         let process = pending.event.process;
         self.emit(pending.event);

@@ -20,7 +20,15 @@ const ANCESTORS_MAX: usize = 64;
 const TRACE_ME: u64 = 0;
 
 impl Supervisor<'_, '_> {
+    /// One process traces another. Where we trace all of them ourselves, nobody else can.
     pub(super) fn ptrace(&mut self, caller: Caller, request: u64, target: u64) -> Answer {
+        match self.traces(caller, request, target) {
+            Answer::GoOn if self.line.is_stopped() => Answer::Result(libc::EPERM),
+            answer => answer,
+        }
+    }
+
+    fn traces(&mut self, caller: Caller, request: u64, target: u64) -> Answer {
         if request != TRACE_ME {
             return self.reach(caller, target, "ptrace");
         }

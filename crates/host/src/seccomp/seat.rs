@@ -17,9 +17,9 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, netlink, sockopt};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags};
 
+use super::line::Reply;
 use super::supervisor::descriptor_path;
 use crate::egress::proxy::{Shared, Way};
-use crate::sys::Listener;
 
 /// How far the clock of files may be behind (100 ticks a second).
 const TICK: Duration = Duration::from_millis(20);
@@ -115,12 +115,12 @@ impl Seat {
     }
 
     /// Gives it to its owner, if it is not his yet.
-    pub(super) fn hand_back(&self, listener: &Listener, id: u64) -> io::Result<()> {
+    pub(super) fn hand_back(&self, line: &Reply, id: u64) -> io::Result<()> {
         let Some(number) = self.replaces else { return Ok(()) };
         if !self.waits() {
             rustix::fs::fcntl_setfl(&self.socket, OFlags::NONBLOCK)?;
         }
-        listener.put(id, self.socket.as_fd(), number, self.flags.contains(OFlags::CLOEXEC))
+        line.put(id, self.socket.as_fd(), number, self.flags.contains(OFlags::CLOEXEC))
     }
 
     /// Tells the proxy where a process comes from.
@@ -164,7 +164,7 @@ pub(super) fn may_take() -> bool {
 }
 
 /// Reads the flags of a descriptor, in octal (`proc_pid_fdinfo(5)`).
-fn flags(told: &str) -> OFlags {
+pub(super) fn flags(told: &str) -> OFlags {
     let line = told.lines().find_map(|line| line.strip_prefix("flags:"));
     let bits = line.and_then(|line| u32::from_str_radix(line.trim(), 8).ok());
     OFlags::from_bits_retain(bits.unwrap_or(0))

@@ -14,20 +14,23 @@ use rustix::process::{Signal, WaitId, WaitIdOptions};
 
 use super::handover::Handover;
 use super::ipc::Kind;
+use super::line::Line;
 use super::network::{self, Network};
 use super::posture::Posture;
 use super::processes::{Processes, Reach};
 use super::programs::Next;
 use super::seen::Seen;
+use super::stops::Stops;
+use super::{By, Way};
 use crate::digests::{Content, Digests};
 use crate::foreign::{Change, Watch};
-use crate::sys::{self, Listener, Notification};
+use crate::sys::{self, Notification};
 use crate::tracer::{Launch, Sink, Trace, TraceError};
 
-const LISTENER: u64 = u64::MAX;
-const SIGNALS: u64 = u64::MAX - 1;
-const WATCH: u64 = u64::MAX - 2;
-const EGRESS: u64 = u64::MAX - 3;
+pub(super) const LISTENER: u64 = u64::MAX;
+pub(super) const SIGNALS: u64 = u64::MAX - 1;
+pub(super) const WATCH: u64 = u64::MAX - 2;
+pub(super) const EGRESS: u64 = u64::MAX - 3;
 
 /// How long the tree may take to end by itself after a signal from outside.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -75,10 +78,10 @@ pub(super) struct Written {
 pub(super) struct Supervisor<'a, 's> {
     pub(super) launch: &'a Launch,
     sink: &'a mut Sink<'s>,
-    pub(super) listener: Listener,
-    epoll: OwnedFd,
+    pub(super) line: Line,
+    pub(super) epoll: OwnedFd,
     pub(super) own: i32,
-    root: i32,
+    pub(super) root: i32,
     started: Instant,
     watch: Option<Watch>,
     /// Changes from outside of files that nobody has read yet.
@@ -103,7 +106,7 @@ pub(super) struct Supervisor<'a, 's> {
     pub(super) network: Network,
     failure: Option<TraceError>,
     ending: bool,
-    deadline: Option<Instant>,
+    pub(super) deadline: Option<Instant>,
 }
 
 pub(super) fn broken<E: Into<io::Error>>(attempt: &'static str) -> impl FnOnce(E) -> TraceError {
@@ -115,21 +118,31 @@ impl<'a, 's> Supervisor<'a, 's> {
     pub(super) fn run(
         launch: &'a Launch,
         program: &Path,
-        without: Option<&str>,
+        way: Way,
         sink: &'a mut Sink<'s>,
     ) -> Result<Trace, TraceError> {
-        let signals = sys::Signals::catch().map_err(broken("catch signals"))?;
+        let signals = sys::Signals::catch(way.by != By::Notifications).map_err(broken("catch signals"))?;
         let mut posture = Posture::take()?;
         let since = SystemTime::now();
-        let (child, control) = network::start(launch, program, without)?;
+        let (child, control) = network::start(launch, program, way)?;
         posture.harden()?;
-        child.listener.wake_synchronously();
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(broken("make an event queue"))?;
         let watch = |file: &dyn AsFd, token| {
             epoll::add(&epoll, file.as_fd(), epoll::EventData::new_u64(token), epoll::EventFlags::IN)
                 .map_err(broken("watch a descriptor"))
         };
-        watch(&child.listener, LISTENER)?;
+        let line = match child.listener {
+            Some(listener) => {
+                listener.wake_synchronously();
+                watch(&listener, LISTENER)?;
+                Line::Listened(listener)
+            }
+            None => {
+                let stops = Stops::of(child.pid, way.by == By::EveryCall).map_err(broken("make an event"))?;
+                watch(&stops.rings(), LISTENER)?;
+                Line::Stopped(stops)
+            }
+        };
         watch(&signals, SIGNALS)?;
         if let Some(told) = control.told() {
             watch(&told, EGRESS)?;
@@ -137,7 +150,7 @@ impl<'a, 's> Supervisor<'a, 's> {
         let mut supervisor = Supervisor {
             launch,
             sink,
-            listener: child.listener,
+            line,
             epoll,
             own: rustix::process::getpid().as_raw_pid(),
             root: child.pid,
@@ -164,7 +177,12 @@ impl<'a, 's> Supervisor<'a, 's> {
         };
         supervisor.watch_project();
         supervisor.given_at_start();
-        if let Err(error) = supervisor.supervise(&signals) {
+        let supervised = if supervisor.line.is_stopped() {
+            supervisor.supervise_stopped(&signals)
+        } else {
+            supervisor.supervise(&signals)
+        };
+        if let Err(error) = supervised {
             supervisor.fail(error);
             supervisor.end_all();
         }
@@ -199,7 +217,7 @@ impl<'a, 's> Supervisor<'a, 's> {
     }
 
     /// Tells of changes that no traced process has made.
-    fn project_changed(&mut self) {
+    pub(super) fn project_changed(&mut self) {
         let Some(watch) = &mut self.watch else { return };
         let changes = watch.changes();
         for Change { path, file, what } in changes {
@@ -259,7 +277,9 @@ impl<'a, 's> Supervisor<'a, 's> {
             }
             match call {
                 Some(flags) if flags.contains(epoll::EventFlags::IN) => {
-                    if let Some(call) = self.listener.receive().map_err(broken("receive a call"))? {
+                    if let Line::Listened(listener) = &self.line
+                        && let Some(call) = listener.receive().map_err(broken("receive a call"))?
+                    {
                         self.handle(call)?;
                     }
                 }
@@ -267,16 +287,21 @@ impl<'a, 's> Supervisor<'a, 's> {
                 Some(_) => return Ok(()),
                 None => {}
             }
-            if self.deadline.is_some_and(|at| at <= Instant::now()) {
-                if !self.ending && !self.trace.completeness.interrupted {
-                    self.gap(0, "outlived-build");
-                }
-                self.end_all();
-            }
+            self.overdue();
         }
     }
 
-    fn handle(&mut self, call: Notification) -> Result<(), TraceError> {
+    /// Ends what has outlived the build for too long.
+    pub(super) fn overdue(&mut self) {
+        if self.deadline.is_some_and(|at| at <= Instant::now()) {
+            if !self.ending && !self.trace.completeness.interrupted {
+                self.gap(0, "outlived-build");
+            }
+            self.end_all();
+        }
+    }
+
+    pub(super) fn handle(&mut self, call: Notification) -> Result<(), TraceError> {
         let answer = match self.meet(call.thread)? {
             None => Answer::Gone,
             Some(_) if self.ending => {
@@ -284,7 +309,9 @@ impl<'a, 's> Supervisor<'a, 's> {
                 Answer::Result(libc::EPERM)
             }
             Some(pid) => {
-                self.confirm(pid, call.thread);
+                if !self.line.is_stopped() {
+                    self.confirm(pid, call.thread);
+                }
                 match self.processes.get(pid) {
                     Some(known) => {
                         let caller = Caller {
@@ -302,15 +329,18 @@ impl<'a, 's> Supervisor<'a, 's> {
         };
         // A failed sink ends the build before this call has any effect.
         let answer = if self.failure.is_some() { Answer::Result(libc::EPERM) } else { answer };
+        let Line::Listened(listener) = &self.line else {
+            return self.answer_stopped(&call, answer).map_err(broken("answer a call"));
+        };
         let sent = match answer {
-            Answer::GoOn => self.listener.go_on(call.id),
-            Answer::Result(errno) => self.listener.answer(call.id, errno),
-            Answer::Value(value) => self.listener.value(call.id, value),
+            Answer::GoOn => listener.go_on(call.id),
+            Answer::Result(errno) => listener.answer(call.id, errno),
+            Answer::Value(value) => listener.value(call.id, value),
             Answer::Given { file, close_on_exec } => {
-                self.handover.give(&self.listener, (call.id, call.thread), file.as_fd(), close_on_exec)
+                self.handover.give(listener, (call.id, call.thread), file.as_fd(), close_on_exec)
             }
             Answer::Later => Ok(()),
-            Answer::Gone if self.listener.is_waiting(call.id) => self.listener.answer(call.id, libc::EPERM),
+            Answer::Gone if listener.is_waiting(call.id) => listener.answer(call.id, libc::EPERM),
             Answer::Gone => Ok(()),
         };
         sent.map_err(broken("answer a call"))
@@ -324,7 +354,10 @@ impl<'a, 's> Supervisor<'a, 's> {
         let met = self.processes.meet(thread, self.own, &mut born).map_err(broken("look at a process"))?;
         for new in born {
             self.network.meet(self.processes.pid(new.index));
-            if let Some(pidfd) = self.processes.pid(new.index).and_then(|pid| self.processes.get(pid)) {
+            // Of the end of one that is stopped we are told otherwise.
+            if !self.line.is_stopped()
+                && let Some(pidfd) = self.processes.pid(new.index).and_then(|pid| self.processes.get(pid))
+            {
                 let token = epoll::EventData::new_u64(u64::from(new.index));
                 epoll::add(&self.epoll, &pidfd.pidfd, token, epoll::EventFlags::IN)
                     .map_err(broken("watch a process"))?;
@@ -363,6 +396,11 @@ impl<'a, 's> Supervisor<'a, 's> {
                 }
             }
         }
+        self.over(pid, status);
+    }
+
+    /// A process has ended, and how is known if it ever will be.
+    pub(super) fn over(&mut self, pid: i32, status: Option<i32>) {
         self.forget(pid, status);
         if pid == self.root {
             let grace = Instant::now() + self.launch.grace;
@@ -395,7 +433,7 @@ impl<'a, 's> Supervisor<'a, 's> {
         self.emit(Event { status: status.or(gone.said), ..Event::new(EventKind::Exit, gone.index) });
     }
 
-    fn signalled(&mut self, signal: i32, sender: Option<i32>) {
+    pub(super) fn signalled(&mut self, signal: i32, sender: Option<i32>) {
         // A build that signals its own process group (`kill 0`) means itself.
         if sender.is_some_and(|sender| self.processes.contains(sender)) {
             return;
@@ -415,7 +453,7 @@ impl<'a, 's> Supervisor<'a, 's> {
             && let Some(root) = self.processes.get(self.root)
             && let Some(signal) = Signal::from_named_raw(signal)
         {
-            rustix::process::pidfd_send_signal(&root.pidfd, signal).ok();
+            root.send(signal);
         }
     }
 
@@ -433,8 +471,9 @@ impl<'a, 's> Supervisor<'a, 's> {
         }
         for known in self.processes.living() {
             // One that is gone already is what we want.
-            rustix::process::pidfd_send_signal(&known.pidfd, Signal::KILL).ok();
+            known.send(Signal::KILL);
         }
+        self.end_stopped();
     }
 
     fn close(&mut self) {
@@ -580,7 +619,7 @@ impl<'a, 's> Supervisor<'a, 's> {
 
     /// Tells whether the call is still waiting; what was read from its memory is its own then.
     pub(super) fn still_waiting(&self, caller: Caller) -> bool {
-        self.listener.is_waiting(caller.id)
+        self.line.is_waiting(caller.id)
     }
 }
 

@@ -4,7 +4,7 @@ use evidence::{BytePath, Event, EventKind};
 use libc::c_long;
 
 use super::caller;
-use super::calls::NAMESPACES;
+use super::calls::{CLONE_UNTRACED, NAMESPACES};
 use super::names::Given;
 use super::processes::Reach;
 use super::supervisor::{Answer, Caller, Supervisor};
@@ -66,6 +66,9 @@ impl Supervisor<'_, '_> {
 
     /// A child that sees other things than its parent, or shares its mask with it.
     pub(super) fn clone_call(&mut self, caller: Caller, flags: u64) -> Answer {
+        if flags & u64::from(CLONE_UNTRACED) != 0 && self.line.is_stopped() {
+            return self.deny(caller, "clone-untraced", libc::EPERM);
+        }
         if flags & u64::from(NAMESPACES) != 0 {
             self.viewed(caller, "clone", None);
         }

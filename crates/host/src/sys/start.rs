@@ -1,4 +1,4 @@
-//! Starting a child under a filter, and if wanted in a network of its own.
+//! Starting a child that is traced, and if wanted in a network of its own.
 
 use std::ffi::{CString, OsStr, OsString};
 use std::io;
@@ -8,7 +8,7 @@ use std::path::Path;
 
 use libc::{c_ulong, pid_t};
 
-use super::{Instruction, Listener, checked};
+use super::{Instruction, Listener, checked, ptrace};
 use crate::egress::namespace::{self, Inside};
 
 /// What a child is started from.
@@ -19,7 +19,17 @@ pub(crate) struct Start {
     environment: Vec<CString>,
     workdir: CString,
     filter: Vec<Instruction>,
+    tracing: Tracing,
     confinement: Confinement,
+}
+
+/// How a child's calls are asked about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Tracing {
+    /// The filter has a listener.
+    Listened,
+    /// The filter stops the child; without one each of its calls does.
+    Stopped,
 }
 
 /// How a child is cut off before its program starts.
@@ -49,8 +59,13 @@ impl Start {
             environment: environment.iter().map(pair).collect::<io::Result<_>>()?,
             workdir: text(workdir.as_os_str())?,
             filter,
+            tracing: Tracing::Listened,
             confinement: Confinement::default(),
         })
+    }
+
+    pub(crate) fn traced(self, tracing: Tracing) -> Self {
+        Self { tracing, ..self }
     }
 
     pub(crate) fn confined(self, confinement: Confinement) -> Self {
@@ -62,7 +77,8 @@ impl Start {
 #[derive(Debug)]
 pub(crate) struct Child {
     pub(crate) pid: i32,
-    pub(crate) listener: Listener,
+    /// The listener of its filter, if it has one; if not, this thread is the child's tracer.
+    pub(crate) listener: Option<Listener>,
     /// Tells if the program could not be started, and why.
     pub(crate) failure: Failure,
     /// Whether a signal cannot tear a caller out of a call that the listener has received.
@@ -79,6 +95,9 @@ pub(super) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(unsafe { (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])) })
 }
 
+/// The most descriptors that are kept from a program one by one.
+const DESCRIPTORS_MAX: libc::c_long = 1 << 16;
+
 /// What the child tells through its pipe: the step and the `errno` or descriptor.
 const TOLD_LISTENER: i32 = 1;
 const TOLD_FILTER_FAILED: i32 = 2;
@@ -86,6 +105,7 @@ const TOLD_START_FAILED: i32 = 3;
 const TOLD_INSIDE: i32 = 4;
 const TOLD_SOCKET: i32 = 5;
 const TOLD_INSIDE_FAILED: i32 = 6;
+const TOLD_READY: i32 = 7;
 
 /// Why a child was not started.
 #[derive(Debug)]
@@ -93,6 +113,8 @@ pub(crate) enum SpawnError {
     Filter(io::Error),
     /// There is no network of its own for it.
     Inside(io::Error),
+    /// It cannot be traced.
+    Trace(io::Error),
     Other(io::Error),
 }
 
@@ -124,24 +146,36 @@ pub(crate) fn spawn(start: &Start) -> Result<Child, SpawnError> {
         match word(0) {
             // Without an answer the pipe's end, which is the child's, too, is closed, and it gives up.
             TOLD_INSIDE => {
-                let mapped = namespace::map_ids(pid);
-                let go = go.take().filter(|_| mapped.is_ok());
-                let told = go.map_or(Ok(0), |go| rustix::io::write(&go, &[0]));
-                mapped.and(told.map(drop).map_err(io::Error::from)).map_err(|error| given_up(pid, error))?;
+                let mapped = namespace::map_ids(pid).and_then(|()| go_on(go.as_ref()));
+                if let Err(error) = mapped {
+                    drop(go.take());
+                    return Err(SpawnError::Inside(given_up(pid, error)));
+                }
+            }
+            TOLD_READY => {
+                let traced = attach(pid, start.filter.is_empty()).and_then(|()| go_on(go.as_ref()));
+                if let Err(error) = traced {
+                    drop(go.take());
+                    return Err(SpawnError::Trace(given_up(pid, error)));
+                }
+                let failure = Failure { read, write, _wait: wait };
+                return Ok(Child { pid, listener: None, failure, killable_wait: true, sockets });
             }
             TOLD_SOCKET => {
                 // SAFETY: the child made it in the table that we share, and has left it to us.
                 sockets.push(unsafe { OwnedFd::from_raw_fd(word(4)) });
             }
-            TOLD_INSIDE_FAILED => return Err(given_up(pid, io::Error::from_raw_os_error(word(4)))),
+            TOLD_INSIDE_FAILED => {
+                return Err(SpawnError::Inside(given_up(pid, io::Error::from_raw_os_error(word(4)))));
+            }
             TOLD_LISTENER => {
                 // SAFETY: the descriptor is the one that the kernel made in the table that we share, and only we
                 // keep it.
                 let file = unsafe { OwnedFd::from_raw_fd(word(4)) };
                 return Ok(Child {
                     pid,
-                    listener: Listener { file },
-                    failure: Failure { read, write },
+                    listener: Some(Listener { file }),
+                    failure: Failure { read, write, _wait: wait },
                     killable_wait: word(8) == 1,
                     sockets,
                 });
@@ -152,12 +186,26 @@ pub(crate) fn spawn(start: &Start) -> Result<Child, SpawnError> {
     }
 }
 
+/// Attaches to a child that waits for it.
+fn attach(pid: pid_t, calls: bool) -> io::Result<()> {
+    ptrace::seize(pid)?;
+    ptrace::interrupt(pid)?;
+    ptrace::resume(pid, calls, 0)
+}
+
+/// Lets a waiting child go on.
+fn go_on(go: Option<&OwnedFd>) -> io::Result<()> {
+    let go = go.ok_or(io::ErrorKind::BrokenPipe)?;
+    rustix::io::write(go, &[0])?;
+    Ok(())
+}
+
 /// Waits for a child that ends without having become anything; another may be started.
-fn given_up(pid: pid_t, error: io::Error) -> SpawnError {
+fn given_up(pid: pid_t, error: io::Error) -> io::Error {
     if let Some(pid) = rustix::process::Pid::from_raw(pid) {
         rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty()).ok();
     }
-    SpawnError::Inside(error)
+    error
 }
 
 /// The filters of a child.
@@ -207,6 +255,14 @@ unsafe fn child(
             libc::_exit(127)
         }
     };
+    let may_go_on = || {
+        let mut byte = 0_u8;
+        // SAFETY: one byte into a living variable, from our own pipe.
+        match unsafe { libc::read(wait, (&raw mut byte).cast(), 1) } {
+            1 => Ok(()),
+            _ => Err(rustix::io::Errno::PERM),
+        }
+    };
     if let Some(inside) = &start.confinement.inside {
         let entered = || {
             // SAFETY: a plain number; this process has one thread and shares no memory.
@@ -215,12 +271,7 @@ unsafe fn child(
                 return Err(rustix::io::Errno::from_raw_os_error(unsafe { *libc::__errno_location() }));
             }
             say(TOLD_INSIDE, 0, 0);
-            let mut byte = 0_u8;
-            // SAFETY: one byte into a living variable, from our own pipe.
-            match unsafe { libc::read(wait, (&raw mut byte).cast(), 1) } {
-                1 => Ok(()),
-                _ => Err(rustix::io::Errno::PERM),
-            }
+            may_go_on()
         };
         if let Err(error) = inside.enter(entered, |socket| say(TOLD_SOCKET, socket, 0)) {
             say(TOLD_INSIDE_FAILED, error.raw_os_error(), 0);
@@ -250,33 +301,66 @@ unsafe fn child(
             fail(TOLD_FILTER_FAILED);
         }
         let listen = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
-        let mut killable = 1;
-        let mut listener = install(listen | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, &filters.own);
-        if listener < 0 {
-            killable = 0;
-            listener = install(listen, &filters.own);
+        if start.tracing == Tracing::Stopped {
+            // Where another recorder listens already, it is asked and we are not: one that allows all tells. What
+            // the kernel gives for it is not kept.
+            let code = libc::sock_filter {
+                code: (libc::BPF_RET | libc::BPF_K) as u16,
+                jt: 0,
+                jf: 0,
+                k: libc::SECCOMP_RET_ALLOW,
+            };
+            let all = libc::sock_fprog { len: 1, filter: (&raw const code).cast_mut() };
+            let listener = install(listen, &all);
+            if listener < 0 && *libc::__errno_location() == libc::EBUSY {
+                fail(TOLD_FILTER_FAILED);
+            }
+            if let Ok(listener @ 0..) = i32::try_from(listener) {
+                libc::close(listener);
+            }
+            if filters.own.len > 0 && install(0, &filters.own) != 0 {
+                fail(TOLD_FILTER_FAILED);
+            }
+            say(TOLD_READY, 0, 0);
+            if may_go_on().is_err() {
+                libc::_exit(127);
+            }
+        } else {
+            let mut killable = 1;
+            let mut listener = install(listen | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, &filters.own);
+            if listener < 0 {
+                killable = 0;
+                listener = install(listen, &filters.own);
+            }
+            let Ok(listener) = i32::try_from(listener) else { libc::_exit(127) };
+            if listener < 0 {
+                fail(TOLD_FILTER_FAILED);
+            }
+            say(TOLD_LISTENER, listener, killable);
         }
-        let Ok(listener) = i32::try_from(listener) else { libc::_exit(127) };
-        if listener < 0 {
-            fail(TOLD_FILTER_FAILED);
-        }
-        say(TOLD_LISTENER, listener, killable);
         if libc::unshare(libc::CLONE_FILES) != 0 {
             // Nobody answered: the table is still the recorder's, and nothing may be changed in it.
             libc::_exit(127);
         }
-        libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC);
+        if libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) != 0 {
+            // Before Linux 5.11: one by one.
+            for number in 3..libc::sysconf(libc::_SC_OPEN_MAX).clamp(0, DESCRIPTORS_MAX) as RawFd {
+                libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC);
+            }
+        }
         libc::execve(start.program.as_ptr(), arguments.as_ptr(), environment.as_ptr());
         fail(TOLD_START_FAILED)
     }
 }
 
-/// The pipe on which a child says that it could not start its program. Our copy of the child's end must stay open
-/// as long as the child may share our table.
+/// The pipe on which a child says that it could not start its program. Our copies of the child's ends must stay
+/// open as long as the child may share our table.
 #[derive(Debug)]
 pub(crate) struct Failure {
     read: OwnedFd,
     write: OwnedFd,
+    /// Where it waits for us: our copy as well.
+    _wait: OwnedFd,
 }
 
 impl Failure {

@@ -5,7 +5,7 @@
 
 mod calls;
 mod elsewhere;
-mod evasions;
+pub(crate) mod evasions;
 mod expect;
 mod foreign;
 mod probes;

@@ -9,4 +9,5 @@ mod edges;
 mod egress;
 mod gauntlet;
 mod packages;
+mod stopped;
 mod tracing;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use evidence::record::Exit;
 use evidence::{BytePath, Digest, Event, EventKind};
-use host::{Launch, Seccomp, Trace, TraceError, Tracer};
+use host::{Launch, Ptrace, Seccomp, Trace, TraceError, Tracer};
 
 pub(crate) struct Traced {
     pub(crate) trace: Trace,
@@ -24,8 +24,26 @@ pub(crate) fn launch(folder: &Path, command: &[&str]) -> Launch {
     }
 }
 
+/// The variable that names another recorder than the usual one for all tests of a process.
+pub(crate) const TRACER: &str = "COUNTERSIGN_TEST_TRACER";
+
+/// Returns the recorder that this process tests.
+pub(crate) fn tracer() -> Box<dyn Tracer> {
+    match std::env::var(TRACER).as_deref() {
+        Ok("ptrace") => Box::new(Ptrace::USUAL),
+        Ok("ptrace-every-call") => Box::new(Ptrace::at_every_call()),
+        Ok(other) => panic!("no recorder is called {other}"),
+        Err(_) => Box::new(Seccomp),
+    }
+}
+
+/// Tells whether this process tests the recorder that stops its callers.
+pub(crate) fn is_ptrace() -> bool {
+    tracer().mode() == "ptrace"
+}
+
 pub(crate) fn try_run(launch: &Launch) -> Result<Traced, TraceError> {
-    traced_by(&Seccomp, launch)
+    traced_by(&*tracer(), launch)
 }
 
 pub(crate) fn traced_by(tracer: &dyn Tracer, launch: &Launch) -> Result<Traced, TraceError> {

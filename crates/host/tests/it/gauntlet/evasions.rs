@@ -21,7 +21,7 @@ use crate::tracing::{Traced, folder, launch, skipped, try_run};
 use table::{CASES, Case, How};
 
 /// The programs, compiled once: with libraries and without.
-pub(super) fn programs() -> &'static (TempDir, PathBuf, PathBuf) {
+pub(crate) fn programs() -> &'static (TempDir, PathBuf, PathBuf) {
     static BUILT: OnceLock<(TempDir, PathBuf, PathBuf)> = OnceLock::new();
     BUILT.get_or_init(|| {
         let folder = tempfile::tempdir().unwrap();
@@ -83,7 +83,7 @@ fn check(case: &Case) -> Vec<String> {
         _ => String::new(),
     };
     let seen = try_run(&command(&folder, case.how, &argument)).unwrap();
-    let missing = case.shows.iter().filter(|expect| !expect.holds(&seen, &folder));
+    let missing = case.shows().iter().filter(|expect| !expect.holds(&seen, &folder));
     missing
         .map(|expect| {
             format!("{}: {expect:?} does not hold in\n  {}", case.name, seen.interesting().join("\n  "))

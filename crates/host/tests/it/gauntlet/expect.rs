@@ -35,6 +35,8 @@ pub(super) enum Expect {
     NoGap(&'static str),
     /// The record is complete, and nothing speaks against the build.
     Whole,
+    /// An attempt on this path, anywhere, failed with this error.
+    Failed(EventKind, &'static str, u16),
     /// Nothing of this kind happened on this path.
     Not(EventKind, &'static str),
     /// The program itself is content.
@@ -82,6 +84,10 @@ impl Expect {
                 completeness.gaps.is_empty()
                     && (completeness.unresolved, completeness.dropped, completeness.refused) == (0, 0, 0)
             }
+            Self::Failed(kind, path, errno) => seen.events.iter().any(|event| {
+                let on = event.path.as_ref().is_some_and(|found| found.as_bytes() == path.as_bytes());
+                event.kind == kind && on && event.errno == errno
+            }),
             Self::Not(kind, name) => !any(kind, &|event| event.path == Some(at(name))),
             Self::ReadOrGap(name) => {
                 Self::On(EventKind::Read, name).holds(seen, folder) || completeness.unresolved > 0

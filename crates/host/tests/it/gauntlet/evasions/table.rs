@@ -3,6 +3,7 @@
 use evidence::EventKind as Kind;
 
 use super::super::expect::Expect;
+use crate::tracing::is_ptrace;
 
 /// How a case is run, always in a folder that is furnished for it.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +21,26 @@ pub(super) struct Case {
     pub(super) needs: &'static str,
     pub(super) shows: &'static [Expect],
 }
+
+impl Case {
+    /// What has to be told by the recorder that is tested. Where it traces all processes itself, nobody else can; and
+    /// it knows what the kernel said.
+    pub(super) fn shows(&self) -> &'static [Expect] {
+        let may_set = || std::fs::File::options().write(true).open("/proc/sys/kernel/core_pattern").is_ok();
+        match self.name {
+            name if is_ptrace() && TRACERS.contains(&name) => {
+                &[UNREAD, Expect::How(Kind::Reach, "ptrace"), Expect::Went]
+            }
+            "kernel-setting" if is_ptrace() && !may_set() => {
+                &[Expect::Failed(Kind::Write, "/proc/sys/kernel/core_pattern", 13)]
+            }
+            _ => self.shows,
+        }
+    }
+}
+
+/// Cases in which one process traces another.
+const TRACERS: &[&str] = &["own-trace", "changed-at-entry", "changed-by-a-tracer"];
 
 const fn c(name: &'static str, shows: &'static [Expect]) -> Case {
     Case { name, how: How::Program(name), needs: "", shows }
