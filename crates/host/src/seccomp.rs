@@ -11,6 +11,8 @@
 //! | `dispatch` | from a call to what is done about it |
 //! | `supervisor` | receives calls, answers, ends |
 //! | `handover` | gives a caller a descriptor |
+//! | `line` | how calls arrive and answers go back: by a listener, or by stops |
+//! | `ptrace`, `stopped`, `stops` | the same recorder where the kernel notifies nobody, by `ptrace(2)` |
 //! | `processes` | who is who, parents and ends |
 //! | `caller`, `seen` | reads a caller's memory and resolves its paths; where they led before |
 //! | `network`, `seat` | what the build may reach, and how it is connected |

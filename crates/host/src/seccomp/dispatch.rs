@@ -13,8 +13,10 @@ use crate::sys::Notification;
 
 /// The folder that a path without one begins in.
 const HERE: u64 = libc::AT_FDCWD as u64;
+#[cfg(target_arch = "x86_64")]
 const CREATE: u64 = (libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC) as u64;
 const NO_FOLLOW: u64 = libc::AT_SYMLINK_NOFOLLOW as u64;
+#[cfg(target_arch = "x86_64")]
 const REMOVE_FOLDER: u64 = libc::AT_REMOVEDIR as u64;
 
 impl Supervisor<'_, '_> {

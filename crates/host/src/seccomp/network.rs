@@ -76,6 +76,10 @@ impl Network {
 
 /// Starts the child held back as far as was asked, by the strongest means that this machine has.
 pub(super) fn start(launch: &Launch, program: &Path, way: Way) -> Result<(Child, Control), TraceError> {
+    if way.by == By::EveryCall && !matches!(launch.egress, Egress::Audit) {
+        let what = "filters, without which a build is not held back from the network";
+        return Err(Unsupported { what, source: io::ErrorKind::Unsupported.into() }.into());
+    }
     let inside = match &launch.egress {
         Egress::Audit => {
             let child = super::spawn(launch, program, way, Confinement::default(), &[])?;

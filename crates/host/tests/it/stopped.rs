@@ -13,9 +13,21 @@ use crate::gauntlet::evasions::programs;
 use crate::tracing::{TRACER, Traced, folder, launch, skipped, traced_by};
 
 /// What it has to pass as well; the rest does not depend on the recorder, or names one.
-const TESTS: &[&str] =
-    &["builds::", "calls::", "commit::", "edges::", "gauntlet::evasions::", "gauntlet::elsewhere::"];
-const NOT: &[&str] = &["gauntlet::calls::", "edges::the_machine_is_supported"];
+const TESTS: &[&str] = &[
+    "builds::",
+    "calls::",
+    "commit::",
+    "edges::",
+    "egress::",
+    "gauntlet::evasions::",
+    "gauntlet::elsewhere::",
+];
+const NOT: &[&str] = &[
+    "gauntlet::calls::",
+    "edges::the_machine_is_supported",
+    // Without those it holds nobody back, and says so.
+    "egress::otherwise::other_processes_descriptors_are_not_needed",
+];
 
 /// Runs this test program once more.
 fn again(before: &[&str], variable: (&str, &str), arguments: &[&str]) -> Output {
@@ -53,7 +65,17 @@ fn it_passes_what_the_usual_one_passes() {
 
 #[test]
 fn it_passes_without_a_filter_as_well() {
-    passes("ptrace-every-call", &["gauntlet::elsewhere::"]);
+    passes("ptrace-every-call", &["gauntlet::elsewhere::", "egress::"]);
+}
+
+/// What holds a build back is a filter.
+#[test]
+fn without_a_filter_nobody_is_held_back() {
+    let (_keep, folder) = folder();
+    let mut launch = launch(&folder, &["true"]);
+    launch.egress = host::Egress::Deny;
+    let error = traced_by(&Ptrace::at_every_call(), &launch).err().unwrap();
+    assert!(error.is_before_start() && error.to_string().contains("filters"), "{error}");
 }
 
 /// A variable that makes one of these tests a part of another one.
