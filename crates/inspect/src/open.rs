@@ -1,11 +1,12 @@
 //! Opens a file or a folder: names it, hashes it, and goes into what it holds.
 
-use std::io;
+use std::io::{self, Read};
 
 use evidence::{BytePath, Digest, Node, Problem, Tree};
+use sha2::Digest as _;
 
 use crate::budget::{Budget, Exhausted};
-use crate::format::{Format, format};
+use crate::format::{Format, format, format_by_name};
 use crate::{executable, unpack};
 
 /// Where an inspection is, and what it has to say beside the facts.
@@ -32,8 +33,39 @@ impl Inspection<'_> {
         self.node(name, &path, bytes)
     }
 
+    /// Opens a member that is an archive and comes from a decoder: only its own members are held in memory.
+    pub(crate) fn stream(
+        &mut self,
+        container: &Node,
+        path: &BytePath,
+        name: BytePath,
+        format: Format,
+        reader: impl Read,
+    ) -> Node {
+        let path = container.join(path, &name);
+        let mut node = Node::leaf(name, format.word(), Digest::of(b""), 0);
+        let mut hashed = Hashed { reader, hasher: sha2::Sha256::new(), bytes: 0 };
+        self.depth += 1;
+        unpack::members_of_stream(self, &mut node, &path, format, &mut hashed);
+        self.depth -= 1;
+        node.members.sort_by(|a, b| a.name.cmp(&b.name));
+        // What the archive's reader left is content all the same. Why it cannot be read is said already.
+        let whole = io::copy(&mut hashed, &mut io::sink()).is_ok();
+        node.digest = whole.then(|| Digest::from_bytes(hashed.hasher.finalize().into()));
+        node.size = hashed.bytes;
+        node
+    }
+
+    /// Tells whether one more level may be opened.
+    pub(crate) fn may_descend(&self) -> bool {
+        self.depth < self.budget.depth
+    }
+
     fn node(&mut self, name: BytePath, path: &BytePath, bytes: &[u8]) -> Node {
-        let format = format(bytes);
+        let format = match format(bytes) {
+            Format::Data => format_by_name(name.as_bytes(), bytes),
+            known => known,
+        };
         let mut node = Node::leaf(name, format.word(), Digest::of(bytes), bytes.len() as u64);
         match format {
             Format::Data => {}
@@ -43,9 +75,7 @@ impl Inspection<'_> {
             Format::Pe | Format::Elf | Format::MachO => {
                 executable::read(self, &mut node, path, format, bytes)
             }
-            _ if self.depth >= self.budget.depth => {
-                self.exhausted(path, Exhausted("containers nested too deep"))
-            }
+            _ if !self.may_descend() => self.exhausted(path, Exhausted("containers nested too deep")),
             container => {
                 self.depth += 1;
                 unpack::members(self, &mut node, path, container, bytes);
@@ -55,6 +85,22 @@ impl Inspection<'_> {
             }
         }
         node
+    }
+}
+
+/// A reader whose bytes are hashed as they pass.
+struct Hashed<R> {
+    reader: R,
+    hasher: sha2::Sha256,
+    bytes: u64,
+}
+
+impl<R: Read> Read for Hashed<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.reader.read(into)?;
+        self.hasher.update(into.get(..read).unwrap_or_default());
+        self.bytes = self.bytes.saturating_add(read as u64);
+        Ok(read)
     }
 }
 

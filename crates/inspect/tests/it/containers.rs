@@ -1,19 +1,11 @@
 use std::fs;
 use std::process::Command;
 
-use evidence::{Digest, Tree};
+use evidence::Digest;
 use forge::{tar_gz, zip_stored};
 use inspect::{Budget, folder, open_file};
 
-fn open(name: &str, bytes: &[u8]) -> Tree {
-    open_file(&name.into(), bytes, &mut Budget::default())
-}
-
-fn paths(tree: &Tree) -> Vec<String> {
-    let mut paths = Vec::new();
-    tree.root.walk(|path, _| paths.push(path.to_string()));
-    paths
-}
+use crate::{open, paths};
 
 #[test]
 fn members_are_named_level_by_level() {
@@ -129,7 +121,7 @@ fn what_is_not_opened_is_a_problem() {
         );
     }
     let twice = zip_stored(&[("same", b"1"), ("same", b"2")]).unwrap();
-    assert_eq!(open("x.zip", &twice).problems[0].kind, "malformed-zip");
+    assert_eq!(open("x.zip", &twice).problems[0].kind, "duplicate-name");
 }
 
 #[test]

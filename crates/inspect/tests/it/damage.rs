@@ -3,8 +3,17 @@
 use forge::{ThreeCx, elf_executable, noise, tar_gz, zip_stored};
 use inspect::{Budget, open_file};
 
+use crate::samples::{REGULAR, SYMLINK, asar, asar_integrity, cpio_newc, cpio_odc, gzip, lz4, rpm, tar};
+
 fn small() -> Budget {
-    Budget { members: 500, bytes: 4 << 20, member_bytes: 1 << 20, depth: 4, symbols: 20_000 }
+    Budget {
+        members: 500,
+        bytes: 4 << 20,
+        member_bytes: 1 << 20,
+        depth: 4,
+        symbols: 20_000,
+        ..Budget::default()
+    }
 }
 
 fn corpus() -> Vec<(&'static str, Vec<u8>)> {
@@ -18,6 +27,21 @@ fn corpus() -> Vec<(&'static str, Vec<u8>)> {
         ("x.dll", image),
         ("x", elf_executable(b"content")),
         ("x.a", ar),
+        ("x.cpio", cpio_newc(&[("a", REGULAR, b"1"), ("b", SYMLINK, b"a"), ("c", REGULAR, &[7; 300])], true)),
+        ("x.cpio", cpio_odc(&[("a", REGULAR, b"1"), ("b", SYMLINK, b"a")])),
+        ("x.rpm", rpm("echo", &gzip(&cpio_newc(&[("a", REGULAR, b"1")], false)))),
+        (
+            "x.asar",
+            asar(
+                &format!(
+                    r#"{{"files":{{"a":{{"size":1,"offset":"0","integrity":{}}}}}}}"#,
+                    asar_integrity(b"1")
+                ),
+                b"1",
+            ),
+        ),
+        ("x.tar", tar(&[("a", b"1"), ("b", &[7; 600])], true)),
+        ("x.lz4", lz4(&[7; 3000])),
     ]
 }
 
@@ -47,7 +71,7 @@ fn every_flipped_byte_is_survived() {
 
 #[test]
 fn noise_behind_every_magic_is_survived() {
-    let magics: [&[u8]; 9] = [
+    let magics: &[&[u8]] = &[
         b"PK\x03\x04",
         b"\x1f\x8b\x08",
         b"BZh91AY&SY",
@@ -57,10 +81,16 @@ fn noise_behind_every_magic_is_survived() {
         b"\x7fELF\x02\x01\x01",
         b"\xcf\xfa\xed\xfe",
         b"\xca\xfe\xba\xbe\0\0\0\x02",
+        b"070701",
+        b"070707",
+        b"\x04\x22\x4d\x18",
+        b"LZIP\x01",
+        b"\x5d\0\0\x80\0\xff\xff\xff\xff\xff\xff\xff\xff\0",
+        b"\x04\0\0\0\x10\0\0\0\x0c\0\0\0\x0a\0\0\0{\"files\":",
     ];
     for magic in magics {
         for seed in 0..200 {
-            let bytes = [magic, &noise(seed, 3000)].concat();
+            let bytes = [*magic, &noise(seed, 3000)].concat();
             open_file(&"x".into(), &bytes, &mut small());
         }
     }
