@@ -32,6 +32,10 @@ pub enum Format {
     Cpio,
     /// RPM package (Linux Standard Base Core, "Package File Format").
     Rpm,
+    /// Compound file ([MS-CFB]): MSI databases, old Office documents.
+    Cfb,
+    /// Windows cabinet ([MS-CAB]).
+    Cab,
     /// Archive of an Electron application.
     Asar,
     /// Windows image.
@@ -50,8 +54,6 @@ pub enum Format {
 const UNSUPPORTED: &[(usize, &[u8], &str)] = &[
     (0, b"7z\xbc\xaf\x27\x1c", "7z"),
     (0, b"Rar!\x1a\x07", "rar"),
-    (0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "cfb"),
-    (0, b"MSCF", "cab"),
     (0, b"hsqs", "squashfs"),
     (0, b"xar!", "xar"),
     (0, b"\x1f\x9d", "compress"),
@@ -109,6 +111,12 @@ pub fn format(bytes: &[u8]) -> Format {
     }
     if at(0, b"\x04\0\0\0") && at(16, b"{\"files\":") {
         return Format::Asar;
+    }
+    if at(0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1") {
+        return Format::Cfb;
+    }
+    if at(0, b"MSCF\0\0\0\0") {
+        return Format::Cab;
     }
     if at(0, b"LZIP\x01") {
         return Format::Lzip;
@@ -173,6 +181,8 @@ impl Format {
             Self::Brotli => "brotli",
             Self::Cpio => "cpio",
             Self::Rpm => "rpm",
+            Self::Cfb => "cfb",
+            Self::Cab => "cab",
             Self::Asar => "asar",
             Self::Pe => "pe",
             Self::Elf => "elf",

@@ -1,6 +1,8 @@
 //! Opens a file or a folder: names it, hashes it, and goes into what it holds.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read};
+use std::rc::Rc;
 
 use evidence::{BytePath, Digest, Node, Problem, Tree};
 use sha2::Digest as _;
@@ -9,14 +11,31 @@ use crate::budget::{Budget, Exhausted};
 use crate::format::{Format, format, format_by_name};
 use crate::{executable, unpack};
 
+/// Bytes of all names of one inspection: a folder's long name is repeated in the name of each member.
+const NAMES_MAX_BYTES: usize = 256 << 20;
+
 /// Where an inspection is, and what it has to say beside the facts.
 pub(crate) struct Inspection<'a> {
     pub(crate) budget: &'a mut Budget,
+    /// What an installer's database calls the files of the cabinet that is opened next.
+    pub(crate) cabinet_names: Rc<BTreeMap<Vec<u8>, BytePath>>,
+    /// Bytes of names that the tree may still have.
+    pub(crate) names_room: usize,
     problems: Vec<Problem>,
     depth: u32,
 }
 
-impl Inspection<'_> {
+impl<'a> Inspection<'a> {
+    fn new(budget: &'a mut Budget) -> Self {
+        Self {
+            budget,
+            cabinet_names: Rc::default(),
+            names_room: NAMES_MAX_BYTES,
+            problems: Vec::new(),
+            depth: 0,
+        }
+    }
+
     pub(crate) fn problem(&mut self, path: &BytePath, kind: &str, detail: impl ToString) {
         // An enemy's text goes no further than this.
         let detail: String = detail.to_string().chars().filter(|c| !c.is_control()).take(200).collect();
@@ -106,7 +125,7 @@ impl<R: Read> Read for Hashed<R> {
 
 /// Opens a file under a name.
 pub fn open_file(name: &BytePath, bytes: &[u8], budget: &mut Budget) -> Tree {
-    let mut inspection = Inspection { budget, problems: Vec::new(), depth: 0 };
+    let mut inspection = Inspection::new(budget);
     let root = inspection.node(name.clone(), name, bytes);
     Tree { root, problems: inspection.problems }
 }
@@ -117,7 +136,7 @@ pub fn folder(
     files: impl Iterator<Item = (BytePath, io::Result<Vec<u8>>)>,
     budget: &mut Budget,
 ) -> Tree {
-    let mut inspection = Inspection { budget, problems: Vec::new(), depth: 0 };
+    let mut inspection = Inspection::new(budget);
     let mut root = Node::leaf(name.clone(), "folder", Digest::of(b""), 0);
     root.digest = None;
     for (relative, content) in files {

@@ -2,6 +2,8 @@
 
 mod ar;
 mod asar;
+mod cab;
+mod cfb;
 mod cpio;
 mod rpm;
 mod stream;
@@ -33,6 +35,8 @@ pub(crate) fn members(
         Format::Cpio => cpio::members(&mut container, bytes),
         Format::Ar => ar::members(&mut container, bytes),
         Format::Rpm => rpm::members(&mut container, bytes),
+        Format::Cfb => cfb::members(&mut container, bytes),
+        Format::Cab => cab::members(&mut container, bytes),
         Format::Asar => asar::members(&mut container, bytes),
         Format::Gzip
         | Format::Bzip2
@@ -111,8 +115,9 @@ impl Container<'_, '_> {
     /// Pays for one more member. After `false` the reader stops.
     #[must_use]
     fn admit(&mut self) -> bool {
-        let paid = match self.inspection.budget.bytes {
-            0 => Err(Exhausted("too many bytes")),
+        let paid = match (self.inspection.budget.bytes, self.inspection.names_room) {
+            (0, _) => Err(Exhausted("too many bytes")),
+            (_, 0) => Err(Exhausted("too many bytes of names")),
             _ => self.inspection.budget.member(),
         };
         if let Err(what) = paid {
@@ -126,20 +131,6 @@ impl Container<'_, '_> {
         self.inspection.budget.pay(bytes.len() as u64);
         let member = self.inspection.member(self.node, self.path, name, bytes);
         self.push(member)
-    }
-
-    /// Takes a member from a decoder. `packed` is the number of bytes that the decoder was given.
-    fn read(&mut self, name: BytePath, reader: impl Read, packed: u64) -> Option<&mut Node> {
-        match self.content(reader, packed) {
-            Ok(bytes) => {
-                let member = self.inspection.member(self.node, self.path, name, &bytes);
-                Some(self.push(member))
-            }
-            Err(error) => {
-                self.failed_member(&name, &error);
-                None
-            }
-        }
     }
 
     /// Takes a member that has no content, or whose content is a link's target.
@@ -174,6 +165,8 @@ impl Container<'_, '_> {
     }
 
     fn push(&mut self, member: Node) -> &mut Node {
+        let names_room = self.inspection.names_room.saturating_sub(member.name.as_bytes().len());
+        self.inspection.names_room = names_room;
         self.node.members.push(member);
         self.node.members.last_mut().expect("a member was just added")
     }

@@ -1,6 +1,8 @@
 //! asar, the archive of Electron applications: a JSON directory in two Chromium pickles, then the contents. Each content
 //! is compared with the hashes of its `integrity` record, which Electron itself checks only if a fuse is set.
 
+use std::rc::Rc;
+
 use evidence::{BytePath, Digest};
 use serde_json::{Map, Value};
 
@@ -20,9 +22,12 @@ pub(super) fn members(container: &mut Container, bytes: &[u8]) {
         Ok(root) => root,
         Err(error) => return container.malformed(error),
     };
-    let mut stack = vec![(Vec::new(), &root)];
+    // Paths are joined when their turn comes: the names of folders may be long, and their files many.
+    let mut stack = vec![(Rc::new(Vec::new()), "", &root)];
     let mut ranges = Vec::new();
-    while let Some((path, node)) = stack.pop() {
+    while let Some((folder, name, node)) = stack.pop() {
+        let separator = if folder.is_empty() { &b""[..] } else { b"/" };
+        let path = [folder.as_slice(), separator, name.as_bytes()].concat();
         let Some(node) = node.as_object() else {
             container.malformed_member(&BytePath::new(path), "its entry is not an object");
             continue;
@@ -38,14 +43,8 @@ pub(super) fn members(container: &mut Container, bytes: &[u8]) {
             container.malformed_member(&BytePath::new(path), "its `files` are not an object");
             continue;
         };
-        for (name, child) in files {
-            let mut path = path.clone();
-            if !path.is_empty() {
-                path.push(b'/');
-            }
-            path.extend_from_slice(name.as_bytes());
-            stack.push((path, child));
-        }
+        let path = Rc::new(path);
+        stack.extend(files.iter().map(|(name, child)| (Rc::clone(&path), name.as_str(), child)));
     }
     let start = usize::try_from(data_start).unwrap_or(usize::MAX);
     let unlisted = between(bytes, &mut ranges, start, bytes.len());

@@ -3,7 +3,11 @@
 use forge::{ThreeCx, elf_executable, noise, tar_gz, zip_stored};
 use inspect::{Budget, open_file};
 
-use crate::samples::{REGULAR, SYMLINK, asar, asar_integrity, cpio_newc, cpio_odc, gzip, lz4, rpm, tar};
+use crate::samples::{
+    REGULAR, SYMLINK, asar, asar_integrity, cab, cpio_newc, cpio_odc, gzip, lz4, lzx_aligned, lzx_verbatim,
+    rpm, tar,
+};
+use crate::windows::msi;
 
 fn small() -> Budget {
     Budget {
@@ -41,6 +45,10 @@ fn corpus() -> Vec<(&'static str, Vec<u8>)> {
             ),
         ),
         ("x.tar", tar(&[("a", b"1"), ("b", &[7; 600])], true)),
+        ("x.msi", msi("cmd", &cab(1, &[("f1", b"content")], &[b"content"]))),
+        ("x.cab", cab(1, &[("a", &[7; 400]), ("b", b"1")], &[&[7; 300], &[7; 101]])),
+        ("x.cab", cab(0x0f03, &[("a", &[0; 12])], &[&lzx_verbatim().0])),
+        ("x.cab", cab(0x0f03, &[("a", &[0; 24])], &[&lzx_aligned().0])),
         ("x.lz4", lz4(&[7; 3000])),
     ]
 }

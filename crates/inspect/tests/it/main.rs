@@ -7,6 +7,7 @@ mod images;
 mod packages;
 mod samples;
 mod streams;
+mod windows;
 mod zips;
 
 use evidence::{Node, Tree};

@@ -142,3 +142,144 @@ pub(crate) fn lz4(bytes: &[u8]) -> Vec<u8> {
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
 }
+
+/// A cabinet with one folder. `blocks` are packed for LZX, and unpacked for the others.
+pub(crate) fn cab(compression: u16, files: &[(&str, &[u8])], blocks: &[&[u8]]) -> Vec<u8> {
+    let mut table = Vec::new();
+    let mut offset = 0_u32;
+    for (name, content) in files {
+        table.extend((content.len() as u32).to_le_bytes());
+        table.extend(offset.to_le_bytes());
+        table.extend([0; 6]);
+        table.extend(0x20_u16.to_le_bytes());
+        table.extend(name.bytes().chain([0]));
+        offset += content.len() as u32;
+    }
+    let mut data = Vec::new();
+    let mut history: &[u8] = b"";
+    for block in blocks {
+        let packed = if compression == 1 { mszip(block, history) } else { block.to_vec() };
+        let size = if compression & 0xf == 3 { offset as usize } else { block.len() };
+        let sizes = [(packed.len() as u16).to_le_bytes(), (size as u16).to_le_bytes()].concat();
+        let words = |bytes: &[u8]| {
+            bytes.chunks(4).fold(0_u32, |sum, word| {
+                let order: Vec<u8> =
+                    if word.len() == 4 { word.iter().rev().copied().collect() } else { word.to_vec() };
+                sum ^ order.iter().fold(0, |word, byte| word << 8 | u32::from(*byte))
+            })
+        };
+        data.extend((words(&packed) ^ words(&sizes)).to_le_bytes());
+        data.extend(sizes);
+        data.extend(packed);
+        history = block;
+    }
+    let start = 36 + 8;
+    let mut out = b"MSCF\0\0\0\0".to_vec();
+    out.extend(((start + table.len() + data.len()) as u32).to_le_bytes());
+    out.extend([0; 4]);
+    out.extend((start as u32).to_le_bytes());
+    out.extend([0, 0, 0, 0, 3, 1, 1, 0]);
+    out.extend((files.len() as u16).to_le_bytes());
+    out.extend([0; 6]);
+    out.extend(((start + table.len()) as u32).to_le_bytes());
+    out.extend((blocks.len() as u16).to_le_bytes());
+    out.extend(compression.to_le_bytes());
+    [out, table, data].concat()
+}
+
+/// One MSZIP block with the block before as its history.
+fn mszip(block: &[u8], history: &[u8]) -> Vec<u8> {
+    let mut compressor = flate2::Compress::new(flate2::Compression::default(), false);
+    if !history.is_empty() {
+        // What the history gives is dropped; what follows may refer to it.
+        let mut dropped = Vec::with_capacity(history.len() + 4096);
+        compressor.compress_vec(history, &mut dropped, flate2::FlushCompress::Sync).unwrap();
+    }
+    let mut out = Vec::with_capacity(block.len() * 2 + 4096);
+    compressor.compress_vec(block, &mut out, flate2::FlushCompress::Finish).unwrap();
+    [b"CK", out.as_slice()].concat()
+}
+
+/// Bits of 16-bit words, the highest first.
+#[derive(Default)]
+struct Bits(Vec<bool>);
+
+impl Bits {
+    fn put(&mut self, value: u32, count: u32) -> &mut Self {
+        self.0.extend((0..count).rev().map(|bit| value >> bit & 1 == 1));
+        self
+    }
+
+    /// The lengths of codes, as differences to zeros: of two symbols, a length and a run of zeros.
+    fn lengths(&mut self, lengths: &[u8]) {
+        let used: Vec<u32> = lengths.iter().map(|length| (17 - u32::from(*length)) % 17).collect();
+        let mut symbols = used.clone();
+        symbols.sort_unstable();
+        symbols.dedup();
+        assert!(symbols.len() <= 4);
+        // Four symbols of two bits each.
+        let mut table: Vec<u32> = symbols;
+        let mut filler = 1;
+        while table.len() < 4 {
+            if !table.contains(&filler) {
+                table.push(filler);
+            }
+            filler += 1;
+        }
+        table.sort_unstable();
+        for symbol in 0..20 {
+            self.put(if table.contains(&symbol) { 2 } else { 0 }, 4);
+        }
+        for symbol in used {
+            self.put(table.iter().position(|known| *known == symbol).unwrap() as u32, 2);
+        }
+    }
+
+    fn bytes(mut self) -> Vec<u8> {
+        self.0.resize(self.0.len().next_multiple_of(16), false);
+        let words =
+            self.0.chunks(16).map(|word| word.iter().fold(0_u16, |sum, bit| sum << 1 | u16::from(*bit)));
+        words.flat_map(u16::to_le_bytes).collect()
+    }
+}
+
+/// An LZX block of literals and a match of the last distance, and what it unpacks to.
+pub(crate) fn lzx_verbatim() -> (Vec<u8>, Vec<u8>) {
+    let mut bits = Bits::default();
+    // No translation; a verbatim block of 12 bytes.
+    bits.put(0, 1).put(1, 3).put(0, 16).put(12, 8);
+    let mut matches = vec![0; 240];
+    matches[8] = 2;
+    matches[0] = 2;
+    bits.lengths(&[9; 256]);
+    bits.lengths(&matches);
+    bits.lengths(&[0; 249]);
+    // Codes of two bits come first: 00 is slot 0, 01 is slot 1; then literals of nine bits from 1_0000_0000.
+    for byte in b"abcdef" {
+        bits.put(0x100 + u32::from(*byte), 9);
+    }
+    // The last distance is 1 at the start.
+    bits.put(0, 2).put(1, 2).put(0, 2);
+    (bits.bytes(), b"abcdefffffff".to_vec())
+}
+
+/// An LZX block with an aligned distance.
+pub(crate) fn lzx_aligned() -> (Vec<u8>, Vec<u8>) {
+    let mut bits = Bits::default();
+    bits.put(0, 1).put(2, 3).put(0, 16).put(24, 8);
+    for _ in 0..8 {
+        bits.put(3, 3);
+    }
+    let mut matches = vec![0; 240];
+    // Slot 8 (distances 14 to 21), two bytes more than the shortest.
+    matches[8 * 8 + 2] = 1;
+    bits.lengths(&[9; 256]);
+    bits.lengths(&matches);
+    bits.lengths(&[0; 249]);
+    for byte in b"abcdefghijklmnopqrst" {
+        bits.put(0x100 + u32::from(*byte), 9);
+    }
+    // 16 - 2 + 6 = 20 back.
+    bits.put(0, 1).put(6, 3);
+    (bits.bytes(), b"abcdefghijklmnopqrstabcd".to_vec())
+}
