@@ -36,6 +36,12 @@ pub enum Format {
     Cfb,
     /// Windows cabinet ([MS-CAB]).
     Cab,
+    /// 7z.
+    SevenZip,
+    /// ISO 9660 image (ECMA-119).
+    Iso,
+    /// squashfs image, version 4.
+    Squashfs,
     /// Archive of an Electron application.
     Asar,
     /// Windows image.
@@ -51,14 +57,8 @@ pub enum Format {
 }
 
 /// Containers that are recognised and not opened.
-const UNSUPPORTED: &[(usize, &[u8], &str)] = &[
-    (0, b"7z\xbc\xaf\x27\x1c", "7z"),
-    (0, b"Rar!\x1a\x07", "rar"),
-    (0, b"hsqs", "squashfs"),
-    (0, b"xar!", "xar"),
-    (0, b"\x1f\x9d", "compress"),
-    (32769, b"CD001", "iso"),
-];
+const UNSUPPORTED: &[(usize, &[u8], &str)] =
+    &[(0, b"Rar!\x1a\x07", "rar"), (0, b"xar!", "xar"), (0, b"\x1f\x9d", "compress")];
 
 /// The `koly` trailer of an Apple disk image has this size.
 const DMG_TRAILER_BYTES: usize = 512;
@@ -117,6 +117,15 @@ pub fn format(bytes: &[u8]) -> Format {
     }
     if at(0, b"MSCF\0\0\0\0") {
         return Format::Cab;
+    }
+    if at(0, b"7z\xbc\xaf\x27\x1c") {
+        return Format::SevenZip;
+    }
+    if at(32769, b"CD001") {
+        return Format::Iso;
+    }
+    if at(0, b"hsqs") {
+        return Format::Squashfs;
     }
     if at(0, b"LZIP\x01") {
         return Format::Lzip;
@@ -183,6 +192,9 @@ impl Format {
             Self::Rpm => "rpm",
             Self::Cfb => "cfb",
             Self::Cab => "cab",
+            Self::SevenZip => "7z",
+            Self::Iso => "iso",
+            Self::Squashfs => "squashfs",
             Self::Asar => "asar",
             Self::Pe => "pe",
             Self::Elf => "elf",

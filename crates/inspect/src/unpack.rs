@@ -5,7 +5,10 @@ mod asar;
 mod cab;
 mod cfb;
 mod cpio;
+mod iso;
 mod rpm;
+mod sevenz;
+mod squashfs;
 mod stream;
 mod tar;
 mod zip;
@@ -37,6 +40,9 @@ pub(crate) fn members(
         Format::Rpm => rpm::members(&mut container, bytes),
         Format::Cfb => cfb::members(&mut container, bytes),
         Format::Cab => cab::members(&mut container, bytes),
+        Format::SevenZip => sevenz::members(&mut container, bytes),
+        Format::Iso => iso::members(&mut container, bytes),
+        Format::Squashfs => squashfs::members(&mut container, bytes),
         Format::Asar => asar::members(&mut container, bytes),
         Format::Gzip
         | Format::Bzip2

@@ -4,9 +4,12 @@ use forge::{ThreeCx, elf_executable, noise, tar_gz, zip_stored};
 use inspect::{Budget, open_file};
 
 use crate::samples::{
-    REGULAR, SYMLINK, asar, asar_integrity, cab, cpio_newc, cpio_odc, gzip, lz4, lzx_aligned, lzx_verbatim,
-    rpm, tar,
+    REGULAR, SYMLINK, asar, asar_integrity, cab, cpio_newc, cpio_odc, gzip, iso, lz4, lzx_aligned,
+    lzx_verbatim, rpm, squashfs, tar,
 };
+use sevenz_rust2::EncoderMethod;
+
+use crate::disks::sevenz;
 use crate::windows::msi;
 
 fn small() -> Budget {
@@ -49,6 +52,10 @@ fn corpus() -> Vec<(&'static str, Vec<u8>)> {
         ("x.cab", cab(1, &[("a", &[7; 400]), ("b", b"1")], &[&[7; 300], &[7; 101]])),
         ("x.cab", cab(0x0f03, &[("a", &[0; 12])], &[&lzx_verbatim().0])),
         ("x.cab", cab(0x0f03, &[("a", &[0; 24])], &[&lzx_aligned().0])),
+        ("x.7z", sevenz(EncoderMethod::LZMA2, &[("a", b"1"), ("b", &[7; 300])])),
+        ("x.iso", iso(&[("long name", b"1")], &[("Only Here", b"2")])),
+        ("x.snap", squashfs(&[("a", &[7; 5000]), ("b", b"1")], false)),
+        ("x.snap", squashfs(&[("a", &[7; 5000]), ("b", b"1")], true)),
         ("x.lz4", lz4(&[7; 3000])),
     ]
 }
@@ -67,7 +74,8 @@ fn every_cut_is_survived() {
 fn every_flipped_byte_is_survived() {
     for (name, bytes) in corpus() {
         let step = (bytes.len() / 1500).max(1);
-        for position in (0..bytes.len()).step_by(step).chain(0..bytes.len().min(1200)) {
+        let headers = (0..bytes.len().min(1200)).chain((32_768..bytes.len()).filter(|at| at % 2048 < 200));
+        for position in (0..bytes.len()).step_by(step).chain(headers) {
             for value in [0, 0xff, bytes[position] ^ 1, bytes[position] ^ 0x80] {
                 let mut damaged = bytes.clone();
                 damaged[position] = value;

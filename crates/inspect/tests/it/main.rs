@@ -3,6 +3,7 @@
 
 mod containers;
 mod damage;
+mod disks;
 mod images;
 mod packages;
 mod samples;

@@ -283,3 +283,154 @@ pub(crate) fn lzx_aligned() -> (Vec<u8>, Vec<u8>) {
     bits.put(0, 1).put(6, 3);
     (bits.bytes(), b"abcdefghijklmnopqrstabcd".to_vec())
 }
+
+/// An ISO 9660 image: a folder `SUB` with files that Rock Ridge names, and files that only the Joliet tree has.
+pub(crate) fn iso(files: &[(&str, &[u8])], joliet: &[(&str, &[u8])]) -> Vec<u8> {
+    const SECTOR: usize = 2048;
+    let both = |number: usize| [(number as u32).to_le_bytes(), (number as u32).to_be_bytes()].concat();
+    let record = |extent: usize, size: usize, flags: u8, name: &[u8], system_use: &[u8]| {
+        let mut bytes = vec![0, 0];
+        bytes.extend(both(extent));
+        bytes.extend(both(size));
+        bytes.extend([0; 7]);
+        bytes.extend([flags, 0, 0, 1, 0, 0, 1]);
+        bytes.push(name.len() as u8);
+        bytes.extend(name);
+        bytes.resize(bytes.len().next_multiple_of(2), 0);
+        bytes.extend(system_use);
+        bytes[0] = bytes.len() as u8;
+        bytes
+    };
+    let rock_ridge = |name: &str, mode: u32| {
+        let mut bytes = b"PX\x24\x01".to_vec();
+        bytes.extend(both(mode as usize));
+        bytes.extend([0; 24]);
+        bytes.extend([b'N', b'M', name.len() as u8 + 5, 1, 0]);
+        bytes.extend(name.bytes());
+        bytes
+    };
+    // Sectors: 16 to 18 descriptors, 19 root, 20 SUB, 21 root of Joliet, then the contents.
+    let mut contents: Vec<u8> = Vec::new();
+    let mut extent = |content: &[u8]| {
+        let at = 22 + contents.len() / SECTOR;
+        contents.extend(content);
+        contents.resize(contents.len().next_multiple_of(SECTOR), 0);
+        at
+    };
+    let own = |sector: usize, system_use: &[u8]| {
+        [record(sector, SECTOR, 2, &[0], system_use), record(19, SECTOR, 2, &[1], b"")].concat()
+    };
+    let mut root = own(19, b"SP\x07\x01\xbe\xef\0");
+    root.extend(record(20, SECTOR, 2, b"SUB", &rock_ridge("sub", 0o040_755)));
+    let mut sub = own(20, b"");
+    for (number, (name, content)) in files.iter().enumerate() {
+        let plain = format!("F{number}.;1");
+        sub.extend(record(extent(content), content.len(), 0, plain.as_bytes(), &rock_ridge(name, 0o100_644)));
+    }
+    let mut wide_root = own(21, b"");
+    for (name, content) in joliet {
+        let name: Vec<u8> = name.encode_utf16().flat_map(u16::to_be_bytes).collect();
+        wide_root.extend(record(extent(content), content.len(), 0, &name, b""));
+    }
+    let total = 22 + contents.len() / SECTOR;
+    let descriptor = |kind: u8, escape: &[u8], root: usize| {
+        let mut bytes = [&[kind], b"CD001\x01".as_slice()].concat();
+        bytes.resize(80, 0);
+        bytes.extend(both(total));
+        bytes.extend(escape);
+        bytes.resize(128, 0);
+        bytes.extend([0, 8, 8, 0]);
+        bytes.resize(156, 0);
+        bytes.extend(record(root, SECTOR, 2, &[0], b""));
+        bytes
+    };
+    let mut out = vec![0; 16 * SECTOR];
+    for part in
+        [descriptor(1, b"", 19), descriptor(2, b"%/E", 21), b"\xffCD001\x01".to_vec(), root, sub, wide_root]
+    {
+        out.extend(part);
+        out.resize(out.len().next_multiple_of(SECTOR), 0);
+    }
+    [out, contents].concat()
+}
+
+/// A squashfs image of one folder: whole blocks of 4,096 bytes, and a fragment for what is left of each file.
+pub(crate) fn squashfs(files: &[(&str, &[u8])], compressed: bool) -> Vec<u8> {
+    use std::io::Write;
+    const BLOCK: usize = 4096;
+    let zlib = |bytes: &[u8]| {
+        let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    };
+    let metadata = |bytes: &[u8]| {
+        let packed = if compressed { zlib(bytes) } else { bytes.to_vec() };
+        let stored = if compressed { 0 } else { 0x8000 };
+        [((packed.len() as u16) | stored).to_le_bytes().to_vec(), packed].concat()
+    };
+    let data = |bytes: &[u8]| {
+        let packed = if compressed { zlib(bytes) } else { bytes.to_vec() };
+        let stored = if compressed { 0 } else { 1 << 24 };
+        (packed.len() as u32 | stored, packed)
+    };
+    let (mut out, mut inodes, mut fragment) = (vec![0; 96], Vec::new(), Vec::new());
+    let mut listing = Vec::new();
+    listing.extend((files.len() as u32 - 1).to_le_bytes());
+    listing.extend([0; 8]);
+    for (number, (name, content)) in files.iter().enumerate() {
+        let place = inodes.len() as u16;
+        let start = out.len() as u32;
+        let mut sizes = Vec::new();
+        let whole = content.len() / BLOCK * BLOCK;
+        for block in content[..whole].chunks(BLOCK) {
+            let (size, packed) = data(block);
+            sizes.extend(size.to_le_bytes());
+            out.extend(packed);
+        }
+        inodes.extend([2, 0]);
+        inodes.extend(0o755_u16.to_le_bytes());
+        inodes.extend([0; 12]);
+        for word in [start, 0, fragment.len() as u32, content.len() as u32] {
+            inodes.extend(word.to_le_bytes());
+        }
+        inodes.extend(sizes);
+        fragment.extend(&content[whole..]);
+        listing.extend(place.to_le_bytes());
+        listing.extend((number as u16).to_le_bytes());
+        listing.extend([2, 0]);
+        listing.extend((name.len() as u16 - 1).to_le_bytes());
+        listing.extend(name.bytes());
+    }
+    let root = inodes.len() as u64;
+    inodes.extend([1, 0, 0xed, 1]);
+    inodes.extend([0; 12]);
+    inodes.extend([0; 8]);
+    inodes.extend((listing.len() as u16 + 3).to_le_bytes());
+    inodes.extend([0; 6]);
+    let (size, packed) = data(&fragment);
+    let mut entry = (out.len() as u64).to_le_bytes().to_vec();
+    entry.extend(size.to_le_bytes());
+    entry.extend([0; 4]);
+    out.extend(packed);
+    let inode_table = out.len() as u64;
+    out.extend(metadata(&inodes));
+    let directory_table = out.len() as u64;
+    out.extend(metadata(&listing));
+    let entries = out.len() as u64;
+    out.extend(metadata(&entry));
+    let fragment_table = out.len() as u64;
+    out.extend(entries.to_le_bytes());
+    let used = out.len() as u64;
+    let mut head = b"hsqs".to_vec();
+    for word in [files.len() as u32 + 1, 0, BLOCK as u32, 1] {
+        head.extend(word.to_le_bytes());
+    }
+    for half in [1_u16, 12, 0, 0, 4, 0] {
+        head.extend(half.to_le_bytes());
+    }
+    for wide in [root, used, u64::MAX, u64::MAX, inode_table, directory_table, fragment_table, u64::MAX] {
+        head.extend(wide.to_le_bytes());
+    }
+    out[..96].copy_from_slice(&head);
+    out
+}
