@@ -87,21 +87,22 @@ impl<'a> Inspection<'a> {
         };
         let mut node = Node::leaf(name, format.word(), Digest::of(bytes), bytes.len() as u64);
         match format {
-            Format::Data => {}
             Format::Unsupported(word) => {
                 self.problem(path, "unsupported-container", format!("{word} is recognised and not opened"));
             }
             Format::Pe | Format::Elf | Format::MachO => {
                 executable::read(self, &mut node, path, format, bytes)
             }
-            _ if !self.may_descend() => self.exhausted(path, Exhausted("containers nested too deep")),
-            container => {
-                self.depth += 1;
-                unpack::members(self, &mut node, path, container, bytes);
-                self.depth -= 1;
-                // Equal names stay in the container's order: the sort is stable.
-                node.members.sort_by(|a, b| a.name.cmp(&b.name));
-            }
+            _ => {}
+        }
+        if self.may_descend() {
+            self.depth += 1;
+            unpack::members(self, &mut node, path, format, bytes);
+            self.depth -= 1;
+            // Equal names stay in the container's order: the sort is stable.
+            node.members.sort_by(|a, b| a.name.cmp(&b.name));
+        } else if unpack::has_members(format, bytes) {
+            self.exhausted(path, Exhausted("containers nested too deep"));
         }
         node
     }

@@ -2,6 +2,7 @@
 
 mod ar;
 mod asar;
+mod attached;
 mod cab;
 mod cfb;
 mod cpio;
@@ -52,9 +53,21 @@ pub(crate) fn members(
         | Format::Zstd
         | Format::Lz4
         | Format::Brotli => stream::members(&mut container, format, bytes),
-        Format::Pe | Format::Elf | Format::MachO | Format::Unsupported(_) | Format::Data => {}
+        Format::Pe | Format::Elf | Format::MachO | Format::Data => {
+            attached::members(&mut container, format, bytes);
+        }
+        Format::Unsupported(_) => {}
     }
     container.check_names();
+}
+
+/// Tells whether a file is a container, or has one attached.
+pub(crate) fn has_members(format: Format, bytes: &[u8]) -> bool {
+    match format {
+        Format::Pe | Format::Elf | Format::MachO | Format::Data => attached::is_there(format, bytes),
+        Format::Unsupported(_) => false,
+        _ => true,
+    }
 }
 
 /// Opens the members of an archive that can be read front to back.

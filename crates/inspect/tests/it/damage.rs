@@ -53,6 +53,7 @@ fn corpus() -> Vec<(&'static str, Vec<u8>)> {
         ("x.cab", cab(0x0f03, &[("a", &[0; 12])], &[&lzx_verbatim().0])),
         ("x.cab", cab(0x0f03, &[("a", &[0; 24])], &[&lzx_aligned().0])),
         ("x.7z", sevenz(EncoderMethod::LZMA2, &[("a", b"1"), ("b", &[7; 300])])),
+        ("x", [elf_executable(b"content"), zip_stored(&[("a", b"1"), ("b", &[7; 2000])]).unwrap()].concat()),
         ("x.iso", iso(&[("long name", b"1")], &[("Only Here", b"2")])),
         ("x.snap", squashfs(&[("a", &[7; 5000]), ("b", b"1")], false)),
         ("x.snap", squashfs(&[("a", &[7; 5000]), ("b", b"1")], true)),
