@@ -1,29 +1,43 @@
-//! What an inspection may cost.
+//! What an inspection may cost. Every unit is counted, none is timed: the same input ends at the same place on
+//! every machine.
 
 /// The work that an inspection may still do. What goes beyond is a problem in the result.
 #[derive(Clone, Debug)]
 pub struct Budget {
     /// Members still to be opened.
     pub members: u64,
-    /// Unpacked bytes still to be read.
+    /// Unpacked bytes still to be read: the measure of time, because all work is linear in them.
     pub bytes: u64,
     /// Unpacked bytes of one member: they are held in memory.
     pub member_bytes: u64,
+    /// Unpacked bytes per packed byte of one stream, once it has given [`RATIO_FREE_BYTES`].
+    pub ratio: u64,
     /// Containers within containers.
     pub depth: u32,
     /// Names of symbols and libraries still to be listed.
     pub symbols: u64,
 }
 
+/// What a stream may give whatever its ratio: honest files of zeros stay below.
+pub const RATIO_FREE_BYTES: u64 = 64 << 20;
+
 impl Default for Budget {
     /// Enough for an installer of several gigabytes, and an end for a bomb within seconds.
     fn default() -> Self {
-        Self { members: 500_000, bytes: 8 << 30, member_bytes: 1 << 30, depth: 12, symbols: 4_000_000 }
+        Self {
+            members: 500_000,
+            bytes: 8 << 30,
+            member_bytes: 1 << 30,
+            ratio: 1_000,
+            depth: 12,
+            symbols: 4_000_000,
+        }
     }
 }
 
 /// What ran out.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{0}")]
 pub(crate) struct Exhausted(pub(crate) &'static str);
 
 impl Budget {
@@ -37,9 +51,24 @@ impl Budget {
         Ok(())
     }
 
-    /// Returns the most bytes that the next member may have.
-    pub(crate) fn room(&self) -> u64 {
-        self.bytes.min(self.member_bytes)
+    /// Returns the most bytes that the next member, unpacked from `packed` bytes, may have, and what they would exceed.
+    pub(crate) fn room(&self, packed: u64) -> (u64, Exhausted) {
+        let stream = self.stream_room(packed);
+        if self.member_bytes < stream.0 {
+            (self.member_bytes, Exhausted("too many bytes in one member"))
+        } else {
+            stream
+        }
+    }
+
+    /// Returns the most bytes that a stream of `packed` bytes may give if they are not held in memory.
+    pub(crate) fn stream_room(&self, packed: u64) -> (u64, Exhausted) {
+        let ratio = packed.saturating_mul(self.ratio).saturating_add(RATIO_FREE_BYTES);
+        if ratio < self.bytes {
+            (ratio, Exhausted("too many bytes for so few packed ones"))
+        } else {
+            (self.bytes, Exhausted("too many bytes"))
+        }
     }
 
     pub(crate) fn pay(&mut self, bytes: u64) {

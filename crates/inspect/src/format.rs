@@ -1,5 +1,8 @@
 //! What a file says it is, by its first bytes.
 
+use crate::bytes::{le32, le64};
+use crate::unpack::is_tar_header as is_header;
+
 /// A format.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Format {
@@ -17,6 +20,30 @@ pub enum Format {
     Xz,
     /// Zstandard (RFC 8878).
     Zstd,
+    /// LZMA as the old `lzma` tool writes it.
+    Lzma,
+    /// lzip (RFC draft `draft-diaz-lzip`).
+    Lzip,
+    /// LZ4 frames (LZ4 Frame Format Description 1.6.4).
+    Lz4,
+    /// Brotli (RFC 7932); it has no mark of its own, so only a name tells it.
+    Brotli,
+    /// cpio, portable formats: `newc`, `crc` and `odc`.
+    Cpio,
+    /// RPM package (Linux Standard Base Core, "Package File Format").
+    Rpm,
+    /// Compound file ([MS-CFB]): MSI databases, old Office documents.
+    Cfb,
+    /// Windows cabinet ([MS-CAB]).
+    Cab,
+    /// 7z.
+    SevenZip,
+    /// ISO 9660 image (ECMA-119).
+    Iso,
+    /// squashfs image, version 4.
+    Squashfs,
+    /// Archive of an Electron application.
+    Asar,
     /// Windows image.
     Pe,
     /// ELF.
@@ -30,21 +57,8 @@ pub enum Format {
 }
 
 /// Containers that are recognised and not opened.
-const UNSUPPORTED: &[(usize, &[u8], &str)] = &[
-    (0, b"7z\xbc\xaf\x27\x1c", "7z"),
-    (0, b"Rar!\x1a\x07", "rar"),
-    (0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "cfb"),
-    (0, b"MSCF", "cab"),
-    (0, b"\xed\xab\xee\xdb", "rpm"),
-    (0, b"hsqs", "squashfs"),
-    (0, b"xar!", "xar"),
-    (0, b"\x1f\x9d", "compress"),
-    (0, b"\x5d\x00\x00\x80\x00", "lzma"),
-    (0, b"\x04\x22\x4d\x18", "lz4"),
-    (0, b"070701", "cpio"),
-    (0, b"070702", "cpio"),
-    (32769, b"CD001", "iso"),
-];
+const UNSUPPORTED: &[(usize, &[u8], &str)] =
+    &[(0, b"Rar!\x1a\x07", "rar"), (0, b"xar!", "xar"), (0, b"\x1f\x9d", "compress")];
 
 /// The `koly` trailer of an Apple disk image has this size.
 const DMG_TRAILER_BYTES: usize = 512;
@@ -54,6 +68,10 @@ pub fn format(bytes: &[u8]) -> Format {
     let at = |offset: usize, magic: &[u8]| bytes.get(offset..).is_some_and(|rest| rest.starts_with(magic));
     if at(0, b"PK\x03\x04") || at(0, b"PK\x05\x06") {
         return Format::Zip;
+    }
+    // An image may begin with any of the marks below: that of its first block.
+    if bytes.len() >= DMG_TRAILER_BYTES && at(bytes.len() - DMG_TRAILER_BYTES, b"koly") {
+        return Format::Unsupported("dmg");
     }
     if at(0, b"\x1f\x8b\x08") {
         return Format::Gzip;
@@ -79,16 +97,62 @@ pub fn format(bytes: &[u8]) -> Format {
     if is_macho(bytes) {
         return Format::MachO;
     }
-    if at(257, b"ustar") {
+    if is_header(bytes) {
         return Format::Tar;
+    }
+    if at(0, b"\x04\x22\x4d\x18") || at(0, b"\x02\x21\x4c\x18") {
+        return Format::Lz4;
+    }
+    if at(0, b"070701") || at(0, b"070702") || at(0, b"070707") {
+        return Format::Cpio;
+    }
+    if at(0, b"\xed\xab\xee\xdb") {
+        return Format::Rpm;
+    }
+    if at(0, b"\x04\0\0\0") && at(16, b"{\"files\":") {
+        return Format::Asar;
+    }
+    if at(0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1") {
+        return Format::Cfb;
+    }
+    if at(0, b"MSCF\0\0\0\0") {
+        return Format::Cab;
+    }
+    if at(0, b"7z\xbc\xaf\x27\x1c") {
+        return Format::SevenZip;
+    }
+    if at(32769, b"CD001") {
+        return Format::Iso;
+    }
+    if at(0, b"hsqs") {
+        return Format::Squashfs;
+    }
+    if at(0, b"LZIP\x01") {
+        return Format::Lzip;
+    }
+    if is_lzma(bytes) {
+        return Format::Lzma;
     }
     if let Some((_, _, word)) = UNSUPPORTED.iter().find(|(offset, magic, _)| at(*offset, magic)) {
         return Format::Unsupported(word);
     }
-    if bytes.len() >= DMG_TRAILER_BYTES && at(bytes.len() - DMG_TRAILER_BYTES, b"koly") {
-        return Format::Unsupported("dmg");
-    }
     Format::Data
+}
+
+/// Names the format of a file that only its name tells.
+pub(crate) fn format_by_name(name: &[u8], bytes: &[u8]) -> Format {
+    // Text of a Brazilian translation may end in `.br` as well.
+    let is_text =
+        bytes.iter().take(4096).all(|byte| matches!(byte, b'\t' | b'\n' | b'\r' | b' '..=b'~' | 0x80..));
+    if name.ends_with(b".br") && !bytes.is_empty() && !is_text { Format::Brotli } else { Format::Data }
+}
+
+/// LZMA has no magic: the usual properties byte, a dictionary of 2^n or 2^n + 2^(n-1) bytes and a size that is unknown
+/// or below 256 GiB, as the `file` and `xz` tools ask for; the range coder's first byte is zero.
+fn is_lzma(bytes: &[u8]) -> bool {
+    let (Some(dictionary), Some(size)) = (le32(bytes, 1), le64(bytes, 5)) else { return false };
+    let usual = (12..=30).any(|n| dictionary == 1 << n || dictionary == 3 << (n - 1));
+    bytes[0] == 0x5d && usual && (size == u64::MAX || size < 1 << 38) && bytes.get(13) == Some(&0)
 }
 
 fn is_pe(bytes: &[u8]) -> bool {
@@ -120,6 +184,18 @@ impl Format {
             Self::Bzip2 => "bzip2",
             Self::Xz => "xz",
             Self::Zstd => "zstd",
+            Self::Lzma => "lzma",
+            Self::Lzip => "lzip",
+            Self::Lz4 => "lz4",
+            Self::Brotli => "brotli",
+            Self::Cpio => "cpio",
+            Self::Rpm => "rpm",
+            Self::Cfb => "cfb",
+            Self::Cab => "cab",
+            Self::SevenZip => "7z",
+            Self::Iso => "iso",
+            Self::Squashfs => "squashfs",
+            Self::Asar => "asar",
             Self::Pe => "pe",
             Self::Elf => "elf",
             Self::MachO => "macho",

@@ -13,6 +13,7 @@
 //! | [`machine`] | what a machine's logs say of who came and went |
 
 mod budget;
+mod bytes;
 mod executable;
 mod format;
 pub mod machine;
@@ -20,6 +21,6 @@ mod open;
 pub mod packages;
 mod unpack;
 
-pub use budget::Budget;
+pub use budget::{Budget, RATIO_FREE_BYTES};
 pub use format::{Format, format};
 pub use open::{folder, open_file};

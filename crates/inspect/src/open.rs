@@ -1,21 +1,41 @@
 //! Opens a file or a folder: names it, hashes it, and goes into what it holds.
 
-use std::io;
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+use std::rc::Rc;
 
 use evidence::{BytePath, Digest, Node, Problem, Tree};
+use sha2::Digest as _;
 
 use crate::budget::{Budget, Exhausted};
-use crate::format::{Format, format};
+use crate::format::{Format, format, format_by_name};
 use crate::{executable, unpack};
+
+/// Bytes of all names of one inspection: a folder's long name is repeated in the name of each member.
+const NAMES_MAX_BYTES: usize = 256 << 20;
 
 /// Where an inspection is, and what it has to say beside the facts.
 pub(crate) struct Inspection<'a> {
     pub(crate) budget: &'a mut Budget,
+    /// What an installer's database calls the files of the cabinet that is opened next.
+    pub(crate) cabinet_names: Rc<BTreeMap<Vec<u8>, BytePath>>,
+    /// Bytes of names that the tree may still have.
+    pub(crate) names_room: usize,
     problems: Vec<Problem>,
     depth: u32,
 }
 
-impl Inspection<'_> {
+impl<'a> Inspection<'a> {
+    fn new(budget: &'a mut Budget) -> Self {
+        Self {
+            budget,
+            cabinet_names: Rc::default(),
+            names_room: NAMES_MAX_BYTES,
+            problems: Vec::new(),
+            depth: 0,
+        }
+    }
+
     pub(crate) fn problem(&mut self, path: &BytePath, kind: &str, detail: impl ToString) {
         // An enemy's text goes no further than this.
         let detail: String = detail.to_string().chars().filter(|c| !c.is_control()).take(200).collect();
@@ -32,35 +52,81 @@ impl Inspection<'_> {
         self.node(name, &path, bytes)
     }
 
+    /// Opens a member that is an archive and comes from a decoder: only its own members are held in memory.
+    pub(crate) fn stream(
+        &mut self,
+        container: &Node,
+        path: &BytePath,
+        name: BytePath,
+        format: Format,
+        reader: impl Read,
+    ) -> Node {
+        let path = container.join(path, &name);
+        let mut node = Node::leaf(name, format.word(), Digest::of(b""), 0);
+        let mut hashed = Hashed { reader, hasher: sha2::Sha256::new(), bytes: 0 };
+        self.depth += 1;
+        unpack::members_of_stream(self, &mut node, &path, format, &mut hashed);
+        self.depth -= 1;
+        node.members.sort_by(|a, b| a.name.cmp(&b.name));
+        // What the archive's reader left is content all the same. Why it cannot be read is said already.
+        let whole = io::copy(&mut hashed, &mut io::sink()).is_ok();
+        node.digest = whole.then(|| Digest::from_bytes(hashed.hasher.finalize().into()));
+        node.size = hashed.bytes;
+        node
+    }
+
+    /// Tells whether one more level may be opened.
+    pub(crate) fn may_descend(&self) -> bool {
+        self.depth < self.budget.depth
+    }
+
     fn node(&mut self, name: BytePath, path: &BytePath, bytes: &[u8]) -> Node {
-        let format = format(bytes);
+        let format = match format(bytes) {
+            Format::Data => format_by_name(name.as_bytes(), bytes),
+            known => known,
+        };
         let mut node = Node::leaf(name, format.word(), Digest::of(bytes), bytes.len() as u64);
         match format {
-            Format::Data => {}
             Format::Unsupported(word) => {
                 self.problem(path, "unsupported-container", format!("{word} is recognised and not opened"));
             }
             Format::Pe | Format::Elf | Format::MachO => {
                 executable::read(self, &mut node, path, format, bytes)
             }
-            _ if self.depth >= self.budget.depth => {
-                self.exhausted(path, Exhausted("containers nested too deep"))
-            }
-            container => {
-                self.depth += 1;
-                unpack::members(self, &mut node, path, container, bytes);
-                self.depth -= 1;
-                // Equal names stay in the container's order: the sort is stable.
-                node.members.sort_by(|a, b| a.name.cmp(&b.name));
-            }
+            _ => {}
+        }
+        if self.may_descend() {
+            self.depth += 1;
+            unpack::members(self, &mut node, path, format, bytes);
+            self.depth -= 1;
+            // Equal names stay in the container's order: the sort is stable.
+            node.members.sort_by(|a, b| a.name.cmp(&b.name));
+        } else if unpack::has_members(format, bytes) {
+            self.exhausted(path, Exhausted("containers nested too deep"));
         }
         node
     }
 }
 
+/// A reader whose bytes are hashed as they pass.
+struct Hashed<R> {
+    reader: R,
+    hasher: sha2::Sha256,
+    bytes: u64,
+}
+
+impl<R: Read> Read for Hashed<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.reader.read(into)?;
+        self.hasher.update(into.get(..read).unwrap_or_default());
+        self.bytes = self.bytes.saturating_add(read as u64);
+        Ok(read)
+    }
+}
+
 /// Opens a file under a name.
 pub fn open_file(name: &BytePath, bytes: &[u8], budget: &mut Budget) -> Tree {
-    let mut inspection = Inspection { budget, problems: Vec::new(), depth: 0 };
+    let mut inspection = Inspection::new(budget);
     let root = inspection.node(name.clone(), name, bytes);
     Tree { root, problems: inspection.problems }
 }
@@ -71,7 +137,7 @@ pub fn folder(
     files: impl Iterator<Item = (BytePath, io::Result<Vec<u8>>)>,
     budget: &mut Budget,
 ) -> Tree {
-    let mut inspection = Inspection { budget, problems: Vec::new(), depth: 0 };
+    let mut inspection = Inspection::new(budget);
     let mut root = Node::leaf(name.clone(), "folder", Digest::of(b""), 0);
     root.digest = None;
     for (relative, content) in files {

@@ -1,18 +1,30 @@
 //! Containers: their members, one by one, within the budget.
 
 mod ar;
+mod asar;
+mod attached;
+mod cab;
+mod cfb;
+mod cpio;
+mod iso;
+mod rpm;
+mod sevenz;
+mod squashfs;
 mod stream;
 mod tar;
 mod zip;
 
 use std::io::{self, Read};
 
-use evidence::{BytePath, Node};
+use evidence::{BytePath, Digest, Node};
 
+use crate::budget::Exhausted;
 use crate::format::Format;
 use crate::open::Inspection;
 
-/// Opens all members of a container.
+pub(crate) use tar::is_header as is_tar_header;
+
+/// Opens all members of a container whose bytes are at hand.
 pub(crate) fn members(
     inspection: &mut Inspection,
     node: &mut Node,
@@ -20,49 +32,234 @@ pub(crate) fn members(
     format: Format,
     bytes: &[u8],
 ) {
+    let mut container = Container { inspection, node, path };
     match format {
-        Format::Zip => zip::members(inspection, node, path, bytes),
-        Format::Tar => tar::members(inspection, node, path, bytes),
-        Format::Ar => ar::members(inspection, node, path, bytes),
-        Format::Gzip => stream::member(inspection, node, path, flate2::read::MultiGzDecoder::new(bytes)),
-        Format::Bzip2 => stream::member(inspection, node, path, bzip2::read::MultiBzDecoder::new(bytes)),
-        Format::Xz => {
-            stream::member(inspection, node, path, liblzma::read::XzDecoder::new_multi_decoder(bytes))
+        Format::Zip => zip::members(&mut container, bytes),
+        Format::Tar => tar::members(&mut container, bytes),
+        Format::Cpio => cpio::members(&mut container, bytes),
+        Format::Ar => ar::members(&mut container, bytes),
+        Format::Rpm => rpm::members(&mut container, bytes),
+        Format::Cfb => cfb::members(&mut container, bytes),
+        Format::Cab => cab::members(&mut container, bytes),
+        Format::SevenZip => sevenz::members(&mut container, bytes),
+        Format::Iso => iso::members(&mut container, bytes),
+        Format::Squashfs => squashfs::members(&mut container, bytes),
+        Format::Asar => asar::members(&mut container, bytes),
+        Format::Gzip
+        | Format::Bzip2
+        | Format::Xz
+        | Format::Lzma
+        | Format::Lzip
+        | Format::Zstd
+        | Format::Lz4
+        | Format::Brotli => stream::members(&mut container, format, bytes),
+        Format::Pe | Format::Elf | Format::MachO | Format::Data => {
+            attached::members(&mut container, format, bytes);
         }
-        Format::Zstd => match zstd::stream::read::Decoder::with_buffer(bytes) {
-            Ok(mut decoder) => match decoder.window_log_max(27) {
-                Ok(()) => stream::member(inspection, node, path, decoder),
-                Err(error) => inspection.problem(path, "malformed-zstd", error),
-            },
-            Err(error) => inspection.problem(path, "malformed-zstd", error),
-        },
-        Format::Pe | Format::Elf | Format::MachO | Format::Unsupported(_) | Format::Data => {}
+        Format::Unsupported(_) => {}
+    }
+    container.check_names();
+}
+
+/// Tells whether a file is a container, or has one attached.
+pub(crate) fn has_members(format: Format, bytes: &[u8]) -> bool {
+    match format {
+        Format::Pe | Format::Elf | Format::MachO | Format::Data => attached::is_there(format, bytes),
+        Format::Unsupported(_) => false,
+        _ => true,
     }
 }
 
-/// Why a member was not read whole.
-enum Unread {
-    TooLarge,
-    Failed(io::Error),
+/// Opens the members of an archive that can be read front to back.
+pub(crate) fn members_of_stream(
+    inspection: &mut Inspection,
+    node: &mut Node,
+    path: &BytePath,
+    format: Format,
+    reader: impl Read,
+) {
+    let mut container = Container { inspection, node, path };
+    match format {
+        Format::Tar => tar::members(&mut container, reader),
+        _ => cpio::members(&mut container, reader),
+    }
+    container.check_names();
 }
 
-/// Reads a member's bytes, as far as there is room.
-fn content(inspection: &mut Inspection, reader: impl Read) -> Result<Vec<u8>, Unread> {
-    let room = inspection.budget.room();
-    let mut bytes = Vec::new();
-    let read = reader.take(room.saturating_add(1)).read_to_end(&mut bytes);
-    inspection.budget.pay(bytes.len() as u64);
-    match read {
-        Err(error) => Err(Unread::Failed(error)),
-        Ok(_) if bytes.len() as u64 > room => Err(Unread::TooLarge),
-        Ok(_) => Ok(bytes),
+/// A container while its members are read.
+struct Container<'i, 'b> {
+    inspection: &'i mut Inspection<'b>,
+    node: &'i mut Node,
+    path: &'i BytePath,
+}
+
+impl Container<'_, '_> {
+    /// Notes a problem of the container itself.
+    fn problem(&mut self, kind: &str, detail: impl ToString) {
+        self.inspection.problem(self.path, kind, detail);
+    }
+
+    /// Notes a problem of one member.
+    fn member_problem(&mut self, name: &BytePath, kind: &str, detail: impl ToString) {
+        let path = self.node.join(self.path, name);
+        self.inspection.problem(&path, kind, detail);
+    }
+
+    /// Notes that the container cannot be read further.
+    fn malformed(&mut self, detail: impl ToString) {
+        self.problem(&format!("malformed-{}", self.node.format.clone()), detail);
+    }
+
+    /// Notes that a member cannot be read.
+    fn malformed_member(&mut self, name: &BytePath, detail: impl ToString) {
+        self.member_problem(name, &format!("malformed-{}", self.node.format.clone()), detail);
+    }
+
+    /// Notes why reading the container stopped: the budget, or its content.
+    fn failed(&mut self, error: &io::Error) {
+        match exhausted(error) {
+            Some(what) => self.inspection.exhausted(self.path, what),
+            None => self.malformed(error),
+        }
+    }
+
+    /// Notes why a member was not read.
+    fn failed_member(&mut self, name: &BytePath, error: &io::Error) {
+        match exhausted(error) {
+            Some(what) => self.member_problem(name, "budget-exhausted", what.0),
+            None => self.malformed_member(name, error),
+        }
+    }
+
+    /// Pays for one more member. After `false` the reader stops.
+    #[must_use]
+    fn admit(&mut self) -> bool {
+        let paid = match (self.inspection.budget.bytes, self.inspection.names_room) {
+            (0, _) => Err(Exhausted("too many bytes")),
+            (_, 0) => Err(Exhausted("too many bytes of names")),
+            _ => self.inspection.budget.member(),
+        };
+        if let Err(what) = paid {
+            self.inspection.exhausted(self.path, what);
+        }
+        paid.is_ok()
+    }
+
+    /// Takes a member whose bytes stand in the container as they are.
+    fn bytes(&mut self, name: BytePath, bytes: &[u8]) -> &mut Node {
+        self.inspection.budget.pay(bytes.len() as u64);
+        let member = self.inspection.member(self.node, self.path, name, bytes);
+        self.push(member)
+    }
+
+    /// Takes a member that has no content, or whose content is a link's target.
+    fn leaf(&mut self, name: BytePath, word: &str, link: Option<BytePath>) -> &mut Node {
+        let target = link.as_ref().map_or(&b""[..], BytePath::as_bytes);
+        let mut member = Node::leaf(name, word, Digest::of(target), target.len() as u64);
+        member.link = link;
+        self.push(member)
+    }
+
+    /// Takes what no member accounts for.
+    fn unlisted(&mut self, stretches: Vec<&[u8]>) {
+        for (number, stretch) in stretches.into_iter().enumerate() {
+            if !self.admit() {
+                return;
+            }
+            self.bytes(BytePath::from(format!("#unlisted/{}", number + 1)), stretch);
+        }
+    }
+
+    /// Reads a decoder's output, as far as there is room, and pays for it.
+    fn content(&mut self, reader: impl Read, packed: u64) -> io::Result<Vec<u8>> {
+        let (room, what) = self.inspection.budget.room(packed);
+        let mut bytes = Vec::new();
+        let read = reader.take(room.saturating_add(1)).read_to_end(&mut bytes);
+        self.inspection.budget.pay(bytes.len() as u64);
+        match read {
+            Err(error) => Err(error),
+            Ok(_) if bytes.len() as u64 > room => Err(io::Error::other(what)),
+            Ok(_) => Ok(bytes),
+        }
+    }
+
+    fn push(&mut self, member: Node) -> &mut Node {
+        let names_room = self.inspection.names_room.saturating_sub(member.name.as_bytes().len());
+        self.inspection.names_room = names_room;
+        self.node.members.push(member);
+        self.node.members.last_mut().expect("a member was just added")
+    }
+
+    /// Notes names that would leave the folder they are unpacked to, and names that stand for two contents.
+    fn check_names(&mut self) {
+        // Static libraries have members of one name honestly: a linker goes by the order.
+        let may_repeat = self.node.format == "ar";
+        let members = &self.node.members;
+        let mut order: Vec<usize> = (0..members.len()).collect();
+        order.sort_by(|a, b| members[*a].name.cmp(&members[*b].name));
+        let mut problems = Vec::new();
+        let mut way_out: Option<&BytePath> = None;
+        for (place, number) in order.iter().enumerate() {
+            let member = &members[*number];
+            let hard = member.format == "hardlink";
+            let target_escapes = member.link.as_ref().is_some_and(escapes);
+            if escapes(&member.name) {
+                problems.push((member.name.clone(), "path-escapes", "the name leaves the folder"));
+            } else if hard && target_escapes {
+                problems.push((member.name.clone(), "path-escapes", "the link leaves the folder"));
+            } else if way_out
+                .is_some_and(|link| member.name != *link && member.name.is_below(link.as_bytes()))
+            {
+                problems.push((
+                    member.name.clone(),
+                    "path-escapes",
+                    "it lies behind a link out of the folder",
+                ));
+            }
+            if member.format == "symlink" && target_escapes {
+                way_out = Some(&member.name);
+            }
+            let earlier = place.checked_sub(1).map(|place| &members[order[place]]);
+            if let Some(earlier) = earlier.filter(|earlier| !may_repeat && earlier.name == member.name)
+                && (earlier.digest != member.digest || earlier.format != member.format)
+            {
+                problems.push((member.name.clone(), "duplicate-name", "two members of this name differ"));
+            }
+        }
+        for (name, kind, detail) in problems {
+            self.member_problem(&name, kind, detail);
+        }
     }
 }
 
-/// Says why a member was not read.
-fn unread(inspection: &mut Inspection, path: &BytePath, format: &str, why: Unread) {
-    match why {
-        Unread::TooLarge => inspection.problem(path, "budget-exhausted", "too many bytes"),
-        Unread::Failed(error) => inspection.problem(path, &format!("malformed-{format}"), error),
+/// Tells whether a name is absolute or climbs out of the folder that it is relative to, on any system.
+fn escapes(name: &BytePath) -> bool {
+    let bytes = name.as_bytes();
+    let absolute = matches!(bytes, [b'/' | b'\\', ..])
+        || matches!(bytes, [drive, b':', ..] if drive.is_ascii_alphabetic());
+    let mut depth = 0_i64;
+    let climbs = bytes.split(|byte| matches!(byte, b'/' | b'\\')).any(|part| {
+        match part {
+            b".." => depth -= 1,
+            b"" | b"." => {}
+            _ => depth += 1,
+        }
+        depth < 0
+    });
+    absolute || climbs
+}
+
+/// Finds an exhausted budget in the causes of an error.
+fn exhausted(error: &io::Error) -> Option<Exhausted> {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = error.get_ref().map(|inner| inner as _);
+    while let Some(error) = cause {
+        if let Some(what) = error.downcast_ref::<Exhausted>() {
+            return Some(*what);
+        }
+        cause = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(inner) => Some(inner as _),
+            None => error.source(),
+        };
     }
+    None
 }

@@ -78,6 +78,10 @@ fn tools() -> Result<()> {
     if !venv.is_ok_and(|output| output.status.success()) {
         missing.push("python3-venv");
     }
+    // It has an option of its own for its version.
+    if !runs("makensis", "-VERSION") {
+        missing.push("nsis");
+    }
     if missing.is_empty() {
         return Ok(());
     }

@@ -1,34 +1,39 @@
 //! ar: static libraries and Debian packages. GNU and BSD long names (`ar(5)`).
 
-use evidence::{BytePath, Node};
+use evidence::BytePath;
 
-use crate::open::Inspection;
+use super::Container;
 
 const MAGIC_BYTES: usize = 8;
 const HEADER_BYTES: usize = 60;
 
-pub(super) fn members(inspection: &mut Inspection, node: &mut Node, path: &BytePath, bytes: &[u8]) {
+pub(super) fn members(container: &mut Container, bytes: &[u8]) {
     let mut names: &[u8] = b"";
     let mut at = MAGIC_BYTES;
     while at < bytes.len() {
         let Some(header) = bytes.get(at..at + HEADER_BYTES).filter(|header| header[58..] == *b"`\n") else {
-            return inspection.problem(path, "malformed-ar", format!("no header at byte {at}"));
+            return container.malformed(format!("no header at byte {at}"));
         };
         let Some(size) = number(&header[48..58]) else {
-            return inspection.problem(path, "malformed-ar", format!("no size at byte {at}"));
+            return container.malformed(format!("no size at byte {at}"));
         };
         let start = at + HEADER_BYTES;
         let Some(mut content) = start.checked_add(size).and_then(|end| bytes.get(start..end)) else {
-            return inspection.problem(path, "malformed-ar", format!("the member at byte {at} is cut off"));
+            return container.malformed(format!("the member at byte {at} is cut off"));
         };
         at = start + size + size % 2;
-        if let Err(what) = inspection.budget.member() {
-            return inspection.exhausted(path, what);
+        if !container.admit() {
+            return;
         }
         let field = header[..16].trim_ascii_end();
         let name = if field == b"//" {
             names = content;
-            field.to_vec()
+            b"#names".to_vec()
+        } else if field == b"/" {
+            b"#symbols".to_vec()
+        } else if let Some(special) = field.strip_prefix(b"/").and_then(|name| name.strip_suffix(b"/")) {
+            // `/SYM64/` of GNU, `/<ECSYMBOLS>/` of Microsoft: tables, not paths.
+            [b"#".as_slice(), special].concat()
         } else if let Some(offset) = field.strip_prefix(b"/").and_then(number) {
             let long = names.get(offset..).unwrap_or(b"");
             let end = long.iter().position(|byte| *byte == b'\n').unwrap_or(long.len());
@@ -39,14 +44,10 @@ pub(super) fn members(inspection: &mut Inspection, node: &mut Node, path: &ByteP
             let (name, rest) = content.split_at(length);
             content = rest;
             name.split(|byte| *byte == 0).next().unwrap_or(name).to_vec()
-        } else if field.len() > 1 {
-            field.strip_suffix(b"/").unwrap_or(field).to_vec()
         } else {
-            field.to_vec()
+            field.strip_suffix(b"/").unwrap_or(field).to_vec()
         };
-        inspection.budget.pay(content.len() as u64);
-        let member = inspection.member(node, path, BytePath::new(name), content);
-        node.members.push(member);
+        container.bytes(BytePath::new(name), content);
     }
 }
 

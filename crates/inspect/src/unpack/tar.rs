@@ -1,51 +1,362 @@
-//! tar: POSIX, GNU and pax. Links are facts, not followed.
+//! tar: POSIX ustar and pax (POSIX.1-2017, `pax`, "ustar Interchange Format"), GNU and old tar, read front to back.
+//! Links are facts, not followed.
+//!
+//! What counts is what most tools unpack: a pax or GNU record overrides the header that follows it.
 
-use evidence::{BytePath, Digest, Node};
+use std::collections::BTreeMap;
+use std::io::{self, Read};
 
-use super::{content, unread};
-use crate::open::Inspection;
+use evidence::BytePath;
 
-pub(super) fn members(inspection: &mut Inspection, node: &mut Node, path: &BytePath, bytes: &[u8]) {
-    let mut archive = ::tar::Archive::new(bytes);
-    let entries = match archive.entries() {
-        Ok(entries) => entries,
-        Err(error) => return inspection.problem(path, "malformed-tar", error),
-    };
-    for entry in entries {
-        let mut entry = match entry {
-            Ok(entry) => entry,
-            // What follows a damaged header cannot be told apart from content.
-            Err(error) => return inspection.problem(path, "malformed-tar", error),
-        };
-        if let Err(what) = inspection.budget.member() {
-            return inspection.exhausted(path, what);
+use super::Container;
+use crate::bytes::{octal, until_zero};
+
+const BLOCK_BYTES: usize = 512;
+/// A record of names and attributes is never larger than this; the kernel's longest path has 4,096 bytes.
+const RECORD_MAX_BYTES: u64 = 1 << 20;
+/// Pieces of one sparse file.
+const PIECES_MAX: usize = 100_000;
+
+type Block = [u8; BLOCK_BYTES];
+
+/// Tells whether a block is a tar header: its checksum is right, or it says `ustar`.
+pub(crate) fn is_header(bytes: &[u8]) -> bool {
+    let Some(Ok(block)) = bytes.get(..BLOCK_BYTES).map(<&Block>::try_from) else { return false };
+    block[257..].starts_with(b"ustar") || (block[0] != 0 && sums(block))
+}
+
+pub(super) fn members(container: &mut Container, reader: impl Read) {
+    let mut reader = io::BufReader::new(reader);
+    if let Err(error) = read(container, &mut reader) {
+        container.failed(&error);
+    }
+}
+
+/// What the records before a header say of it.
+#[derive(Default)]
+struct Records {
+    long_name: Option<Vec<u8>>,
+    long_link: Option<Vec<u8>>,
+    pax: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// Offsets and sizes of pax sparse formats 0.0, in the order in which they are written.
+    pieces: Vec<u64>,
+}
+
+fn read(container: &mut Container, reader: &mut impl Read) -> io::Result<()> {
+    let mut global = BTreeMap::new();
+    let mut records = Records::default();
+    let mut first = true;
+    while let Some(block) = block(reader)? {
+        // Two blocks of zeros end an archive; others may follow, as in Alpine packages.
+        if block.iter().all(|byte| *byte == 0) {
+            continue;
         }
-        let name = BytePath::new(entry.path_bytes().into_owned());
-        let at = node.join(path, &name);
-        let kind = entry.header().entry_type();
-        let mode = entry.header().mode().ok().map(|mode| mode & 0o7777);
-        let link = entry.link_name_bytes().map(|link| BytePath::new(link.into_owned()));
-        let mut member = if kind.is_file() || kind.is_contiguous() || kind.is_gnu_sparse() {
-            match content(inspection, &mut entry) {
-                Ok(bytes) => inspection.member(node, path, name, &bytes),
-                Err(why) => {
-                    unread(inspection, &at, "tar", why);
-                    continue;
-                }
-            }
-        } else {
-            let word = match kind {
-                kind if kind.is_dir() => "directory",
-                kind if kind.is_symlink() => "symlink",
-                kind if kind.is_hard_link() => "hardlink",
-                kind if kind.is_fifo() => "fifo",
-                kind if kind.is_block_special() || kind.is_character_special() => "device",
-                _ => "other",
-            };
-            Node::leaf(name, word, Digest::of(link.as_ref().map_or(b"", |link| link.as_bytes())), 0)
+        if !sums(&block) {
+            let what = if first { "the header's checksum is wrong" } else { "what follows is not a header" };
+            return Err(io::Error::other(what));
+        }
+        first = false;
+        let kind = block[156];
+        let stored = match records.pax.get(&b"size"[..]) {
+            // Links, devices and folders have no content, whatever size some tools write for them.
+            _ if matches!(kind, b'1'..=b'6') => Some(0),
+            Some(size) if !matches!(kind, b'x' | b'X' | b'g' | b'L' | b'K') => decimal(size),
+            _ => number(&block[124..136]),
         };
-        member.mode = mode;
-        member.link = link;
-        node.members.push(member);
+        let stored = stored.ok_or_else(|| io::Error::other("a header has no size"))?;
+        match kind {
+            b'L' => records.long_name = Some(until_zero(&record(reader, stored)?).to_vec()),
+            b'K' => records.long_link = Some(until_zero(&record(reader, stored)?).to_vec()),
+            b'x' | b'X' => pax(&record(reader, stored)?, &mut records.pax, &mut records.pieces)?,
+            b'g' => pax(&record(reader, stored)?, &mut global, &mut Vec::new())?,
+            _ => {
+                let mut taken = std::mem::take(&mut records);
+                for (key, value) in &global {
+                    taken.pax.entry(key.clone()).or_insert_with(|| value.clone());
+                }
+                if !container.admit() {
+                    return Ok(());
+                }
+                member(container, reader, &block, stored, taken)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn member(
+    container: &mut Container,
+    reader: &mut impl Read,
+    block: &Block,
+    stored: u64,
+    mut records: Records,
+) -> io::Result<()> {
+    let mode = number(&block[100..108]).map(|mode| (mode & 0o7777) as u32);
+    let kind = block[156];
+    let sparse_name = records.pax.remove(&b"GNU.sparse.name"[..]);
+    let name = sparse_name
+        .or(records.long_name.take())
+        .or_else(|| records.pax.remove(&b"path"[..]))
+        .unwrap_or_else(|| header_name(block));
+    let link = records
+        .long_link
+        .take()
+        .or_else(|| records.pax.remove(&b"linkpath"[..]))
+        .unwrap_or_else(|| until_zero(&block[157..257]).to_vec());
+    let old_folder = matches!(kind, 0 | b'0') && name.ends_with(b"/");
+    let name = BytePath::new(name);
+    let word = match kind {
+        _ if old_folder => "directory",
+        0 | b'0' | b'7' | b'S' => "",
+        b'1' => "hardlink",
+        b'2' => "symlink",
+        b'3' | b'4' => "device",
+        b'5' | b'D' => "directory",
+        b'6' => "fifo",
+        _ => "other",
+    };
+    let padding = (BLOCK_BYTES as u64 - stored % BLOCK_BYTES as u64) % BLOCK_BYTES as u64;
+    if word.is_empty() {
+        let (pieces, real) = pieces(reader, block, &mut records)?;
+        let mut data = reader.take(stored);
+        let opened = match real {
+            None => content(container, &mut data, stored),
+            Some(real) if pieces.is_empty() && real > 0 => {
+                content(container, &mut data, stored).and_then(|bytes| {
+                    let (pieces, start) = map_in_front(&bytes)?;
+                    sparse(container, &mut bytes.get(start..).ok_or_else(cut_off)?, &pieces, real)
+                })
+            }
+            Some(real) => sparse(container, &mut data, &pieces, real),
+        };
+        let left = data.limit();
+        match opened {
+            Ok(bytes) => {
+                let member = container.inspection.member(container.node, container.path, name, &bytes);
+                container.push(member).mode = mode;
+            }
+            Err(error) => container.failed_member(&name, &error),
+        }
+        skip(reader, left + padding)?;
+    } else {
+        let link = matches!(kind, b'1' | b'2').then(|| BytePath::new(link));
+        container.leaf(name, word, link).mode = mode;
+        skip(reader, stored + padding)?;
+    }
+    Ok(())
+}
+
+/// Reads a plain member; one that ends too early is an error.
+fn content(container: &mut Container, data: &mut impl Read, stored: u64) -> io::Result<Vec<u8>> {
+    let bytes = container.content(data, stored)?;
+    if (bytes.len() as u64) < stored { Err(cut_off()) } else { Ok(bytes) }
+}
+
+/// Reads where the pieces of a sparse file belong (GNU tar manual, "Storing Sparse Files"), and its real size.
+fn pieces(
+    reader: &mut impl Read,
+    header: &Block,
+    records: &mut Records,
+) -> io::Result<(Vec<(u64, u64)>, Option<u64>)> {
+    let mut pieces = Vec::new();
+    if header[156] == b'S' {
+        old_pieces(&header[386..482], &mut pieces)?;
+        let mut more = header[482] != 0;
+        while more {
+            let next = block(reader)?.ok_or_else(cut_off)?;
+            old_pieces(&next[..504], &mut pieces)?;
+            more = next[504] != 0;
+        }
+        let real = number(&header[483..495]).ok_or_else(|| io::Error::other("a sparse file has no size"))?;
+        return Ok((pieces, Some(real)));
+    }
+    let map = records.pax.get(&b"GNU.sparse.map"[..]);
+    let numbers = match map {
+        Some(map) => map.split(|byte| *byte == b',').map(decimal).collect::<Option<Vec<u64>>>(),
+        None => Some(std::mem::take(&mut records.pieces)),
+    };
+    let numbers = numbers.ok_or_else(|| io::Error::other("a sparse file's map has no numbers"))?;
+    let real = [&b"GNU.sparse.realsize"[..], b"GNU.sparse.size"].iter().find_map(|key| records.pax.get(*key));
+    let Some(real) = real else { return Ok((Vec::new(), None)) };
+    let real = decimal(real).ok_or_else(|| io::Error::other("a sparse file has no size"))?;
+    Ok((numbers.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect(), Some(real)))
+}
+
+/// Reads the map of sparse format 1.0, which stands in front of the data: lines of numbers, padded to whole blocks.
+fn map_in_front(bytes: &[u8]) -> io::Result<(Vec<(u64, u64)>, usize)> {
+    let wrong = || io::Error::other("a sparse file's map is malformed");
+    let mut at = 0;
+    let mut next = || {
+        let rest = bytes.get(at..)?;
+        let end = rest.iter().take(24).position(|byte| *byte == b'\n')?;
+        at += end + 1;
+        decimal(&rest[..end])
+    };
+    let count = next().filter(|count| *count <= PIECES_MAX as u64).ok_or_else(wrong)?;
+    let mut pieces = Vec::new();
+    for _ in 0..count {
+        pieces.push((next().ok_or_else(wrong)?, next().ok_or_else(wrong)?));
+    }
+    Ok((pieces, at.next_multiple_of(BLOCK_BYTES)))
+}
+
+fn old_pieces(entries: &[u8], pieces: &mut Vec<(u64, u64)>) -> io::Result<()> {
+    for entry in entries.chunks_exact(24) {
+        if entry[0] == 0 {
+            break;
+        }
+        let (Some(offset), Some(size)) = (number(&entry[..12]), number(&entry[12..])) else {
+            return Err(io::Error::other("a sparse file's map has no numbers"));
+        };
+        if pieces.len() == PIECES_MAX {
+            return Err(io::Error::other("a sparse file has too many pieces"));
+        }
+        pieces.push((offset, size));
+    }
+    Ok(())
+}
+
+/// Lays the pieces of a sparse file out in zeros.
+fn sparse(
+    container: &mut Container,
+    data: &mut impl Read,
+    pieces: &[(u64, u64)],
+    real: u64,
+) -> io::Result<Vec<u8>> {
+    let (room, what) = container.inspection.budget.room(real);
+    if real > room {
+        return Err(io::Error::other(what));
+    }
+    container.inspection.budget.pay(real);
+    let mut bytes = Vec::new();
+    for (offset, size) in pieces {
+        let end = offset.checked_add(*size).filter(|end| *end <= real);
+        if end.is_none() || *offset < bytes.len() as u64 {
+            return Err(io::Error::other("the pieces of a sparse file overlap or lie outside"));
+        }
+        bytes.resize(*offset as usize, 0);
+        let read = data.by_ref().take(*size).read_to_end(&mut bytes)?;
+        if (read as u64) < *size {
+            return Err(cut_off());
+        }
+    }
+    bytes.resize(real as usize, 0);
+    Ok(bytes)
+}
+
+/// Reads the records `LENGTH KEY=VALUE\n` of a pax header.
+fn pax(mut bytes: &[u8], into: &mut BTreeMap<Vec<u8>, Vec<u8>>, pieces: &mut Vec<u64>) -> io::Result<()> {
+    let wrong = || io::Error::other("a pax record is malformed");
+    while !bytes.is_empty() && bytes[0] != 0 {
+        let blank = bytes.iter().take(20).position(|byte| *byte == b' ').ok_or_else(wrong)?;
+        let length = decimal(&bytes[..blank]).and_then(|length| usize::try_from(length).ok());
+        let record = length.and_then(|length| bytes.get(blank + 1..length)).ok_or_else(wrong)?;
+        let record = record.strip_suffix(b"\n").ok_or_else(wrong)?;
+        let equals = record.iter().position(|byte| *byte == b'=').ok_or_else(wrong)?;
+        let (key, value) = (&record[..equals], &record[equals + 1..]);
+        bytes = &bytes[blank + 1 + record.len() + 1..];
+        if matches!(key, b"GNU.sparse.offset" | b"GNU.sparse.numbytes") {
+            pieces.push(decimal(value).ok_or_else(wrong)?);
+        } else if value.is_empty() {
+            into.remove(key);
+        } else {
+            into.insert(key.to_vec(), value.to_vec());
+        }
+    }
+    Ok(())
+}
+
+/// Reads one block; `None` at the end. A last block that is cut off is taken as an end if it is only zeros.
+fn block(reader: &mut impl Read) -> io::Result<Option<Block>> {
+    let mut block = [0; BLOCK_BYTES];
+    let mut filled = 0;
+    while filled < BLOCK_BYTES {
+        match reader.read(&mut block[filled..]) {
+            Ok(0) if block[..filled].iter().all(|byte| *byte == 0) => return Ok(None),
+            Ok(0) => return Err(cut_off()),
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Some(block))
+}
+
+fn record(reader: &mut impl Read, size: u64) -> io::Result<Vec<u8>> {
+    if size > RECORD_MAX_BYTES {
+        return Err(io::Error::other("a record of names is too large"));
+    }
+    let mut bytes = Vec::new();
+    reader.by_ref().take(size).read_to_end(&mut bytes)?;
+    if (bytes.len() as u64) < size {
+        return Err(cut_off());
+    }
+    skip(reader, (BLOCK_BYTES as u64 - size % BLOCK_BYTES as u64) % BLOCK_BYTES as u64)?;
+    Ok(bytes)
+}
+
+fn skip(reader: &mut impl Read, bytes: u64) -> io::Result<()> {
+    let skipped = io::copy(&mut reader.by_ref().take(bytes), &mut io::sink())?;
+    if skipped < bytes { Err(cut_off()) } else { Ok(()) }
+}
+
+fn cut_off() -> io::Error {
+    io::Error::other("the archive is cut off")
+}
+
+/// Compares the checksum: the header's bytes with the checksum field as blanks, unsigned or (old tools) signed.
+fn sums(block: &Block) -> bool {
+    let blank = |at: usize| (148..156).contains(&at);
+    let byte = |at: usize, byte: u8| if blank(at) { b' ' } else { byte };
+    let unsigned: u64 = block.iter().enumerate().map(|(at, b)| u64::from(byte(at, *b))).sum();
+    let signed: i64 = block.iter().enumerate().map(|(at, b)| i64::from(byte(at, *b) as i8)).sum();
+    octal(&block[148..156]).is_some_and(|sum| sum == unsigned || i64::try_from(sum) == Ok(signed))
+}
+
+fn header_name(block: &Block) -> Vec<u8> {
+    let name = until_zero(&block[..100]);
+    // Only POSIX has a prefix; GNU keeps times there.
+    let prefix = if block[257..].starts_with(b"ustar\0") { until_zero(&block[345..500]) } else { b"" };
+    if prefix.is_empty() { name.to_vec() } else { [prefix, b"/", name].concat() }
+}
+
+/// Reads a number of a header: octal, or base 256 if the first bit is set (GNU).
+fn number(field: &[u8]) -> Option<u64> {
+    match field {
+        [0x80, rest @ ..] => {
+            let (high, low) = rest.split_at(rest.len().saturating_sub(8));
+            high.iter()
+                .all(|byte| *byte == 0)
+                .then(|| low.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)))
+        }
+        [0x81..=0xff, ..] => None,
+        _ => octal(field),
+    }
+}
+
+fn decimal(text: &[u8]) -> Option<u64> {
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_octal_or_binary() {
+        assert_eq!(number(b"0000017 "), Some(15));
+        assert_eq!(number(b"\x80\0\0\0\0\0\0\0\0\0\x01\x02"), Some(258));
+        assert_eq!(number(b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"), None);
+    }
+
+    #[test]
+    fn pax_records_are_read_and_broken_ones_refused() {
+        let mut found = BTreeMap::new();
+        pax(b"11 path=a\xff\n10 size=3\n", &mut found, &mut Vec::new()).unwrap();
+        assert_eq!(found[&b"path"[..]], b"a\xff");
+        assert_eq!(found[&b"size"[..]], b"3");
+        for broken in [&b"5 a=b\n"[..], b"99 a=b\n", b"x a=b\n", b"5 ab\n"] {
+            assert!(pax(broken, &mut BTreeMap::new(), &mut Vec::new()).is_err(), "{broken:?}");
+        }
     }
 }

@@ -3,8 +3,24 @@
 use forge::{ThreeCx, elf_executable, noise, tar_gz, zip_stored};
 use inspect::{Budget, open_file};
 
+use crate::samples::{
+    REGULAR, SYMLINK, asar, asar_integrity, cab, cpio_newc, cpio_odc, gzip, iso, lz4, lzx_aligned,
+    lzx_verbatim, rpm, squashfs, tar,
+};
+use sevenz_rust2::EncoderMethod;
+
+use crate::disks::sevenz;
+use crate::windows::msi;
+
 fn small() -> Budget {
-    Budget { members: 500, bytes: 4 << 20, member_bytes: 1 << 20, depth: 4, symbols: 20_000 }
+    Budget {
+        members: 500,
+        bytes: 4 << 20,
+        member_bytes: 1 << 20,
+        depth: 4,
+        symbols: 20_000,
+        ..Budget::default()
+    }
 }
 
 fn corpus() -> Vec<(&'static str, Vec<u8>)> {
@@ -18,6 +34,30 @@ fn corpus() -> Vec<(&'static str, Vec<u8>)> {
         ("x.dll", image),
         ("x", elf_executable(b"content")),
         ("x.a", ar),
+        ("x.cpio", cpio_newc(&[("a", REGULAR, b"1"), ("b", SYMLINK, b"a"), ("c", REGULAR, &[7; 300])], true)),
+        ("x.cpio", cpio_odc(&[("a", REGULAR, b"1"), ("b", SYMLINK, b"a")])),
+        ("x.rpm", rpm("echo", &gzip(&cpio_newc(&[("a", REGULAR, b"1")], false)))),
+        (
+            "x.asar",
+            asar(
+                &format!(
+                    r#"{{"files":{{"a":{{"size":1,"offset":"0","integrity":{}}}}}}}"#,
+                    asar_integrity(b"1")
+                ),
+                b"1",
+            ),
+        ),
+        ("x.tar", tar(&[("a", b"1"), ("b", &[7; 600])], true)),
+        ("x.msi", msi("cmd", &cab(1, &[("f1", b"content")], &[b"content"]))),
+        ("x.cab", cab(1, &[("a", &[7; 400]), ("b", b"1")], &[&[7; 300], &[7; 101]])),
+        ("x.cab", cab(0x0f03, &[("a", &[0; 12])], &[&lzx_verbatim().0])),
+        ("x.cab", cab(0x0f03, &[("a", &[0; 24])], &[&lzx_aligned().0])),
+        ("x.7z", sevenz(EncoderMethod::LZMA2, &[("a", b"1"), ("b", &[7; 300])])),
+        ("x", [elf_executable(b"content"), zip_stored(&[("a", b"1"), ("b", &[7; 2000])]).unwrap()].concat()),
+        ("x.iso", iso(&[("long name", b"1")], &[("Only Here", b"2")])),
+        ("x.snap", squashfs(&[("a", &[7; 5000]), ("b", b"1")], false)),
+        ("x.snap", squashfs(&[("a", &[7; 5000]), ("b", b"1")], true)),
+        ("x.lz4", lz4(&[7; 3000])),
     ]
 }
 
@@ -35,7 +75,8 @@ fn every_cut_is_survived() {
 fn every_flipped_byte_is_survived() {
     for (name, bytes) in corpus() {
         let step = (bytes.len() / 1500).max(1);
-        for position in (0..bytes.len()).step_by(step).chain(0..bytes.len().min(1200)) {
+        let headers = (0..bytes.len().min(1200)).chain((32_768..bytes.len()).filter(|at| at % 2048 < 200));
+        for position in (0..bytes.len()).step_by(step).chain(headers) {
             for value in [0, 0xff, bytes[position] ^ 1, bytes[position] ^ 0x80] {
                 let mut damaged = bytes.clone();
                 damaged[position] = value;
@@ -47,7 +88,7 @@ fn every_flipped_byte_is_survived() {
 
 #[test]
 fn noise_behind_every_magic_is_survived() {
-    let magics: [&[u8]; 9] = [
+    let magics: &[&[u8]] = &[
         b"PK\x03\x04",
         b"\x1f\x8b\x08",
         b"BZh91AY&SY",
@@ -57,10 +98,16 @@ fn noise_behind_every_magic_is_survived() {
         b"\x7fELF\x02\x01\x01",
         b"\xcf\xfa\xed\xfe",
         b"\xca\xfe\xba\xbe\0\0\0\x02",
+        b"070701",
+        b"070707",
+        b"\x04\x22\x4d\x18",
+        b"LZIP\x01",
+        b"\x5d\0\0\x80\0\xff\xff\xff\xff\xff\xff\xff\xff\0",
+        b"\x04\0\0\0\x10\0\0\0\x0c\0\0\0\x0a\0\0\0{\"files\":",
     ];
     for magic in magics {
         for seed in 0..200 {
-            let bytes = [magic, &noise(seed, 3000)].concat();
+            let bytes = [*magic, &noise(seed, 3000)].concat();
             open_file(&"x".into(), &bytes, &mut small());
         }
     }

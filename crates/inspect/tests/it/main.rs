@@ -1,6 +1,42 @@
 //! Tests of the readers on made, real and damaged files.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, clippy::print_stderr, reason = "tests")]
 
+mod attached;
 mod containers;
 mod damage;
+mod disks;
 mod images;
+mod packages;
+mod samples;
+mod streams;
+mod windows;
+mod zips;
+
+use evidence::{Node, Tree};
+use inspect::{Budget, open_file};
+
+fn open(name: &str, bytes: &[u8]) -> Tree {
+    open_file(&name.into(), bytes, &mut Budget::default())
+}
+
+fn paths(tree: &Tree) -> Vec<String> {
+    let mut paths = Vec::new();
+    tree.root.walk(|path, _| paths.push(path.to_string()));
+    paths
+}
+
+/// Opens a file that is honest, and finds a member by the end of its path.
+fn find(tree: &Tree, ending: &str) -> Node {
+    let mut found = None;
+    tree.root.walk(|path, node| {
+        if path.to_string().ends_with(ending) {
+            found = Some(node.clone());
+        }
+    });
+    found.unwrap_or_else(|| panic!("no {ending} in {:?}", paths(tree)))
+}
+
+/// The kinds of the problems.
+fn kinds(tree: &Tree) -> Vec<&str> {
+    tree.problems.iter().map(|problem| problem.kind.as_str()).collect()
+}

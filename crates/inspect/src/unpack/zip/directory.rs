@@ -1,0 +1,179 @@
+//! The central directory of a ZIP archive (APPNOTE 4.3.12 to 4.3.16), with its 64-bit forms.
+
+use evidence::BytePath;
+
+use crate::bytes::{le16, le32, le64, slice};
+
+const END_BYTES: usize = 22;
+const END64_BYTES: u64 = 56;
+const LOCATOR_BYTES: u64 = 20;
+const ENTRY_BYTES: u64 = 46;
+const COMMENT_MAX_BYTES: usize = u16::MAX as usize;
+/// The host that writes Unix modes (APPNOTE 4.4.2).
+const HOST_UNIX: u8 = 3;
+const HOST_MAC: u8 = 19;
+
+/// Where the central directory is.
+pub(super) struct Directory<'a> {
+    /// Its first byte in the file.
+    pub(super) start: usize,
+    /// What is to be added to every offset in it: bytes were put before the archive.
+    shift: u64,
+    size: u64,
+    count: u64,
+    pub(super) comment: &'a [u8],
+    /// What follows the end record and its comment.
+    pub(super) after: &'a [u8],
+}
+
+/// One entry.
+pub(super) struct Entry {
+    pub(super) name: BytePath,
+    pub(super) flags: u16,
+    pub(super) method: u16,
+    pub(super) checksum: u32,
+    /// Bytes in the archive.
+    pub(super) packed: u64,
+    /// Bytes when unpacked.
+    pub(super) size: u64,
+    /// Where its local header is in the file.
+    pub(super) header: u64,
+    pub(super) unix_mode: Option<u32>,
+}
+
+impl<'a> Directory<'a> {
+    pub(super) fn read(bytes: &'a [u8]) -> Result<Self, &'static str> {
+        let end = end_record(bytes).ok_or("there is no end record")?;
+        Self::at(bytes, end).ok_or("the end record leads outside")
+    }
+
+    fn at(bytes: &'a [u8], end: usize) -> Option<Self> {
+        let comment_bytes = usize::from(le16(bytes, end + 20)?);
+        let comment = bytes.get(end + END_BYTES..end + END_BYTES + comment_bytes)?;
+        let after = bytes.get(end + END_BYTES + comment_bytes..)?;
+        let mut count = u64::from(le16(bytes, end + 10)?);
+        let mut size = u64::from(le32(bytes, end + 12)?);
+        let mut offset = u64::from(le32(bytes, end + 16)?);
+        let mut directory_end = end as u64;
+        let in_64_bits =
+            count == u64::from(u16::MAX) || size == u64::from(u32::MAX) || offset == u64::from(u32::MAX);
+        if in_64_bits && let Some(record) = end64_record(bytes, end as u64) {
+            let at = usize::try_from(record).ok()?;
+            count = le64(bytes, at + 32)?;
+            size = le64(bytes, at + 40)?;
+            offset = le64(bytes, at + 48)?;
+            directory_end = record;
+        }
+        let start = directory_end.checked_sub(size)?;
+        let (start, shift) = match start.checked_sub(offset) {
+            Some(shift) => (start, shift),
+            // Something stands between the directory and its end record, as some signers do.
+            None => (offset, 0),
+        };
+        let (start, shift) = match (shift, slice(bytes, offset, 4)) {
+            // The offsets hold as they are, and the gap is behind the directory.
+            (1.., Some(b"PK\x01\x02")) if slice(bytes, start, 4) != Some(b"PK\x01\x02") => (offset, 0),
+            _ => (start, shift),
+        };
+        Some(Self { start: usize::try_from(start).ok()?, shift, size, count, comment, after })
+    }
+
+    /// Reads all entries.
+    pub(super) fn entries(&self, bytes: &[u8]) -> Result<Vec<Entry>, &'static str> {
+        let table = slice(bytes, self.start as u64, self.size).ok_or("the directory lies outside")?;
+        let (mut entries, mut at) = (Vec::new(), 0);
+        while let Some((entry, next)) = self.entry(table, at) {
+            entries.push(entry);
+            at = next;
+        }
+        // Counts beyond 65,535 without the 64-bit record wrap, in some writers.
+        let wrapped = entries.len() as u64 % (1 << 16) == self.count;
+        if entries.len() as u64 != self.count && !wrapped {
+            return Err("the directory has another number of entries than the end record says");
+        }
+        let rest = slice(table, at, table.len() as u64 - at).unwrap_or(b"");
+        // A digital signature may close the directory (APPNOTE 4.3.13).
+        if !rest.is_empty() && !rest.starts_with(b"PK\x05\x05") {
+            return Err("the directory ends in something else than entries");
+        }
+        Ok(entries)
+    }
+
+    fn entry(&self, table: &[u8], at: u64) -> Option<(Entry, u64)> {
+        let fixed = slice(table, at, ENTRY_BYTES)?;
+        if !fixed.starts_with(b"PK\x01\x02") {
+            return None;
+        }
+        let (name, extra, comment) =
+            (u64::from(le16(fixed, 28)?), u64::from(le16(fixed, 30)?), u64::from(le16(fixed, 32)?));
+        let host = fixed[5];
+        let attributes = le32(fixed, 38)?;
+        let mut entry = Entry {
+            name: BytePath::from(slice(table, at + ENTRY_BYTES, name)?),
+            flags: le16(fixed, 8)?,
+            method: le16(fixed, 10)?,
+            checksum: le32(fixed, 16)?,
+            packed: u64::from(le32(fixed, 20)?),
+            size: u64::from(le32(fixed, 24)?),
+            header: u64::from(le32(fixed, 42)?),
+            unix_mode: (matches!(host, HOST_UNIX | HOST_MAC) && attributes >> 16 != 0)
+                .then_some(attributes >> 16),
+        };
+        in_64_bits(&mut entry, slice(table, at + ENTRY_BYTES + name, extra)?);
+        entry.header = entry.header.checked_add(self.shift)?;
+        let next = at + ENTRY_BYTES + name + extra + comment;
+        (next <= table.len() as u64).then_some((entry, next))
+    }
+}
+
+/// Finds the end record: the last one whose comment fits.
+fn end_record(bytes: &[u8]) -> Option<usize> {
+    let from = bytes.len().saturating_sub(END_BYTES + COMMENT_MAX_BYTES);
+    let tail = bytes.get(from..)?;
+    let fits = |at: usize| {
+        let comment = usize::from(le16(tail, at + 20)?);
+        (at + END_BYTES + comment <= tail.len()).then_some(from + at)
+    };
+    let mut end = tail.len();
+    while let Some(at) = tail.get(..end)?.windows(4).rposition(|window| window == b"PK\x05\x06") {
+        if let Some(found) = fits(at) {
+            return Some(found);
+        }
+        end = at + 3;
+    }
+    None
+}
+
+/// Finds the 64-bit end record: where the locator in front of the end record says, or just before the locator.
+fn end64_record(bytes: &[u8], end: u64) -> Option<u64> {
+    let locator = end.checked_sub(LOCATOR_BYTES)?;
+    let locator_bytes = slice(bytes, locator, LOCATOR_BYTES)?;
+    if !locator_bytes.starts_with(b"PK\x06\x07") {
+        return None;
+    }
+    let said = le64(locator_bytes, 8)?;
+    [Some(said), locator.checked_sub(END64_BYTES)]
+        .into_iter()
+        .flatten()
+        .find(|at| slice(bytes, *at, END64_BYTES).is_some_and(|record| record.starts_with(b"PK\x06\x06")))
+}
+
+/// Takes the 64-bit sizes and the offset of an extra field (APPNOTE 4.5.3), where the fixed ones say so.
+fn in_64_bits(entry: &mut Entry, mut extra: &[u8]) {
+    while let (Some(kind), Some(length)) = (le16(extra, 0), le16(extra, 2)) {
+        let Some(field) = slice(extra, 4, u64::from(length)) else { return };
+        if kind == 1 {
+            let mut at = 0;
+            for value in [&mut entry.size, &mut entry.packed, &mut entry.header] {
+                if *value == u64::from(u32::MAX)
+                    && let Some(wide) = le64(field, at)
+                {
+                    *value = wide;
+                    at += 8;
+                }
+            }
+            return;
+        }
+        extra = extra.get(4 + usize::from(length)..).unwrap_or(b"");
+    }
+}
