@@ -13,6 +13,7 @@
 //! | [`machine`] | what a machine's logs say of who came and went |
 
 mod budget;
+mod entropy;
 mod executable;
 mod format;
 pub mod machine;
