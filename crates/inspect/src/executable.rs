@@ -80,6 +80,12 @@ impl Room {
 }
 
 fn text(bytes: &[u8]) -> String {
+    // Nearly all names are plain; images have tens of thousands of them.
+    if bytes.iter().all(|byte| matches!(byte, b'!'..=b'~') && *byte != b'\\')
+        && let Ok(plain) = std::str::from_utf8(bytes)
+    {
+        return plain.to_owned();
+    }
     BytePath::from(bytes).to_string()
 }
 

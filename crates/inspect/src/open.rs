@@ -5,6 +5,7 @@ use std::io;
 use evidence::{BytePath, Digest, Node, Problem, Tree};
 
 use crate::budget::{Budget, Exhausted};
+use crate::content::{self, Siblings};
 use crate::format::{Format, format};
 use crate::{executable, unpack};
 
@@ -13,6 +14,8 @@ pub(crate) struct Inspection<'a> {
     pub(crate) budget: &'a mut Budget,
     problems: Vec<Problem>,
     depth: u32,
+    /// Members of the container that is being read, as far as they have to be compared with each other.
+    siblings: Siblings,
 }
 
 impl Inspection<'_> {
@@ -29,6 +32,7 @@ impl Inspection<'_> {
     /// Opens one member; `path` is the path of its container.
     pub(crate) fn member(&mut self, container: &Node, path: &BytePath, name: BytePath, bytes: &[u8]) -> Node {
         let path = container.join(path, &name);
+        self.siblings.take(&name, bytes);
         self.node(name, &path, bytes)
     }
 
@@ -41,18 +45,23 @@ impl Inspection<'_> {
                 self.problem(path, "unsupported-container", format!("{word} is recognised and not opened"));
             }
             Format::Pe | Format::Elf | Format::MachO => {
-                executable::read(self, &mut node, path, format, bytes)
+                executable::read(self, &mut node, path, format, bytes);
             }
             _ if self.depth >= self.budget.depth => {
                 self.exhausted(path, Exhausted("containers nested too deep"))
             }
             container => {
                 self.depth += 1;
+                let outer = std::mem::take(&mut self.siblings);
                 unpack::members(self, &mut node, path, container, bytes);
+                std::mem::replace(&mut self.siblings, outer).judge(&mut node.members);
                 self.depth -= 1;
                 // Equal names stay in the container's order: the sort is stable.
                 node.members.sort_by(|a, b| a.name.cmp(&b.name));
             }
+        }
+        if matches!(format, Format::Data | Format::Pe | Format::Elf | Format::MachO) {
+            node.content = content::read(&node, format, bytes);
         }
         node
     }
@@ -60,7 +69,7 @@ impl Inspection<'_> {
 
 /// Opens a file under a name.
 pub fn open_file(name: &BytePath, bytes: &[u8], budget: &mut Budget) -> Tree {
-    let mut inspection = Inspection { budget, problems: Vec::new(), depth: 0 };
+    let mut inspection = Inspection { budget, problems: Vec::new(), depth: 0, siblings: Siblings::default() };
     let root = inspection.node(name.clone(), name, bytes);
     Tree { root, problems: inspection.problems }
 }
@@ -71,7 +80,7 @@ pub fn folder(
     files: impl Iterator<Item = (BytePath, io::Result<Vec<u8>>)>,
     budget: &mut Budget,
 ) -> Tree {
-    let mut inspection = Inspection { budget, problems: Vec::new(), depth: 0 };
+    let mut inspection = Inspection { budget, problems: Vec::new(), depth: 0, siblings: Siblings::default() };
     let mut root = Node::leaf(name.clone(), "folder", Digest::of(b""), 0);
     root.digest = None;
     for (relative, content) in files {
@@ -91,6 +100,7 @@ pub fn folder(
             }
         }
     }
+    std::mem::take(&mut inspection.siblings).judge(&mut root.members);
     root.members.sort_by(|a, b| a.name.cmp(&b.name));
     Tree { root, problems: inspection.problems }
 }
