@@ -8,12 +8,14 @@ mod der;
 mod elf;
 mod pack;
 mod pe;
+mod stuffing;
 mod three_cx;
 
 pub use authenticode::{TestSigner, stuff_certificate_table};
 pub use elf::elf_executable;
 pub use pack::{tar_gz, zip_stored};
 pub use pe::{PeImage, PeSection};
+pub use stuffing::{Hiding, hide};
 pub use three_cx::{Release, ThreeCx};
 
 /// Stands where an attack would have its payload.

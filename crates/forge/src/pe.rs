@@ -35,6 +35,14 @@ const NT_HEADERS: usize = 0x80;
 pub(crate) const CHECKSUM_AT: usize = NT_HEADERS + 24 + 64;
 pub(crate) const CERTIFICATE_ENTRY_AT: usize = NT_HEADERS + 24 + 112 + 4 * 8;
 
+/// Where the entry of the certificate table stands in a real image.
+pub(crate) fn certificate_entry_at(image: &[u8]) -> usize {
+    let headers = u32::from_le_bytes([image[0x3c], image[0x3d], image[0x3e], image[0x3f]]) as usize;
+    // The optional header of a 64-bit image has sixteen bytes more before its directories.
+    let is_64 = image[headers + 24..headers + 26] == [0x0b, 0x02];
+    headers + 24 + if is_64 { 112 } else { 96 } + 4 * 8
+}
+
 impl PeImage {
     /// Writes the image.
     pub fn bytes(&self) -> Vec<u8> {

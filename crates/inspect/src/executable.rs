@@ -5,12 +5,14 @@ mod der;
 mod elf;
 mod macho;
 mod pe;
+mod pkcs7;
 
 use evidence::tree::{Executable, Section};
 use evidence::{BytePath, Digest, Node};
 use object::{Architecture, ObjectSymbol};
 
 use crate::budget::Budget;
+use crate::entropy::entropy_millibits;
 use crate::format::Format;
 use crate::open::Inspection;
 
@@ -22,11 +24,15 @@ pub(crate) fn read(
     format: Format,
     bytes: &[u8],
 ) {
+    let mut malformed = Malformed::default();
     let read = match format {
-        Format::Pe => pe::read(bytes, inspection.budget).map(|image| vec![image]),
-        Format::Elf => elf::read(bytes, inspection.budget).map(|image| vec![image]),
-        _ => macho::read(bytes, inspection.budget),
+        Format::Pe => pe::read(bytes, inspection.budget, &mut malformed).map(|image| vec![image]),
+        Format::Elf => elf::read(bytes, inspection.budget, &mut malformed).map(|image| vec![image]),
+        _ => macho::read(bytes, inspection.budget, &mut malformed),
     };
+    for part in malformed.0 {
+        inspection.problem(path, &format!("malformed-{}", format.word()), part);
+    }
     match read {
         Ok(images) => node.executables = images,
         Err(error) => inspection.problem(path, &format!("malformed-{}", format.word()), error),
@@ -48,8 +54,44 @@ impl From<crate::budget::Exhausted> for Unreadable {
     }
 }
 
+/// Parts of an image that could not be read while the rest could: each becomes a problem.
+#[derive(Default)]
+struct Malformed(Vec<Unreadable>);
+
+impl Malformed {
+    fn note(&mut self, part: Result<(), Unreadable>) {
+        self.0.extend(part.err());
+    }
+}
+
+/// How many bytes of overlapping parts may still be hashed: an enemy's table may name the whole file in each row.
+struct Room(usize);
+
+impl Room {
+    /// Honest parts overlap little: twice the file suffices.
+    fn of(bytes: &[u8]) -> Self {
+        Self(bytes.len().saturating_mul(2))
+    }
+
+    fn take(&mut self, part: &[u8]) -> Result<(), Unreadable> {
+        self.0 = self.0.checked_sub(part.len()).ok_or(Unreadable::Other("parts overlap over and over"))?;
+        Ok(())
+    }
+}
+
 fn text(bytes: &[u8]) -> String {
+    // Nearly all names are plain; images have tens of thousands of them.
+    if bytes.iter().all(|byte| matches!(byte, b'!'..=b'~') && *byte != b'\\')
+        && let Ok(plain) = std::str::from_utf8(bytes)
+    {
+        return plain.to_owned();
+    }
     BytePath::from(bytes).to_string()
+}
+
+/// Text for people to read: no control characters, and no more than a line of it.
+fn line(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).chars().filter(|c| !c.is_control()).take(300).collect()
 }
 
 fn machine(architecture: Architecture) -> String {
@@ -69,28 +111,24 @@ fn section(name: &[u8], data: &[u8], writable: bool, executable: bool) -> Sectio
         entropy_millibits: entropy_millibits(data),
         writable,
         executable,
+        slack_nonzero_bytes: 0,
     }
 }
 
-/// Shannon entropy of bytes, in thousandths of a bit per byte: 0 to 8000.
-fn entropy_millibits(data: &[u8]) -> u32 {
-    if data.is_empty() {
-        return 0;
+/// Counts non-zero bytes before `end` that lie in none of the parts.
+fn unaccounted(bytes: &[u8], mut parts: Vec<(u64, u64)>, end: u64) -> u64 {
+    parts.sort_unstable();
+    let end = end.min(bytes.len() as u64);
+    parts.push((end, end));
+    let (mut at, mut count) = (0, 0);
+    for (start, stop) in parts {
+        let gap = usize::try_from(at).ok().zip(usize::try_from(start.min(end)).ok());
+        if let Some(gap) = gap.and_then(|(from, to)| bytes.get(from..to)) {
+            count += gap.iter().filter(|byte| **byte != 0).count() as u64;
+        }
+        at = at.max(stop);
     }
-    let mut counts = [0_u64; 256];
-    for byte in data {
-        counts[usize::from(*byte)] += 1;
-    }
-    let total = data.len() as f64;
-    let bits: f64 = counts
-        .iter()
-        .filter(|count| **count > 0)
-        .map(|count| {
-            let share = *count as f64 / total;
-            -share * share.log2()
-        })
-        .sum();
-    (bits * 1000.0).round() as u32
+    count
 }
 
 /// Takes names into a set, as far as the budget goes.
@@ -130,17 +168,4 @@ fn hex(bytes: &[u8]) -> String {
 
 fn empty(architecture: Architecture, kind: &str) -> Executable {
     Executable { machine: machine(architecture), kind: kind.to_owned(), ..Executable::default() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn entropy_has_its_bounds() {
-        assert_eq!(entropy_millibits(b""), 0);
-        assert_eq!(entropy_millibits(&[7; 100]), 0);
-        assert_eq!(entropy_millibits(&(0..=255).collect::<Vec<u8>>()), 8000);
-        assert_eq!(entropy_millibits(b"abab"), 1000);
-    }
 }

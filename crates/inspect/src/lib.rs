@@ -8,12 +8,15 @@
 //! |---|---|
 //! | `format` | what a file says it is |
 //! | `unpack` | zip, tar, ar (and so deb), gzip, bzip2, xz, zstd |
-//! | `executable` | PE with Authenticode, ELF, Mach-O |
+//! | `executable` | PE with Authenticode, ELF, Mach-O with code signatures |
+//! | `content` | what bytes show in any format: types, hosts, hidden and encoded parts, hooks, capabilities |
 //! | [`packages`] | what package databases say |
 //! | [`machine`] | what a machine's logs say of who came and went |
 
 mod budget;
 mod bytes;
+mod content;
+mod entropy;
 mod executable;
 mod format;
 pub mod machine;

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::rc::Rc;
 
-use evidence::{BytePath, Digest, Node, Problem, Tree};
-use sha2::Digest as _;
+use evidence::{BytePath, Digest, Hasher, Node, Problem, Tree};
 
 use crate::budget::{Budget, Exhausted};
+use crate::content::{self, Siblings};
 use crate::format::{Format, format, format_by_name};
 use crate::{executable, unpack};
 
@@ -23,6 +23,8 @@ pub(crate) struct Inspection<'a> {
     pub(crate) names_room: usize,
     problems: Vec<Problem>,
     depth: u32,
+    /// Members of the container that is being read, as far as they have to be compared with each other.
+    siblings: Siblings,
 }
 
 impl<'a> Inspection<'a> {
@@ -33,6 +35,7 @@ impl<'a> Inspection<'a> {
             names_room: NAMES_MAX_BYTES,
             problems: Vec::new(),
             depth: 0,
+            siblings: Siblings::default(),
         }
     }
 
@@ -49,6 +52,7 @@ impl<'a> Inspection<'a> {
     /// Opens one member; `path` is the path of its container.
     pub(crate) fn member(&mut self, container: &Node, path: &BytePath, name: BytePath, bytes: &[u8]) -> Node {
         let path = container.join(path, &name);
+        self.siblings.take(&name, bytes);
         self.node(name, &path, bytes)
     }
 
@@ -63,16 +67,26 @@ impl<'a> Inspection<'a> {
     ) -> Node {
         let path = container.join(path, &name);
         let mut node = Node::leaf(name, format.word(), Digest::of(b""), 0);
-        let mut hashed = Hashed { reader, hasher: sha2::Sha256::new(), bytes: 0 };
-        self.depth += 1;
-        unpack::members_of_stream(self, &mut node, &path, format, &mut hashed);
-        self.depth -= 1;
-        node.members.sort_by(|a, b| a.name.cmp(&b.name));
+        let mut hashed = Hashed { reader, hasher: Hasher::new(), bytes: 0 };
+        self.descend(&mut node, |inspection, node| {
+            unpack::members_of_stream(inspection, node, &path, format, &mut hashed);
+        });
         // What the archive's reader left is content all the same. Why it cannot be read is said already.
         let whole = io::copy(&mut hashed, &mut io::sink()).is_ok();
-        node.digest = whole.then(|| Digest::from_bytes(hashed.hasher.finalize().into()));
+        node.digest = whole.then(|| hashed.hasher.finish());
         node.size = hashed.bytes;
         node
+    }
+
+    /// Reads the members of a container, one level deeper.
+    fn descend(&mut self, node: &mut Node, read: impl FnOnce(&mut Self, &mut Node)) {
+        self.depth += 1;
+        let outer = std::mem::take(&mut self.siblings);
+        read(self, node);
+        std::mem::replace(&mut self.siblings, outer).judge(&mut node.members);
+        self.depth -= 1;
+        // Equal names stay in the container's order: the sort is stable.
+        node.members.sort_by(|a, b| a.name.cmp(&b.name));
     }
 
     /// Tells whether one more level may be opened.
@@ -91,18 +105,19 @@ impl<'a> Inspection<'a> {
                 self.problem(path, "unsupported-container", format!("{word} is recognised and not opened"));
             }
             Format::Pe | Format::Elf | Format::MachO => {
-                executable::read(self, &mut node, path, format, bytes)
+                executable::read(self, &mut node, path, format, bytes);
             }
             _ => {}
         }
         if self.may_descend() {
-            self.depth += 1;
-            unpack::members(self, &mut node, path, format, bytes);
-            self.depth -= 1;
-            // Equal names stay in the container's order: the sort is stable.
-            node.members.sort_by(|a, b| a.name.cmp(&b.name));
+            self.descend(&mut node, |inspection, node| {
+                unpack::members(inspection, node, path, format, bytes);
+            });
         } else if unpack::has_members(format, bytes) {
             self.exhausted(path, Exhausted("containers nested too deep"));
+        }
+        if matches!(format, Format::Data | Format::Pe | Format::Elf | Format::MachO) {
+            node.content = content::read(&node, format, bytes);
         }
         node
     }
@@ -111,7 +126,7 @@ impl<'a> Inspection<'a> {
 /// A reader whose bytes are hashed as they pass.
 struct Hashed<R> {
     reader: R,
-    hasher: sha2::Sha256,
+    hasher: Hasher,
     bytes: u64,
 }
 
@@ -157,6 +172,7 @@ pub fn folder(
             }
         }
     }
+    std::mem::take(&mut inspection.siblings).judge(&mut root.members);
     root.members.sort_by(|a, b| a.name.cmp(&b.name));
     Tree { root, problems: inspection.problems }
 }

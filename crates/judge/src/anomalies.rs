@@ -36,7 +36,9 @@ pub fn subject(path: &BytePath, node: &Node) -> Subject {
 
 fn hidden_data(signature: &CodeSignature) -> Option<Vec<String>> {
     let mut because = Vec::new();
-    if signature.trailing_bytes > PADDING_MAX_BYTES || signature.trailing_nonzero {
+    // Apple's tools reserve room behind the signature, and leave it empty.
+    let padding_max = if signature.kind == "apple" { signature.trailing_bytes } else { PADDING_MAX_BYTES };
+    if signature.trailing_bytes > padding_max || signature.trailing_nonzero {
         because.push(format!(
             "{} bytes follow the PKCS#7 structure inside the certificate table (entropy {}.{:03} bits a byte); padding is at most {PADDING_MAX_BYTES} zero bytes",
             signature.trailing_bytes,

@@ -1,20 +1,29 @@
 //! Authenticode: what the certificate table of a PE image holds ("Windows Authenticode Portable Executable Signature
-//! Format", 2008). Facts only: the image digest is recomputed, the chain is not judged.
+//! Format", 2008), and every place in it that the signature does not cover. Facts only: the signature is verified,
+//! whom to trust is not judged.
 
 use std::collections::BTreeSet;
 
 use evidence::Hasher;
-use evidence::tree::CodeSignature;
+use evidence::tree::{CodeSignature, Uncovered};
 
 use super::der::{self, Element};
-use super::{Unreadable, entropy_millibits, text};
-
-const SHA256: &str = "2.16.840.1.101.3.4.2.1";
-const COMMON_NAME: &str = "2.5.4.3";
-const ORGANISATION: &str = "2.5.4.10";
+use super::pkcs7::{self, COUNTERSIGNATURE, NESTED, SHA256, Signed, Signer, TIMESTAMP};
+use super::{Unreadable, hex};
+use crate::entropy::entropy_millibits;
 
 /// Unsigned attributes of honest signers: timestamps and nested signatures.
-const USUAL_ATTRIBUTES: &[&str] = &["1.2.840.113549.1.9.6", "1.3.6.1.4.1.311.3.3.1", "1.3.6.1.4.1.311.2.4.1"];
+const USUAL_ATTRIBUTES: &[&str] = &[COUNTERSIGNATURE, TIMESTAMP, NESTED];
+/// `WIN_CERT_REVISION_2_0` and `WIN_CERT_TYPE_PKCS_SIGNED_DATA`.
+const USUAL_ENTRY: (u16, u16) = (0x0200, 0x0002);
+/// Signatures within signatures are followed so far.
+const NESTED_MAX: u32 = 8;
+/// Timestamps of 2013 hold an attribute certificate of 890 bytes.
+const ATTRIBUTE_CERTIFICATE_MAX: usize = 2048;
+/// So many places are listed; none of them is honest.
+const PLACES_MAX: usize = 64;
+/// Padding to the next multiple of eight.
+const PADDING_MAX: usize = 7;
 
 /// Reads the table at `start`; `checksum` and `entry` are the fields that the digest leaves out.
 pub(super) fn read(
@@ -27,95 +36,262 @@ pub(super) fn read(
     let (from, to) = (start as usize, start as usize + size as usize);
     let table =
         bytes.get(from..to).ok_or(Unreadable::Other("the certificate table lies outside the file"))?;
+    if start as u64 <= entry {
+        return Err(Unreadable::Other("the certificate table overlaps the headers"));
+    }
     let mut facts = CodeSignature {
         kind: "authenticode".into(),
+        table_offset: u64::from(start),
         table_bytes: u64::from(size),
         bytes_after_table: (bytes.len() - to) as u64,
         ..CodeSignature::default()
     };
+    let mut places = Places { bytes, found: Vec::new() };
+    let signed = entries(table, from, &mut facts, &mut places);
+    places.take("behind the table", to, bytes.len());
+    let parts = image_parts(bytes, checksum as usize, entry as usize, from, to);
+    facts.image_digest = parts.as_ref().map(|parts| {
+        let mut hasher = Hasher::new();
+        for part in parts {
+            hasher.update(part);
+        }
+        hasher.finish().to_string()
+    });
+    if let Some(structure) = signed {
+        signature(structure, parts.as_deref(), &mut facts, &mut places);
+    }
+    places.found.sort_by_key(|place| place.offset);
+    facts.uncovered = places.found;
+    Ok(facts)
+}
+
+/// Collects stretches that are not covered.
+struct Places<'a> {
+    bytes: &'a [u8],
+    found: Vec<Uncovered>,
+}
+
+impl Places<'_> {
+    fn take(&mut self, place: &str, from: usize, to: usize) {
+        let Some(data) = self.bytes.get(from..to).filter(|data| !data.is_empty()) else { return };
+        if self.found.len() < PLACES_MAX {
+            self.found.push(Uncovered {
+                place: place.to_owned(),
+                offset: from as u64,
+                size: data.len() as u64,
+                entropy_millibits: entropy_millibits(data),
+                tag: tag(data).map(str::to_owned),
+            });
+        }
+    }
+
+    /// Notes an element by where it lies in the file.
+    fn element(&mut self, place: &str, element: Element) {
+        let offset = (element.whole.as_ptr() as usize).checked_sub(self.bytes.as_ptr() as usize);
+        if let Some(from) = offset.filter(|from| *from < self.bytes.len()) {
+            self.take(place, from, from + element.whole.len());
+        }
+    }
+}
+
+/// Goes through the entries of the table (PE Format, "The Attribute Certificate Table") and returns the first
+/// structure.
+fn entries<'a>(
+    table: &'a [u8],
+    from: usize,
+    facts: &mut CodeSignature,
+    places: &mut Places,
+) -> Option<Element<'a>> {
     let mut trailing = Vec::new();
-    let mut rest = table;
+    let mut at = 0;
     let mut signed = None;
-    while rest.len() >= 8 {
-        let length = u32::from_le_bytes([rest[0], rest[1], rest[2], rest[3]]) as usize;
+    while let Some([a, b, c, d, revision @ .., _, _]) = table.get(at..).and_then(<[u8]>::first_chunk::<8>) {
+        let length = u32::from_le_bytes([*a, *b, *c, *d]) as usize;
+        let rest = &table[at..];
         if length < 8 || length > rest.len() {
             break;
         }
         facts.entries += 1;
+        let kind = (u16::from_le_bytes(*revision), u16::from_le_bytes([rest[6], rest[7]]));
+        let usual = kind == USUAL_ENTRY;
+        facts.unknown_entries += u32::from(!usual);
         let mut content = &rest[8..length];
-        if let Some(structure) = der::next(&mut content) {
+        let structure = if usual { der::next(&mut content) } else { None };
+        if let Some(structure) = structure {
             facts.signature_bytes += structure.whole.len() as u64;
-            signed.get_or_insert(structure);
         }
-        trailing.extend_from_slice(content);
         // Entries begin at multiples of eight bytes.
         let next = length.next_multiple_of(8).min(rest.len());
-        trailing.extend_from_slice(&rest[length..next]);
-        rest = &rest[next..];
+        match structure.filter(|_| signed.is_none()) {
+            Some(structure) => {
+                signed = Some(structure);
+                trailing.extend_from_slice(content);
+                trailing.extend_from_slice(&rest[length..next]);
+                beyond_padding(
+                    places,
+                    "behind the PKCS#7",
+                    from + at + length - content.len(),
+                    from + at + next,
+                );
+            }
+            None => {
+                places.take(&format!("entry {} of the table", facts.entries), from + at, from + at + next)
+            }
+        }
+        at += next;
     }
-    trailing.extend_from_slice(rest);
+    trailing.extend_from_slice(&table[at..]);
+    beyond_padding(places, "behind the entries of the table", from + at, from + table.len());
     facts.trailing_bytes = trailing.len() as u64;
     facts.trailing_nonzero = trailing.iter().any(|byte| *byte != 0);
     facts.trailing_entropy_millibits = entropy_millibits(&trailing);
-    let image = image_digest(bytes, checksum as usize, entry as usize, from, to);
-    if let Some(structure) = signed {
-        signature(structure, image.as_deref(), &mut facts);
-    }
-    facts.image_digest = image;
-    Ok(facts)
+    signed
 }
 
-/// SHA-256 over the image without checksum, table entry and table.
-fn image_digest(bytes: &[u8], checksum: usize, entry: usize, from: usize, to: usize) -> Option<String> {
-    let mut hasher = Hasher::new();
-    for (start, end) in [(0, checksum), (checksum + 4, entry), (entry + 8, from), (to, bytes.len())] {
-        hasher.update(bytes.get(start..end)?);
+fn beyond_padding(places: &mut Places, place: &str, from: usize, to: usize) {
+    let padding = places
+        .bytes
+        .get(from..to)
+        .is_some_and(|data| data.len() <= PADDING_MAX && data.iter().all(|byte| *byte == 0));
+    if !padding {
+        places.take(place, from, to);
     }
-    Some(hasher.finish().to_string())
 }
 
-/// Reads a PKCS#7 `SignedData` (RFC 2315, section 9.1).
-fn signature(structure: Element, image: Option<&str>, facts: &mut CodeSignature) -> Option<()> {
-    let content = structure.children().nth(1)?.children().next()?;
-    let fields: Vec<Element> = content.children().collect();
-    let indirect = fields.get(2)?.children().nth(1)?.children().next()?;
-    let digest: Vec<Element> = indirect.children().nth(1)?.children().collect();
-    let algorithm = digest.first()?.children().next()?.oid()?;
-    if algorithm == SHA256 {
-        let signed = format!("sha256:{}", super::hex(digest.get(1)?.content));
-        facts.digest_matches = image.map(|image| image == signed);
-    }
-    let certificates: Vec<Element> =
-        fields.iter().filter(|field| field.tag == 0xa0).flat_map(|field| field.children()).collect();
-    facts.largest_certificate_bytes =
-        certificates.iter().map(|certificate| certificate.whole.len() as u64).max().unwrap_or(0);
-    let signer: Vec<Element> =
-        fields.last().filter(|field| field.tag == 0x31)?.children().next()?.children().collect();
-    facts.unknown_attributes = unknown_attributes(&signer);
-    let serial = signer.get(1)?.children().nth(1)?;
-    let subject = certificates.iter().find_map(|certificate| {
-        let fields: Vec<Element> =
-            certificate.children().next()?.children().skip_while(|field| field.tag == 0xa0).collect();
-        (fields.first()?.content == serial.content).then(|| fields.get(4).copied())?
+/// What vendors put beside their signatures to tell downloads apart, known by its content: a mark, then short text.
+fn tag(data: &[u8]) -> Option<&'static str> {
+    const TAG_MAX: usize = 2048;
+    /// Mark, name, and bytes of a length field behind the mark.
+    const TAGS: &[(&[u8], &str, usize)] =
+        &[(b"Gact2.0Omaha", "Omaha", 2), (b"__MOZCUSTOM__:", "Mozilla", 0), (b"META:", "Dropbox", 0)];
+    let (mark, name, skip) = TAGS.iter().find_map(|known| {
+        // The mark stands first, behind at most a header of an element and zeros.
+        let window = data.get(..data.len().min(64 + known.0.len()))?;
+        let at = window.windows(known.0.len()).position(|window| window == known.0)?;
+        Some((at + known.0.len(), known.1, known.2))
     })?;
-    for attribute in subject.children().flat_map(Element::children) {
-        let mut pair = attribute.children();
-        let (kind, value) = (pair.next()?.oid()?, pair.next()?);
-        match kind.as_str() {
-            COMMON_NAME => facts.signer = Some(text(value.content)),
-            ORGANISATION => facts.organisation = Some(text(value.content)),
+    let rest = data.get(mark + skip..)?;
+    let text = rest.iter().take_while(|byte| matches!(byte, b' '..=b'~')).count();
+    let harmless = text <= TAG_MAX && rest[text..].iter().all(|byte| *byte == 0);
+    harmless.then_some(name)
+}
+
+/// The image without checksum, table entry and table.
+fn image_parts(bytes: &[u8], checksum: usize, entry: usize, from: usize, to: usize) -> Option<Vec<&[u8]>> {
+    [(0, checksum), (checksum + 4, entry), (entry + 8, from), (to, bytes.len())]
+        .iter()
+        .map(|(start, end)| bytes.get(*start..*end))
+        .collect()
+}
+
+/// Reads a PKCS#7 `SignedData` (RFC 2315, section 9.1) and the signatures nested in it.
+fn signature(structure: Element, image: Option<&[&[u8]]>, facts: &mut CodeSignature, places: &mut Places) {
+    let mut waiting = vec![structure];
+    let mut first = true;
+    while let Some(structure) = waiting.pop() {
+        let Some(signed) = Signed::read(structure) else { continue };
+        if first {
+            outer(&signed, facts);
+        }
+        // Every nested signature must be for this image as well.
+        match (matches(&signed, image, facts.image_digest.as_deref()), facts.digest_matches) {
+            (found, None) | (found @ Some(false), _) if found.is_some() => facts.digest_matches = found,
             _ => {}
         }
+        first = false;
+        for certificate in &signed.certificates {
+            let size = certificate.whole.whole.len() as u64;
+            facts.largest_certificate_bytes = facts.largest_certificate_bytes.max(size);
+        }
+        let mut countersigners = Vec::new();
+        for (kind, attribute) in signed.signers.iter().flat_map(|signer| &signer.unsigned) {
+            let values: Vec<Element> =
+                attribute.children().nth(1).into_iter().flat_map(Element::children).collect();
+            facts.largest_attribute_bytes = facts.largest_attribute_bytes.max(attribute.whole.len() as u64);
+            match kind.as_str() {
+                NESTED => {
+                    for value in values {
+                        if facts.nested < NESTED_MAX {
+                            facts.nested += 1;
+                            waiting.push(value);
+                        }
+                    }
+                }
+                COUNTERSIGNATURE => countersigners.extend(values.into_iter().filter_map(Signer::read)),
+                TIMESTAMP => {
+                    for token in values.into_iter().filter_map(Signed::read) {
+                        strays(&token, &[], facts, places);
+                        others(&token, ATTRIBUTE_CERTIFICATE_MAX, places);
+                    }
+                }
+                unknown => places.element(&format!("unsigned attribute {unknown}"), *attribute),
+            }
+        }
+        let unknown = signed.signers.iter().flat_map(|signer| &signer.unsigned).map(|(kind, _)| kind);
+        facts.unknown_attributes.extend(unknown_attributes(unknown));
+        strays(&signed, &countersigners, facts, places);
+        others(&signed, 0, places);
     }
-    Some(())
 }
 
-fn unknown_attributes(signer: &[Element]) -> BTreeSet<String> {
-    signer
-        .iter()
-        .filter(|field| field.tag == 0xa1)
-        .flat_map(|field| field.children())
-        .filter_map(|attribute| attribute.children().next()?.oid())
-        .filter(|oid| !USUAL_ATTRIBUTES.contains(&oid.as_str()))
-        .collect()
+/// Notes what is no certificate, but for version 1 attribute certificates (`[1]`) up to a size.
+fn others(signed: &Signed, attribute_certificate_max: usize, places: &mut Places) {
+    for other in &signed.others {
+        if other.tag != 0xa1 || other.whole.len() > attribute_certificate_max {
+            places.element("no certificate among the certificates", *other);
+        }
+    }
+}
+
+/// Reads who signed, when, and whether the signature checks.
+fn outer(signed: &Signed, facts: &mut CodeSignature) {
+    let Some(signer) = signed.signers.first() else { return };
+    facts.signature_valid = signed.verify(signer, None);
+    facts.signed_at = signed_at(signed, signer);
+    let Some(certificate) = signed.certificate(signer) else { return };
+    facts.signer = certificate.common_name();
+    facts.organisation = certificate.organisation();
+    let (chain, valid, complete) = signed.chain(certificate);
+    facts.chain = chain.iter().map(pkcs7::Certificate::shown).collect();
+    (facts.chain_valid, facts.chain_complete) = (valid, complete);
+}
+
+fn signed_at(signed: &Signed, signer: &Signer) -> Option<String> {
+    signer.unsigned.iter().find_map(|(kind, attribute)| {
+        let value = attribute.children().nth(1)?.children().next()?;
+        match kind.as_str() {
+            TIMESTAMP => pkcs7::timestamp(value, signer.signature()),
+            COUNTERSIGNATURE => {
+                let countersigner = Signer::read(value)?;
+                let certificate = signed.certificate(&countersigner)?;
+                let valid = countersigner.verify(&certificate, signer.signature());
+                (valid != Some(false)).then(|| countersigner.signing_time())?
+            }
+            _ => None,
+        }
+    })
+}
+
+/// Compares the digest of `SpcIndirectDataContent` with the image.
+fn matches(signed: &Signed, image: Option<&[&[u8]]>, sha256: Option<&str>) -> Option<bool> {
+    let digest: Vec<Element> = signed.content?.children().nth(1)?.children().collect();
+    let algorithm = digest.first()?.children().next()?.oid()?;
+    let stated = digest.get(1)?.content;
+    if algorithm == SHA256 {
+        return Some(sha256? == format!("sha256:{}", hex(stated)));
+    }
+    Some(pkcs7::hash(&algorithm, image?)? == stated)
+}
+
+fn strays(signed: &Signed, countersigners: &[Signer], facts: &mut CodeSignature, places: &mut Places) {
+    for certificate in signed.stray(countersigners).into_iter().take(PLACES_MAX) {
+        places.element("certificate outside of every chain", certificate.whole);
+        if facts.stray_certificates.len() < PLACES_MAX {
+            facts.stray_certificates.insert(certificate.shown());
+        }
+    }
+}
+
+fn unknown_attributes<'a>(kinds: impl Iterator<Item = &'a String>) -> BTreeSet<String> {
+    kinds.filter(|oid| !USUAL_ATTRIBUTES.contains(&oid.as_str())).take(PLACES_MAX).cloned().collect()
 }

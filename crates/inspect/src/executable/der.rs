@@ -8,10 +8,17 @@ pub(super) struct Element<'a> {
     pub(super) whole: &'a [u8],
 }
 
-/// Splits the first element off. Only definite lengths and tags of one byte, as in all signatures.
+/// Splits the first element off: tags of one byte, as in all signatures; definite lengths, and the indefinite ones of
+/// BER (X.690, 8.1.3.6) that Apple's tools write.
 pub(super) fn next<'a>(bytes: &mut &'a [u8]) -> Option<Element<'a>> {
     let tag = *bytes.first()?;
     let first = *bytes.get(1)?;
+    if first == 0x80 && tag & 0x20 != 0 {
+        let end = end_of_contents(bytes.get(2..)?)?;
+        let whole = bytes.get(..2 + end + 2)?;
+        *bytes = &bytes[2 + end + 2..];
+        return Some(Element { tag, content: &whole[2..2 + end], whole });
+    }
     let (length, header) = match first {
         0..=0x7f => (usize::from(first), 2),
         0x81..=0x84 => {
@@ -30,11 +37,41 @@ pub(super) fn next<'a>(bytes: &mut &'a [u8]) -> Option<Element<'a>> {
     Some(Element { tag, content: &whole[header..], whole })
 }
 
+/// Finds the two zero bytes that end an indefinite length, past those of the elements inside. No recursion.
+fn end_of_contents(bytes: &[u8]) -> Option<usize> {
+    let mut open = 1_usize;
+    let mut at = 0;
+    loop {
+        let mut rest = bytes.get(at..)?;
+        match (*rest.first()?, *rest.get(1)?) {
+            (0, 0) if open == 1 => return Some(at),
+            (0, 0) => {
+                open -= 1;
+                at += 2;
+            }
+            (tag, 0x80) if tag & 0x20 != 0 => {
+                open += 1;
+                at += 2;
+            }
+            // A length of one form or the other: the definite one is skipped whole.
+            _ => at += next(&mut rest)?.whole.len(),
+        }
+    }
+}
+
 impl<'a> Element<'a> {
     /// Returns the elements inside, up to the first that is malformed.
     pub(super) fn children(self) -> impl Iterator<Item = Element<'a>> {
         let mut rest = self.content;
         std::iter::from_fn(move || next(&mut rest))
+    }
+
+    /// Returns the octets of an octet string, joining the parts of a constructed one.
+    pub(super) fn octets(self) -> Vec<u8> {
+        if self.tag & 0x20 == 0 {
+            return self.content.to_vec();
+        }
+        self.children().flat_map(|part| part.content).copied().collect()
     }
 
     /// Returns an object identifier in dotted form.
@@ -73,6 +110,10 @@ mod tests {
         let children: Vec<_> = sequence.children().collect();
         assert_eq!(children[0].oid().unwrap(), "1.2.840.113549.1.7.2");
         assert_eq!((children[1].tag, children.len()), (5, 2));
+        let mut indefinite: &[u8] = &[0x30, 0x80, 0x30, 0x80, 2, 1, 5, 0, 0, 4, 1, 0, 0, 0, 7];
+        let outer = next(&mut indefinite).unwrap();
+        assert_eq!((outer.children().count(), indefinite), (2, &[7][..]));
+        assert!(next(&mut &[0x30, 0x80, 0x30, 0x80, 0, 0][..]).is_none());
         for cut in 0..sequence.whole.len() {
             assert!(next(&mut &sequence.whole[..cut]).is_none());
         }

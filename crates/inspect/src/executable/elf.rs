@@ -4,20 +4,28 @@ use evidence::tree::Executable;
 use object::read::elf::{Dyn, ElfFile, FileHeader, ProgramHeader, SectionHeader};
 use object::{Endianness, FileKind, Object, elf};
 
-use super::{Unreadable, empty, hex, names, section, symbols, text};
+use super::{Malformed, Room, Unreadable, empty, hex, names, section, symbols, text};
 use crate::budget::Budget;
 
-pub(super) fn read(bytes: &[u8], budget: &mut Budget) -> Result<Executable, Unreadable> {
+mod details;
+
+pub(super) fn read(
+    bytes: &[u8],
+    budget: &mut Budget,
+    malformed: &mut Malformed,
+) -> Result<Executable, Unreadable> {
     match FileKind::parse(bytes)? {
-        FileKind::Elf32 => image::<elf::FileHeader32<Endianness>>(bytes, budget),
-        _ => image::<elf::FileHeader64<Endianness>>(bytes, budget),
+        FileKind::Elf32 => image::<elf::FileHeader32<Endianness>>(bytes, budget, malformed),
+        _ => image::<elf::FileHeader64<Endianness>>(bytes, budget, malformed),
     }
 }
 
 fn image<H: FileHeader<Endian = Endianness>>(
     bytes: &[u8],
     budget: &mut Budget,
+    malformed: &mut Malformed,
 ) -> Result<Executable, Unreadable> {
+    let mut room = Room::of(bytes);
     let file = ElfFile::<H>::parse(bytes)?;
     let endian = file.endian();
     let header = file.elf_header();
@@ -44,6 +52,7 @@ fn image<H: FileHeader<Endian = Endianness>>(
             continue;
         }
         budget.symbol()?;
+        room.take(data)?;
         image.sections.push(section(
             name,
             data,
@@ -54,6 +63,12 @@ fn image<H: FileHeader<Endian = Endianness>>(
     for segment in segments {
         match segment.p_type(endian) {
             elf::PT_INTERP => image.interpreter = segment.interpreter(endian, bytes)?.map(text),
+            elf::PT_LOAD
+                if segment.p_flags(endian).contains(elf::PF_X)
+                    && segment.p_flags(endian).contains(elf::PF_W) =>
+            {
+                image.writable_code_segments += 1
+            }
             elf::PT_GNU_RELRO => _ = image.mitigations.insert("relro".into()),
             elf::PT_GNU_STACK if !segment.p_flags(endian).contains(elf::PF_X) => {
                 _ = image.mitigations.insert("nx".into())
@@ -68,6 +83,8 @@ fn image<H: FileHeader<Endian = Endianness>>(
     }
     dynamic(&file, bytes, &mut image, budget)?;
     symbols(file.dynamic_symbols(), &mut image, budget)?;
+    malformed.note(details::read(&file, bytes, &mut image, budget));
+    image.unaccounted_nonzero_bytes = details::unaccounted(&file, bytes, end);
     image.build_id = file.build_id()?.map(hex);
     image.overlay_bytes = (bytes.len() as u64).saturating_sub(end);
     Ok(image)

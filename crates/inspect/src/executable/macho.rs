@@ -1,32 +1,71 @@
 //! Mach-O images, thin and universal (Apple "Mach-O File Format Reference").
 
-use evidence::tree::{CodeSignature, Executable};
+use evidence::tree::{Entry, Executable};
 use object::read::macho::{
     FatArch, LoadCommandVariant, MachHeader, MachOFatFile32, MachOFatFile64, MachOFile,
 };
-use object::{Endianness, FileKind, Object, ObjectSection, ObjectSegment, SegmentFlags, macho};
+use object::{Endianness, FileKind, Object, ObjectSection, ObjectSegment, SectionFlags, SegmentFlags, macho};
 
-use super::{Unreadable, empty, hex, section, symbols, text};
+use super::{Malformed, Room, Unreadable, empty, hex, section, symbols, text};
 use crate::budget::Budget;
 
-pub(super) fn read(bytes: &[u8], budget: &mut Budget) -> Result<Vec<Executable>, Unreadable> {
+mod signature;
+
+/// At most sixteen bytes of the entry point are kept.
+const ENTRY_BYTES: usize = 16;
+
+pub(super) fn read(
+    bytes: &[u8],
+    budget: &mut Budget,
+    malformed: &mut Malformed,
+) -> Result<Vec<Executable>, Unreadable> {
+    let mut room = Room::of(bytes);
     match FileKind::parse(bytes)? {
         FileKind::MachOFat32 => {
-            let file = MachOFatFile32::parse(bytes)?;
-            file.arches().iter().map(|arch| thin(arch.data(bytes)?, budget)).collect()
+            slices(bytes, MachOFatFile32::parse(bytes)?.arches(), budget, &mut room, malformed)
         }
         FileKind::MachOFat64 => {
-            let file = MachOFatFile64::parse(bytes)?;
-            file.arches().iter().map(|arch| thin(arch.data(bytes)?, budget)).collect()
+            slices(bytes, MachOFatFile64::parse(bytes)?.arches(), budget, &mut room, malformed)
         }
-        _ => Ok(vec![thin(bytes, budget)?]),
+        _ => Ok(vec![thin(bytes, budget, &mut room, malformed)?]),
     }
 }
 
-fn thin(bytes: &[u8], budget: &mut Budget) -> Result<Executable, Unreadable> {
+/// Reads each slice, and counts what lies between them.
+fn slices<A: FatArch>(
+    bytes: &[u8],
+    arches: &[A],
+    budget: &mut Budget,
+    room: &mut Room,
+    malformed: &mut Malformed,
+) -> Result<Vec<Executable>, Unreadable> {
+    let mut images = arches
+        .iter()
+        .map(|arch| thin(arch.data(bytes)?, budget, room, malformed))
+        .collect::<Result<Vec<_>, _>>()?;
+    let table = 8 + size_of_val(arches) as u64;
+    let mut parts = vec![(0, table)];
+    parts.extend(
+        arches.iter().map(FatArch::file_range).map(|(start, size)| (start, start.saturating_add(size))),
+    );
+    let end = parts.iter().map(|(_, end)| *end).max().unwrap_or(0);
+    let loose = super::unaccounted(bytes, parts, end);
+    if let Some(first) = images.first_mut() {
+        first.unaccounted_nonzero_bytes += loose;
+        first.overlay_bytes += (bytes.len() as u64).saturating_sub(end);
+    }
+    Ok(images)
+}
+
+fn thin(
+    bytes: &[u8],
+    budget: &mut Budget,
+    room: &mut Room,
+    malformed: &mut Malformed,
+) -> Result<Executable, Unreadable> {
     match FileKind::parse(bytes)? {
-        FileKind::MachO32 => image::<macho::MachHeader32<Endianness>>(bytes, budget),
-        FileKind::MachO64 => image::<macho::MachHeader64<Endianness>>(bytes, budget),
+        FileKind::MachO32 => image::<macho::MachHeader32<Endianness>>(bytes, budget, room, malformed),
+        FileKind::MachO64 => image::<macho::MachHeader64<Endianness>>(bytes, budget, room, malformed),
         _ => Err(Unreadable::Other("a slice is not a thin image")),
     }
 }
@@ -34,6 +73,8 @@ fn thin(bytes: &[u8], budget: &mut Budget) -> Result<Executable, Unreadable> {
 fn image<H: MachHeader<Endian = Endianness>>(
     bytes: &[u8],
     budget: &mut Budget,
+    room: &mut Room,
+    malformed: &mut Malformed,
 ) -> Result<Executable, Unreadable> {
     let file = MachOFile::<H>::parse(bytes)?;
     let endian = file.endian();
@@ -51,6 +92,12 @@ fn image<H: MachHeader<Endian = Endianness>>(
             _ => None,
         })
         .collect();
+    let both =
+        |right: macho::VmProt| right.contains(macho::VM_PROT_WRITE) && right.contains(macho::VM_PROT_EXECUTE);
+    image.writable_code_segments = rights.iter().filter(|(_, right)| both(*right)).count() as u64;
+    let ends =
+        file.segments().map(|segment| segment.file_range()).map(|(start, size)| start.saturating_add(size));
+    let mut end = ends.max().unwrap_or(0);
     for known in file.sections() {
         budget.symbol()?;
         let segment = known.segment_name_bytes()?.unwrap_or(b"").to_vec();
@@ -58,6 +105,22 @@ fn image<H: MachHeader<Endian = Endianness>>(
             rights.iter().find(|(name, _)| *name == segment).map_or(macho::VmProt(0), |(_, right)| *right);
         let name = [segment.as_slice(), b",", known.name_bytes()?].concat();
         let data = known.data()?;
+        room.take(data)?;
+        let kind = match known.flags() {
+            SectionFlags::MachO { flags, .. } => flags.typ(),
+            _ => macho::S_REGULAR,
+        };
+        // Offsets of functions have four bytes, pointers those of the machine.
+        let width = match kind {
+            macho::S_MOD_INIT_FUNC_POINTERS | macho::S_MOD_TERM_FUNC_POINTERS if file.is_64() => 8,
+            macho::S_MOD_INIT_FUNC_POINTERS
+            | macho::S_MOD_TERM_FUNC_POINTERS
+            | macho::S_INIT_FUNC_OFFSETS => 4,
+            _ => 0,
+        };
+        if let Some(count) = known.size().checked_div(width) {
+            *image.initializers.entry(text(known.name_bytes()?)).or_default() += count;
+        }
         image.sections.push(section(
             &name,
             data,
@@ -70,20 +133,42 @@ fn image<H: MachHeader<Endian = Endianness>>(
         budget.symbol()?;
         match command.variant()? {
             LoadCommandVariant::Dylib(library) => {
-                image.libraries.insert(text(command.string(endian, library.dylib.name)?));
+                let name = text(command.string(endian, library.dylib.name)?);
+                match command.cmd() {
+                    macho::LC_LOAD_WEAK_DYLIB | macho::LC_LAZY_LOAD_DYLIB => {
+                        image.delayed_libraries.insert(name.clone());
+                    }
+                    macho::LC_REEXPORT_DYLIB => {
+                        image.forwarders.insert(name.clone(), "re-exported".to_owned());
+                    }
+                    _ => {}
+                }
+                image.libraries.insert(name);
             }
             LoadCommandVariant::Rpath(path) => {
                 image.search_paths.insert(text(command.string(endian, path.path)?));
             }
             LoadCommandVariant::LinkeditData(data) if command.cmd() == macho::LC_CODE_SIGNATURE => {
-                let size = u64::from(data.datasize.get(endian));
-                let end = u64::from(data.dataoff.get(endian)) + size;
-                image.signature = Some(CodeSignature {
-                    kind: "apple".into(),
-                    table_bytes: size,
-                    entries: 1,
-                    bytes_after_table: (bytes.len() as u64).saturating_sub(end),
-                    ..CodeSignature::default()
+                let (at, size) = (data.dataoff.get(endian), data.datasize.get(endian));
+                end = end.max(u64::from(at) + u64::from(size));
+                match signature::read(bytes, at, size) {
+                    Ok(signature) => image.signature = Some(signature),
+                    Err(error) => malformed.note(Err(error)),
+                }
+            }
+            LoadCommandVariant::DyldEnvironment(variable) => {
+                image.search_paths.insert(text(command.string(endian, variable.name)?));
+            }
+            LoadCommandVariant::EntryPoint(entry) => {
+                let at = entry.entryoff.get(endian);
+                let begin = usize::try_from(at).ok().and_then(|at| bytes.get(at..)).unwrap_or_default();
+                let holder = file.sections().find(|section| {
+                    section.file_range().is_some_and(|(start, size)| at >= start && at - start < size)
+                });
+                image.entry = Some(Entry {
+                    address: at,
+                    section: holder.and_then(|section| section.name_bytes().ok().map(text)),
+                    bytes: hex(begin.get(..ENTRY_BYTES).unwrap_or(begin)),
                 });
             }
             _ => {}
@@ -93,6 +178,7 @@ fn image<H: MachHeader<Endian = Endianness>>(
     if file.macho_header().flags(endian).contains(macho::MH_PIE) {
         image.mitigations.insert("pie".into());
     }
+    image.overlay_bytes = (bytes.len() as u64).saturating_sub(end);
     image.build_id = file.mach_uuid()?.map(|uuid| hex(&uuid));
     Ok(image)
 }

@@ -6,25 +6,43 @@ use object::pe::{
     IMAGE_DIRECTORY_ENTRY_SECURITY, IMAGE_FILE_DLL, IMAGE_NT_OPTIONAL_HDR64_MAGIC, IMAGE_SCN_MEM_EXECUTE,
     IMAGE_SCN_MEM_WRITE, ImageNtHeaders32, ImageNtHeaders64,
 };
-use object::read::pe::{ImageNtHeaders, ImageOptionalHeader, ImageThunkData, PeFile};
+use object::read::pe::{ExportTarget, ImageNtHeaders, ImageOptionalHeader, PeFile};
 use object::{Object, pe};
 
-use super::{Unreadable, authenticode, empty, names, section, text};
+use super::{Malformed, Room, Unreadable, authenticode, empty, names, section, text};
 use crate::budget::Budget;
 
-pub(super) fn read(bytes: &[u8], budget: &mut Budget) -> Result<Executable, Unreadable> {
+mod details;
+mod imports;
+mod map;
+mod resources;
+
+use map::Map;
+
+pub(super) fn read(
+    bytes: &[u8],
+    budget: &mut Budget,
+    malformed: &mut Malformed,
+) -> Result<Executable, Unreadable> {
     let dos = pe::ImageDosHeader::parse(bytes)?;
     let mut offset = dos.nt_headers_offset().into();
     let magic =
         ImageNtHeaders32::parse(bytes, &mut offset).map(|(headers, _)| headers.optional_header().magic());
     match magic {
-        Ok(magic) if magic != IMAGE_NT_OPTIONAL_HDR64_MAGIC => image::<ImageNtHeaders32>(bytes, budget),
-        _ => image::<ImageNtHeaders64>(bytes, budget),
+        Ok(magic) if magic != IMAGE_NT_OPTIONAL_HDR64_MAGIC => {
+            image::<ImageNtHeaders32>(bytes, budget, malformed)
+        }
+        _ => image::<ImageNtHeaders64>(bytes, budget, malformed),
     }
 }
 
-fn image<H: ImageNtHeaders>(bytes: &[u8], budget: &mut Budget) -> Result<Executable, Unreadable> {
+fn image<H: ImageNtHeaders>(
+    bytes: &[u8],
+    budget: &mut Budget,
+    malformed: &mut Malformed,
+) -> Result<Executable, Unreadable> {
     let file = PeFile::<H>::parse(bytes)?;
+    let mut room = Room::of(bytes);
     let header = file.nt_headers();
     let is_library = header.file_header().characteristics.get(LE).contains(IMAGE_FILE_DLL);
     let mut image = empty(file.architecture(), if is_library { "library" } else { "executable" });
@@ -34,29 +52,28 @@ fn image<H: ImageNtHeaders>(bytes: &[u8], budget: &mut Budget) -> Result<Executa
         let data = known.pe_data(bytes)?;
         let (start, size) = (known.pointer_to_raw_data.get(LE), known.size_of_raw_data.get(LE));
         end = end.max(u64::from(start) + u64::from(size));
-        let found = section(
+        budget.symbol()?;
+        room.take(data)?;
+        let mut found = section(
             known.raw_name(),
             data,
             flags.contains(IMAGE_SCN_MEM_WRITE),
             flags.contains(IMAGE_SCN_MEM_EXECUTE),
         );
-        if known.raw_name() == b".rsrc" {
-            image.version = version(data);
-        }
+        found.slack_nonzero_bytes = details::slack(bytes, known);
         image.sections.push(found);
     }
-    imports(&file, &mut image, budget)?;
-    if let Some(table) = file.export_table()? {
-        names(table.exports()?.into_iter().filter_map(|export| export.name), &mut image.exports, budget)?;
-    }
+    let map = Map::of(bytes, &file);
+    malformed.note(imports::read(&file, &map, &mut image, budget));
+    malformed.note(imports::delayed(&file, &map, &mut image, budget));
+    malformed.note(exports(&file, &mut image, budget));
+    malformed.note(resources::read(bytes, &file, &mut image, budget));
+    details::read(bytes, &file, &mut image, budget)?;
     let flags = header.optional_header().dll_characteristics();
     for (flag, word) in [(0x40, "aslr"), (0x100, "nx"), (0x4000, "cfg"), (0x20, "high-entropy-va")] {
         if flags.0 & flag != 0 {
             image.mitigations.insert(word.to_owned());
         }
-    }
-    if let Ok(Some(info)) = file.pdb_info() {
-        image.build_id = Some(super::hex(&info.guid()));
     }
     let table =
         file.data_directory(IMAGE_DIRECTORY_ENTRY_SECURITY).map(pe::ImageDataDirectory::address_range);
@@ -64,38 +81,39 @@ fn image<H: ImageNtHeaders>(bytes: &[u8], budget: &mut Budget) -> Result<Executa
     if let Some((start, size)) = table.filter(|(start, size)| *start != 0 && *size != 0) {
         let checksum = checksum_offset(u64::from(dos_offset(bytes)?));
         let entry = directory_offset(u64::from(dos_offset(bytes)?), header.is_type_64());
-        image.signature = Some(authenticode::read(bytes, checksum, entry, start, size)?);
+        match authenticode::read(bytes, checksum, entry, start, size) {
+            Ok(signature) => image.signature = Some(signature),
+            Err(error) => malformed.note(Err(error)),
+        }
         accounted += u64::from(size);
     }
+    image.unaccounted_nonzero_bytes = details::unaccounted(bytes, &file, end);
     image.overlay_bytes = (bytes.len() as u64).saturating_sub(accounted);
     Ok(image)
 }
 
-fn imports<H: ImageNtHeaders>(
+fn exports<H: ImageNtHeaders>(
     file: &PeFile<H>,
     image: &mut Executable,
     budget: &mut Budget,
 ) -> Result<(), Unreadable> {
-    let Some(table) = file.import_table()? else { return Ok(()) };
-    let mut descriptors = table.descriptors()?;
-    while let Some(descriptor) = descriptors.next()? {
-        budget.symbol()?;
-        let library = text(table.name(descriptor.name.get(LE))?);
-        let first = match descriptor.original_first_thunk.get(LE) {
-            0 => descriptor.first_thunk.get(LE),
-            original => original,
+    let Some(table) = file.export_table()? else { return Ok(()) };
+    for export in table.exports()? {
+        let name = export.name.map_or_else(|| format!("#{}", export.ordinal.0), text);
+        let to = match export.target {
+            ExportTarget::Address(_) => None,
+            ExportTarget::ForwardByName(library, symbol) => {
+                Some(format!("{}.{}", text(library), text(symbol)))
+            }
+            ExportTarget::ForwardByOrdinal(library, ordinal) => {
+                Some(format!("{}.#{}", text(library), ordinal.0))
+            }
         };
-        let mut thunks = table.thunks(first)?;
-        while let Some(thunk) = thunks.next::<H>()? {
+        if let Some(to) = to {
             budget.symbol()?;
-            let symbol = if thunk.is_ordinal() {
-                format!("#{}", thunk.ordinal())
-            } else {
-                text(table.hint_name(thunk.address())?.1)
-            };
-            image.imports.insert(format!("{library}!{symbol}"));
+            image.forwarders.insert(name, to);
         }
-        image.libraries.insert(library);
+        names(export.name.into_iter(), &mut image.exports, budget)?;
     }
     Ok(())
 }
@@ -112,13 +130,4 @@ const fn checksum_offset(nt_headers: u64) -> u64 {
 /// Where the entry of the certificate table stands among the data directories.
 const fn directory_offset(nt_headers: u64, is_64: bool) -> u64 {
     nt_headers + 4 + 20 + if is_64 { 112 } else { 96 } + 8 * 4
-}
-
-/// `FileVersion` from `VS_FIXEDFILEINFO`, by its signature.
-fn version(resources: &[u8]) -> Option<String> {
-    let at = resources.windows(4).position(|window| window == 0xFEEF_04BD_u32.to_le_bytes())?;
-    let half = |offset: usize| {
-        Some(u16::from_le_bytes(resources.get(at + offset..at + offset + 2)?.try_into().ok()?))
-    };
-    Some(format!("{}.{}.{}.{}", half(10)?, half(8)?, half(14)?, half(12)?))
 }

@@ -3,7 +3,9 @@ use std::process::Command;
 
 use evidence::Tree;
 use evidence::tree::Executable;
-use forge::{PeImage, PeSection, TestSigner, ThreeCx, elf_executable, noise, stuff_certificate_table};
+use forge::{
+    Hiding, PeImage, PeSection, TestSigner, ThreeCx, elf_executable, hide, noise, stuff_certificate_table,
+};
 use inspect::{Budget, open_file};
 
 fn open(bytes: &[u8]) -> Tree {
@@ -46,6 +48,11 @@ fn a_windows_library_shows_its_facts() {
     assert!(odd.writable && odd.executable && odd.entropy_millibits > 7500, "{odd:?}");
     assert!(facts.mitigations.contains("aslr") && facts.mitigations.contains("nx"));
     assert_eq!((facts.overlay_bytes, facts.signature), (0, None));
+    assert_eq!(
+        (facts.timestamp, facts.linker.as_deref(), facts.writable_code_segments),
+        (Some(7), Some("0.0"), 1)
+    );
+    assert_eq!((facts.initializers.len(), facts.unaccounted_nonzero_bytes, facts.managed), (0, 0, None));
     let with_overlay = [library().bytes(), vec![1; 77]].concat();
     assert_eq!(image(&with_overlay).overlay_bytes, 77);
 }
@@ -73,6 +80,83 @@ fn hidden_bytes_do_not_disturb_the_signature_and_are_seen() {
     let mut broken = signed.clone();
     broken[0x500] ^= 1;
     assert_eq!(image(&broken).signature.unwrap().digest_matches, Some(false));
+}
+
+#[test]
+fn every_place_that_a_signature_does_not_cover_is_named() {
+    let signed = TestSigner::new("A Tester").sign(&library().bytes());
+    let clean = image(&signed).signature.unwrap();
+    assert_eq!(
+        (clean.signature_valid, clean.chain_valid, clean.chain_complete),
+        (Some(true), Some(true), true)
+    );
+    assert_eq!(clean.chain, ["A Tester"]);
+    assert_eq!((clean.uncovered, clean.unknown_entries, clean.stray_certificates.len()), (vec![], 0, 0));
+    for (way, place) in Hiding::ALL.into_iter().zip([
+        "behind the PKCS#7",
+        "entry 2 of the table",
+        "entry 2 of the table",
+        "unsigned attribute 1.3.6.1.4.1.42921.1.2.1",
+        "certificate outside of every chain",
+        "behind the table",
+    ]) {
+        let payload = noise(5, 9000);
+        let hidden = hide(&signed, way, &payload);
+        let facts = image(&hidden).signature.unwrap();
+        assert_eq!(
+            (facts.digest_matches, facts.signature_valid),
+            (
+                match way {
+                    // The digest is over what follows the table as well.
+                    Hiding::Overlay => Some(false),
+                    _ => Some(true),
+                },
+                Some(true)
+            ),
+            "{way:?}"
+        );
+        let [found] = &facts.uncovered[..] else { panic!("{way:?}: {:?}", facts.uncovered) };
+        assert_eq!(found.place, place);
+        assert!(found.size >= 9000 && found.entropy_millibits > 7900, "{found:?}");
+        let at = found.offset as usize;
+        let inside = &hidden[at..at + found.size as usize];
+        assert!(
+            inside.windows(payload.len()).any(|window| window == payload),
+            "{way:?}: the offset is exact"
+        );
+    }
+}
+
+#[test]
+fn tags_of_vendors_are_known_by_their_content() {
+    let signed = TestSigner::new("A Tester").sign(&library().bytes());
+    let tag = |payload: &[u8]| {
+        image(&hide(&signed, Hiding::Behind, payload)).signature.unwrap().uncovered[0].tag.clone()
+    };
+    assert_eq!(tag(b"Gact2.0Omaha\0\x10appguid={8A69D345}").as_deref(), Some("Omaha"));
+    assert_eq!(tag(b"__MOZCUSTOM__:campaign%3Dx").as_deref(), Some("Mozilla"));
+    assert_eq!(tag(&[b"__MOZCUSTOM__:".as_slice(), &noise(1, 300)].concat()), None);
+    assert_eq!(tag(&[b"__MOZCUSTOM__:".as_slice(), &[b'A'; 3000]].concat()), None);
+    assert_eq!(tag(b"something else"), None);
+}
+
+#[test]
+fn a_signature_of_another_content_does_not_verify() {
+    let signed = TestSigner::new("A Tester").sign(&library().bytes());
+    let table = image(&signed).signature.unwrap().table_offset as usize;
+    // Bytes of the signature, of the signed digest, of the attributes: nothing in the structure may be changed.
+    let mut refused = 0;
+    for position in (table + 8..signed.len() - 8).step_by(3) {
+        let mut broken = signed.clone();
+        broken[position] ^= 4;
+        let facts = open_file(&"x".into(), &broken, &mut Budget::default()).root.executables[0].clone();
+        let facts = facts.signature.unwrap();
+        let whole = facts.signature_valid == Some(true)
+            && facts.digest_matches == Some(true)
+            && facts.chain_valid == Some(true);
+        refused += usize::from(!whole);
+    }
+    assert!(refused > 150, "{refused}");
 }
 
 /// A peer agrees: `osslsigncode` recomputes the same digest, on the signed and on the stuffed image.
@@ -124,13 +208,28 @@ fn real_programs_show_their_facts() {
         program.libraries.contains("libc.so.6")
             && program.imports.iter().any(|name| name.starts_with("puts"))
     );
-    assert!(program.interpreter.unwrap().contains("ld-linux"));
+    assert!(program.interpreter.as_ref().unwrap().contains("ld-linux"));
     assert!(
         ["pie", "relro", "bind-now", "nx"].iter().all(|word| program.mitigations.contains(*word)),
         "{:?}",
         program.mitigations
     );
     assert!(program.search_paths.contains("/opt/x") && program.build_id.is_some());
+    assert_eq!(program.entry.as_ref().unwrap().section.as_deref(), Some(".text"));
+    assert!(program.compilers.iter().any(|name| name.starts_with("GCC")), "{:?}", program.compilers);
+    assert!(program.symbol_versions.iter().any(|name| name.starts_with("libc.so.6:GLIBC_")));
+    assert_eq!((program.initializers.get(".init_array"), program.indirect_relocations), (Some(&1), 0));
+    assert_eq!((program.writable_code_segments, program.unaccounted_nonzero_bytes), (0, 0));
+    fs::write(
+        folder.path().join("i.c"),
+        "static int one(void) { return 1; }\nstatic void *choose(void) { return one; }\n\
+         int f(void) __attribute__((ifunc(\"choose\")));\n\
+         __attribute__((constructor)) static void early(void) {}\nint g(void) { return f(); }\n",
+    )
+    .unwrap();
+    let indirect = build(&["-shared", "-fPIC", "-o", "out", "i.c"]);
+    assert!(indirect.indirect_functions.contains("f"), "{:?}", indirect.indirect_functions);
+    assert_eq!(indirect.initializers.get(".init_array"), Some(&2));
     let library = build(&["-shared", "-fPIC", "-o", "out", "a.c"]);
     assert_eq!(library.kind, "library");
     assert!(library.exports.contains("visible"));

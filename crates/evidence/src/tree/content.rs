@@ -1,0 +1,86 @@
+//! What the bytes of a member show, whatever its format. Bounded: no list has more than [`Content::LIST_MAX`] items.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+/// Facts about the bytes of one member.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Content {
+    /// What the bytes are, in one word: `text`, `script`, `png`, `json`, `pyc`, `wasm`, `class`, …; empty if nothing says.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub kind: String,
+    /// The kind that the name claims, where the bytes are another one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub claims: Option<String>,
+    /// The interpreter that the first line names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interpreter: Option<String>,
+    /// Executables and archives inside, in file order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub embedded: Vec<Embedded>,
+    /// Windows of 64 KiB with more than 7.97 bits of entropy a byte.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub random_windows: u64,
+    /// Runs of at least 512 characters of base64 or hexadecimal.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub encoded_strings: u64,
+    /// Length of the longest of them.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub longest_encoded: u64,
+    /// Length of the longest line of a text, in bytes.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub longest_line: u64,
+    /// Hosts that the bytes name: of URLs, domains by their top level, IPv4 addresses.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub hosts: BTreeSet<String>,
+    /// Whether there were more hosts than are listed.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub more_hosts: bool,
+    /// Bidirectional control characters in a text (U+202A–202E, U+2066–2069).
+    #[serde(skip_serializing_if = "is_zero")]
+    pub bidirectional: u64,
+    /// Invisible characters in a text: zero-width, tags, supplementary variation selectors.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub invisible: u64,
+    /// What runs when the package is installed or its runtime starts, as `place: command`.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub hooks: BTreeSet<String>,
+    /// Bytecode that was not compiled from the source beside it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stale: Option<Stale>,
+    /// What it can do: families of the capability table, as `family/rule`.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub capabilities: BTreeSet<String>,
+}
+
+impl Content {
+    /// No list of a member has more items.
+    pub const LIST_MAX: usize = 64;
+}
+
+/// An executable or archive inside other data.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Embedded {
+    /// `pe`, `elf`, `macho`, `zip`, `7z`, `cab`, ….
+    pub kind: String,
+    /// Offset in the member.
+    pub offset: u64,
+}
+
+/// How bytecode differs from the source beside it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stale {
+    /// The source member.
+    pub source: String,
+    /// What does not fit, in words.
+    pub reason: String,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}

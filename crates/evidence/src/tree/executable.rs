@@ -1,0 +1,158 @@
+//! Facts about executable images.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::CodeSignature;
+use crate::Digest;
+
+/// Facts about a PE, ELF or Mach-O image.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Executable {
+    /// `x86_64`, `aarch64`, `i386`, ….
+    pub machine: String,
+    /// `executable`, `library`, `object`, `driver`.
+    pub kind: String,
+    /// Sections in file order.
+    pub sections: Vec<Section>,
+    /// Libraries this loads: PE import DLLs (delayed ones too), ELF `DT_NEEDED`, Mach-O `LC_LOAD_DYLIB` and its
+    /// weak, lazy and re-exporting kin.
+    pub libraries: BTreeSet<String>,
+    /// Imported symbols; `library!symbol` for PE, the symbol for ELF and Mach-O.
+    pub imports: BTreeSet<String>,
+    /// Exported symbols.
+    pub exports: BTreeSet<String>,
+    /// PE `FileVersion`, as text.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub version: Option<String>,
+    /// ELF build id, PE PDB id, Mach-O UUID; hexadecimal.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub build_id: Option<String>,
+    /// ELF `PT_INTERP`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub interpreter: Option<String>,
+    /// `DT_RPATH`, `DT_RUNPATH`, `LC_RPATH`.
+    pub search_paths: BTreeSet<String>,
+    /// Hardening present: `aslr`, `nx`, `cfg`, `relro`, `bind-now`, `pie`, `high-entropy-va`, ….
+    pub mitigations: BTreeSet<String>,
+    /// Bytes after the last section that no header accounts for (the certificate table not counted).
+    pub overlay_bytes: u64,
+    /// Embedded code signature, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub signature: Option<CodeSignature>,
+    /// Those of the libraries that are loaded only when first called (PE delay imports, Mach-O lazy and weak loads).
+    #[serde(skip_serializing_if = "BTreeSet::is_empty", default)]
+    pub delayed_libraries: BTreeSet<String>,
+    /// Exports that lead to another library (PE forwarders, as `LIBRARY.symbol`; Mach-O re-exported libraries by
+    /// their path).
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub forwarders: BTreeMap<String, String>,
+    /// PE resources, in the order of the tree.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub resources: Vec<Resource>,
+    /// PE version-info strings: `CompanyName`, `OriginalFilename`, `ProductVersion`, ….
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub version_info: BTreeMap<String, String>,
+    /// PE manifest `requestedExecutionLevel`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub execution_level: Option<String>,
+    /// Digest of the decoded PE rich header: which tools made the objects.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rich_digest: Option<Digest>,
+    /// PE linker version, as `major.minor`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub linker: Option<String>,
+    /// Path of the debug file that the linker wrote (PE PDB, ELF `.gnu_debuglink`).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub debug_path: Option<String>,
+    /// PE header `TimeDateStamp`: seconds since 1970, or a hash in reproducible builds.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub timestamp: Option<u32>,
+    /// Where execution begins.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub entry: Option<Entry>,
+    /// Code that runs before the entry point, by place, in entries: `tls-callbacks`, `.init_array`, `.ctors`,
+    /// `__mod_init_func`, ….
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub initializers: BTreeMap<String, u64>,
+    /// How many of the TLS callbacks point outside every code section.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub initializers_outside_code: u64,
+    /// Segments (ELF, Mach-O) or sections (PE) mapped writable and executable at once.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub writable_code_segments: u64,
+    /// Flags of the CLR header (`il-only`, `native-entry`, `strong-name-signed`, …) where the image has one
+    /// (ECMA-335, II.25.3.3).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub managed: Option<BTreeSet<String>>,
+    /// Names of symbols of type `STT_GNU_IFUNC`: a function of the image chooses their address at load time.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty", default)]
+    pub indirect_functions: BTreeSet<String>,
+    /// Relocations that call such a function (`R_*_IRELATIVE`).
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub indirect_relocations: u64,
+    /// Symbol versions needed of libraries, as `library:VERSION` (ELF `.gnu.version_r`).
+    #[serde(skip_serializing_if = "BTreeSet::is_empty", default)]
+    pub symbol_versions: BTreeSet<String>,
+    /// Compilers that left their name (ELF `.comment`).
+    #[serde(skip_serializing_if = "BTreeSet::is_empty", default)]
+    pub compilers: BTreeSet<String>,
+    /// Non-zero bytes between the parts of the file that the headers account for.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub unaccounted_nonzero_bytes: u64,
+}
+
+/// One section of an executable.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Section {
+    /// Its name, as far as it is text.
+    pub name: String,
+    /// Bytes in the file.
+    pub size: u64,
+    /// Digest of those bytes.
+    pub digest: Digest,
+    /// Shannon entropy in thousandths of a bit per byte, 0 to 8000.
+    pub entropy_millibits: u32,
+    /// Mapped writable.
+    pub writable: bool,
+    /// Mapped executable.
+    pub executable: bool,
+    /// Non-zero bytes in the file behind the part that is mapped (PE: beyond `VirtualSize`).
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub slack_nonzero_bytes: u64,
+}
+
+/// Where execution of an image begins.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    /// Address, relative to the image base for PE.
+    pub address: u64,
+    /// The section in which it lies; absent if in none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub section: Option<String>,
+    /// The first bytes there, at most sixteen, hexadecimal.
+    pub bytes: String,
+}
+
+/// One leaf of the resource tree of a PE image.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Resource {
+    /// `type/name/language`: numbers, or names where the tree has them; well-known types by name.
+    pub path: String,
+    /// Bytes.
+    pub size: u64,
+    /// Digest of those bytes.
+    pub digest: Digest,
+    /// Shannon entropy in thousandths of a bit per byte, 0 to 8000.
+    pub entropy_millibits: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}

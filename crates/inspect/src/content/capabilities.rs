@@ -1,0 +1,468 @@
+//! The capability table: what code can do, by its imports and strings. Data with a test for each rule.
+//!
+//! A capability says nothing by itself: browsers start processes and compilers load libraries. `judge` asks which are
+//! new, and what else changed in the same file.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
+
+use evidence::tree::Executable;
+
+/// Where a literal is looked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum In {
+    /// Names of imported symbols, without decoration.
+    Imports,
+    /// Texts and scripts.
+    Text,
+    /// Everywhere, and in UTF-16 as well.
+    Wide,
+}
+
+/// One rule: at least one literal of each group must be there.
+struct Rule {
+    name: &'static str,
+    place: In,
+    groups: &'static [&'static [&'static str]],
+}
+
+const fn rule(name: &'static str, place: In, groups: &'static [&'static [&'static str]]) -> Rule {
+    Rule { name, place, groups }
+}
+
+const RULES: &[Rule] = &[
+    rule(
+        "process-start/import",
+        In::Imports,
+        &[&[
+            "CreateProcess",
+            "CreateProcessAsUser",
+            "ShellExecute",
+            "ShellExecuteEx",
+            "WinExec",
+            "execve",
+            "execv",
+            "execvp",
+            "execl",
+            "execlp",
+            "posix_spawn",
+            "posix_spawnp",
+            "system",
+            "popen",
+            "wpopen",
+            "wsystem",
+        ]],
+    ),
+    rule(
+        "process-start/script",
+        In::Text,
+        &[&[
+            "child_process",
+            "subprocess.",
+            "os.system(",
+            "os.popen(",
+            "os.exec",
+            "pty.spawn",
+            "getRuntime().exec",
+            "ProcessBuilder(",
+            "Start-Process",
+            "shell_exec(",
+            "WScript.Shell",
+            "Process.Start(",
+        ]],
+    ),
+    rule(
+        "process-start/pipe-to-shell",
+        In::Text,
+        &[&["curl ", "wget "], &["| sh", "|sh", "| bash", "|bash", "| node", "| python"]],
+    ),
+    rule(
+        "network/import",
+        In::Imports,
+        &[&[
+            "connect",
+            "WSAConnect",
+            "InternetOpen",
+            "InternetOpenUrl",
+            "InternetConnect",
+            "HttpOpenRequest",
+            "HttpSendRequest",
+            "WinHttpOpen",
+            "WinHttpConnect",
+            "WinHttpSendRequest",
+            "URLDownloadToFile",
+            "DnsQuery_",
+            "DnsQuery",
+            "curl_easy_perform",
+            "res_query",
+        ]],
+    ),
+    rule(
+        "network/script",
+        In::Text,
+        &[&[
+            "require('http",
+            "require(\"http",
+            "require('net')",
+            "require(\"net\")",
+            "urllib.request",
+            "requests.get(",
+            "requests.post(",
+            "http.client",
+            "socket.socket(",
+            "Invoke-WebRequest",
+            "Net.WebClient",
+            "XMLHttpRequest",
+            "/dev/tcp/",
+            "axios.",
+            "node:http",
+            "urlopen(",
+        ]],
+    ),
+    rule(
+        "crypto/import",
+        In::Imports,
+        &[&[
+            "CryptEncrypt",
+            "CryptDecrypt",
+            "BCryptEncrypt",
+            "BCryptDecrypt",
+            "NCryptDecrypt",
+            "EVP_DecryptInit_ex",
+            "CCCrypt",
+        ]],
+    ),
+    rule(
+        "crypto/script",
+        In::Text,
+        &[&["createDecipheriv", "createCipheriv", "Fernet(", "AES.new(", "CryptoJS.AES"]],
+    ),
+    rule(
+        "persistence/import",
+        In::Imports,
+        &[&[
+            "CreateService",
+            "ChangeServiceConfig",
+            "NetScheduleJobAdd",
+            "SetWindowsHookEx",
+            "SMJobBless",
+            "LSSharedFileListInsertItemURL",
+        ]],
+    ),
+    rule(
+        "persistence/place",
+        In::Wide,
+        &[&[
+            "CurrentVersion\\Run",
+            "Library/LaunchAgents",
+            "Library/LaunchDaemons",
+            "/etc/cron.d",
+            "/etc/ld.so.preload",
+            "\\Startup\\",
+        ]],
+    ),
+    rule(
+        "persistence/script",
+        In::Text,
+        &[&[
+            "schtasks ",
+            "crontab ",
+            "systemctl enable",
+            "/etc/rc.local",
+            "authorized_keys",
+            ".config/autostart",
+            "launchctl load",
+            ".bashrc",
+            ".config/systemd/user",
+        ]],
+    ),
+    rule(
+        "credential-access/import",
+        In::Imports,
+        &[&[
+            "CryptUnprotectData",
+            "CredEnumerate",
+            "CredRead",
+            "LsaRetrievePrivateData",
+            "LsaEnumerateLogonSessions",
+            "SamIConnect",
+            "MiniDumpWriteDump",
+            "SecKeychainFindGenericPassword",
+            "SecItemCopyMatching",
+            "NtlmGetUserInfo",
+        ]],
+    ),
+    rule(
+        "credential-access/place",
+        In::Wide,
+        &[&[
+            "\\Login Data",
+            "/Login Data",
+            "logins.json",
+            ".aws/credentials",
+            ".ssh/id_",
+            "wallet.dat",
+            "Local Extension Settings",
+        ]],
+    ),
+    rule(
+        "credential-access/script",
+        In::Text,
+        &[&[
+            ".npmrc",
+            ".pypirc",
+            "_authToken",
+            "AWS_SECRET_ACCESS_KEY",
+            ".git-credentials",
+            ".docker/config.json",
+            "169.254.169.254",
+            "NPM_TOKEN",
+            "GITHUB_TOKEN",
+            "trufflehog",
+        ]],
+    ),
+    rule(
+        "anti-analysis/import",
+        In::Imports,
+        &[&[
+            "CheckRemoteDebuggerPresent",
+            "NtQueryInformationProcess",
+            "ZwQueryInformationProcess",
+            "NtSetInformationThread",
+        ]],
+    ),
+    rule(
+        "anti-analysis/place",
+        In::Wide,
+        &[&[
+            "SbieDll.dll",
+            "VBoxGuest",
+            "vmtoolsd",
+            "VBoxService",
+            "TracerPid",
+            "procmon.exe",
+            "wireshark.exe",
+        ]],
+    ),
+    rule(
+        "code-injection/import",
+        In::Imports,
+        &[&[
+            "VirtualAllocEx",
+            "WriteProcessMemory",
+            "CreateRemoteThread",
+            "CreateRemoteThreadEx",
+            "NtMapViewOfSection",
+            "NtUnmapViewOfSection",
+            "ZwUnmapViewOfSection",
+            "QueueUserAPC",
+            "SetThreadContext",
+            "NtCreateThreadEx",
+            "RtlCreateUserThread",
+            "NtWriteVirtualMemory",
+            "ptrace",
+            "process_vm_writev",
+            "task_for_pid",
+            "mach_vm_write",
+            "thread_create_running",
+        ]],
+    ),
+    rule(
+        "code-in-memory/import",
+        In::Imports,
+        &[&[
+            "VirtualProtect",
+            "VirtualProtectEx",
+            "NtProtectVirtualMemory",
+            "mprotect",
+            "memfd_create",
+            "mach_vm_protect",
+            "NSCreateObjectFileImageFromMemory",
+            "NSLinkModule",
+        ]],
+    ),
+    rule(
+        "dynamic-loading/import",
+        In::Imports,
+        &[&["LoadLibrary", "LoadLibraryEx", "LdrLoadDll", "LdrGetProcedureAddress", "dlopen", "dlmopen"]],
+    ),
+    rule(
+        "reads-siblings/import",
+        In::Imports,
+        &[&["GetModuleFileName", "_NSGetExecutablePath", "NSGetExecutablePath"]],
+    ),
+    rule(
+        "decode-and-run/script",
+        In::Text,
+        &[
+            &[
+                "atob(",
+                "b64decode(",
+                "'base64')",
+                "\"base64\")",
+                "fromCharCode",
+                "zlib.decompress(",
+                "marshal.loads(",
+                "bytes.fromhex(",
+                "'hex')",
+                "\"hex\")",
+                "unescape(",
+                "FromBase64String",
+                "base64 -d",
+                "base64 --decode",
+            ],
+            &[
+                "eval(",
+                " exec(",
+                "\nexec(",
+                ";exec(",
+                "new Function(",
+                "vm.runIn",
+                "Invoke-Expression",
+                "IEX(",
+                "IEX (",
+                "child_process",
+                "| sh",
+                "| bash",
+                "|bash",
+                "os.system(",
+                "subprocess.",
+            ],
+        ],
+    ),
+    rule(
+        "environment-sweep/script",
+        In::Text,
+        &[
+            &[
+                "JSON.stringify(process.env",
+                "dict(os.environ",
+                "os.environ.copy()",
+                "Object.entries(process.env",
+                "os.environ.items()",
+            ],
+            &["://", "import socket", "fetch("],
+        ],
+    ),
+];
+
+/// Which literals were found: by number, over all rules and groups.
+#[derive(Default)]
+pub(super) struct Found(BTreeSet<usize>);
+
+impl Found {
+    pub(super) fn add(&mut self, groups: &[usize]) {
+        self.0.extend(groups);
+    }
+}
+
+/// A group's number: rules have at most this many.
+const GROUPS_MAX: usize = 8;
+
+/// Returns the literals to look for in texts or in other bytes, with the groups that each fulfils.
+pub(super) fn needles(text: bool) -> BTreeMap<Vec<u8>, Vec<usize>> {
+    let mut needles: BTreeMap<Vec<u8>, Vec<usize>> = BTreeMap::new();
+    for (index, rule) in RULES.iter().enumerate() {
+        let wanted = match rule.place {
+            In::Imports => false,
+            In::Text => text,
+            In::Wide => true,
+        };
+        for (number, group) in rule.groups.iter().enumerate().filter(|_| wanted) {
+            for literal in *group {
+                let number = index * GROUPS_MAX + number;
+                needles.entry(literal.as_bytes().to_vec()).or_default().push(number);
+                if rule.place == In::Wide && !text {
+                    let wide = literal.encode_utf16().flat_map(u16::to_le_bytes).collect();
+                    needles.entry(wide).or_default().push(number);
+                }
+            }
+        }
+    }
+    needles
+}
+
+/// Looks the imports of images up.
+pub(super) fn of_imports(images: &[Executable]) -> Found {
+    static NAMES: LazyLock<BTreeMap<&str, usize>> = LazyLock::new(|| {
+        let rules = RULES.iter().enumerate().filter(|(_, rule)| rule.place == In::Imports);
+        rules
+            .flat_map(|(index, rule)| rule.groups[0].iter().map(move |name| (*name, index * GROUPS_MAX)))
+            .collect()
+    });
+    let mut found = Found::default();
+    for import in images.iter().flat_map(|image| &image.imports) {
+        let name = import.rsplit_once('!').map_or(import.as_str(), |(_, symbol)| symbol);
+        // Mach-O and C runtimes put an underscore before, Windows the kind of text behind, ELF a version.
+        let plain = name.split('@').next().unwrap_or(name);
+        let plain = plain.strip_prefix('_').unwrap_or(plain);
+        let without_kind = plain.strip_suffix(['A', 'W']).unwrap_or(plain);
+        for candidate in [plain, without_kind] {
+            if let Some(group) = NAMES.get(candidate) {
+                found.add(&[*group]);
+            }
+        }
+    }
+    found
+}
+
+/// Names the rules of which every group was found.
+pub(super) fn fulfilled(found: &Found) -> BTreeSet<String> {
+    let rules = RULES.iter().enumerate().filter(|(index, rule)| {
+        (0..rule.groups.len()).all(|number| found.0.contains(&(index * GROUPS_MAX + number)))
+    });
+    rules.map(|(_, rule)| rule.name.to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scan;
+    use super::*;
+
+    fn of_bytes(bytes: &[u8], text: bool) -> BTreeSet<String> {
+        let mut found = Found::default();
+        scan::literals(bytes, text, &mut Vec::new(), &mut found);
+        fulfilled(&found)
+    }
+
+    #[test]
+    fn each_literal_of_each_rule_is_found_and_no_group_suffices_alone() {
+        for rule in RULES {
+            assert!(rule.groups.len() <= GROUPS_MAX);
+            for literal in rule.groups.iter().flat_map(|group| *group) {
+                // One literal of every group, this one among them, each on a line of its own.
+                let all: Vec<&str> = rule
+                    .groups
+                    .iter()
+                    .map(|group| if group.contains(literal) { *literal } else { group[0] })
+                    .collect();
+                let text = all.join("\n.\n");
+                let found = match rule.place {
+                    In::Imports => fulfilled(&of_imports(&[Executable {
+                        imports: [format!("K.dll!{literal}W")].into(),
+                        ..Executable::default()
+                    }])),
+                    In::Text => of_bytes(text.as_bytes(), true),
+                    In::Wide => of_bytes(text.as_bytes(), false),
+                };
+                assert!(found.contains(rule.name), "{}: {literal:?} gives {found:?}", rule.name);
+                if rule.place == In::Wide {
+                    let wide: Vec<u8> = literal.encode_utf16().flat_map(u16::to_le_bytes).collect();
+                    assert!(of_bytes(&wide, false).contains(rule.name), "{}: wide {literal:?}", rule.name);
+                }
+                if rule.groups.len() > 1 {
+                    assert!(!of_bytes(literal.as_bytes(), true).contains(rule.name), "{}", rule.name);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn innocent_names_have_no_capability() {
+        let imports = ["KERNEL32.dll!HeapAlloc", "_malloc", "free@GLIBC_2.2.5", "disconnect", "systematic"];
+        let image =
+            Executable { imports: imports.map(str::to_owned).into_iter().collect(), ..Executable::default() };
+        assert_eq!(fulfilled(&of_imports(&[image])), BTreeSet::new());
+        assert_eq!(of_bytes(b"let medieval = evaluate(1); // executive", true), BTreeSet::new());
+    }
+}

@@ -1,0 +1,153 @@
+//! What runs when a package is installed, or whenever its runtime or machine starts.
+
+use std::collections::BTreeSet;
+
+use evidence::BytePath;
+
+use super::{base, bound};
+
+/// A command is cut here.
+const COMMAND_MAX: usize = 200;
+/// Larger manifests are no manifests.
+const MANIFEST_MAX: usize = 1 << 20;
+
+/// Scripts that `npm install` runs ("npm scripts", life cycle scripts), and those that run on publishing.
+const NPM_INSTALL: &[&str] = &["preinstall", "install", "postinstall"];
+const NPM_PUBLISH: &[&str] = &["prepare", "prepublish", "prepack"];
+/// Scripts of a Debian control archive (Debian Policy, chapter 6).
+const MAINTAINER: &[&[u8]] = &[b"preinst", b"postinst", b"prerm", b"postrm", b"config"];
+/// Scripts that NuGet runs or imports.
+const NUGET: &[&[u8]] = &[b"tools/install.ps1", b"tools/init.ps1", b"tools/uninstall.ps1"];
+/// Folders whose files the machine runs by itself.
+const STARTS: &[(&str, &str)] = &[
+    ("etc/cron.", "cron"),
+    ("etc/profile.d/", "shell start"),
+    ("etc/xdg/autostart/", "session start"),
+    ("etc/init.d/", "machine start"),
+    ("systemd/system/", "machine start"),
+    ("systemd/user/", "session start"),
+    ("Library/LaunchDaemons/", "machine start"),
+    ("Library/LaunchAgents/", "session start"),
+    ("etc/udev/rules.d/", "device"),
+    ("udev/rules.d/", "device"),
+];
+
+/// Collects hooks as `place: command`.
+pub(super) fn read(name: &BytePath, bytes: &[u8], hooks: &mut BTreeSet<String>) {
+    let path = name.as_bytes();
+    let base = base(name);
+    match base {
+        b"package.json" => npm(bytes, hooks),
+        b"binding.gyp" => add(hooks, "npm-install", "node-gyp rebuild"),
+        b"sitecustomize.py" | b"usercustomize.py" => add(hooks, "python-start", &text(base)),
+        b"entry_points.txt" => entry_points(bytes, hooks),
+        b"build.rs" if path.split(|byte| *byte == b'/').count() <= 2 => add(hooks, "cargo-build", "build.rs"),
+        b"extconf.rb" => add(hooks, "gem-install", &text(path)),
+        b"post-link.sh" | b"pre-link.sh" | b"post-link.bat" => add(hooks, "conda-install", &text(base)),
+        b"autorun.inf" => add(hooks, "medium", "autorun.inf"),
+        _ if base.ends_with(b".pth") => python_path(base, bytes, hooks),
+        _ if MAINTAINER.contains(&path.strip_prefix(b"./").unwrap_or(path)) && is_script(bytes) => {
+            add(hooks, "deb-install", &text(base));
+        }
+        _ if NUGET.contains(&path) => add(hooks, "nuget-install", &text(path)),
+        _ if path.starts_with(b"build") && (base.ends_with(b".targets") || base.ends_with(b".props")) => {
+            add(hooks, "nuget-build", &text(path));
+        }
+        _ => {}
+    }
+    if !bytes.is_empty() {
+        let whole = String::from_utf8_lossy(path);
+        for (folder, place) in STARTS.iter().filter(|(folder, _)| whole.contains(folder)) {
+            let inside = whole.split_once(folder).map_or("", |(_, rest)| rest);
+            if !inside.is_empty() {
+                add(hooks, place, &whole);
+            }
+        }
+    }
+    bound(hooks);
+}
+
+fn add(hooks: &mut BTreeSet<String>, place: &str, command: &str) {
+    let command: String = command.chars().filter(|c| !c.is_control()).take(COMMAND_MAX).collect();
+    hooks.insert(format!("{place}: {command}"));
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn is_script(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"#!") || bytes.starts_with(b"\x7fELF")
+}
+
+fn npm(bytes: &[u8], hooks: &mut BTreeSet<String>) {
+    if bytes.len() > MANIFEST_MAX {
+        return;
+    }
+    let Ok(manifest) = serde_json::from_slice::<serde_json::Value>(bytes) else { return };
+    let script = |name: &str| manifest.get("scripts")?.get(name)?.as_str();
+    for (names, place) in [(NPM_INSTALL, "npm-install"), (NPM_PUBLISH, "npm-publish")] {
+        for name in names {
+            if let Some(command) = script(name) {
+                add(hooks, place, &format!("{name}: {command}"));
+            }
+        }
+    }
+}
+
+/// Lines of a `.pth` file that begin with `import` are run whenever Python starts (`site`, Python documentation).
+fn python_path(base: &[u8], bytes: &[u8], hooks: &mut BTreeSet<String>) {
+    let lines = bytes.split(|byte| *byte == b'\n').take(4096);
+    for line in lines.filter(|line| line.starts_with(b"import ") || line.starts_with(b"import\t")).take(64) {
+        add(hooks, "python-start", &format!("{}: {}", text(base), text(line)));
+    }
+}
+
+/// Entry points of a Python distribution ("Entry points specification").
+fn entry_points(bytes: &[u8], hooks: &mut BTreeSet<String>) {
+    let list = String::from_utf8_lossy(bytes.get(..bytes.len().min(MANIFEST_MAX)).unwrap_or_default());
+    let mut group = "";
+    for line in list.lines().map(str::trim).take(4096) {
+        match line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            Some(name) => group = name,
+            None if line.contains('=') => add(hooks, "entry-point", &format!("{group}: {line}")),
+            None => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hooks(name: &str, content: &str) -> Vec<String> {
+        let mut found = BTreeSet::new();
+        read(&name.into(), content.as_bytes(), &mut found);
+        found.into_iter().collect()
+    }
+
+    #[test]
+    fn each_place_is_known() {
+        let manifest = r#"{"scripts": {"postinstall": "node x.js", "test": "jest", "prepare": "tsc"}}"#;
+        assert_eq!(
+            hooks("package/package.json", manifest),
+            ["npm-install: postinstall: node x.js", "npm-publish: prepare: tsc"]
+        );
+        assert_eq!(hooks("package/package.json", r#"{"scripts": {"test": "jest"}}"#), [""; 0]);
+        assert_eq!(
+            hooks("x.pth", "/opt/x\nimport os; os.getcwd()\n"),
+            ["python-start: x.pth: import os; os.getcwd()"]
+        );
+        assert_eq!(hooks("x.pth", "/opt/x\nimportant\n"), [""; 0]);
+        assert_eq!(hooks("./postinst", "#!/bin/sh\n"), ["deb-install: postinst"]);
+        assert_eq!(hooks("usr/share/doc/postinst", "#!/bin/sh\n"), [""; 0]);
+        assert_eq!(
+            hooks("d.dist-info/entry_points.txt", "[console_scripts]\na = b:c\n"),
+            ["entry-point: console_scripts: a = b:c"]
+        );
+        assert_eq!(hooks("tools/install.ps1", "x"), ["nuget-install: tools/install.ps1"]);
+        assert_eq!(hooks("./etc/cron.d/job", "* * * * * root x"), ["cron: ./etc/cron.d/job"]);
+        assert_eq!(hooks("./etc/cron.d/", ""), [""; 0]);
+        assert_eq!(hooks("package/binding.gyp", "{}"), ["npm-install: node-gyp rebuild"]);
+    }
+}

@@ -1,0 +1,92 @@
+//! Hosts that bytes name: in URLs, as quoted domains, as IPv4 addresses; in UTF-8 and in UTF-16.
+
+use evidence::tree::Content;
+use memchr::memmem;
+
+use super::bound;
+
+/// Domains without a URL are believed under these only: others are endings of files and fields as well.
+const TOP_LEVELS: &[&[u8]] = &[b"com", b"net", b"org", b"ru", b"cn", b"onion", b"xyz", b"biz", b"su"];
+/// RFC 1035, section 2.3.4.
+const HOST_MAX: usize = 253;
+const HOST_MIN: usize = 4;
+/// More are not collected before sorting; the list keeps fewer.
+const COLLECTED_MAX: usize = 4096;
+
+pub(super) fn read(bytes: &[u8], content: &mut Content) {
+    let mut urls = memmem::find_iter(bytes, b"://");
+    while content.hosts.len() < COLLECTED_MAX
+        && let Some(at) = urls.next()
+    {
+        let host: Vec<u8> =
+            bytes[at + 3..].iter().take(HOST_MAX).take_while(|byte| in_host(**byte)).copied().collect();
+        add(&host, content);
+    }
+    let mut wide = memmem::find_iter(bytes, b":\0/\0/\0");
+    while content.hosts.len() < COLLECTED_MAX
+        && let Some(at) = wide.next()
+    {
+        let units = bytes[at + 6..].chunks_exact(2).take(HOST_MAX);
+        let host: Vec<u8> =
+            units.take_while(|unit| unit[1] == 0 && in_host(unit[0])).map(|unit| unit[0]).collect();
+        add(&host, content);
+    }
+    let mut next = 0;
+    for at in memchr::memchr_iter(b'.', bytes) {
+        if at >= next && content.hosts.len() < COLLECTED_MAX {
+            next = bare(bytes, at, content);
+        }
+    }
+    content.more_hosts = bound(&mut content.hosts);
+}
+
+fn in_host(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_')
+}
+
+/// Takes the host of a URL.
+fn add(host: &[u8], content: &mut Content) {
+    let host = host.to_ascii_lowercase();
+    let labels = host.split(|byte| *byte == b'.').filter(|label| !label.is_empty()).count();
+    if labels >= 2 && (HOST_MIN..HOST_MAX).contains(&host.len()) && host.last() != Some(&b'.') {
+        content.hosts.extend(String::from_utf8(host));
+    }
+}
+
+/// Looks at the word around a dot, and returns where it ends.
+fn bare(bytes: &[u8], dot: usize, content: &mut Content) -> usize {
+    let before = bytes[..dot].iter().rev().take(HOST_MAX).take_while(|byte| in_host(**byte)).count();
+    let after = bytes[dot..].iter().take(HOST_MAX).take_while(|byte| in_host(**byte)).count();
+    let (start, end) = (dot - before, dot + after);
+    let opened = start == 0 || matches!(bytes[start - 1], b'"' | b'\'' | b'`' | 0 | b'@' | b'<');
+    let closed =
+        bytes.get(end).is_none_or(|byte| matches!(byte, b'"' | b'\'' | b'`' | 0 | b'/' | b':' | b'>' | b'?'));
+    let word = &bytes[start..end];
+    if !opened || !closed || !(HOST_MIN..HOST_MAX).contains(&word.len()) {
+        return end;
+    }
+    let last = word.rsplit(|byte| *byte == b'.').next().unwrap_or_default();
+    let domain = TOP_LEVELS.contains(&last)
+        && word.iter().all(|byte| !byte.is_ascii_uppercase() && *byte != b'_')
+        && word.split(|byte| *byte == b'.').all(|label| !label.is_empty())
+        && word.len() >= last.len() + 4;
+    if domain || is_address(word) {
+        content.hosts.extend(String::from_utf8(word.to_vec()));
+    }
+    end
+}
+
+/// Tells an IPv4 address of the net from a version number: four numbers, not all small, and not of this machine.
+fn is_address(word: &[u8]) -> bool {
+    let parts: Vec<Option<u8>> = word
+        .split(|byte| *byte == b'.')
+        .take(5)
+        .map(|part| std::str::from_utf8(part).ok().filter(|part| part.len() <= 3)?.parse().ok())
+        .collect();
+    match parts[..] {
+        [Some(a), Some(b), Some(c), Some(d)] => {
+            !matches!(a, 0 | 127 | 255) && [a, b, c, d].iter().any(|part| *part > 30)
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,140 @@
+//! Passes over all bytes: random windows, encoded runs, and literals (magic numbers and the strings of the capability
+//! table). Each is linear.
+
+use std::sync::LazyLock;
+
+use aho_corasick::{AhoCorasick, Match, packed};
+use evidence::tree::{Content, Embedded};
+
+use super::capabilities::{self, Found};
+use crate::entropy::{counts, of_counts};
+
+const WINDOW_BYTES: usize = 64 << 10;
+/// Encrypted or well compressed; a window of code has 5 to 7 bits.
+const RANDOM_MILLIBITS: u32 = 7970;
+/// Shorter runs of base64 characters are words, paths and keys.
+const ENCODED_MIN: usize = 512;
+
+/// Counts windows of random-looking bytes.
+pub(super) fn random_windows(bytes: &[u8]) -> u64 {
+    let windows = bytes.chunks_exact(WINDOW_BYTES);
+    windows.filter(|window| of_counts(&counts(window), window.len()) > RANDOM_MILLIBITS).count() as u64
+}
+
+/// Finds long runs of base64 or hexadecimal: how many, and the length of the longest. Only every 512th byte is looked
+/// at, because a run that long has one of them.
+pub(super) fn encoded(bytes: &[u8]) -> (u64, u64) {
+    let (mut count, mut longest, mut at) = (0, 0, 0);
+    while at < bytes.len() {
+        if !in_base64(bytes[at]) {
+            at += ENCODED_MIN;
+            continue;
+        }
+        let back = bytes[..at].iter().rev().take(ENCODED_MIN).take_while(|byte| in_base64(**byte)).count();
+        let ahead = bytes[at..].iter().take_while(|byte| in_base64(**byte)).count();
+        let run = &bytes[at - back..at + ahead];
+        if run.len() >= ENCODED_MIN && is_varied(run) {
+            count += 1;
+            longest = longest.max(run.len() as u64);
+        }
+        at += ahead.max(1).next_multiple_of(ENCODED_MIN);
+    }
+    (count, longest)
+}
+
+fn in_base64(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=')
+}
+
+/// Padding of one letter, or a long path of words, is not encoded data.
+fn is_varied(run: &[u8]) -> bool {
+    let sample = run.get(..4096).unwrap_or(run);
+    of_counts(&counts(sample), sample.len()) > 3500
+}
+
+/// Magic numbers of what may stand inside other data, with the length of what is before them.
+const MAGICS: &[(&[u8], &str)] = &[
+    (b"PE\0\0", "pe"),
+    (b"\x7fELF", "elf"),
+    (b"\xcf\xfa\xed\xfe", "macho"),
+    (b"PK\x03\x04", "zip"),
+    (b"7z\xbc\xaf\x27\x1c", "7z"),
+    (b"MSCF\0\0\0\0", "cab"),
+    (b"Rar!\x1a\x07", "rar"),
+    (b"\xfd7zXZ\0", "xz"),
+];
+
+struct Literals {
+    /// For few patterns: vector instructions, at several gigabytes a second.
+    packed: Option<packed::Searcher>,
+    machine: AhoCorasick,
+    /// Groups of rules by pattern, behind the magic numbers.
+    groups: Vec<Vec<usize>>,
+}
+
+impl Literals {
+    fn of(text: bool) -> Self {
+        let needles = capabilities::needles(text);
+        let patterns: Vec<&[u8]> =
+            MAGICS.iter().map(|(magic, _)| *magic).chain(needles.keys().map(Vec::as_slice)).collect();
+        #[expect(clippy::expect_used, reason = "a fixed list")]
+        let machine = AhoCorasick::new(&patterns).expect("the table is small");
+        Self { packed: packed::Searcher::new(&patterns), machine, groups: needles.into_values().collect() }
+    }
+
+    fn each(&self, bytes: &[u8], visit: impl FnMut(Match)) {
+        match &self.packed {
+            Some(packed) => packed.find_iter(bytes).for_each(visit),
+            None => self.machine.find_iter(bytes).for_each(visit),
+        }
+    }
+}
+
+/// Finds embedded files and the strings of the capability table.
+pub(super) fn literals(bytes: &[u8], text: bool, embedded: &mut Vec<Embedded>, found: &mut Found) {
+    static TEXT: LazyLock<Literals> = LazyLock::new(|| Literals::of(true));
+    static BINARY: LazyLock<Literals> = LazyLock::new(|| Literals::of(false));
+    let literals = if text { &TEXT } else { &BINARY };
+    literals.each(bytes, |hit| {
+        let pattern = hit.pattern().as_usize();
+        match MAGICS.get(pattern) {
+            Some((_, kind)) => {
+                let begin = plausible(bytes, hit.start(), kind).filter(|begin| *begin > 0);
+                if let Some(begin) = begin.filter(|_| embedded.len() < Content::LIST_MAX) {
+                    embedded.push(Embedded { kind: (*kind).to_owned(), offset: begin as u64 });
+                }
+            }
+            None => found.add(&literals.groups[pattern - MAGICS.len()]),
+        }
+    });
+}
+
+/// Checks more than the magic number, and returns where the embedded file begins.
+fn plausible(bytes: &[u8], at: usize, kind: &str) -> Option<usize> {
+    let rest = &bytes[at..];
+    let half = |offset: usize| rest.get(offset..)?.first_chunk().map(|pair| u16::from_le_bytes(*pair));
+    match kind {
+        "pe" => {
+            // A known machine; then the DOS header before, whose field leads here.
+            matches!(half(4)?, 0x14c | 0x8664 | 0xaa64 | 0x1c0 | 0x1c4).then_some(())?;
+            let from = at.saturating_sub(1024);
+            memchr::memmem::find_iter(&bytes[from..at], b"MZ").map(|found| from + found).find(|begin| {
+                let field = bytes.get(begin + 0x3c..).and_then(<[u8]>::first_chunk);
+                field.is_some_and(|field| u32::from_le_bytes(*field) as usize == at - begin)
+            })
+        }
+        "elf" => match rest.get(4..8)? {
+            [1 | 2, 1 | 2, 1, _] if half(16)? <= 4 || half(16)?.swap_bytes() <= 4 => Some(at),
+            _ => None,
+        },
+        // CPU type of the 64-bit machines, then a file type.
+        "macho" => matches!(rest.get(4..8)?, [7 | 12, 0, 0, 1]).then_some(at),
+        // A version of at most 6.3, a known method, and a name that is there.
+        "zip" => (half(4)? <= 63
+            && matches!(half(8)?, 0 | 8 | 9 | 12 | 14 | 93)
+            && half(26)? > 0
+            && half(26)? < 1024)
+            .then_some(at),
+        _ => Some(at),
+    }
+}

@@ -1,0 +1,222 @@
+//! What an ELF image does before its entry point, and who made it.
+
+use evidence::tree::{Entry, Executable};
+use object::read::elf::{Dyn, ElfFile, FileHeader, ProgramHeader, Rel, Rela, SectionHeader, Sym};
+use object::{Endianness, elf};
+
+use super::super::{Unreadable, hex, text};
+use crate::budget::Budget;
+
+const ENTRY_BYTES: usize = 16;
+/// Names of compilers in `.comment`: real images have at most a dozen.
+const COMPILERS_MAX: usize = 64;
+
+/// `R_*_IRELATIVE` by machine: the loader calls a function of the image to learn an address.
+const IRELATIVE: &[(elf::Machine, u32)] = &[
+    (elf::EM_X86_64, 37),
+    (elf::EM_386, 42),
+    (elf::EM_AARCH64, 1032),
+    (elf::EM_ARM, 160),
+    (elf::EM_RISCV, 58),
+    (elf::EM_PPC64, 248),
+    (elf::EM_S390, 61),
+];
+
+/// Sizes of arrays of initialisers in the dynamic section (gABI, "Dynamic Section").
+const ARRAYS: &[(elf::DynamicTag, &str)] = &[
+    (elf::DT_INIT_ARRAYSZ, ".init_array"),
+    (elf::DT_FINI_ARRAYSZ, ".fini_array"),
+    (elf::DT_PREINIT_ARRAYSZ, ".preinit_array"),
+];
+
+pub(super) fn read<H: FileHeader<Endian = Endianness>>(
+    file: &ElfFile<H>,
+    bytes: &[u8],
+    image: &mut Executable,
+    budget: &mut Budget,
+) -> Result<(), Unreadable> {
+    initializers(file, bytes, image, budget)?;
+    entry(file, bytes, image);
+    indirect(file, bytes, image, budget)?;
+    versions(file, bytes, image, budget)?;
+    let strings = |data: &[u8]| {
+        data.split(|byte| *byte == 0)
+            .filter(|part| !part.is_empty())
+            .take(COMPILERS_MAX)
+            .map(text)
+            .collect::<Vec<_>>()
+    };
+    image.compilers.extend(content(file, bytes, b".comment").into_iter().flat_map(strings));
+    image.debug_path =
+        content(file, bytes, b".gnu_debuglink").and_then(|data| strings(data).into_iter().next());
+    if image.imports.iter().any(|name| name.starts_with("__stack_chk_fail")) {
+        image.mitigations.insert("stack-protector".to_owned());
+    }
+    Ok(())
+}
+
+fn content<'data, H: FileHeader<Endian = Endianness>>(
+    file: &ElfFile<'data, H>,
+    bytes: &'data [u8],
+    name: &[u8],
+) -> Option<&'data [u8]> {
+    let endian = file.endian();
+    let (_, section) = file.elf_section_table().section_by_name(endian, name)?;
+    section.data(endian, bytes).ok()
+}
+
+fn initializers<H: FileHeader<Endian = Endianness>>(
+    file: &ElfFile<H>,
+    bytes: &[u8],
+    image: &mut Executable,
+    budget: &mut Budget,
+) -> Result<(), Unreadable> {
+    let endian = file.endian();
+    let width = if file.elf_header().is_type_64() { 8 } else { 4 };
+    let table = file.elf_section_table();
+    for section in table.iter() {
+        let name = table.section_name(endian, section)?;
+        let array = [elf::SHT_INIT_ARRAY, elf::SHT_FINI_ARRAY, elf::SHT_PREINIT_ARRAY]
+            .contains(&section.sh_type(endian))
+            || name == b".ctors"
+            || name == b".dtors";
+        if array {
+            budget.symbol()?;
+            let size: u64 = section.sh_size(endian).into();
+            *image.initializers.entry(text(name)).or_default() += size / width;
+        }
+    }
+    // The loader reads the dynamic section, whatever the section headers say.
+    if let Some((entries, _)) = table.dynamic(endian, bytes)? {
+        for entry in entries {
+            let known = ARRAYS.iter().find(|(tag, _)| *tag == entry.d_tag(endian));
+            if let Some((_, name)) = known {
+                let size: u64 = entry.d_val(endian).into();
+                let count = image.initializers.entry((*name).to_owned()).or_default();
+                *count = (*count).max(size / width);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn entry<H: FileHeader<Endian = Endianness>>(file: &ElfFile<H>, bytes: &[u8], image: &mut Executable) {
+    let endian = file.endian();
+    let address: u64 = file.elf_header().e_entry(endian).into();
+    if address == 0 {
+        return;
+    }
+    let table = file.elf_section_table();
+    let holder = table.iter().find(|section| {
+        let start: u64 = section.sh_addr(endian).into();
+        let size: u64 = section.sh_size(endian).into();
+        start != 0 && address >= start && address - start < size
+    });
+    let begin = file
+        .elf_program_headers()
+        .iter()
+        .filter(|segment| segment.p_type(endian) == elf::PT_LOAD)
+        .find_map(|segment| {
+            let start: u64 = segment.p_vaddr(endian).into();
+            let inside = usize::try_from(address.checked_sub(start)?).ok()?;
+            segment.data(endian, bytes).ok()?.get(inside..)
+        })
+        .unwrap_or_default();
+    image.entry = Some(Entry {
+        address,
+        section: holder.and_then(|section| table.section_name(endian, section).ok()).map(text),
+        bytes: hex(begin.get(..ENTRY_BYTES).unwrap_or(begin)),
+    });
+}
+
+fn indirect<H: FileHeader<Endian = Endianness>>(
+    file: &ElfFile<H>,
+    bytes: &[u8],
+    image: &mut Executable,
+    budget: &mut Budget,
+) -> Result<(), Unreadable> {
+    let endian = file.endian();
+    let table = file.elf_section_table();
+    for kind in [elf::SHT_DYNSYM, elf::SHT_SYMTAB] {
+        let symbols = table.symbols(endian, bytes, kind)?;
+        for symbol in symbols.iter().filter(|symbol| symbol.st_type() == elf::STT_GNU_IFUNC) {
+            budget.symbol()?;
+            let name = symbol.name(endian, symbols.strings())?;
+            image.indirect_functions.insert(text(name));
+        }
+    }
+    let machine = file.elf_header().e_machine(endian);
+    let Some((_, wanted)) = IRELATIVE.iter().find(|(known, _)| *known == machine) else { return Ok(()) };
+    let mut room = super::super::Room::of(bytes);
+    for section in table.iter() {
+        let count = if let Some((entries, _)) = section.rela(endian, bytes)? {
+            room.take(section.data(endian, bytes)?)?;
+            entries.iter().filter(|entry| entry.r_type(endian, false).0 == *wanted).count()
+        } else if let Some((entries, _)) = section.rel(endian, bytes)? {
+            room.take(section.data(endian, bytes)?)?;
+            entries.iter().filter(|entry| entry.r_type(endian).0 == *wanted).count()
+        } else {
+            0
+        };
+        image.indirect_relocations += count as u64;
+    }
+    Ok(())
+}
+
+/// Reads the symbol versions that libraries must have (LSB Core, "Symbol Version Requirements").
+fn versions<H: FileHeader<Endian = Endianness>>(
+    file: &ElfFile<H>,
+    bytes: &[u8],
+    image: &mut Executable,
+    budget: &mut Budget,
+) -> Result<(), Unreadable> {
+    let endian = file.endian();
+    let table = file.elf_section_table();
+    let Some((mut needs, link)) = table.gnu_verneed(endian, bytes)? else { return Ok(()) };
+    let strings = table.strings(endian, bytes, link)?;
+    while let Some((need, mut versions)) = needs.next()? {
+        budget.symbol()?;
+        let library = need.file(endian, strings)?;
+        while let Some(version) = versions.next()? {
+            budget.symbol()?;
+            image.symbol_versions.insert(format!(
+                "{}:{}",
+                text(library),
+                text(version.name(endian, strings)?)
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Counts non-zero bytes in no section; without a section table, in no segment.
+pub(super) fn unaccounted<H: FileHeader<Endian = Endianness>>(
+    file: &ElfFile<H>,
+    bytes: &[u8],
+    end: u64,
+) -> u64 {
+    let endian = file.endian();
+    let header = file.elf_header();
+    let table =
+        |at: u64, count: u64, size: u16| (at, at.saturating_add(count.saturating_mul(u64::from(size))));
+    let mut parts = vec![
+        (0, u64::from(header.e_ehsize(endian))),
+        table(
+            header.e_phoff(endian).into(),
+            file.elf_program_headers().len() as u64,
+            header.e_phentsize(endian),
+        ),
+        table(
+            header.e_shoff(endian).into(),
+            file.elf_section_table().len() as u64,
+            header.e_shentsize(endian),
+        ),
+    ];
+    let sections = file.elf_section_table().iter().filter_map(|section| section.file_range(endian));
+    parts.extend(sections.map(|(start, size)| (start, start.saturating_add(size))));
+    if file.elf_section_table().is_empty() {
+        let segments = file.elf_program_headers().iter().map(|segment| segment.file_range(endian));
+        parts.extend(segments.map(|(start, size)| (start, start.saturating_add(size))));
+    }
+    super::super::unaccounted(bytes, parts, end)
+}

@@ -1,0 +1,165 @@
+//! Header facts of a Windows image beyond sections and imports: who linked it, where it begins, what runs first.
+
+use evidence::Digest;
+use evidence::tree::{Entry, Executable};
+use object::LittleEndian as LE;
+use object::pe::{
+    IMAGE_DIRECTORY_ENTRY_COM_DESCRIPTOR, IMAGE_DIRECTORY_ENTRY_SECURITY, IMAGE_DIRECTORY_ENTRY_TLS,
+    IMAGE_SCN_MEM_EXECUTE, IMAGE_SCN_MEM_WRITE, ImageSectionHeader,
+};
+use object::read::pe::{ImageNtHeaders, ImageOptionalHeader, PeFile};
+use object::{Object, pe};
+
+use super::super::{Unreadable, hex, line, text};
+use crate::budget::Budget;
+
+/// So many bytes at the entry point are kept: a prologue, short of the first displacement that each link moves.
+const ENTRY_BYTES: usize = 16;
+/// A list of TLS callbacks is followed so far.
+const CALLBACKS_MAX: u64 = 1024;
+
+/// Flags of the CLR header (ECMA-335, II.25.3.3.1).
+const CLR_FLAGS: &[(u32, &str)] = &[
+    (0x1, "il-only"),
+    (0x2, "32-bit-required"),
+    (0x8, "strong-name-signed"),
+    (0x10, "native-entry"),
+    (0x2_0000, "32-bit-preferred"),
+];
+
+pub(super) fn read<H: ImageNtHeaders>(
+    bytes: &[u8],
+    file: &PeFile<H>,
+    image: &mut Executable,
+    budget: &mut Budget,
+) -> Result<(), Unreadable> {
+    let header = file.nt_headers();
+    let optional = header.optional_header();
+    image.timestamp = Some(header.file_header().time_date_stamp.get(LE));
+    image.linker = Some(format!("{}.{}", optional.major_linker_version(), optional.minor_linker_version()));
+    image.rich_digest = file.rich_header_info().map(|rich| {
+        let tools: Vec<u8> = rich
+            .unmasked_entries()
+            .flat_map(|entry| [entry.comp_id, entry.count])
+            .flat_map(u32::to_le_bytes)
+            .collect();
+        Digest::of(&tools)
+    });
+    if let Ok(Some(info)) = file.pdb_info() {
+        image.build_id = Some(hex(&info.guid()));
+        image.debug_path = Some(line(info.path()));
+    }
+    let sections = file.section_table();
+    image.writable_code_segments = sections
+        .iter()
+        .filter(|section| {
+            let flags = section.characteristics.get(LE);
+            flags.contains(IMAGE_SCN_MEM_WRITE) && flags.contains(IMAGE_SCN_MEM_EXECUTE)
+        })
+        .count() as u64;
+    let address = optional.address_of_entry_point();
+    if address != 0 {
+        let begin = sections.pe_data_at(bytes, address).unwrap_or_default();
+        image.entry = Some(Entry {
+            address: u64::from(address),
+            section: sections.section_containing(address).map(|section| text(section.raw_name())),
+            bytes: hex(begin.get(..ENTRY_BYTES).unwrap_or(begin)),
+        });
+    }
+    callbacks(bytes, file, image, budget)?;
+    image.managed = managed(bytes, file);
+    Ok(())
+}
+
+/// Counts TLS callbacks (PE Format, "The .tls Section").
+fn callbacks<H: ImageNtHeaders>(
+    bytes: &[u8],
+    file: &PeFile<H>,
+    image: &mut Executable,
+    budget: &mut Budget,
+) -> Result<(), Unreadable> {
+    let sections = file.section_table();
+    let wide = file.nt_headers().is_type_64();
+    let width = if wide { 8 } else { 4 };
+    let base = file.nt_headers().optional_header().image_base();
+    let pointer = |address: u64, index: u64| {
+        let relative = u32::try_from(address.checked_sub(base)?).ok()?;
+        let data = sections.pe_data_at(bytes, relative.checked_add(u32::try_from(index * width).ok()?)?)?;
+        number(data, wide)
+    };
+    let Some(directory) = file.data_directory(IMAGE_DIRECTORY_ENTRY_TLS) else { return Ok(()) };
+    let Some(list) = sections
+        .pe_data_at(bytes, directory.address_range().0)
+        .and_then(|data| number(data.get(3 * width as usize..)?, wide))
+        .filter(|list| *list != 0)
+    else {
+        return Ok(());
+    };
+    let (mut count, mut outside) = (0, 0);
+    while count < CALLBACKS_MAX {
+        let Some(callback) = pointer(list, count).filter(|callback| *callback != 0) else { break };
+        budget.symbol()?;
+        count += 1;
+        let inside = callback
+            .checked_sub(base)
+            .and_then(|relative| sections.section_containing(u32::try_from(relative).ok()?))
+            .is_some_and(|section| section.characteristics.get(LE).contains(IMAGE_SCN_MEM_EXECUTE));
+        outside += u64::from(!inside);
+    }
+    if count > 0 {
+        image.initializers.insert("tls-callbacks".to_owned(), count);
+        image.initializers_outside_code = outside;
+    }
+    Ok(())
+}
+
+fn number(data: &[u8], wide: bool) -> Option<u64> {
+    if wide {
+        data.first_chunk().map(|bytes| u64::from_le_bytes(*bytes))
+    } else {
+        data.first_chunk().map(|bytes| u64::from(u32::from_le_bytes(*bytes)))
+    }
+}
+
+fn managed<H: ImageNtHeaders>(bytes: &[u8], file: &PeFile<H>) -> Option<std::collections::BTreeSet<String>> {
+    let (address, size) = file.data_directory(IMAGE_DIRECTORY_ENTRY_COM_DESCRIPTOR)?.address_range();
+    if address == 0 || size == 0 {
+        return None;
+    }
+    let header = file.section_table().pe_data_at(bytes, address)?;
+    let flags = number(header.get(16..)?, false)?;
+    let names = CLR_FLAGS.iter().filter(|(flag, _)| flags & u64::from(*flag) != 0);
+    Some(names.map(|(_, name)| (*name).to_owned()).collect())
+}
+
+/// Counts non-zero bytes of a section beyond the part that is mapped as its own.
+pub(super) fn slack(bytes: &[u8], section: &ImageSectionHeader) -> u64 {
+    let (start, mapped) = (section.pointer_to_raw_data.get(LE), section.virtual_size.get(LE));
+    if mapped == 0 {
+        return 0;
+    }
+    let from = u64::from(start) + u64::from(mapped);
+    let to = u64::from(start) + u64::from(section.size_of_raw_data.get(LE));
+    nonzero(bytes, from, to)
+}
+
+/// Counts non-zero bytes that lie before `end` and in neither headers, sections nor certificate table.
+pub(super) fn unaccounted<H: ImageNtHeaders>(bytes: &[u8], file: &PeFile<H>, end: u64) -> u64 {
+    let headers = u64::from(file.nt_headers().optional_header().size_of_headers());
+    let mut parts: Vec<(u64, u64)> = vec![(0, headers)];
+    let parts_of_sections = file.section_table().iter().map(|section| {
+        let start = u64::from(section.pointer_to_raw_data.get(LE));
+        (start, start + u64::from(section.size_of_raw_data.get(LE)))
+    });
+    parts.extend(parts_of_sections);
+    let table =
+        file.data_directory(IMAGE_DIRECTORY_ENTRY_SECURITY).map(pe::ImageDataDirectory::address_range);
+    parts.extend(table.map(|(start, size)| (u64::from(start), u64::from(start) + u64::from(size))));
+    super::super::unaccounted(bytes, parts, end)
+}
+
+fn nonzero(bytes: &[u8], from: u64, to: u64) -> u64 {
+    let end = usize::try_from(to).map_or(bytes.len(), |to| to.min(bytes.len()));
+    let Ok(start) = usize::try_from(from) else { return 0 };
+    bytes.get(start..end).map_or(0, |part| part.iter().filter(|byte| **byte != 0).count() as u64)
+}
