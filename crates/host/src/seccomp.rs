@@ -14,11 +14,12 @@
 //! | `line` | how calls arrive and answers go back: by a listener, or by stops |
 //! | `ptrace`, `stopped`, `stops` | the same recorder where the kernel notifies nobody, by `ptrace(2)` |
 //! | `processes` | who is who, parents and ends |
-//! | `caller` | reads a caller's memory and resolves its paths |
+//! | `caller`, `seen` | reads a caller's memory and resolves its paths; where they led before |
 //! | `network`, `seat` | what the build may reach, and how it is connected |
 //! | `opens`, `programs`, `names`, `attributes`, `maps`, `devices`, `sockets`, `ipc`, `views`, `reaching` | the calls, by kind |
 //! | `strings`, `environment` | the arguments of a program, and which of its variables are told |
 //! | `posture` | what the recording needs of this process as a whole |
+//! | `guarded` | what the build may not touch |
 //! | `closing` | what was left, and which inputs changed meanwhile |
 
 mod attributes;
@@ -29,6 +30,7 @@ mod devices;
 mod dispatch;
 mod environment;
 mod filter;
+mod guarded;
 mod handover;
 mod ipc;
 mod line;
@@ -42,6 +44,7 @@ mod programs;
 mod ptrace;
 mod reaching;
 mod seat;
+mod seen;
 mod sockets;
 mod stopped;
 mod stops;

@@ -19,6 +19,10 @@ impl Supervisor<'_, '_> {
     /// A file is mapped as code, or so that it can be written through memory.
     pub(super) fn map(&mut self, caller: Caller, protection: u64, flags: u64, descriptor: u64) -> Answer {
         let link = format!("/proc/{}/fd/{}", caller.thread, (descriptor & 0xFFFF_FFFF) as i32);
+        let shared = flags & (libc::MAP_SHARED as u64) != 0;
+        if !shared && self.mapped_again(caller, &link) {
+            return Answer::GoOn;
+        }
         let Ok(entry) = rustix::fs::statat(CWD, &link, AtFlags::SYMLINK_NOFOLLOW) else {
             return self.unknown_descriptor(caller);
         };
@@ -35,14 +39,26 @@ impl Supervisor<'_, '_> {
             return Answer::GoOn; // A device: that it was opened is told.
         }
         // The mode of the link in `/proc` is how the file is open.
-        if flags & (libc::MAP_SHARED as u64) != 0 && entry.st_mode & 0o200 != 0 {
+        if shared && entry.st_mode & 0o200 != 0 {
             self.shared(caller, &real, (stat.st_dev, stat.st_ino));
         }
         if protection & (libc::PROT_EXEC as u64) != 0 {
             let content = self.content_of(&descriptor_path(&name), &stat);
+            self.seen.mapped(&stat, &real);
             self.mapped(caller, real, content);
         }
         Answer::GoOn
+    }
+
+    /// The file was mapped before and has not changed: nothing more is asked.
+    fn mapped_again(&mut self, caller: Caller, link: &str) -> bool {
+        let Ok(stat) = rustix::fs::stat(link) else { return false };
+        let Some(content) = self.digests.known(&stat) else { return false };
+        let Some(real) = self.seen.mapped_path(&stat).cloned() else { return false };
+        if self.still_waiting(caller) {
+            self.mapped(caller, real, Some(content));
+        }
+        true
     }
 
     /// Stores through such a mapping leave the file's times alone: nothing but its bytes tells of them.
@@ -89,9 +105,10 @@ impl Supervisor<'_, '_> {
 
     fn mapped(&mut self, caller: Caller, path: BytePath, content: Option<Content>) {
         if let Some(content) = content
+            && !self.inputs.contains_key(&path)
             && !self.written.files.contains(&content.stamp.file())
         {
-            self.inputs.entry(path.clone()).or_insert(content);
+            self.inputs.insert(path.clone(), content);
         }
         self.emit(Event {
             path: Some(path),

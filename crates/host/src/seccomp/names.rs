@@ -88,6 +88,9 @@ impl Supervisor<'_, '_> {
         let status = [&from, &to].map(|named| {
             rustix::fs::statat(&named.folder, named.name.as_slice(), AtFlags::SYMLINK_NOFOLLOW).ok()
         });
+        if status.iter().flatten().any(|stat| !caller::is_regular(stat)) {
+            self.seen.forget();
+        }
         let act = || {
             rustix::fs::renameat_with(
                 &from.folder,
@@ -159,6 +162,9 @@ impl Supervisor<'_, '_> {
             target: Some(to.path.clone()),
             ..Event::new(EventKind::Link, caller.index)
         };
+        if !caller::is_regular(&stat) {
+            self.seen.forget();
+        }
         let flags = if follow { AtFlags::SYMLINK_FOLLOW } else { AtFlags::empty() };
         let act = || rustix::fs::linkat(CWD, &place.path, &to.folder, to.name.as_slice(), flags);
         self.done(caller, event, act, |written| {
@@ -190,6 +196,7 @@ impl Supervisor<'_, '_> {
             kind => kind,
         };
         let event = Event { path: Some(named.path.clone()), ..Event::new(EventKind::Write, caller.index) };
+        self.seen.forget();
         let (mode, mask) = (Mode::from_raw_mode(raw & 0o7777), self.mask(caller));
         let name = named.name.as_slice();
         let make = || rustix::fs::mknodat(&named.folder, name, kind, mode, device & 0xFFFF_FFFF);
@@ -218,6 +225,7 @@ impl Supervisor<'_, '_> {
             target: Some(BytePath::new(text.clone())),
             ..Event::new(EventKind::Symlink, caller.index)
         };
+        self.seen.forget();
         let act = || rustix::fs::symlinkat(text.as_slice(), &named.folder, named.name.as_slice());
         self.done(caller, event, act, |_| {})
     }

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use evidence::{BytePath, Event, EventKind};
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 
 use super::caller::{self, Place};
@@ -222,6 +222,9 @@ impl Supervisor<'_, '_> {
     }
 
     fn open_for_reading(&mut self, caller: Caller, place: &Place, flags: OFlags, emulate: bool) -> Answer {
+        if emulate && let Some(answer) = self.open_again(caller, place, flags) {
+            return answer;
+        }
         let follow =
             if flags.contains(OFlags::NOFOLLOW) { AtFlags::SYMLINK_NOFOLLOW } else { AtFlags::empty() };
         // A pipe with a name must not be opened to see what it is: the other side would notice.
@@ -243,20 +246,34 @@ impl Supervisor<'_, '_> {
             }
             Err(error) => return self.failed(caller, EventKind::Read, place, error, emulate),
         };
-        if let Some(answer) = self.read_open_file(caller.index, file.as_fd(), Some(emulate)) {
-            return match answer {
-                // A file of the kernel's that was found by another path than one below `/proc`.
-                Answer::GoOn => self.found_elsewhere(caller, place, &file, flags),
-                answer => answer,
-            };
+        let (Ok(real), Ok(stat)) = (caller::real_path(&file), rustix::fs::fstat(&file)) else {
+            return self.unresolved(caller.index);
+        };
+        if !caller::is_regular(&stat) || caller::is_pseudo_path(&real, &file) {
+            // A file of the kernel's that was found by another path than one below `/proc`.
+            return self.found_elsewhere(caller, place, &file, flags);
         }
-        if !emulate {
-            return Answer::GoOn;
+        if !flags.contains(OFlags::NOFOLLOW) && caller.reach == Reach::Same {
+            self.seen.found(&place.said, &stat, &real);
         }
-        if rustix::fs::fcntl_setfl(&file, flags & KEPT).is_err() {
-            return Answer::GoOn;
+        if let Some(answer) = self.read(caller.index, file.as_fd(), real, &stat, Some(emulate)) {
+            return answer;
         }
-        Answer::Given { file, close_on_exec: flags.contains(OFlags::CLOEXEC) }
+        if emulate { given_to_read(file, flags) } else { Answer::GoOn }
+    }
+
+    /// Opens a file that was found by the same path before: what it is need not be asked before it is opened.
+    fn open_again(&mut self, caller: Caller, place: &Place, flags: OFlags) -> Option<Answer> {
+        if flags.contains(OFlags::NOFOLLOW) || !self.seen.knows(&place.said) {
+            return None;
+        }
+        let quick = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let file =
+            rustix::fs::openat(CWD, &place.path, quick | (flags & OFlags::NOATIME), Mode::empty()).ok()?;
+        let stat = rustix::fs::fstat(&file).ok()?;
+        let real = self.seen.path(&place.said, &stat)?.clone();
+        let answer = self.read(caller.index, file.as_fd(), real, &stat, Some(true));
+        Some(answer.unwrap_or_else(|| given_to_read(file, flags)))
     }
 
     fn found_elsewhere(&mut self, caller: Caller, place: &Place, file: &OwnedFd, flags: OFlags) -> Answer {
@@ -283,13 +300,25 @@ impl Supervisor<'_, '_> {
         if !caller::is_regular(&stat) || caller::is_pseudo_path(&real, file) {
             return Some(Answer::GoOn);
         }
+        self.read(process, file, real, &stat, before_use)
+    }
+
+    /// The same, where it is known to be a file with content, and of which path.
+    fn read(
+        &mut self,
+        process: u32,
+        file: BorrowedFd<'_>,
+        real: BytePath,
+        stat: &Stat,
+        before_use: Option<bool>,
+    ) -> Option<Answer> {
         if before_use.is_some() && self.is_secret(&real) {
             return Some(self.refuse(process, real, "protected"));
         }
         self.changed_before(&real);
         let commit = self.launch.commit.as_deref();
         let blob = commit.and_then(|commit| commit.blobs.get(&real));
-        let Ok(content) = self.digests.content_as(file, &stat, blob) else {
+        let Ok(content) = self.digests.content_as(file, stat, blob) else {
             self.gap(process, "input-unreadable");
             return None;
         };
@@ -305,8 +334,8 @@ impl Supervisor<'_, '_> {
         } else {
             self.trace.completeness.hashed_before_use += 1;
         }
-        if !self.written.files.contains(&content.stamp.file()) {
-            self.inputs.entry(real.clone()).or_insert(content);
+        if !self.inputs.contains_key(&real) && !self.written.files.contains(&content.stamp.file()) {
+            self.inputs.insert(real.clone(), content);
         }
         self.emit(Event {
             path: Some(real),
@@ -454,6 +483,14 @@ impl Supervisor<'_, '_> {
         });
         if emulate { Answer::Result(error.raw_os_error()) } else { Answer::GoOn }
     }
+}
+
+/// Gives a file that was opened for reading.
+fn given_to_read(file: OwnedFd, flags: OFlags) -> Answer {
+    if rustix::fs::fcntl_setfl(&file, flags & KEPT).is_err() {
+        return Answer::GoOn;
+    }
+    Answer::Given { file, close_on_exec: flags.contains(OFlags::CLOEXEC) }
 }
 
 /// Opens what holds no content, a folder or an empty device, in the caller's place: the kernel would read the path

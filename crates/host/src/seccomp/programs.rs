@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 use std::path::PathBuf;
 
 use evidence::{BytePath, Digest, Event, EventKind};
-use rustix::fs::{CWD, Mode, OFlags};
+use rustix::fs::{CWD, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use super::caller::{self, Place};
@@ -13,6 +13,7 @@ use super::names::Given;
 use super::sockets;
 use super::strings::Strings;
 use super::supervisor::{Answer, Caller, Supervisor};
+use crate::digests::Content;
 
 /// How many scripts may run one another (`BINPRM` depth of the kernel).
 const SCRIPTS_MAX: usize = 5;
@@ -49,8 +50,27 @@ struct Image {
     size: u64,
     format: Option<&'static str>,
     identity: (u64, u64),
-    head: Vec<u8>,
-    loader: Option<Vec<u8>>,
+    next: Next,
+}
+
+/// What the kernel takes after a file that it was told to run.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Next {
+    /// Nothing: a static program, or none that can be read.
+    Nothing,
+    /// The interpreter in a script's first line; a line that names none leads nowhere.
+    Interpreter(Option<Vec<u8>>),
+    /// The loader of a dynamic program.
+    Loader(Vec<u8>),
+}
+
+impl Next {
+    fn of(file: impl AsFd, head: &[u8]) -> Self {
+        match head.strip_prefix(b"#!") {
+            Some(line) => Self::Interpreter(script_interpreter(line)),
+            None => loader(file, head).map_or(Self::Nothing, Self::Loader),
+        }
+    }
 }
 
 impl Supervisor<'_, '_> {
@@ -137,9 +157,13 @@ impl Supervisor<'_, '_> {
         along: &mut Vec<Event>,
     ) -> Option<(u64, u64)> {
         let mut identity = program.identity;
-        let (mut next, mut script) = next_image(program);
+        let mut next = program.next.clone();
         for _ in 0..SCRIPTS_MAX {
-            let Some(path) = next else { return Some(identity) };
+            let (path, script) = match next {
+                Next::Interpreter(Some(path)) => (path, true),
+                Next::Loader(path) => (path, false),
+                Next::Nothing | Next::Interpreter(None) => return Some(identity),
+            };
             let place = caller::place(caller.thread, caller.reach, libc::AT_FDCWD as u64, &path)?;
             let image = self.image(&place).ok()??;
             along.push(Event {
@@ -149,11 +173,10 @@ impl Supervisor<'_, '_> {
                 format: image.format.map(str::to_owned),
                 ..Event::new(EventKind::Read, caller.index)
             });
+            next = Next::Nothing;
             if script {
                 identity = image.identity;
-                (next, script) = next_image(&image);
-            } else {
-                next = None;
+                next = image.next;
             }
         }
         Some(identity)
@@ -164,6 +187,9 @@ impl Supervisor<'_, '_> {
         let stat = rustix::fs::statat(CWD, &place.path, rustix::fs::AtFlags::empty())?;
         if !caller::is_regular(&stat) || stat.st_mode & 0o111 == 0 {
             return Ok(None);
+        }
+        if let Some(image) = self.image_again(place, &stat) {
+            return Ok(Some(image));
         }
         let quick = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
         let file = match rustix::fs::openat(CWD, &place.path, quick, Mode::empty()) {
@@ -180,8 +206,7 @@ impl Supervisor<'_, '_> {
                     size: 0,
                     format: None,
                     identity,
-                    head: Vec::new(),
-                    loader: None,
+                    next: Next::Nothing,
                 }));
             }
             Err(error) => return Err(error),
@@ -190,24 +215,35 @@ impl Supervisor<'_, '_> {
         let io = |error: std::io::Error| Errno::from_io_error(&error).unwrap_or(Errno::IO);
         let path = caller::real_path(&file).map_err(io)?;
         let content = self.digests.content(&file, &stat).map_err(io)?;
-        self.trace.completeness.hashed_before_use += 1;
-        if !self.written.files.contains(&content.stamp.file()) {
-            self.inputs.entry(path.clone()).or_insert(content);
-        }
-        let mut head = vec![0; HEAD_BYTES];
-        let length = rustix::io::pread(&file, &mut head[..], 0)?;
-        head.truncate(length);
-        let loader = match self.interpreters.get(&content.digest) {
+        let next = match self.nexts.get(&content.digest) {
             Some(known) => known.clone(),
             None => {
-                let found = loader(&file, &head);
-                self.interpreters.insert(content.digest, found.clone());
-                found
+                let mut head = vec![0; HEAD_BYTES];
+                let length = rustix::io::pread(&file, &mut head[..], 0)?;
+                let next = Next::of(&file, &head[..length]);
+                self.nexts.insert(content.digest, next.clone());
+                next
             }
         };
+        self.seen.found(&place.said, &stat, &path);
+        Ok(Some(self.image_of(path, content, next)))
+    }
+
+    /// What was looked at before, by this path, and has not changed, is not opened again.
+    fn image_again(&mut self, place: &Place, stat: &Stat) -> Option<Image> {
+        let content = self.digests.known(stat)?;
+        let path = self.seen.path(&place.said, stat)?.clone();
+        let next = self.nexts.get(&content.digest)?.clone();
+        Some(self.image_of(path, content, next))
+    }
+
+    fn image_of(&mut self, path: BytePath, content: Content, next: Next) -> Image {
+        self.trace.completeness.hashed_before_use += 1;
+        if !self.inputs.contains_key(&path) && !self.written.files.contains(&content.stamp.file()) {
+            self.inputs.insert(path.clone(), content);
+        }
         let (digest, size, identity) = (Some(content.digest), content.stamp.size, content.stamp.file());
-        let format = content.format;
-        Ok(Some(Image { path, digest, size, format, identity, head, loader }))
+        Image { path, digest, size, format: content.format, identity, next }
     }
 
     /// At a process's next call it is known what runs in it.
@@ -317,14 +353,6 @@ impl Supervisor<'_, '_> {
         pending.event.environment = told;
         self.gap(index, "arguments-replaced");
         pending
-    }
-}
-
-/// Tells which file the kernel takes next: the interpreter of a script (true) or the loader of a program (false).
-fn next_image(image: &Image) -> (Option<Vec<u8>>, bool) {
-    match image.head.strip_prefix(b"#!") {
-        Some(line) => (script_interpreter(line), true),
-        None => (image.loader.clone(), false),
     }
 }
 

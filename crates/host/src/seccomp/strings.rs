@@ -40,8 +40,9 @@ impl Strings {
         loop {
             let mut pointers = [0; 512];
             let read = sys::read_memory(self.thread, at, &mut pointers).ok()?;
-            for pointer in pointers[..read].as_chunks::<8>().0 {
-                let pointer = u64::from_ne_bytes(*pointer);
+            let pointers = pointers[..read].as_chunks::<8>().0.iter().map(|raw| u64::from_ne_bytes(*raw));
+            self.fetch(pointers.clone().take_while(|pointer| *pointer != 0));
+            for pointer in pointers {
                 if pointer == 0 {
                     return Some(list);
                 }
@@ -75,6 +76,22 @@ impl Strings {
                 return Some(text);
             }
         }
+    }
+
+    /// Reads the pages in which strings begin, all at once; what is not to be had is asked for one by one later.
+    fn fetch(&mut self, strings: impl Iterator<Item = u64>) {
+        let mut starts: Vec<u64> = strings.map(|address| address - address % PAGE_BYTES as u64).collect();
+        starts.sort_unstable();
+        starts.dedup();
+        starts.retain(|start| !self.pages.contains_key(start));
+        if starts.is_empty() {
+            return;
+        }
+        let pieces: Vec<_> = starts.iter().map(|start| (*start, PAGE_BYTES as u64)).collect();
+        let mut bytes = vec![0; pieces.len() * PAGE_BYTES];
+        let read = sys::read_pieces(self.thread, &pieces, &mut bytes).unwrap_or(0);
+        let pages = bytes[..read].chunks_exact(PAGE_BYTES).map(<[u8]>::to_vec);
+        self.pages.extend(starts.into_iter().zip(pages));
     }
 
     fn page(&mut self, start: u64) -> Option<&[u8]> {

@@ -45,6 +45,7 @@ impl Supervisor<'_, '_> {
     }
 
     fn moved_away(&mut self, caller: Caller) {
+        self.seen.forget();
         self.gap(caller.index, "other-root");
         if let Some(known) = self.processes.get_mut(caller.pid) {
             known.reach = Reach::OtherRoot;
