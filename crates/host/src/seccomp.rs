@@ -19,6 +19,7 @@
 //! | `opens`, `programs`, `names`, `attributes`, `maps`, `devices`, `sockets`, `ipc`, `views`, `reaching` | the calls, by kind |
 //! | `strings`, `environment` | the arguments of a program, and which of its variables are told |
 //! | `posture` | what the recording needs of this process as a whole |
+//! | `guarded` | what the build may not touch |
 //! | `closing` | what was left, and which inputs changed meanwhile |
 
 mod attributes;
@@ -29,6 +30,7 @@ mod devices;
 mod dispatch;
 mod environment;
 mod filter;
+mod guarded;
 mod handover;
 mod ipc;
 mod line;

@@ -1,9 +1,10 @@
 //! How calls reach the supervisor and answers go back: by a listener, or by stopping the callers.
 
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use super::stops::{Bell, Stops};
+use super::{By, Way};
 use crate::sys::Listener;
 
 /// The line between the supervisor and its callers.
@@ -20,7 +21,28 @@ pub(super) enum Reply {
     Stopped(Bell),
 }
 
+impl AsFd for Line {
+    /// What becomes readable when there is something on the line; of stops signals tell.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Listened(listener) => listener.as_fd(),
+            Self::Stopped(stops) => stops.rings(),
+        }
+    }
+}
+
 impl Line {
+    /// Returns the line to a child and all that it makes.
+    pub(super) fn to(listener: Option<Listener>, child: i32, way: Way) -> io::Result<Self> {
+        Ok(match listener {
+            Some(listener) => {
+                listener.wake_synchronously();
+                Self::Listened(listener)
+            }
+            None => Self::Stopped(Stops::of(child, way.by == By::EveryCall)?),
+        })
+    }
+
     /// Tells whether a call is still waiting.
     pub(super) fn is_waiting(&self, id: u64) -> bool {
         match self {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 use evidence::record::Exit;
@@ -20,7 +20,6 @@ use super::posture::Posture;
 use super::processes::{Processes, Reach};
 use super::programs::Next;
 use super::seen::Seen;
-use super::stops::Stops;
 use super::{By, Way};
 use crate::digests::{Content, Digests};
 use crate::foreign::{Change, Watch};
@@ -131,18 +130,8 @@ impl<'a, 's> Supervisor<'a, 's> {
             epoll::add(&epoll, file.as_fd(), epoll::EventData::new_u64(token), epoll::EventFlags::IN)
                 .map_err(broken("watch a descriptor"))
         };
-        let line = match child.listener {
-            Some(listener) => {
-                listener.wake_synchronously();
-                watch(&listener, LISTENER)?;
-                Line::Listened(listener)
-            }
-            None => {
-                let stops = Stops::of(child.pid, way.by == By::EveryCall).map_err(broken("make an event"))?;
-                watch(&stops.rings(), LISTENER)?;
-                Line::Stopped(stops)
-            }
-        };
+        let line = Line::to(child.listener, child.pid, way).map_err(broken("make an event"))?;
+        watch(&line, LISTENER)?;
         watch(&signals, SIGNALS)?;
         if let Some(told) = control.told() {
             watch(&told, EGRESS)?;
@@ -593,38 +582,10 @@ impl<'a, 's> Supervisor<'a, 's> {
         Answer::Result(errno)
     }
 
-    /// Tells whether a path may not be changed.
-    pub(super) fn is_protected(&self, path: &BytePath) -> bool {
-        self.is_own_process(path) || below(&self.launch.protected, path)
-    }
-
-    /// Tells whether a path may not even be read.
-    pub(super) fn is_secret(&self, path: &BytePath) -> bool {
-        self.is_own_process(path) || below(&self.launch.secret, path)
-    }
-
-    pub(super) fn is_own_process(&self, path: &BytePath) -> bool {
-        let number =
-            path.as_bytes().strip_prefix(b"/proc/").and_then(|rest| rest.split(|byte| *byte == b'/').next());
-        let number = number.and_then(|number| std::str::from_utf8(number).ok()?.parse().ok());
-        // A thread has a folder as well, which is in no list.
-        number.is_some_and(|number| self.is_recorder(number))
-    }
-
-    /// Tells whether moving a path would move what is ours alone.
-    pub(super) fn holds_protected(&self, path: &BytePath) -> bool {
-        let mut folders = self.launch.protected.iter();
-        folders.any(|folder| BytePath::new(folder.as_os_str().as_encoded_bytes()).is_below(path.as_bytes()))
-    }
-
     /// Tells whether the call is still waiting; what was read from its memory is its own then.
     pub(super) fn still_waiting(&self, caller: Caller) -> bool {
         self.line.is_waiting(caller.id)
     }
-}
-
-fn below(folders: &[PathBuf], path: &BytePath) -> bool {
-    folders.iter().any(|folder| path.is_below(folder.as_os_str().as_encoded_bytes()))
 }
 
 pub(super) fn descriptor_path(file: impl AsFd) -> String {
