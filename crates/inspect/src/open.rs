@@ -140,6 +140,7 @@ pub fn folder(
     let mut inspection = Inspection::new(budget);
     let mut root = Node::leaf(name.clone(), "folder", Digest::of(b""), 0);
     root.digest = None;
+    let mut documents = unpack::Documents::default();
     for (relative, content) in files {
         if let Err(what) = inspection.budget.member() {
             inspection.exhausted(name, what);
@@ -147,6 +148,7 @@ pub fn folder(
         }
         match content {
             Ok(bytes) => {
+                documents.note(&relative, &bytes);
                 let node = inspection.member(&root, name, relative, &bytes);
                 root.size = root.size.saturating_add(node.size);
                 root.members.push(node);
@@ -156,6 +158,10 @@ pub fn folder(
                 inspection.problem(&path, "unreadable", error);
             }
         }
+    }
+    for (member, kind, detail) in documents.check(&mut root) {
+        let path = root.join(name, &member);
+        inspection.problem(&path, kind, detail);
     }
     root.members.sort_by(|a, b| a.name.cmp(&b.name));
     Tree { root, problems: inspection.problems }
