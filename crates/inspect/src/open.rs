@@ -155,6 +155,7 @@ pub fn folder(
     let mut inspection = Inspection::new(budget);
     let mut root = Node::leaf(name.clone(), "folder", Digest::of(b""), 0);
     root.digest = None;
+    let mut documents = unpack::Documents::default();
     for (relative, content) in files {
         if let Err(what) = inspection.budget.member() {
             inspection.exhausted(name, what);
@@ -162,6 +163,7 @@ pub fn folder(
         }
         match content {
             Ok(bytes) => {
+                documents.note(&relative, &bytes);
                 let node = inspection.member(&root, name, relative, &bytes);
                 root.size = root.size.saturating_add(node.size);
                 root.members.push(node);
@@ -173,6 +175,10 @@ pub fn folder(
         }
     }
     std::mem::take(&mut inspection.siblings).judge(&mut root.members);
+    for (member, kind, detail) in documents.check(&mut root) {
+        let path = root.join(name, &member);
+        inspection.problem(&path, kind, detail);
+    }
     root.members.sort_by(|a, b| a.name.cmp(&b.name));
     Tree { root, problems: inspection.problems }
 }

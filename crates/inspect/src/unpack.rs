@@ -7,6 +7,7 @@ mod cab;
 mod cfb;
 mod cpio;
 mod iso;
+mod oci;
 mod rpm;
 mod sevenz;
 mod squashfs;
@@ -22,6 +23,7 @@ use crate::budget::Exhausted;
 use crate::format::Format;
 use crate::open::Inspection;
 
+pub(crate) use oci::Documents;
 pub(crate) use tar::is_header as is_tar_header;
 
 /// Opens all members of a container whose bytes are at hand.
@@ -32,7 +34,7 @@ pub(crate) fn members(
     format: Format,
     bytes: &[u8],
 ) {
-    let mut container = Container { inspection, node, path };
+    let mut container = Container { inspection, node, path, documents: Documents::default() };
     match format {
         Format::Zip => zip::members(&mut container, bytes),
         Format::Tar => tar::members(&mut container, bytes),
@@ -58,7 +60,7 @@ pub(crate) fn members(
         }
         Format::Unsupported(_) => {}
     }
-    container.check_names();
+    container.finish();
 }
 
 /// Tells whether a file is a container, or has one attached.
@@ -78,12 +80,12 @@ pub(crate) fn members_of_stream(
     format: Format,
     reader: impl Read,
 ) {
-    let mut container = Container { inspection, node, path };
+    let mut container = Container { inspection, node, path, documents: Documents::default() };
     match format {
         Format::Tar => tar::members(&mut container, reader),
         _ => cpio::members(&mut container, reader),
     }
-    container.check_names();
+    container.finish();
 }
 
 /// A container while its members are read.
@@ -91,6 +93,8 @@ struct Container<'i, 'b> {
     inspection: &'i mut Inspection<'b>,
     node: &'i mut Node,
     path: &'i BytePath,
+    /// Documents of a container image, if it is one.
+    documents: Documents,
 }
 
 impl Container<'_, '_> {
@@ -188,6 +192,14 @@ impl Container<'_, '_> {
         self.inspection.names_room = names_room;
         self.node.members.push(member);
         self.node.members.last_mut().expect("a member was just added")
+    }
+
+    /// Says what only all members together show.
+    fn finish(&mut self) {
+        self.check_names();
+        for (name, kind, detail) in std::mem::take(&mut self.documents).check(self.node) {
+            self.member_problem(&name, kind, detail);
+        }
     }
 
     /// Notes names that would leave the folder they are unpacked to, and names that stand for two contents.

@@ -132,6 +132,7 @@ fn member(
         let left = data.limit();
         match opened {
             Ok(bytes) => {
+                container.documents.note(&name, &bytes);
                 let member = container.inspection.member(container.node, container.path, name, &bytes);
                 container.push(member).mode = mode;
             }

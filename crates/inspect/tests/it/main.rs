@@ -6,6 +6,7 @@ mod containers;
 mod damage;
 mod disks;
 mod images;
+mod images_oci;
 mod packages;
 mod samples;
 mod streams;
