@@ -1,3 +1,5 @@
+//! Members that vouch for each other. The `RECORD` of a wheel names the digest of every file (PEP 376, PEP 427).
+//!
 //! Python bytecode beside its source: was it compiled from it? By the size or hash in its header (PEP 552), and by the
 //! names that it uses: a compiler takes them from the source, so a name that the source does not have came from
 //! elsewhere.
@@ -5,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use evidence::tree::{Content, Stale};
-use evidence::{BytePath, Node};
+use evidence::{BytePath, Digest, Node};
 
 /// Sources of one container are kept up to this size, until their bytecode has come by.
 const SOURCES_BYTES_MAX: usize = 32 << 20;
@@ -23,6 +25,8 @@ const EXAMPLES_MAX: usize = 5;
 pub(crate) struct Siblings {
     sources: BTreeMap<Vec<u8>, Vec<u8>>,
     held_bytes: usize,
+    /// The `RECORD` of a wheel.
+    record: Option<(BytePath, Vec<u8>)>,
     /// Bytecode by the path of the source that it should come from.
     compiled: Vec<Compiled>,
 }
@@ -38,7 +42,9 @@ impl Siblings {
     /// Takes a member, if it is one or the other.
     pub(crate) fn take(&mut self, name: &BytePath, bytes: &[u8]) {
         let path = name.as_bytes();
-        if path.ends_with(b".py") && self.held_bytes + bytes.len() <= SOURCES_BYTES_MAX {
+        if path.ends_with(b".dist-info/RECORD") && bytes.len() <= SOURCES_BYTES_MAX {
+            self.record = Some((name.clone(), bytes.to_vec()));
+        } else if path.ends_with(b".py") && self.held_bytes + bytes.len() <= SOURCES_BYTES_MAX {
             self.held_bytes += bytes.len();
             self.sources.insert(path.to_vec(), bytes.to_vec());
         } else if let Some(source) = source_of(path)
@@ -66,7 +72,55 @@ impl Siblings {
                 member.content.get_or_insert_with(Content::default).stale = Some(found.clone());
             }
         }
+        if let Some((name, record)) = &self.record {
+            recorded(name, record, members);
+        }
     }
+}
+
+/// Compares members with a wheel's `RECORD`. Its own row and those of signatures have no digest.
+fn recorded(name: &BytePath, record: &[u8], members: &mut [Node]) {
+    let rows: BTreeMap<Vec<u8>, String> = String::from_utf8_lossy(record)
+        .lines()
+        .filter_map(|line| {
+            let (rest, _) = line.rsplit_once(',')?;
+            let (path, digest) = rest.rsplit_once(',')?;
+            Some((path.trim_matches('"').replace("\"\"", "\"").into_bytes(), digest.to_owned()))
+        })
+        .collect();
+    let folder = name.as_bytes().strip_suffix(b"RECORD").unwrap_or_default();
+    for member in members.iter_mut() {
+        let Some(digest) = member.digest else { continue };
+        let path = member.name.as_bytes();
+        if path.strip_prefix(folder).is_some_and(|rest| rest.starts_with(b"RECORD")) || path.ends_with(b"/") {
+            continue;
+        }
+        let reason = match rows.get(path) {
+            None => "the record of the wheel does not list it",
+            Some(stated) => match stated.strip_prefix("sha256=") {
+                Some(stated) if stated.trim_end_matches('=') != base64(&digest) => {
+                    "the record of the wheel has another digest for it"
+                }
+                _ => continue,
+            },
+        };
+        member.content.get_or_insert_with(Content::default).stale =
+            Some(Stale { source: name.to_string(), reason: reason.to_owned() });
+    }
+}
+
+/// Writes a digest in base64 for URLs, without padding (RFC 4648, section 5).
+fn base64(digest: &Digest) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let bits = |chunk: &[u8]| {
+        chunk.iter().fold(0_usize, |sum, byte| sum << 8 | usize::from(*byte)) << (8 * (3 - chunk.len()))
+    };
+    let letter = |bits: usize, index: usize| char::from(LETTERS[bits >> (18 - 6 * index) & 63]);
+    digest
+        .as_bytes()
+        .chunks(3)
+        .flat_map(|chunk| (0..=chunk.len()).map(move |index| letter(bits(chunk), index)))
+        .collect()
 }
 
 impl Compiled {
@@ -90,7 +144,7 @@ impl Compiled {
         let foreign: Vec<String> = self
             .names
             .iter()
-            .filter(|name| !words.contains(name.as_slice()))
+            .filter(|name| !words.contains(name.as_slice()) && !is_joined(name, &words))
             .map(|name| String::from_utf8_lossy(name).into_owned())
             .collect();
         (foreign.len() >= FOREIGN_MIN).then(|| {
@@ -146,6 +200,11 @@ fn names(code: &[u8]) -> BTreeSet<Vec<u8>> {
 /// The words of a source.
 fn words(source: &[u8]) -> BTreeSet<&[u8]> {
     source.split(|byte| !in_name(*byte)).filter(|word| word.len() >= 3).collect()
+}
+
+/// Compilers join constants: `"SUPPRESS" + "HELP"` is one word in the bytecode.
+fn is_joined(name: &[u8], words: &BTreeSet<&[u8]>) -> bool {
+    (3..name.len().saturating_sub(2)).any(|at| words.contains(&name[..at]) && words.contains(&name[at..]))
 }
 
 /// SipHash (Aumasson and Bernstein, 2012) with a key of 64 bits, as CPython keys it.

@@ -127,3 +127,24 @@ fn bytecode_is_compared_with_its_source() {
         assert!(reason.contains("socket") && reason.contains("subprocess"), "{reason}");
     }
 }
+
+#[test]
+fn a_wheel_is_held_to_its_record() {
+    // sha256("1") in base64 for URLs.
+    let record = "a.py,sha256=a4ayc_80_OGda4BO_1o_V0etpOqiLx1JwB5S3beHW0s,1\nb.py,sha256=a4ayc_80_OGda4BO_1o_V0etpOqiLx1JwB5S3beHW0s,1\nd.dist-info/RECORD,,\n";
+    let files = [
+        ("a.py", b"1".as_slice()),
+        ("b.py", b"2"),
+        ("c.py", b"3"),
+        ("d.dist-info/RECORD", record.as_bytes()),
+    ];
+    let wheel = forge::zip_stored(&files).unwrap();
+    let tree = crate::open_file(&"d.whl".into(), &wheel, &mut crate::Budget::default());
+    let reason = |name: &str| {
+        let member = tree.root.members.iter().find(|member| member.name == name.into()).unwrap();
+        member.content.as_ref().and_then(|content| content.stale.clone()).map(|stale| stale.reason)
+    };
+    assert_eq!((reason("a.py"), reason("d.dist-info/RECORD")), (None, None));
+    assert!(reason("b.py").unwrap().contains("another digest"));
+    assert!(reason("c.py").unwrap().contains("does not list"));
+}
