@@ -256,13 +256,19 @@ impl Signals {
                 caught.before.push((signal, before));
             }
             if children {
-                let mut set: libc::sigset_t = std::mem::zeroed();
-                libc::sigemptyset(&raw mut set);
-                libc::sigaddset(&raw mut set, libc::SIGCHLD);
-                libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut());
+                mask_children(libc::SIG_BLOCK);
             }
             Ok(caught)
         }
+    }
+
+    /// Waits for something, and for news of children as well. At all other times these are kept from this thread, and
+    /// from those that it makes: they would break off what those are waiting for.
+    pub(crate) fn wait<T>(&self, wait: impl FnOnce() -> T) -> T {
+        mask_children(libc::SIG_UNBLOCK);
+        let waited = wait();
+        mask_children(libc::SIG_BLOCK);
+        waited
     }
 
     /// Takes the next signal that arrived: which, and who sent it (`None` for the kernel, as for Ctrl-C).
@@ -282,8 +288,21 @@ impl AsFd for Signals {
     }
 }
 
+fn mask_children(how: c_int) {
+    // SAFETY: plain data, for which zero is valid, and a signal that exists.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        libc::sigaddset(&raw mut set, libc::SIGCHLD);
+        libc::pthread_sigmask(how, &raw const set, std::ptr::null_mut());
+    }
+}
+
 impl Drop for Signals {
     fn drop(&mut self) {
+        if self.before.iter().any(|(signal, _)| *signal == libc::SIGCHLD) {
+            mask_children(libc::SIG_UNBLOCK);
+        }
         for (signal, before) in &self.before {
             // SAFETY: the action is one that the kernel gave.
             unsafe { libc::sigaction(*signal, before, std::ptr::null_mut()) };

@@ -75,6 +75,19 @@ fn remembered_digests_that_somebody_else_wrote_are_not_used() {
     }
 }
 
+/// Where the kernel notifies nobody, the record is complete all the same, says how it was made, and is signed.
+#[test]
+fn a_build_whose_processes_are_stopped_is_signed_like_any_other() {
+    let sandbox = Sandbox::new();
+    let run = ["run", "--tracer", "ptrace", "--product", "demo", "--output", "dist/*.gz", "--", "make", "-s"];
+    sandbox.ok(&run);
+    let shown = sandbox.ok(&["show", "latest", "--json"]).json();
+    assert_eq!(shown["document"]["machine"]["tracer"], "ptrace");
+    assert_eq!(shown["document"]["completeness"]["complete"], true);
+    sandbox.ok(&["sign", "dist/demo.tar.gz"]);
+    sandbox.ok(&["verify", "dist/demo.tar.gz"]);
+}
+
 /// Where nothing can be traced, a record says so; a policy decides whether that is enough.
 #[test]
 fn a_snapshot_is_signed_only_if_the_policy_says_so_and_the_signature_does_not_claim_more() {

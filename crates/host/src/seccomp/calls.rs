@@ -49,7 +49,10 @@ const MAPS_CODE: &[Test] = &[Test::AnyBit(2, PROT_EXEC), Test::NoBit(3, libc::MA
 const MAPS_SHARED: &[Test] =
     &[Test::AnyBit(3, libc::MAP_SHARED.cast_unsigned()), Test::NoBit(3, libc::MAP_ANONYMOUS.cast_unsigned())];
 const CLONE_FS: u32 = libc::CLONE_FS.cast_unsigned();
-const CLONE_THREAD: u32 = libc::CLONE_THREAD.cast_unsigned();
+pub(super) const CLONE_FILES: u32 = libc::CLONE_FILES.cast_unsigned();
+const F_DUPFD: u32 = libc::F_DUPFD.cast_unsigned();
+const F_DUPFD_CLOEXEC: u32 = libc::F_DUPFD_CLOEXEC.cast_unsigned();
+pub(super) const CLONE_THREAD: u32 = libc::CLONE_THREAD.cast_unsigned();
 pub(super) const CLONE_UNTRACED: u32 = libc::CLONE_UNTRACED.cast_unsigned();
 /// A new namespace of any kind that `clone` knows.
 pub(super) const NAMESPACES: u32 = (libc::CLONE_NEWNS
@@ -323,10 +326,59 @@ pub(super) const WHEN_STOPPED: &[Call] = &[
         number: libc::SYS_clone,
         when: When::Any(&[
             &[Test::AnyBit(0, NAMESPACES | CLONE_UNTRACED)],
-            &[Test::AnyBit(0, CLONE_FS), Test::NoBit(0, CLONE_THREAD)],
+            &[Test::AnyBit(0, CLONE_FS | CLONE_FILES), Test::NoBit(0, CLONE_THREAD)],
         ]),
     },
+    // A descriptor must not take the place of another while nobody has looked at that one.
+    Call { name: "openat", number: libc::SYS_openat, when: Always },
+    Call {
+        name: "fcntl",
+        number: libc::SYS_fcntl,
+        when: When::Any(&[&[Test::In(1, WHOLE, &[F_DUPFD, F_DUPFD_CLOEXEC])]]),
+    },
+    Call { name: "dup", number: libc::SYS_dup, when: Always },
+    Call { name: "dup3", number: libc::SYS_dup3, when: Always },
+    Call { name: "recvmsg", number: libc::SYS_recvmsg, when: Always },
+    Call { name: "recvmmsg", number: libc::SYS_recvmmsg, when: Always },
 ];
+
+/// The same, for calls that only the older architectures have.
+#[cfg(target_arch = "x86_64")]
+const WHEN_STOPPED_LEGACY: &[Call] = &[
+    Call { name: "open", number: libc::SYS_open, when: Always },
+    Call { name: "dup2", number: libc::SYS_dup2, when: Always },
+];
+#[cfg(not(target_arch = "x86_64"))]
+const WHEN_STOPPED_LEGACY: &[Call] = &[];
+
+/// What a call does to the numbers of descriptors.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Numbers {
+    /// Nothing that matters.
+    Leaves,
+    /// Gives one to a file that it opens.
+    Opens,
+    /// Gives another one to what is open already.
+    Copies,
+    /// May do so, when somebody sends one.
+    Receives,
+}
+
+/// Tells what a call does to the numbers of descriptors.
+pub(super) fn numbers(call: c_long) -> Numbers {
+    #[cfg(target_arch = "x86_64")]
+    match call {
+        libc::SYS_open | libc::SYS_creat => return Numbers::Opens,
+        libc::SYS_dup2 => return Numbers::Copies,
+        _ => {}
+    }
+    match call {
+        libc::SYS_openat | libc::SYS_openat2 => Numbers::Opens,
+        libc::SYS_fcntl | libc::SYS_dup | libc::SYS_dup3 => Numbers::Copies,
+        libc::SYS_recvmsg | libc::SYS_recvmmsg => Numbers::Receives,
+        _ => Numbers::Leaves,
+    }
+}
 
 /// Its end a process need not announce to a recorder that is told by the kernel.
 const NOT_WHEN_STOPPED: libc::c_long = libc::SYS_exit_group;
@@ -366,8 +418,10 @@ pub(super) fn all() -> impl Iterator<Item = &'static Call> {
 
 /// The same for a recorder that stops its callers.
 pub(super) fn all_when_stopped() -> impl Iterator<Item = &'static Call> {
-    let replaced = |call: &Call| WHEN_STOPPED.iter().any(|other| other.number == call.number);
-    all().filter(move |call| !replaced(call) && call.number != NOT_WHEN_STOPPED).chain(WHEN_STOPPED)
+    let own = || WHEN_STOPPED.iter().chain(WHEN_STOPPED_LEGACY);
+    all()
+        .filter(move |call| call.number != NOT_WHEN_STOPPED && own().all(|other| other.number != call.number))
+        .chain(own())
 }
 
 /// What a refused call is told, and its name.

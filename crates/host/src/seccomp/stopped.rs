@@ -14,7 +14,8 @@ use libc::c_long;
 use rustix::event::{Timespec, epoll};
 use rustix::process::{Pid, Signal};
 
-use super::filter::Decision;
+use super::calls::{self, Numbers};
+use super::filter::{self, Decision};
 use super::line::Line;
 use super::stops::{Expects, Stops, gone_is_fine};
 use super::supervisor::{Answer, Caller, EGRESS, LISTENER, SIGNALS, Supervisor, WATCH, broken};
@@ -26,8 +27,19 @@ pub(super) use opens::Opening;
 /// How many stops are dealt with before it is looked for anything else.
 const TURN: usize = 64;
 
+/// How often it is looked for threads that have waited for long enough.
+const LOOK: Duration = Duration::from_millis(20);
+
 /// Results by which the kernel says that a call will be made again (`ERESTARTSYS` and the like).
 const AGAIN: std::ops::RangeInclusive<i64> = -516..=-512;
+
+/// What is to be done about a call that may give numbers to descriptors.
+enum Numbering {
+    /// What is done about any other call.
+    Handle,
+    GoOn,
+    Wait,
+}
 
 impl Supervisor<'_, '_> {
     /// Runs until no thread is left.
@@ -40,11 +52,13 @@ impl Supervisor<'_, '_> {
                     break;
                 };
                 self.changed(thread, change)?;
+                self.no_longer_waiting()?;
             }
             if idle && self.stops().is_empty() {
                 return Ok(());
             }
             self.other_events(signals, idle)?;
+            self.no_longer_waiting()?;
             self.overdue();
         }
     }
@@ -62,9 +76,13 @@ impl Supervisor<'_, '_> {
         let mut ready: [epoll::Event; 16] =
             [epoll::Event { flags: epoll::EventFlags::empty(), data: epoll::EventData::new_u64(0) }; 16];
         let until = self.deadline.map(|at| at.saturating_duration_since(Instant::now()));
-        let timeout = if wait { until } else { Some(Duration::ZERO) };
+        let timeout = match wait {
+            true if self.stops().has_waiting() => Some(LOOK.min(until.unwrap_or(LOOK))),
+            true => until,
+            false => Some(Duration::ZERO),
+        };
         let timeout = timeout.and_then(|wait| Timespec::try_from(wait).ok());
-        let count = match epoll::wait(&self.epoll, &mut ready[..], timeout.as_ref()) {
+        let count = match signals.wait(|| epoll::wait(&self.epoll, &mut ready[..], timeout.as_ref())) {
             Ok(count) => count,
             Err(rustix::io::Errno::INTR) => 0,
             Err(error) => return Err(broken("wait for events")(error)),
@@ -93,10 +111,10 @@ impl Supervisor<'_, '_> {
     fn changed(&mut self, thread: i32, change: Change) -> Result<(), TraceError> {
         self.stops().add(thread);
         match change {
-            Change::Asked => return self.asked(thread),
+            Change::Asked => return self.asked(thread, true),
             Change::Call => {
                 if self.stops().enters(thread) {
-                    return self.asked(thread);
+                    return self.asked(thread, true);
                 }
                 self.came_back(thread)?;
             }
@@ -115,8 +133,48 @@ impl Supervisor<'_, '_> {
         self.stops().resume(thread, 0).map_err(broken("resume a process"))
     }
 
+    /// Turns to threads that had to wait for others of their process.
+    fn no_longer_waiting(&mut self) -> Result<(), TraceError> {
+        while let Some((thread, vain)) = self.stops().waited() {
+            if vain && let Some(index) = self.index_of(thread)? {
+                self.gap(index, "open-raced");
+            }
+            self.asked(thread, !vain)?;
+        }
+        Ok(())
+    }
+
+    fn index_of(&mut self, thread: i32) -> Result<Option<u32>, TraceError> {
+        let process = self.meet(thread)?;
+        Ok(process.and_then(|pid| self.processes.get(pid)).map(|known| known.index))
+    }
+
+    /// Whatever gives numbers to descriptors is done by one thread of a process at a time. Tells what is left to do.
+    fn numbers(&mut self, thread: i32, call: &ptrace::Call, may_wait: bool) -> Result<Numbering, TraceError> {
+        let kind = match filter::is_foreign(call.architecture, call.number) {
+            true => Numbers::Leaves,
+            false => calls::numbers(c_long::from(call.number)),
+        };
+        if kind == Numbers::Leaves {
+            return Ok(Numbering::Handle);
+        }
+        let Some(process) = self.meet(thread)? else { return Ok(Numbering::Handle) };
+        self.stops().belongs(thread, process);
+        if may_wait && self.stops().waits(thread) {
+            return Ok(Numbering::Wait);
+        }
+        if kind == Numbers::Opens {
+            return Ok(Numbering::Handle);
+        }
+        // Who waits for a message may wait for long.
+        if kind == Numbers::Copies && self.stops().has_others(process) {
+            self.stops().expect(thread, Expects::Numbered);
+        }
+        Ok(Numbering::GoOn)
+    }
+
     /// A thread stands before a call.
-    fn asked(&mut self, thread: i32) -> Result<(), TraceError> {
+    fn asked(&mut self, thread: i32, may_wait: bool) -> Result<(), TraceError> {
         let call = match ptrace::call(thread) {
             Ok(call) => call,
             Err(error) if error.raw_os_error() == Some(libc::ESRCH) => return Ok(()), // Killed.
@@ -128,6 +186,13 @@ impl Supervisor<'_, '_> {
         };
         let answer = match self.stops().decide(&call) {
             Decision::Ask => {
+                match self.numbers(thread, &call, may_wait)? {
+                    Numbering::Wait => return Ok(()),
+                    Numbering::GoOn => {
+                        return self.stops().answer(thread, Answer::GoOn).map_err(broken("answer a call"));
+                    }
+                    Numbering::Handle => {}
+                }
                 let (number, architecture, arguments) = (call.number, call.architecture, call.arguments);
                 let id = u64::from(thread.unsigned_abs());
                 return self.handle(Notification { id, thread, number, architecture, arguments });
@@ -166,7 +231,7 @@ impl Supervisor<'_, '_> {
             Expects::Result(result) => {
                 gone_is_fine(ptrace::set_result(thread, result)).map_err(broken("answer a call"))?;
             }
-            Expects::Opened(_) | Expects::Started | Expects::Nothing => {}
+            Expects::Opened(_) | Expects::Started | Expects::Numbered | Expects::Nothing => {}
         }
         Ok(())
     }

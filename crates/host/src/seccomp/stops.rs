@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, eventfd};
 
@@ -23,6 +24,8 @@ pub(super) enum Expects {
     Started,
     /// The call was left out; this is its result.
     Result(i64),
+    /// A descriptor was given another number, or one to a file that needs no look.
+    Numbered,
 }
 
 struct Thread {
@@ -33,9 +36,25 @@ struct Thread {
     in_call: bool,
 }
 
+/// The threads of one process.
+#[derive(Default)]
+struct Crew {
+    count: usize,
+    /// The one that is in a call that gives numbers to descriptors. No other may do so meanwhile, or it could put
+    /// something else under a number before we have looked at what is there.
+    /// Since when, too.
+    busy: Option<(i32, Instant)>,
+}
+
+/// How long one such call may keep the other threads of its process waiting.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// All threads of the build.
 pub(super) struct Stops {
     threads: HashMap<i32, Thread>,
+    crews: HashMap<i32, Crew>,
+    /// Threads that must wait for another one of their process.
+    waiting: Vec<i32>,
     /// Which calls are asked about.
     filter: Vec<Instruction>,
     /// Whether each call is stopped, because no filter may be installed.
@@ -65,6 +84,8 @@ impl Stops {
         let (sender, replies) = channel();
         let mut stops = Self {
             threads: HashMap::new(),
+            crews: HashMap::new(),
+            waiting: Vec::new(),
             filter: filter::stopping(),
             every_call,
             bell: Bell { rings, replies: sender },
@@ -139,13 +160,56 @@ impl Stops {
     }
 
     pub(super) fn belongs(&mut self, thread: i32, process: i32) {
-        if let Some(known) = self.threads.get_mut(&thread) {
+        if let Some(known) = self.threads.get_mut(&thread)
+            && known.process != process
+        {
             known.process = process;
+            self.crews.entry(process).or_default().count += 1;
         }
     }
 
     pub(super) fn remove(&mut self, thread: i32) {
-        self.threads.remove(&thread);
+        self.waiting.retain(|waiting| *waiting != thread);
+        let Some(gone) = self.threads.remove(&thread) else { return };
+        if let Some(crew) = self.crews.get_mut(&gone.process) {
+            crew.count = crew.count.saturating_sub(1);
+            crew.busy = crew.busy.filter(|(busy, _)| *busy != thread);
+            if crew.count == 0 {
+                self.crews.remove(&gone.process);
+            }
+        }
+    }
+
+    /// Makes a thread wait if another one of its process is giving a number to a descriptor.
+    pub(super) fn waits(&mut self, thread: i32) -> bool {
+        let waits = self.busy(thread).is_some_and(|(busy, _)| busy != thread);
+        if waits {
+            self.waiting.push(thread);
+        }
+        waits
+    }
+
+    fn busy(&self, thread: i32) -> Option<(i32, Instant)> {
+        self.crews.get(&self.threads.get(&thread)?.process)?.busy
+    }
+
+    /// Tells whether a process has other threads.
+    pub(super) fn has_others(&self, process: i32) -> bool {
+        self.crews.get(&process).is_some_and(|crew| crew.count > 1)
+    }
+
+    pub(super) fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Returns a thread that need not wait any longer, and whether it waited in vain.
+    pub(super) fn waited(&mut self) -> Option<(i32, bool)> {
+        let (at, vain) =
+            self.waiting.iter().enumerate().find_map(|(at, thread)| match self.busy(*thread) {
+                None => Some((at, false)),
+                Some((_, since)) => (since.elapsed() >= PATIENCE).then_some((at, true)),
+            })?;
+        Some((self.waiting.remove(at), vain))
     }
 
     /// One thread of a process is all that is left when it runs another program, and has the process's number.
@@ -154,17 +218,26 @@ impl Stops {
             self.threads.insert(process, Thread { process, expects: Expects::Nothing, ..state });
         }
         self.threads.retain(|thread, state| *thread == process || state.process != process);
+        self.waiting.retain(|thread| self.threads.contains_key(thread));
+        self.crews.insert(process, Crew { count: 1, busy: None });
     }
 
     pub(super) fn expect(&mut self, thread: i32, expects: Expects) {
-        if let Some(known) = self.threads.get_mut(&thread) {
-            known.expects = expects;
+        let Some(known) = self.threads.get_mut(&thread) else { return };
+        if let Some(crew) = self.crews.get_mut(&known.process)
+            && matches!(expects, Expects::Opened(_) | Expects::Numbered)
+        {
+            crew.busy = Some((thread, Instant::now()));
         }
+        known.expects = expects;
     }
 
     pub(super) fn take_expected(&mut self, thread: i32) -> Expects {
-        let known = self.threads.get_mut(&thread);
-        known.map_or(Expects::Nothing, |known| std::mem::replace(&mut known.expects, Expects::Nothing))
+        let Some(known) = self.threads.get_mut(&thread) else { return Expects::Nothing };
+        if let Some(crew) = self.crews.get_mut(&known.process) {
+            crew.busy = crew.busy.filter(|(busy, _)| *busy != thread);
+        }
+        std::mem::replace(&mut known.expects, Expects::Nothing)
     }
 
     /// Notes that a thread stands before or after a call, where each is stopped. Tells whether it is before.

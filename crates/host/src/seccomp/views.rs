@@ -4,7 +4,7 @@ use evidence::{BytePath, Event, EventKind};
 use libc::c_long;
 
 use super::caller;
-use super::calls::{CLONE_UNTRACED, NAMESPACES};
+use super::calls::{CLONE_FILES, CLONE_THREAD, CLONE_UNTRACED, NAMESPACES};
 use super::names::Given;
 use super::processes::Reach;
 use super::supervisor::{Answer, Caller, Supervisor};
@@ -68,6 +68,13 @@ impl Supervisor<'_, '_> {
     pub(super) fn clone_call(&mut self, caller: Caller, flags: u64) -> Answer {
         if flags & u64::from(CLONE_UNTRACED) != 0 && self.line.is_stopped() {
             return self.deny(caller, "clone-untraced", libc::EPERM);
+        }
+        // Who changes the numbers of its descriptors is not known to be another thread of it then.
+        if flags & u64::from(CLONE_FILES) != 0
+            && flags & u64::from(CLONE_THREAD) == 0
+            && self.line.is_stopped()
+        {
+            self.gap(caller.index, "shared-descriptors");
         }
         if flags & u64::from(NAMESPACES) != 0 {
             self.viewed(caller, "clone", None);

@@ -40,7 +40,9 @@ enum Before {
     File {
         identity: (u64, u64),
         size: i64,
+        /// Whether it holds something that can be hashed; the kernel's own files do not.
         content: bool,
+        pseudo: bool,
     },
     /// Nothing; a file would be made here.
     Made(BytePath),
@@ -54,6 +56,15 @@ impl Supervisor<'_, '_> {
             return self.unreadable(caller, call.path);
         };
         let flags = OFlags::from_bits_retain((call.flags & 0xFFFF_FFFF) as u32);
+        // Folders and mere names hold nothing; where the flags are in memory it is looked at what it was in the end.
+        let names_only =
+            flags.contains(OFlags::PATH) || (flags.contains(OFlags::DIRECTORY) && !flags.intersects(MAKES));
+        if names_only && !call.in_memory {
+            if self.stops().has_others(caller.pid) {
+                self.stops().expect(caller.thread, Expects::Numbered);
+            }
+            return Answer::GoOn;
+        }
         let place = caller::place(caller.thread, caller.reach, call.folder, &path);
         let said = place.as_ref().map_or_else(|| BytePath::new(path), |place| place.said.clone());
         let before = match place.map(|place| self.look_before(caller, place, flags)) {
@@ -92,9 +103,10 @@ impl Supervisor<'_, '_> {
                     if (changes && self.is_protected(&real)) || self.is_secret(&real) {
                         return Err(self.refuse(caller.index, real, "protected"));
                     }
-                    let content = caller::is_regular(&stat) && !caller::is_pseudo_path(&real, &name);
+                    let pseudo = caller::is_pseudo_path(&real, &name);
+                    let content = caller::is_regular(&stat) && !pseudo;
                     let identity = (stat.st_dev, stat.st_ino);
-                    return Ok(Before::File { identity, size: stat.st_size, content });
+                    return Ok(Before::File { identity, size: stat.st_size, content, pseudo });
                 }
                 Err(Errno::NOENT) if flags.contains(OFlags::CREATE) => {}
                 Err(_) => return Ok(Before::Nothing),
@@ -208,17 +220,19 @@ struct Got {
 }
 
 impl Got {
-    /// Tells whether it is what the path meant before the call. Where neither is content, nothing hangs on it.
+    /// Tells whether it is what the path meant before the call. The kernel may make its own files anew each time.
     fn is_expected(&self, before: &Before, flags: OFlags) -> bool {
-        let content = caller::is_regular(&self.stat) && !caller::is_pseudo_path(&self.real, &self.file);
+        let identity = (self.stat.st_dev, self.stat.st_ino);
         match before {
             // A file without a name in this folder.
-            Before::File { .. } if flags.contains(OFlags::TMPFILE) => content && self.stat.st_nlink == 0,
-            Before::File { identity, content: had, .. } => {
-                !(content || *had) || *identity == (self.stat.st_dev, self.stat.st_ino)
+            Before::File { .. } if flags.contains(OFlags::TMPFILE) => {
+                caller::is_regular(&self.stat) && self.stat.st_nlink == 0
+            }
+            Before::File { identity: was, pseudo, .. } => {
+                *was == identity || (*pseudo && caller::is_pseudo_path(&self.real, &self.file))
             }
             Before::Made(path) => *path == self.real,
-            Before::Nothing => !content,
+            Before::Nothing => false,
         }
     }
 }
