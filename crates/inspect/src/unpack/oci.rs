@@ -31,7 +31,8 @@ impl Documents {
     /// Keeps a member's content if it may be a document of an image.
     pub(crate) fn note(&mut self, name: &BytePath, content: &[u8]) {
         let Ok(name) = std::str::from_utf8(plain(name.as_bytes())) else { return };
-        let may_be = name.starts_with(BLOBS) || name.ends_with(".json") && !name.contains('/') || name == "oci-layout";
+        let may_be =
+            name.starts_with(BLOBS) || name.ends_with(".json") && !name.contains('/') || name == "oci-layout";
         let is_json = matches!(content.first(), Some(b'{' | b'['));
         let fits = content.len() <= DOCUMENT_MAX_BYTES && self.bytes + content.len() <= DOCUMENTS_MAX_BYTES;
         if may_be && is_json && fits {
@@ -99,7 +100,8 @@ impl Image<'_> {
             .places
             .keys()
             .filter(|name| {
-                let digest = self.member(name).and_then(|member| member.digest.filter(|_| member.format != "symlink"));
+                let digest =
+                    self.member(name).and_then(|member| member.digest.filter(|_| member.format != "symlink"));
                 name.strip_prefix(BLOBS)
                     .is_some_and(|hex| !hex.is_empty() && digest.is_some_and(|digest| digest.hex() != *hex))
             })
@@ -129,7 +131,10 @@ impl Image<'_> {
 
     /// Old archives have each layer once, and links to it.
     fn target(&self, layer: String) -> String {
-        let link = self.member(&layer).filter(|member| member.format == "symlink").and_then(|member| member.link.clone());
+        let link = self
+            .member(&layer)
+            .filter(|member| member.format == "symlink")
+            .and_then(|member| member.link.clone());
         let link = link.and_then(|link| String::from_utf8(link.into_bytes()).ok());
         link.and_then(|link| link.strip_prefix("../").map(str::to_owned)).unwrap_or(layer)
     }
@@ -156,7 +161,11 @@ impl Image<'_> {
                     // A layer that is elsewhere has addresses.
                     None if descriptor.get("urls").is_some() => layers.push(String::new()),
                     None => {
-                        self.find("index.json", "missing-member", "a manifest names a layer that is not there");
+                        self.find(
+                            "index.json",
+                            "missing-member",
+                            "a manifest names a layer that is not there",
+                        );
                         layers.push(String::new());
                     }
                 }
@@ -210,7 +219,11 @@ impl Image<'_> {
             if let (Some(ids), Some(digest)) = (&ids, digest)
                 && ids.get(number) != Some(&digest)
             {
-                self.find(layer, "digest-mismatch", "the layer's content is not the one of the configuration");
+                self.find(
+                    layer,
+                    "digest-mismatch",
+                    "the layer's content is not the one of the configuration",
+                );
             }
         }
     }

@@ -4,11 +4,12 @@ use forge::{ThreeCx, elf_executable, noise, tar_gz, zip_stored};
 use inspect::{Budget, open_file};
 
 use crate::samples::{
-    REGULAR, SYMLINK, asar, asar_integrity, cab, cpio_newc, cpio_odc, gzip, iso, lz4, lzx_aligned,
+    REGULAR, SYMLINK, asar, asar_integrity, cab, cpio_newc, cpio_odc, dmg, gzip, hfs, iso, lz4, lzx_aligned,
     lzx_verbatim, rpm, squashfs, tar,
 };
 use sevenz_rust2::EncoderMethod;
 
+use crate::apple::package;
 use crate::disks::sevenz;
 use crate::windows::msi;
 
@@ -54,6 +55,9 @@ fn corpus() -> Vec<(&'static str, Vec<u8>)> {
         ("x.cab", cab(0x0f03, &[("a", &[0; 24])], &[&lzx_aligned().0])),
         ("x.7z", sevenz(EncoderMethod::LZMA2, &[("a", b"1"), ("b", &[7; 300])])),
         ("x", [elf_executable(b"content"), zip_stored(&[("a", b"1"), ("b", &[7; 2000])]).unwrap()].concat()),
+        ("x.pkg", package(b"payload", None)),
+        ("x.dmg", dmg(1, &hfs(b"1"), 5 * 4096)),
+        ("x.hfs", hfs(b"1")),
         ("x.iso", iso(&[("long name", b"1")], &[("Only Here", b"2")])),
         ("x.snap", squashfs(&[("a", &[7; 5000]), ("b", b"1")], false)),
         ("x.snap", squashfs(&[("a", &[7; 5000]), ("b", b"1")], true)),

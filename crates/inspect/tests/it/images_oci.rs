@@ -16,7 +16,11 @@ fn layout() -> Vec<(String, Vec<u8>)> {
     let config = format!(r#"{{"rootfs":{{"type":"layers","diff_ids":[{}]}}}}"#, ids.join(",")).into_bytes();
     let packed = layers.map(|layer| gzip(&layer));
     let descriptor = |kind: &str, bytes: &[u8]| {
-        format!(r#"{{"mediaType":"application/vnd.oci.image.{kind}","digest":"{}","size":{}}}"#, Digest::of(bytes), bytes.len())
+        format!(
+            r#"{{"mediaType":"application/vnd.oci.image.{kind}","digest":"{}","size":{}}}"#,
+            Digest::of(bytes),
+            bytes.len()
+        )
     };
     let list: Vec<String> = packed.iter().map(|layer| descriptor("layer.v1.tar+gzip", layer)).collect();
     let manifest = format!(
@@ -25,7 +29,8 @@ fn layout() -> Vec<(String, Vec<u8>)> {
         list.join(",")
     )
     .into_bytes();
-    let index = format!(r#"{{"schemaVersion":2,"manifests":[{}]}}"#, descriptor("manifest.v1+json", &manifest));
+    let index =
+        format!(r#"{{"schemaVersion":2,"manifests":[{}]}}"#, descriptor("manifest.v1+json", &manifest));
     let blob = |bytes: &[u8]| (format!("blobs/sha256/{}", Digest::of(bytes).hex()), bytes.to_vec());
     vec![
         ("oci-layout".into(), br#"{"imageLayoutVersion":"1.0.0"}"#.to_vec()),
@@ -38,7 +43,8 @@ fn layout() -> Vec<(String, Vec<u8>)> {
 }
 
 fn packed(files: &[(String, Vec<u8>)]) -> Vec<u8> {
-    let files: Vec<(&str, &[u8])> = files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
+    let files: Vec<(&str, &[u8])> =
+        files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
     tar(&files, true)
 }
 
@@ -48,7 +54,10 @@ fn an_image_layout_is_compared_with_its_documents() {
     let tree = open("image.tar", &packed(&files));
     assert_eq!(tree.problems, []);
     assert_eq!(find(&tree, "!bin/x").digest, Some(Digest::of(b"content")));
-    assert_eq!((find(&tree, "!etc/.wh.passwd").format, find(&tree, "!bin/.wh..wh..opq").format), ("whiteout".into(), "opaque".into()));
+    assert_eq!(
+        (find(&tree, "!etc/.wh.passwd").format, find(&tree, "!bin/.wh..wh..opq").format),
+        ("whiteout".into(), "opaque".into())
+    );
     let contents = files.iter().map(|(name, bytes)| (name.as_str().into(), Ok(bytes.clone())));
     let on_disk = folder(&"image".into(), contents, &mut Budget::default());
     assert_eq!(on_disk.problems, []);
@@ -58,13 +67,21 @@ fn an_image_layout_is_compared_with_its_documents() {
     let mut swapped = files.clone();
     swapped[4].1 = other.clone();
     let found = open("image.tar", &packed(&swapped));
-    assert!(kinds(&found).contains(&"digest-mismatch") && kinds(&found).contains(&"size-mismatch"), "{found:?}");
+    assert!(
+        kinds(&found).contains(&"digest-mismatch") && kinds(&found).contains(&"size-mismatch"),
+        "{found:?}"
+    );
     let mut renamed = files.clone();
     let (old, new) = (Digest::of(&files[4].1), Digest::of(&other));
     let manifest = String::from_utf8(files[2].1.clone()).unwrap();
-    let manifest = manifest.replace(&old.hex(), &new.hex()).replace(&format!("\"size\":{}", files[4].1.len()), &format!("\"size\":{}", other.len()));
-    let index = String::from_utf8(files[1].1.clone()).unwrap().replace(&Digest::of(&files[2].1).hex(), &Digest::of(manifest.as_bytes()).hex());
-    let index = index.replace(&format!("\"size\":{}", files[2].1.len()), &format!("\"size\":{}", manifest.len()));
+    let manifest = manifest
+        .replace(&old.hex(), &new.hex())
+        .replace(&format!("\"size\":{}", files[4].1.len()), &format!("\"size\":{}", other.len()));
+    let index = String::from_utf8(files[1].1.clone())
+        .unwrap()
+        .replace(&Digest::of(&files[2].1).hex(), &Digest::of(manifest.as_bytes()).hex());
+    let index =
+        index.replace(&format!("\"size\":{}", files[2].1.len()), &format!("\"size\":{}", manifest.len()));
     renamed[1].1 = index.into_bytes();
     renamed[2] = (format!("blobs/sha256/{}", Digest::of(manifest.as_bytes()).hex()), manifest.into_bytes());
     renamed[4] = (format!("blobs/sha256/{}", new.hex()), other);
@@ -83,7 +100,10 @@ fn what_docker_saves_is_compared_with_its_configuration() {
     let name = format!("{}.json", Digest::of(&config).hex());
     let manifest = format!(r#"[{{"Config":"{name}","RepoTags":["x:1"],"Layers":["abc/layer.tar"]}}]"#);
     let save = |layer: &[u8], config: &[u8]| {
-        tar(&[("abc/layer.tar", layer), (name.as_str(), config), ("manifest.json", manifest.as_bytes())], true)
+        tar(
+            &[("abc/layer.tar", layer), (name.as_str(), config), ("manifest.json", manifest.as_bytes())],
+            true,
+        )
     };
     let tree = open("image.tar", &save(&layer, &config));
     assert_eq!(tree.problems, []);
