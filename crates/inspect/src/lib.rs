@@ -7,7 +7,10 @@
 //! | module | what it reads |
 //! |---|---|
 //! | `format` | what a file says it is |
-//! | `unpack` | zip, tar, ar (and so deb), gzip, bzip2, xz, zstd |
+//! | `unpack` | archives: zip, tar, cpio, ar (and so deb), rpm, 7z, cab, xar, asar |
+//! | | streams: gzip, bzip2, xz, lzma, lzip, zstd, lz4, brotli, pbzx |
+//! | | installers: MSI and other compound files, NSIS, Inno Setup; what is attached to a program or any other file |
+//! | | images: ISO 9660, squashfs, Apple disk images, HFS+; OCI layouts and `docker save` |
 //! | `executable` | PE with Authenticode, ELF, Mach-O |
 //! | [`packages`] | what package databases say |
 //! | [`machine`] | what a machine's logs say of who came and went |

@@ -211,11 +211,11 @@ fn adc(packed: &[u8], size: u64) -> io::Result<Vec<u8>> {
             at += 2;
             ((code >> 2 & 0xf) + 3, distance)
         };
-        let mut from = out.len().checked_sub(distance + 1).ok_or_else(wrong)?;
-        for _ in 0..count {
-            let byte = *out.get(from).ok_or_else(wrong)?;
+        let from = out.len().checked_sub(distance + 1).ok_or_else(wrong)?;
+        // What is copied may run into what was just written.
+        for at in from..from + count {
+            let byte = *out.get(at).ok_or_else(wrong)?;
             out.push(byte);
-            from += 1;
         }
     }
     Ok(out)

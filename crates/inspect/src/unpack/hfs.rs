@@ -30,6 +30,8 @@ pub(crate) fn is_volume(bytes: &[u8]) -> bool {
 }
 
 type Wrong = &'static str;
+/// A record's key and its data.
+type Leaf<'a> = (&'a [u8], &'a [u8]);
 /// First block and number of blocks.
 type Extent = (u32, u32);
 
@@ -178,7 +180,7 @@ fn extents_of(data: &[u8]) -> Vec<Extent> {
 }
 
 /// Returns the keys and data of a B-tree's leaves, in order.
-fn leaves(tree: &[u8]) -> Result<Vec<(&[u8], &[u8])>, Wrong> {
+fn leaves(tree: &[u8]) -> Result<Vec<Leaf<'_>>, Wrong> {
     if tree.is_empty() {
         return Ok(Vec::new());
     }

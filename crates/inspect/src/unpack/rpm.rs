@@ -234,7 +234,7 @@ impl<'a> Header<'a> {
                 left = left.saturating_sub(bytes);
                 if fits {
                     // Writing to a text cannot fail.
-                    write!(text, "{name}[{number}] = {value}\n").is_ok()
+                    writeln!(text, "{name}[{number}] = {value}").is_ok()
                 } else {
                     false
                 }

@@ -18,6 +18,8 @@ const RECORD_MAX_BYTES: u64 = 1 << 20;
 const PIECES_MAX: usize = 100_000;
 
 type Block = [u8; BLOCK_BYTES];
+/// Where a piece of a sparse file belongs, and its size in bytes.
+type Piece = (u64, u64);
 
 /// Tells whether a block is a tar header: its checksum is right, or it says `ustar`.
 pub(crate) fn is_header(bytes: &[u8]) -> bool {
@@ -158,7 +160,7 @@ fn pieces(
     reader: &mut impl Read,
     header: &Block,
     records: &mut Records,
-) -> io::Result<(Vec<(u64, u64)>, Option<u64>)> {
+) -> io::Result<(Vec<Piece>, Option<u64>)> {
     let mut pieces = Vec::new();
     if header[156] == b'S' {
         old_pieces(&header[386..482], &mut pieces)?;
@@ -184,7 +186,7 @@ fn pieces(
 }
 
 /// Reads the map of sparse format 1.0, which stands in front of the data: lines of numbers, padded to whole blocks.
-fn map_in_front(bytes: &[u8]) -> io::Result<(Vec<(u64, u64)>, usize)> {
+fn map_in_front(bytes: &[u8]) -> io::Result<(Vec<Piece>, usize)> {
     let wrong = || io::Error::other("a sparse file's map is malformed");
     let mut at = 0;
     let mut next = || {
@@ -201,7 +203,7 @@ fn map_in_front(bytes: &[u8]) -> io::Result<(Vec<(u64, u64)>, usize)> {
     Ok((pieces, at.next_multiple_of(BLOCK_BYTES)))
 }
 
-fn old_pieces(entries: &[u8], pieces: &mut Vec<(u64, u64)>) -> io::Result<()> {
+fn old_pieces(entries: &[u8], pieces: &mut Vec<Piece>) -> io::Result<()> {
     for entry in entries.chunks_exact(24) {
         if entry[0] == 0 {
             break;
@@ -221,7 +223,7 @@ fn old_pieces(entries: &[u8], pieces: &mut Vec<(u64, u64)>) -> io::Result<()> {
 fn sparse(
     container: &mut Container,
     data: &mut impl Read,
-    pieces: &[(u64, u64)],
+    pieces: &[Piece],
     real: u64,
 ) -> io::Result<Vec<u8>> {
     let (room, what) = container.inspection.budget.room(real);

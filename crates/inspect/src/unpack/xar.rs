@@ -71,7 +71,9 @@ fn member(container: &mut Container, entry: &Entry, name: BytePath, bytes: &[u8]
         b"character special" | b"block special" => "device",
         _ => "other",
     };
-    if !word.is_empty() && !(word == "hardlink" && entry.offset.is_some()) {
+    // A hard link may have the content of its file.
+    let has_content = word.is_empty() || word == "hardlink" && entry.offset.is_some();
+    if !has_content {
         let link = entry.link.clone().filter(|_| word.ends_with("link")).map(BytePath::new);
         container.leaf(name, word, link).mode = entry.mode;
         return;
