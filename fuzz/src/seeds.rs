@@ -3,6 +3,11 @@
 use std::fs;
 use std::path::Path;
 
+/// Small archives of every format, as the tests of `inspect` write them.
+#[path = "../../crates/inspect/tests/it/samples.rs"]
+#[allow(dead_code, clippy::unwrap_used, reason = "written for tests")]
+mod samples;
+
 use forge::{PeImage, TestSigner, ThreeCx, elf_executable, tar_gz, zip_stored};
 
 fn main() -> std::io::Result<()> {
@@ -24,9 +29,39 @@ fn main() -> std::io::Result<()> {
     for (path, content) in ThreeCx::new().first().files {
         fs::write(folder.join(path.replace('/', "-")), content)?;
     }
+    for (name, bytes) in containers()? {
+        fs::write(folder.join(name), bytes)?;
+    }
     egress()?;
     println!("{}", folder.display());
     Ok(())
+}
+
+/// One container of each format that `inspect` reads by itself.
+fn containers() -> std::io::Result<Vec<(&'static str, Vec<u8>)>> {
+    use samples::*;
+    let files: [File; 3] = [("a", REGULAR, b"1"), ("b", SYMLINK, b"a"), ("c", DEVICE, b"")];
+    let directory = format!(r#"{{"files":{{"a":{{"size":1,"offset":"0","integrity":{}}}}}}}"#, asar_integrity(b"1"));
+    let zip = zip_stored(&[("a", b"1"), ("b", b"2")])?;
+    Ok(vec![
+        ("tar", tar(&[("a", b"1"), ("b", b"22")], true)),
+        ("newc.cpio", cpio_newc(&files, false)),
+        ("crc.cpio", cpio_newc(&files, true)),
+        ("odc.cpio", cpio_odc(&files)),
+        ("rpm", rpm("echo", &gzip(&cpio_newc(&files, false)))),
+        ("asar", asar(&directory, b"1")),
+        ("lz4", lz4(b"content")),
+        ("mszip.cab", cab(1, &[("a", b"content")], &[b"content"])),
+        ("verbatim.cab", cab(0x0f03, &[("a", b"abcdefffffff")], &[&lzx_verbatim().0])),
+        ("aligned.cab", cab(0x0f03, &[("a", &lzx_aligned().1)], &[&lzx_aligned().0])),
+        ("iso", iso(&[("long name", b"1")], &[("Only Here", b"2")])),
+        ("stored.squashfs", squashfs(&[("a", &[7; 5000]), ("b", b"1")], false)),
+        ("zlib.squashfs", squashfs(&[("a", &[7; 5000]), ("b", b"1")], true)),
+        ("dmg", dmg(1, &hfs(b"1"), 5 * 4096)),
+        ("hfs", hfs(b"1")),
+        ("zip-behind-elf", [elf_executable(b"x"), zip].concat()),
+        ("cab-behind-elf", [elf_executable(b"x"), cab(1, &[("a", b"1")], &[b"1"])].concat()),
+    ])
 }
 
 /// What a build says to the network, for the readers of names.

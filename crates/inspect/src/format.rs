@@ -1,7 +1,7 @@
 //! What a file says it is, by its first bytes.
 
 use crate::bytes::{le32, le64};
-use crate::unpack::is_tar_header as is_header;
+use crate::unpack::{DMG_TRAILER_BYTES as TRAILER_BYTES, is_hfs_volume, is_tar_header as is_header};
 
 /// A format.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,6 +42,14 @@ pub enum Format {
     Iso,
     /// squashfs image, version 4.
     Squashfs,
+    /// xar, and so Apple's flat packages.
+    Xar,
+    /// A row of xz streams, the payload of Apple's packages.
+    Pbzx,
+    /// Apple disk image (UDIF).
+    Dmg,
+    /// HFS+ or HFSX volume (Apple Technical Note 1150).
+    Hfs,
     /// Archive of an Electron application.
     Asar,
     /// Windows image.
@@ -57,11 +65,17 @@ pub enum Format {
 }
 
 /// Containers that are recognised and not opened.
-const UNSUPPORTED: &[(usize, &[u8], &str)] =
-    &[(0, b"Rar!\x1a\x07", "rar"), (0, b"xar!", "xar"), (0, b"\x1f\x9d", "compress")];
-
-/// The `koly` trailer of an Apple disk image has this size.
-const DMG_TRAILER_BYTES: usize = 512;
+const UNSUPPORTED: &[(usize, &[u8], &str)] = &[
+    (0, b"Rar!\x1a\x07", "rar"),
+    (0, b"\x1f\x9d", "compress"),
+    (0, b"encrcdsa", "encrypted-dmg"),
+    (3, b"EXFAT   ", "exfat"),
+    (3, b"NTFS    ", "ntfs"),
+    (32, b"NXSB", "apfs"),
+    (54, b"FAT12   ", "fat"),
+    (54, b"FAT16   ", "fat"),
+    (82, b"FAT32   ", "fat"),
+];
 
 /// Names the format of a file.
 pub fn format(bytes: &[u8]) -> Format {
@@ -70,8 +84,8 @@ pub fn format(bytes: &[u8]) -> Format {
         return Format::Zip;
     }
     // An image may begin with any of the marks below: that of its first block.
-    if bytes.len() >= DMG_TRAILER_BYTES && at(bytes.len() - DMG_TRAILER_BYTES, b"koly") {
-        return Format::Unsupported("dmg");
+    if bytes.len() >= TRAILER_BYTES && at(bytes.len() - TRAILER_BYTES, b"koly") {
+        return Format::Dmg;
     }
     if at(0, b"\x1f\x8b\x08") {
         return Format::Gzip;
@@ -126,6 +140,15 @@ pub fn format(bytes: &[u8]) -> Format {
     }
     if at(0, b"hsqs") {
         return Format::Squashfs;
+    }
+    if at(0, b"xar!") {
+        return Format::Xar;
+    }
+    if at(0, b"pbzx\0") {
+        return Format::Pbzx;
+    }
+    if is_hfs_volume(bytes) {
+        return Format::Hfs;
     }
     if at(0, b"LZIP\x01") {
         return Format::Lzip;
@@ -195,6 +218,10 @@ impl Format {
             Self::SevenZip => "7z",
             Self::Iso => "iso",
             Self::Squashfs => "squashfs",
+            Self::Xar => "xar",
+            Self::Pbzx => "pbzx",
+            Self::Dmg => "dmg",
+            Self::Hfs => "hfs",
             Self::Asar => "asar",
             Self::Pe => "pe",
             Self::Elf => "elf",

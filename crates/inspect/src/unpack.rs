@@ -6,6 +6,8 @@ mod attached;
 mod cab;
 mod cfb;
 mod cpio;
+mod dmg;
+mod hfs;
 mod iso;
 mod oci;
 mod rpm;
@@ -13,6 +15,8 @@ mod sevenz;
 mod squashfs;
 mod stream;
 mod tar;
+mod xar;
+mod xml;
 mod zip;
 
 use std::io::{self, Read};
@@ -23,6 +27,8 @@ use crate::budget::Exhausted;
 use crate::format::Format;
 use crate::open::Inspection;
 
+pub(crate) use dmg::TRAILER_BYTES as DMG_TRAILER_BYTES;
+pub(crate) use hfs::is_volume as is_hfs_volume;
 pub(crate) use oci::Documents;
 pub(crate) use tar::is_header as is_tar_header;
 
@@ -46,6 +52,9 @@ pub(crate) fn members(
         Format::SevenZip => sevenz::members(&mut container, bytes),
         Format::Iso => iso::members(&mut container, bytes),
         Format::Squashfs => squashfs::members(&mut container, bytes),
+        Format::Xar => xar::members(&mut container, bytes),
+        Format::Dmg => dmg::members(&mut container, bytes),
+        Format::Hfs => hfs::members(&mut container, bytes),
         Format::Asar => asar::members(&mut container, bytes),
         Format::Gzip
         | Format::Bzip2
@@ -54,7 +63,8 @@ pub(crate) fn members(
         | Format::Lzip
         | Format::Zstd
         | Format::Lz4
-        | Format::Brotli => stream::members(&mut container, format, bytes),
+        | Format::Brotli
+        | Format::Pbzx => stream::members(&mut container, format, bytes),
         Format::Pe | Format::Elf | Format::MachO | Format::Data => {
             attached::members(&mut container, format, bytes);
         }

@@ -70,6 +70,7 @@ pub(super) fn decoder<'a>(format: Format, bytes: &'a [u8]) -> io::Result<Box<dyn
         }
         Format::Lz4 => Box::new(Lz4Frames { decoder: Some(lz4_flex::frame::FrameDecoder::new(bytes)) }),
         Format::Brotli => Box::new(brotli_decompressor::Decompressor::new(bytes, 4096)),
+        Format::Pbzx => Box::new(super::xar::Pbzx::new(bytes)),
         _ => return Err(io::Error::other("no such compression is known")),
     })
 }

@@ -18,6 +18,8 @@ const RECORD_MAX_BYTES: u64 = 1 << 20;
 const PIECES_MAX: usize = 100_000;
 
 type Block = [u8; BLOCK_BYTES];
+/// Where a piece of a sparse file belongs, and its size in bytes.
+type Piece = (u64, u64);
 
 /// Tells whether a block is a tar header: its checksum is right, or it says `ustar`.
 pub(crate) fn is_header(bytes: &[u8]) -> bool {

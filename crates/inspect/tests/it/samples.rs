@@ -434,3 +434,105 @@ pub(crate) fn squashfs(files: &[(&str, &[u8])], compressed: bool) -> Vec<u8> {
     out[..96].copy_from_slice(&head);
     out
 }
+
+/// A disk image of one partition, which is one chunk.
+pub(crate) fn dmg(kind: u32, packed: &[u8], size: usize) -> Vec<u8> {
+    let sectors = size.div_ceil(512) as u64;
+    let mut table = b"mish\0\0\0\x01".to_vec();
+    for wide in [0, sectors, 0] {
+        table.extend(u64::to_be_bytes(wide));
+    }
+    table.resize(200, 0);
+    table.extend(2_u32.to_be_bytes());
+    for (kind, count, length) in [(kind, sectors, packed.len() as u64), (0xffff_ffff, 0, 0)] {
+        table.extend(kind.to_be_bytes());
+        table.extend([0; 4]);
+        let start = if count == 0 { sectors } else { 0 };
+        for wide in [start, count, 0, length] {
+            table.extend(wide.to_be_bytes());
+        }
+    }
+    let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let bits: Vec<u8> = table.iter().flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1)).collect();
+    let text: String = bits
+        .chunks(6)
+        .map(|six| {
+            let value = six.iter().fold(0, |sum, bit| sum << 1 | bit) << (6 - six.len());
+            char::from(alphabet[usize::from(value)])
+        })
+        .collect();
+    let list = format!(
+        "<plist version=\"1.0\"><dict><key>resource-fork</key><dict><key>blkx</key><array><dict><key>Attributes</key>\
+        <string>0x0050</string><key>Data</key><data>{text}</data><key>ID</key><string>0</string><key>Name</key>\
+        <string>disk image (Apple_HFS : 1)</string></dict></array><key>plst</key><array><dict><key>Name</key>\
+        <string></string></dict></array></dict></dict></plist>"
+    );
+    let mut trailer = b"koly\0\0\0\x04\0\0\x02\0\0\0\0\x01".to_vec();
+    trailer.resize(216, 0);
+    trailer.extend((packed.len() as u64).to_be_bytes());
+    trailer.extend((list.len() as u64).to_be_bytes());
+    trailer.resize(512, 0);
+    [packed.to_vec(), list.into_bytes(), trailer].concat()
+}
+
+/// An HFS+ volume with a file `App/a:b`, whose resource fork is `fork`.
+pub(crate) fn hfs(content: &[u8]) -> Vec<u8> {
+    const BLOCK: usize = 4096;
+    let fork = |size: usize, start: u32| {
+        let mut bytes = (size as u64).to_be_bytes().to_vec();
+        bytes.extend([0; 8]);
+        bytes.extend(start.to_be_bytes());
+        bytes.extend(1_u32.to_be_bytes());
+        bytes.resize(80, 0);
+        bytes
+    };
+    let key = |parent: u32, name: &str| {
+        let name: Vec<u8> = name.encode_utf16().flat_map(u16::to_be_bytes).collect();
+        let mut bytes = (6 + name.len() as u16).to_be_bytes().to_vec();
+        bytes.extend(parent.to_be_bytes());
+        bytes.extend((name.len() as u16 / 2).to_be_bytes());
+        bytes.extend(name);
+        bytes
+    };
+    let data = |kind: u16, number: u32, mode: u16, size: usize| {
+        let mut bytes = kind.to_be_bytes().to_vec();
+        bytes.resize(8, 0);
+        bytes.extend(number.to_be_bytes());
+        bytes.resize(42, 0);
+        bytes.extend(mode.to_be_bytes());
+        bytes.resize(size, 0);
+        bytes
+    };
+    let mut file = data(2, 17, 0o100_644, 88);
+    file.extend(fork(content.len(), 3));
+    file.extend(fork(4, 4));
+    let records = [
+        [key(1, "Disk"), data(1, 2, 0o040_755, 88)].concat(),
+        [key(2, "App"), data(1, 16, 0o040_755, 88)].concat(),
+        [key(16, "a/b"), file].concat(),
+    ];
+    // Blocks: 0 header, 1 and 2 catalog, 3 content, 4 resource fork.
+    let mut out = vec![0; 5 * BLOCK];
+    out[1024..1028].copy_from_slice(b"H+\0\x04");
+    out[1024 + 40..1024 + 44].copy_from_slice(&(BLOCK as u32).to_be_bytes());
+    let mut catalog = fork(2 * BLOCK, 1);
+    catalog[23] = 2;
+    out[1024 + 272..1024 + 352].copy_from_slice(&catalog);
+    let tree = &mut out[BLOCK..3 * BLOCK];
+    tree[8] = 1;
+    tree[24..28].copy_from_slice(&1_u32.to_be_bytes());
+    tree[32..34].copy_from_slice(&(BLOCK as u16).to_be_bytes());
+    let leaf = &mut tree[BLOCK..];
+    leaf[8] = 0xff;
+    leaf[11] = records.len() as u8;
+    let mut at = 14;
+    for (number, record) in records.iter().enumerate() {
+        let place = BLOCK - 2 * (number + 1);
+        leaf[place..place + 2].copy_from_slice(&(at as u16).to_be_bytes());
+        leaf[at..at + record.len()].copy_from_slice(record);
+        at += record.len();
+    }
+    out[3 * BLOCK..3 * BLOCK + content.len()].copy_from_slice(content);
+    out[4 * BLOCK..4 * BLOCK + 4].copy_from_slice(b"fork");
+    out
+}

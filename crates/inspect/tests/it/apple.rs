@@ -1,0 +1,97 @@
+//! Apple's packages and disk images.
+
+use std::io::Write;
+
+use evidence::Digest;
+
+use crate::samples::{REGULAR, cpio_newc, dmg, gzip, hfs};
+use crate::{find, kinds, open};
+
+fn zlib(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// A `pbzx` stream of one stored chunk and one of xz.
+fn pbzx(first: &[u8], second: &[u8]) -> Vec<u8> {
+    let mut packed = liblzma::write::XzEncoder::new(Vec::new(), 6);
+    packed.write_all(second).unwrap();
+    let packed = packed.finish().unwrap();
+    let mut out = b"pbzx\0\0\0\0\0\0\x10\0".to_vec();
+    for (size, chunk) in [(first.len(), first), (second.len(), &packed)] {
+        out.extend((size as u64).to_be_bytes());
+        out.extend((chunk.len() as u64).to_be_bytes());
+        out.extend(chunk);
+    }
+    out
+}
+
+/// A package with a payload and a script.
+pub(crate) fn package(payload: &[u8], table_size: Option<u64>) -> Vec<u8> {
+    let script = zlib(b"#!/bin/sh\n");
+    let data = |offset: usize, length: usize, size: usize, encoding: &str| {
+        format!(
+            "<data><length>{length}</length><offset>{offset}</offset><size>{size}</size><encoding style=\"{encoding}\"/></data>"
+        )
+    };
+    let table = format!(
+        "<?xml version=\"1.0\"?><xar><toc><checksum style=\"sha1\"><offset>0</offset><size>20</size></checksum>\
+        <file id=\"1\"><name>app.pkg</name><type>directory</type>\
+        <file id=\"2\">{}<type>file</type><mode>0644</mode><name>Payload</name></file>\
+        <file id=\"3\">{}<type>file</type><mode>0755</mode><name>post&amp;install</name></file>\
+        </file></toc></xar>",
+        data(20, payload.len(), payload.len(), "application/octet-stream"),
+        data(20 + payload.len(), script.len(), 10, "application/x-gzip"),
+    );
+    let packed = zlib(table.as_bytes());
+    let mut out = b"xar!\0\x1c\0\x01".to_vec();
+    out.extend((packed.len() as u64).to_be_bytes());
+    out.extend(table_size.unwrap_or(table.len() as u64).to_be_bytes());
+    out.extend([0, 0, 0, 1]);
+    [out, packed, vec![7; 20], payload.to_vec(), script].concat()
+}
+
+#[test]
+fn a_flat_package_is_opened() {
+    let cpio = cpio_newc(&[("./Applications/x", REGULAR, b"content")], false);
+    for payload in [gzip(&cpio), pbzx(&cpio[..50], &cpio[50..])] {
+        let tree = open("x.pkg", &package(&payload, None));
+        assert_eq!(tree.problems, []);
+        assert_eq!(
+            find(&tree, "x.pkg!app.pkg/Payload!content!./Applications/x").digest,
+            Some(Digest::of(b"content"))
+        );
+        let script = find(&tree, "x.pkg!app.pkg/post&install");
+        assert_eq!((script.digest, script.mode), (Some(Digest::of(b"#!/bin/sh\n")), Some(0o755)));
+    }
+    let more = [package(b"payload", None), b"HIDDEN".to_vec()].concat();
+    assert_eq!(find(&open("x.pkg", &more), "!#unlisted/1").digest, Some(Digest::of(b"HIDDEN")));
+    assert_eq!(kinds(&open("x.pkg", &package(b"", Some(u64::MAX)))), ["malformed-xar"]);
+    let mut cut = pbzx(&cpio[..50], &cpio[50..]);
+    cut.truncate(100);
+    assert_eq!(kinds(&open("x", &cut)), ["malformed-pbzx"]);
+}
+
+#[test]
+fn a_disk_image_of_each_kind_of_chunk_is_opened() {
+    let volume = hfs(b"content");
+    let name = "disk image (Apple_HFS : 1)";
+    let mut bzip2 = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::best());
+    bzip2.write_all(&volume).unwrap();
+    let bzip2 = bzip2.finish().unwrap();
+    for (kind, packed) in [(1, volume.clone()), (0x8000_0005_u32, zlib(&volume)), (0x8000_0006, bzip2)] {
+        let tree = open("x.dmg", &dmg(kind, &packed, volume.len()));
+        assert_eq!(tree.problems, [], "{kind:#x}");
+        let file = find(&tree, &format!("x.dmg!{name}!App/a:b"));
+        assert_eq!((file.digest, file.mode), (Some(Digest::of(b"content")), Some(0o644)));
+        assert_eq!(find(&tree, "!App/a:b/..namedfork/rsrc").digest, Some(Digest::of(b"fork")));
+        assert_eq!(find(&tree, "!App").format, "directory");
+    }
+    assert_eq!(kinds(&open("x.dmg", &dmg(0x8000_0007, b"bvx2", 512))), ["unsupported-compression"]);
+    let short = dmg(0x8000_0005, &zlib(b"short"), volume.len());
+    assert_eq!(kinds(&open("x.dmg", &short)), ["malformed-dmg"]);
+    let mut apfs = vec![0; 4096];
+    apfs[32..36].copy_from_slice(b"NXSB");
+    assert_eq!(kinds(&open("x.dmg", &dmg(1, &apfs, apfs.len()))), ["unsupported-container"]);
+}
