@@ -12,6 +12,11 @@ use crate::codes;
 /// Padding to the next multiple of eight (PE format, attribute certificate table).
 const PADDING_MAX_BYTES: u64 = 7;
 
+/// The largest honest ones had 1,954 bytes (certificate), 10,336 (unsigned attribute) and 20,640 (table).
+const CERTIFICATE_MAX_BYTES: u64 = 8 << 10;
+const ATTRIBUTE_MAX_BYTES: u64 = 32 << 10;
+const TABLE_MAX_BYTES: u64 = 64 << 10;
+
 /// Judges every member of a tree by itself.
 pub fn anomalies(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -20,10 +25,23 @@ pub fn anomalies(tree: &Tree) -> Vec<Finding> {
             if let Some(because) = hidden_data(signature) {
                 findings.push(codes::AUTHENTICODE_HIDDEN_DATA.finding(subject(path, node), because));
             }
+            let mut because = Vec::new();
             if signature.digest_matches == Some(false) {
-                let because = vec!["the digest in the signature is not that of the image".to_owned()];
+                because.push("the digest in the signature is not that of the image".to_owned());
+            }
+            if signature.signature_valid == Some(false) {
+                because.push("the signature does not verify with the signer's certificate".to_owned());
+            }
+            if signature.chain_valid == Some(false) {
+                because.push("a certificate of its chain is not signed by the next".to_owned());
+            }
+            if !because.is_empty() {
                 findings.push(codes::AUTHENTICODE_MISMATCH.finding(subject(path, node), because));
             }
+        }
+        if let Some(stale) = node.content.as_ref().and_then(|content| content.stale.as_ref()) {
+            let because = vec![format!("`{}`: {}", stale.source, stale.reason)];
+            findings.push(codes::MEMBER_MISMATCH.finding(subject(path, node), because));
         }
     });
     findings
@@ -34,28 +52,64 @@ pub fn subject(path: &BytePath, node: &Node) -> Subject {
     Subject { path: Some(path.clone()), digest: node.digest }
 }
 
+/// Collects what the signature does not cover. A vendor's tag is no reason: it is known by its content.
 fn hidden_data(signature: &CodeSignature) -> Option<Vec<String>> {
-    let mut because = Vec::new();
-    // Apple's tools reserve room behind the signature, and leave it empty.
-    let padding_max = if signature.kind == "apple" { signature.trailing_bytes } else { PADDING_MAX_BYTES };
-    if signature.trailing_bytes > padding_max || signature.trailing_nonzero {
-        because.push(format!(
-            "{} bytes follow the PKCS#7 structure inside the certificate table (entropy {}.{:03} bits a byte); padding is at most {PADDING_MAX_BYTES} zero bytes",
-            signature.trailing_bytes,
-            signature.trailing_entropy_millibits / 1000,
-            signature.trailing_entropy_millibits % 1000,
-        ));
+    let mut because: Vec<String> = signature
+        .uncovered
+        .iter()
+        .filter(|place| place.tag.is_none())
+        .map(|place| {
+            format!(
+                "{} bytes at offset {}: {} (entropy {}.{:03} bits a byte)",
+                place.size,
+                place.offset,
+                place.place,
+                place.entropy_millibits / 1000,
+                place.entropy_millibits % 1000
+            )
+        })
+        .collect();
+    let tagged = signature.uncovered.iter().any(|place| place.tag.is_some());
+    if signature.kind == "authenticode" && !tagged {
+        // Facts of records that do not name places yet.
+        if because.is_empty() && (signature.trailing_bytes > PADDING_MAX_BYTES || signature.trailing_nonzero)
+        {
+            because.push(format!(
+                "{} bytes follow the PKCS#7 structure inside the certificate table",
+                signature.trailing_bytes
+            ));
+        }
+        if because.is_empty() && signature.bytes_after_table > 0 {
+            because.push(format!("{} bytes follow the certificate table", signature.bytes_after_table));
+        }
+        if signature.entries > 1 {
+            because
+                .push(format!("the certificate table has {} entries; signers write one", signature.entries));
+        }
+        if signature.unknown_entries > 0 {
+            because.push(format!(
+                "{} entries of the certificate table are of an unknown type",
+                signature.unknown_entries
+            ));
+        }
     }
-    if signature.kind == "authenticode" && signature.entries > 1 {
-        because.push(format!("the certificate table has {} entries; signers write one", signature.entries));
-    }
-    if signature.bytes_after_table > 0 {
-        because.push(format!("{} bytes follow the certificate table", signature.bytes_after_table));
-    }
-    if !signature.unknown_attributes.is_empty() {
+    if !signature.unknown_attributes.is_empty() && !tagged {
         let oids: Vec<&str> = signature.unknown_attributes.iter().map(String::as_str).collect();
         because
             .push(format!("the signature has unsigned attributes that no signer uses: {}", oids.join(", ")));
+    }
+    for (what, size, most) in [
+        ("certificate", signature.largest_certificate_bytes, CERTIFICATE_MAX_BYTES),
+        ("unsigned attribute", signature.largest_attribute_bytes, ATTRIBUTE_MAX_BYTES),
+        (
+            "certificate table",
+            if signature.kind == "apple" { 0 } else { signature.table_bytes },
+            TABLE_MAX_BYTES,
+        ),
+    ] {
+        if size > most {
+            because.push(format!("a {what} of {size} bytes; honest ones stay far below {most}"));
+        }
     }
     if because.is_empty() {
         return None;
@@ -71,7 +125,7 @@ fn hidden_data(signature: &CodeSignature) -> Option<Vec<String>> {
 mod tests {
     use super::*;
     use evidence::Digest;
-    use evidence::tree::Executable;
+    use evidence::tree::{Executable, Uncovered};
 
     fn codes_of(change: impl FnOnce(&mut CodeSignature)) -> Vec<String> {
         let mut signature = CodeSignature {
@@ -88,6 +142,16 @@ mod tests {
     }
 
     #[test]
+    fn a_member_that_is_not_what_another_says_is_named() {
+        let mut node = Node::leaf("a.pyc".into(), "data", Digest::of(b"a"), 1);
+        let of = |node: &Node| anomalies(&Tree { root: node.clone(), problems: vec![] }).len();
+        assert_eq!(of(&node), 0);
+        let stale = evidence::tree::Stale { source: "a.py".into(), reason: "no".into() };
+        node.content = Some(evidence::tree::Content { stale: Some(stale), ..Default::default() });
+        assert_eq!(anomalies(&Tree { root: node, problems: vec![] })[0].code, "member-mismatch");
+    }
+
+    #[test]
     fn an_honest_signature_is_silent_and_each_trick_is_named() {
         assert_eq!(codes_of(|_| ()), Vec::<String>::new());
         let hidden = ["authenticode-hidden-data"];
@@ -96,6 +160,40 @@ mod tests {
         assert_eq!(codes_of(|s| s.entries = 2), hidden);
         assert_eq!(codes_of(|s| s.bytes_after_table = 1), hidden);
         assert_eq!(codes_of(|s| s.unknown_attributes.extend(["1.2.3".to_owned()])), hidden);
-        assert_eq!(codes_of(|s| s.digest_matches = Some(false)), ["authenticode-mismatch"]);
+        assert_eq!(codes_of(|s| s.unknown_entries = 1), hidden);
+        assert_eq!(codes_of(|s| s.largest_certificate_bytes = 8193), hidden);
+        assert_eq!(codes_of(|s| s.largest_attribute_bytes = 40_000), hidden);
+        assert_eq!(codes_of(|s| s.table_bytes = 70_000), hidden);
+        let place = |tag: Option<&str>| Uncovered {
+            place: "behind the PKCS#7".into(),
+            offset: 1,
+            size: 90,
+            entropy_millibits: 4000,
+            tag: tag.map(str::to_owned),
+        };
+        assert_eq!(codes_of(|s| s.uncovered.push(place(None))), hidden);
+        assert_eq!(
+            codes_of(|s| {
+                s.trailing_bytes = 90;
+                s.trailing_nonzero = true;
+                s.uncovered.push(place(Some("Omaha")));
+            }),
+            Vec::<String>::new()
+        );
+        // Apple's tools reserve room and leave it empty.
+        assert_eq!(
+            codes_of(|s| {
+                s.kind = "apple".into();
+                s.trailing_bytes = 18_000;
+            }),
+            Vec::<String>::new()
+        );
+        for change in [
+            (|s: &mut CodeSignature| s.digest_matches = Some(false)) as fn(&mut CodeSignature),
+            |s| s.signature_valid = Some(false),
+            |s| s.chain_valid = Some(false),
+        ] {
+            assert_eq!(codes_of(change), ["authenticode-mismatch"]);
+        }
     }
 }

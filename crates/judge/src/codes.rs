@@ -213,6 +213,64 @@ codes! {
         "an executable has a new section that is writable and executable",
         "compilers do not make these";
 
+    PATCHED_AFTER_LINK = "patched-after-link", Critical, approvable,
+        "an executable was changed after it had been linked",
+        "its build id says that it is the file of before, and it is not: get it anew from its vendor";
+    SAME_VERSION_CHANGED = "same-version-changed", High, approvable,
+        "an executable of the same version and the same tools has new parts",
+        "a vendor who changes a file gives it a new version: get it anew and compare";
+    ENTRY_POINT_MOVED = "entry-point-moved", High, approvable,
+        "an executable begins in another kind of section than before",
+        "linkers put the entry point into the main code section: look at what runs first";
+    INITIALIZER_ADDED = "initializer-added", High, approvable,
+        "an executable runs more code before its entry point than before",
+        "find the source of the new initialiser or indirect function; this is how the xz backdoor began";
+    CODE_CAVE = "code-cave", High, approvable,
+        "an executable has data where linkers leave zeros",
+        "look at the bytes behind and between the sections";
+    OVERLAY_ADDED = "overlay-added", High, approvable,
+        "an executable has new data behind its last part",
+        "look at what was appended";
+    SECTION_ADDED = "section-added", Low, approvable,
+        "an executable has a new section",
+        "expected of a new compiler; look where the compiler did not change";
+    FOREIGN_LIBRARY = "foreign-library", High, approvable,
+        "an executable loads a library that neither the artifact nor the system has, or of which it uses nothing",
+        "find out who added it: it runs as soon as the executable is loaded";
+    SEARCH_PATH_ADDED = "search-path-added", Medium, approvable,
+        "an executable looks for libraries in a new place outside of its own folder",
+        "whoever can write there decides what it loads";
+    HARDENING_LOST = "hardening-lost", Medium, approvable,
+        "an executable has less hardening than before",
+        "check the compiler's and linker's options";
+    ENTITLEMENT_ADDED = "entitlement-added", High, approvable,
+        "an executable asks for a right that lets foreign code into it",
+        "released programs need no debugging rights; check the signing step";
+    CAPABILITY_ADDED = "capability-added", Low, approvable,
+        "a file can do something that it could not do before",
+        "common in honest releases; look where other findings name the same file";
+    EMBEDDED_PAYLOAD = "embedded-payload", High, approvable,
+        "a file that held none has an executable or an archive inside",
+        "take it out at the named offset and inspect it";
+    DISGUISED_FILE = "disguised-file", High, approvable,
+        "a program stands under the name of something harmless",
+        "find out which step wrote it";
+    INSTALL_HOOK_ADDED = "install-hook-added", High, approvable,
+        "something new runs when the package is installed or its runtime starts",
+        "read the command and what it starts; most attacks on packages begin here";
+    HIDDEN_TEXT = "hidden-text", High, approvable,
+        "source text has characters that people do not see",
+        "show the bytes: bidirectional controls reorder code on the screen, invisible ones carry data";
+    MEMBER_MISMATCH = "member-mismatch", Critical, approvable,
+        "a member is not what another member says it is",
+        "the file was put there or changed after the package had been built";
+    FOREIGN_EXECUTABLE = "foreign-executable", High, approvable,
+        "a new executable of a kind that the artifact did not have",
+        "find out what it is for and which step made it";
+    EXECUTABLE_ADDED = "executable-added", Low, approvable,
+        "a new executable of a kind that the artifact had before",
+        "expected when a release gets new parts";
+
     // Verification of a release.
     BUNDLE_MISSING = "bundle-missing", Critical, final,
         "there is no signature bundle for this file",

@@ -2,13 +2,17 @@
 //!
 //! With records, a difference in an output is *explained* when a source input changed and the trace shows that
 //! the output was made from it. A copy of an input is explained only by that input. Without records there is
-//! only the caller's word on whether the source changed.
+//! the caller's word on whether the source changed, and else plausibility: what releases do is *expected*, what
+//! attacks do is not.
 
 mod executables;
 pub(crate) mod inputs;
 mod members;
 pub(crate) mod names;
+mod pairing;
+mod plausible;
 mod records;
+mod signals;
 
 use evidence::{Digest, Finding, Problem, Severity};
 use serde::Serialize;
@@ -82,6 +86,8 @@ pub enum Change {
 pub enum Status {
     /// The cause is known and listed.
     Explained,
+    /// By plausibility only: the version changed, and honest releases change like this.
+    Expected,
     /// Nothing explains it; a finding says so.
     Drift,
     /// It is itself a cause, or needs no explanation.
@@ -126,11 +132,12 @@ impl Comparison {
     /// Draws the verdict from what was collected, and puts everything in its one order.
     fn conclude(
         mut differences: Vec<Difference>,
-        mut findings: Vec<Finding>,
+        findings: Vec<Finding>,
         mut problems: Vec<Problem>,
     ) -> Self {
         differences.sort();
         differences.dedup();
+        let mut findings = signals::collapse(findings);
         findings.sort_by(|a, b| {
             (std::cmp::Reverse(a.severity), &a.code, &a.subject, &a.id).cmp(&(
                 std::cmp::Reverse(b.severity),
@@ -139,7 +146,6 @@ impl Comparison {
                 &b.id,
             ))
         });
-        findings.dedup();
         problems.sort();
         problems.dedup();
         let drifted = differences.iter().any(|difference| difference.status == Status::Drift)
@@ -148,7 +154,7 @@ impl Comparison {
             Verdict::Drift
         } else if !problems.is_empty() {
             Verdict::Undetermined
-        } else if differences.is_empty() {
+        } else if differences.is_empty() && findings.is_empty() {
             Verdict::Same
         } else {
             Verdict::Explained

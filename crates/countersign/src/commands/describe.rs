@@ -98,6 +98,7 @@ pub(crate) fn compare(context: &Context, old: &str, new: &str, source: Option<Ye
         };
         let status = match difference.status {
             Status::Explained => "explained",
+            Status::Expected => "expected",
             Status::Drift => "DRIFT",
             Status::Noted => "noted",
         };

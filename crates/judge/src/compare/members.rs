@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use evidence::{BytePath, Node, Tree};
+use evidence::{BytePath, Node, Severity, Tree};
 
-use super::names::pair;
-use super::{Area, Change, Comparison, Difference, Status, executables, written};
+use super::plausible::{EXPECTED, releases_of};
+use super::signals::{Around, suspicions};
+use super::{Area, Change, Comparison, Difference, Status, executables, pairing, written};
 use crate::anomalies::{anomalies, subject};
 use crate::codes::{self, Code};
 
@@ -117,7 +118,11 @@ pub(super) fn differences<'a>(
                 continue;
             }
         };
-        let equal = before.digest == after.digest && before.mode == after.mode && before.link == after.link;
+        // The facts of equal bytes may differ by their name: a file in a folder that runs what lies there.
+        let equal = before.digest == after.digest
+            && before.mode == after.mode
+            && before.link == after.link
+            && before.content == after.content;
         if equal && before.digest.is_some() {
             continue;
         }
@@ -126,7 +131,7 @@ pub(super) fn differences<'a>(
             found.push(MemberDifference { path: path.clone(), old, new, container_only: false });
         }
         if opened || before.format == "folder" {
-            for (old, new) in pair(by_name(before), by_name(after), releases) {
+            for (old, new) in pairing::members(by_name(before), by_name(after), releases) {
                 let member = new.or(old).map_or_else(BytePath::default, |node: &Node| node.name.clone());
                 stack.push((after.join(&path, &member), old, new));
             }
@@ -164,11 +169,19 @@ pub fn trees(old: &Tree, new: &Tree, source: SourceChanged) -> Comparison {
     let mut differences_out = Vec::new();
     let mut findings = anomalies(new);
     let mut undetermined = false;
-    for difference in differences(&new.root.name, &old.root, &new.root, ("", "")) {
+    let releases = releases_of(&old.root, &new.root);
+    let mut around = Around::of(&old.root, &new.root);
+    let states = releases.as_ref().map_or(("", ""), |(old, new)| (old.as_str(), new.as_str()));
+    let found = differences(&new.root.name, &old.root, &new.root, states);
+    around.releases = releases.clone().unwrap_or_default();
+    for difference in found {
         let area = if difference.path == new.root.name { Area::Output } else { Area::Member };
-        if let (Some(old), Some(new)) = (difference.old, difference.new) {
-            findings.extend(executables::suspicions(&difference.path, old, new));
-        }
+        let suspicious = difference
+            .new
+            .map(|new| suspicions(&difference.path, difference.old, new, &around))
+            .unwrap_or_default();
+        let worst = suspicious.iter().map(|finding| finding.severity).max();
+        findings.extend(suspicious);
         let node = difference.new.or(difference.old);
         let (status, explained_by) = if difference.container_only {
             let because = difference.notes();
@@ -181,11 +194,11 @@ pub fn trees(old: &Tree, new: &Tree, source: SourceChanged) -> Comparison {
         } else if difference.is_spoken_for() {
             (Status::Noted, Vec::new())
         } else {
-            match source {
-                SourceChanged::Yes => {
+            match (source, &releases) {
+                (SourceChanged::Yes, _) => {
                     (Status::Explained, vec!["the source is said to have changed".to_owned()])
                 }
-                SourceChanged::No => {
+                (SourceChanged::No, _) => {
                     let code =
                         if area == Area::Output { &codes::UNEXPLAINED_DIFFERENCE } else { difference.code() };
                     findings.extend(
@@ -193,7 +206,13 @@ pub fn trees(old: &Tree, new: &Tree, source: SourceChanged) -> Comparison {
                     );
                     (Status::Drift, Vec::new())
                 }
-                SourceChanged::Unknown => {
+                (SourceChanged::Unknown, _) if worst.is_some_and(|worst| worst >= Severity::Medium) => {
+                    (Status::Drift, Vec::new())
+                }
+                (SourceChanged::Unknown, Some((old, new))) => {
+                    (Status::Expected, vec![format!("release {old} → {new}: {EXPECTED}")])
+                }
+                (SourceChanged::Unknown, None) => {
                     undetermined = true;
                     (Status::Noted, Vec::new())
                 }

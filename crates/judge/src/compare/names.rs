@@ -55,10 +55,38 @@ pub(crate) fn without_versions(name: &[u8], release: &str) -> Vec<u8> {
             at += length;
             continue;
         }
+        let length =
+            if at == 0 || matches!(name[at - 1], b'-' | b'.' | b'_' | b'/') { hash_length(rest) } else { 0 };
+        if length > 0 {
+            out.extend_from_slice(b"\0hash");
+            at += length;
+            continue;
+        }
+        // `.so.5` of one library is `.so.6` of the next.
+        if let Some(number) = rest.strip_prefix(b".so.") {
+            let digits = number.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            if digits > 0 && number.get(digits).is_none_or(|byte| *byte == b'.') {
+                out.extend_from_slice(b".so.\0release");
+                at += 4 + digits;
+                while name.get(at) == Some(&b'.') && name.get(at + 1).is_some_and(u8::is_ascii_digit) {
+                    at += 1 + name[at + 1..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+                }
+                continue;
+            }
+        }
         out.push(rest[0]);
         at += 1;
     }
     out
+}
+
+/// Length of a hash in a name: 8 to 64 hexadecimal letters up to the next mark, digits and letters among them, as
+/// packers of wheels (`libx-1a2b3c4d.so`) and of scripts (`main.1a2b3c4d.js`) write it; or 0.
+fn hash_length(text: &[u8]) -> usize {
+    let length = text.iter().take_while(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')).count();
+    let ends = text.get(length).is_none_or(|byte| matches!(byte, b'-' | b'.' | b'_' | b'/'));
+    let mixed = text[..length].iter().any(u8::is_ascii_digit);
+    if (8..=64).contains(&length) && ends && mixed { length } else { 0 }
 }
 
 /// Length of `digits(.digits)+` at the start, or 0.
@@ -110,6 +138,14 @@ mod tests {
         );
         check(&["a/x"], &["a/x", "a/y"], &[("", "a/y"), ("a/x", "a/x")]);
         check(&["lib.so.1.2"], &["lib.so.1.3"], &[("lib.so.1.2", "lib.so.1.3")]);
+        check(&["lib.so.5"], &["lib.so.6"], &[("lib.so.5", "lib.so.6")]);
+        check(
+            &["x.libs/liba-1a2b3c4d.dll"],
+            &["x.libs/liba-00ff00ff.dll"],
+            &[("x.libs/liba-1a2b3c4d.dll", "x.libs/liba-00ff00ff.dll")],
+        );
+        check(&["main.0123abcd.js"], &["main.9f8e7d6c.js"], &[("main.0123abcd.js", "main.9f8e7d6c.js")]);
+        check(&["feedface.js"], &["deadbeef.js"], &[("", "deadbeef.js"), ("feedface.js", "")]);
         check(&["file2"], &["file3"], &[("", "file3"), ("file2", "")]);
     }
 

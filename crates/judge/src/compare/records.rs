@@ -8,7 +8,8 @@ use evidence::{BytePath, Finding, Subject, Tree};
 use super::inputs::{self, Inputs};
 use super::members::{self, MemberDifference};
 use super::names::pair;
-use super::{Area, Change, Comparison, Difference, Status, examples, executables, written};
+use super::signals::{Around, suspicions};
+use super::{Area, Change, Comparison, Difference, Status, examples, written};
 use crate::anomalies::{anomalies, subject};
 use crate::codes;
 use crate::lineage::{Lineage, Origin};
@@ -159,9 +160,12 @@ impl<'a> Judge<'a> {
                 let opened = found
                     .iter()
                     .any(|difference| difference.path == artifact.path && difference.is_spoken_for());
+                let mut around = Around::of(&old_tree.root, &new_tree.root);
+                around.releases = (releases.0.to_owned(), releases.1.to_owned());
                 for difference in &found {
+                    // Whether something new belongs there, the trace knows better.
                     if let (Some(old), Some(new)) = (difference.old, difference.new) {
-                        findings.extend(executables::suspicions(&difference.path, old, new));
+                        findings.extend(suspicions(&difference.path, Some(old), new, &around));
                     }
                     if difference.path == artifact.path {
                         if difference.container_only {

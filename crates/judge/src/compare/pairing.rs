@@ -1,0 +1,152 @@
+//! Pairing members that have other names now: by name without versions and hashes, by equal bytes, by likeness.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use evidence::{Digest, Node};
+
+use super::names::pair;
+
+/// So many candidates are looked at for one member, so that pairing stays linear.
+const CANDIDATES_MAX: usize = 32;
+/// Likeness below this, of 100, is chance.
+const LIKENESS_MIN: u32 = 60;
+
+type Pair<'a> = (Option<&'a Node>, Option<&'a Node>);
+
+/// Pairs the members of two containers.
+pub(super) fn members<'a>(
+    old: BTreeMap<Vec<u8>, &'a Node>,
+    new: BTreeMap<Vec<u8>, &'a Node>,
+    releases: (&str, &str),
+) -> Vec<Pair<'a>> {
+    let (mut pairs, mut gone, mut come) = (Vec::new(), Vec::new(), Vec::new());
+    for found in pair(old, new, releases) {
+        match found {
+            (Some(old), None) => gone.push(old),
+            (None, Some(new)) => come.push(new),
+            both => pairs.push(both),
+        }
+    }
+    same_bytes(&mut gone, &mut come, &mut pairs);
+    alike(&mut gone, &mut come, &mut pairs);
+    pairs.extend(gone.into_iter().map(|node| (Some(node), None)));
+    pairs.extend(come.into_iter().map(|node| (None, Some(node))));
+    pairs
+}
+
+/// Pairs members of equal bytes: they were moved. Empty files are all alike and say nothing.
+fn same_bytes<'a>(gone: &mut Vec<&'a Node>, come: &mut Vec<&'a Node>, pairs: &mut Vec<Pair<'a>>) {
+    let mut by_digest: BTreeMap<Digest, Vec<&Node>> = BTreeMap::new();
+    for (digest, node) in
+        gone.iter().filter(|node| node.size > 0).filter_map(|node| Some((node.digest?, *node)))
+    {
+        by_digest.entry(digest).or_default().push(node);
+    }
+    come.retain(|new| {
+        let old = new.digest.and_then(|digest| by_digest.get_mut(&digest)?.pop());
+        if let Some(old) = old {
+            pairs.push((Some(old), Some(*new)));
+        }
+        old.is_none()
+    });
+    let left: BTreeSet<*const Node> =
+        by_digest.values().flatten().map(|node| std::ptr::from_ref::<Node>(node)).collect();
+    gone.retain(|node| node.size == 0 || node.digest.is_none() || left.contains(&std::ptr::from_ref(*node)));
+}
+
+/// Pairs executables that are alike: of one format, of about one size, with shared names.
+fn alike<'a>(gone: &mut Vec<&'a Node>, come: &mut Vec<&'a Node>, pairs: &mut Vec<Pair<'a>>) {
+    let mut by_format: BTreeMap<&str, Vec<&'a Node>> = BTreeMap::new();
+    for node in gone.iter().filter(|node| !node.executables.is_empty()) {
+        by_format.entry(&node.format).or_default().push(node);
+    }
+    for nodes in by_format.values_mut() {
+        nodes.sort_by_key(|node| node.size);
+    }
+    let mut taken: BTreeSet<*const Node> = BTreeSet::new();
+    come.retain(|new| {
+        let Some(candidates) = by_format.get(new.format.as_str()) else { return true };
+        let least = new.size - new.size / 5;
+        let from = candidates.partition_point(|node| node.size < least);
+        let best = candidates[from..]
+            .iter()
+            .take(CANDIDATES_MAX)
+            .take_while(|node| node.size <= new.size + new.size / 5)
+            .filter(|node| !taken.contains(&std::ptr::from_ref(**node)))
+            .map(|node| (likeness(node, new), *node))
+            .max_by_key(|(likeness, _)| *likeness)
+            .filter(|(likeness, _)| *likeness >= LIKENESS_MIN);
+        if let Some((_, old)) = best {
+            taken.insert(std::ptr::from_ref(old));
+            pairs.push((Some(old), Some(*new)));
+        }
+        best.is_none()
+    });
+    gone.retain(|node| !taken.contains(&std::ptr::from_ref(*node)));
+}
+
+/// Shared imports, exports and sections of two executables, in hundredths of all of them.
+fn likeness(old: &Node, new: &Node) -> u32 {
+    let names = |node: &Node| -> BTreeSet<String> {
+        let images = node.executables.iter().take(1);
+        images
+            .flat_map(|image| {
+                let sections = image.sections.iter().map(|section| format!("section {}", section.name));
+                image.imports.iter().chain(&image.exports).cloned().chain(sections).collect::<Vec<_>>()
+            })
+            .collect()
+    };
+    let (old, new) = (names(old), names(new));
+    let (shared, all) = (old.intersection(&new).count(), old.union(&new).count());
+    u32::try_from(shared * 100 / all.max(1)).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use evidence::tree::Executable;
+
+    fn library(name: &str, content: &str, size: u64, imports: &[&str]) -> Node {
+        let mut node = Node::leaf(name.into(), "pe", Digest::of(content.as_bytes()), size);
+        node.executables.push(Executable {
+            imports: imports.iter().map(|name| (*name).to_owned()).collect(),
+            ..Executable::default()
+        });
+        node
+    }
+
+    fn pairs(old: &[&Node], new: &[&Node]) -> Vec<(String, String)> {
+        let map = |nodes: &[&Node]| {
+            nodes
+                .iter()
+                .map(|node| (node.name.as_bytes().to_vec(), (*node).clone()))
+                .collect::<BTreeMap<_, _>>()
+        };
+        let (old, new) = (map(old), map(new));
+        let name = |node: Option<&Node>| node.map(|node| node.name.to_string()).unwrap_or_default();
+        let mut found: Vec<_> = members(
+            old.iter().map(|(name, node)| (name.clone(), node)).collect(),
+            new.iter().map(|(name, node)| (name.clone(), node)).collect(),
+            ("", ""),
+        )
+        .into_iter()
+        .map(|(old, new)| (name(old), name(new)))
+        .collect();
+        found.sort();
+        found
+    }
+
+    #[test]
+    fn renamed_members_are_paired_by_bytes_and_by_likeness() {
+        let owned = |a: &str, b: &str| (a.to_owned(), b.to_owned());
+        let (a, b) =
+            (library("core.dll", "1", 1000, &["x", "y"]), library("kernel.dll", "1", 1000, &["x", "y"]));
+        assert_eq!(pairs(&[&a], &[&b]), [owned("core.dll", "kernel.dll")]);
+        let c = library("kernel.dll", "2", 1100, &["x", "y", "z"]);
+        assert_eq!(pairs(&[&a], &[&c]), [owned("core.dll", "kernel.dll")]);
+        let other = library("kernel.dll", "3", 1100, &["p", "q"]);
+        assert_eq!(pairs(&[&a], &[&other]), [owned("", "kernel.dll"), owned("core.dll", "")]);
+        let larger = library("kernel.dll", "4", 5000, &["x", "y"]);
+        assert_eq!(pairs(&[&a], &[&larger]), [owned("", "kernel.dll"), owned("core.dll", "")]);
+    }
+}

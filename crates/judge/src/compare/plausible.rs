@@ -1,0 +1,51 @@
+//! What two bare files say about their releases. With it a difference is judged by plausibility, and said so.
+
+use evidence::Node;
+
+use super::names::without_versions;
+
+/// The words for what is expected without evidence.
+pub(super) const EXPECTED: &str = "releases change like this; plausible, not proven, as there is no record";
+
+/// Returns the releases that two artifacts state in their names, if these differ in nothing else.
+pub(super) fn releases_of(old: &Node, new: &Node) -> Option<(String, String)> {
+    let (before, after) = (old.name.as_bytes(), new.name.as_bytes());
+    if before == after || without_versions(before, "") != without_versions(after, "") {
+        return None;
+    }
+    let (a, b) = (version_in(before)?, version_in(after)?);
+    (a != b).then_some((a, b))
+}
+
+/// The first thing in a name that looks like a version.
+fn version_in(name: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(name);
+    let mut words = text.split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '+')));
+    words.find_map(|word| {
+        let word = word.trim_start_matches('v');
+        let end = word.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(word.len());
+        let digits = word[..end].trim_end_matches('.');
+        (digits.contains('.') && word.starts_with(|c: char| c.is_ascii_digit())).then(|| digits.to_owned())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use evidence::Digest;
+
+    fn check(old: &str, new: &str, expected: Option<(&str, &str)>) {
+        let node = |name: &str| Node::leaf(name.into(), "data", Digest::of(b""), 0);
+        let expected = expected.map(|(a, b)| (a.to_owned(), b.to_owned()));
+        assert_eq!(releases_of(&node(old), &node(new)), expected);
+    }
+
+    #[test]
+    fn releases_are_read_from_names() {
+        check("numpy-2.1.2-cp312-win_amd64.whl", "numpy-2.1.3-cp312-win_amd64.whl", Some(("2.1.2", "2.1.3")));
+        check("app-v1.0.0.tgz", "app-v1.0.1.tgz", Some(("1.0.0", "1.0.1")));
+        check("demo_1.0-1_amd64.deb", "demo_1.1-1_amd64.deb", Some(("1.0", "1.1")));
+        check("a.zip", "a.zip", None);
+        check("a-1.0.zip", "b-1.1.zip", None);
+    }
+}

@@ -1,0 +1,161 @@
+//! What is suspicious in a changed or new member even if a source change explains that it changed.
+//!
+//! The rules and their noise over honest releases are in `docs/detection.md`. What code can do is never a reason by
+//! itself: a capability counts with a partner in the same file.
+
+mod content;
+mod image;
+mod load;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use evidence::tree::Executable;
+use evidence::{BytePath, Digest, Finding, Hasher, Node};
+
+use super::names::without_versions;
+use crate::anomalies::subject;
+use crate::codes::Code;
+
+/// What the two artifacts hold, as far as a rule about one member has to know.
+#[derive(Default)]
+pub(super) struct Around {
+    /// Names of the files of the new artifact, versions and hashes removed: what a library may be among.
+    siblings: BTreeSet<Vec<u8>>,
+    /// The same of the old artifact.
+    earlier: BTreeSet<Vec<u8>>,
+    /// Formats and machines of the executables of the old artifact.
+    kinds: BTreeSet<(String, String)>,
+    /// Digests of the old artifact: what was there before is not new at another place.
+    known: BTreeSet<Digest>,
+    /// The releases that the names of the artifacts state, or nothing.
+    pub(super) releases: (String, String),
+}
+
+impl Around {
+    pub(super) fn of(old: &Node, new: &Node) -> Self {
+        let mut around = Self::default();
+        new.walk(|_, node| _ = around.siblings.insert(plain_name(node.name.as_bytes())));
+        old.walk(|_, node| {
+            around.known.extend(node.digest);
+            around.earlier.insert(plain_name(node.name.as_bytes()));
+            for image in &node.executables {
+                around.kinds.insert((node.format.clone(), image.machine.clone()));
+            }
+        });
+        around
+    }
+
+    /// Whether the old artifact had a library of that name: a part of the product now uses another part.
+    fn had_library(&self, name: &str) -> bool {
+        self.earlier.contains(&plain_name(name.as_bytes()))
+    }
+
+    fn has_library(&self, name: &str) -> bool {
+        self.siblings.contains(&plain_name(name.as_bytes()))
+    }
+}
+
+/// The last part of a path in lower case, without versions and hashes.
+fn plain_name(path: &[u8]) -> Vec<u8> {
+    let base = path.rsplit(|byte| matches!(byte, b'/' | b'\\')).next().unwrap_or(path);
+    without_versions(&base.to_ascii_lowercase(), "")
+}
+
+/// Judges one pair of members, or a new member.
+pub(super) fn suspicions(path: &BytePath, old: Option<&Node>, new: &Node, around: &Around) -> Vec<Finding> {
+    let mut findings = Findings { path, node: new, found: Vec::new() };
+    let Some(old) = old else {
+        if new.digest.is_none_or(|digest| !around.known.contains(&digest)) {
+            content::added(new, around, &mut findings);
+        }
+        return findings.found;
+    };
+    let mut structure = Structure::default();
+    for (before, after) in slices(old, new) {
+        image::judge(before, after, &mut structure, &mut findings);
+        load::judge(before, after, around, &mut structure, &mut findings);
+    }
+    content::changed(old, new, around, &structure, &mut findings);
+    findings.found
+}
+
+/// Pairs the images of two members: universal binaries by machine, others as they are.
+pub(super) fn slices<'a>(old: &'a Node, new: &'a Node) -> Vec<(&'a Executable, &'a Executable)> {
+    if let ([before], [after]) = (&old.executables[..], &new.executables[..]) {
+        return vec![(before, after)];
+    }
+    let mut before: BTreeMap<&str, &Executable> = BTreeMap::new();
+    for image in old.executables.iter().rev() {
+        before.insert(&image.machine, image);
+    }
+    new.executables.iter().filter_map(|image| Some((*before.get(image.machine.as_str())?, image))).collect()
+}
+
+/// What changed in the shape of a file: the partners that make a capability count.
+#[derive(Default)]
+struct Structure {
+    /// Reasons, in words.
+    partners: Vec<String>,
+    /// The file says that it is the same version as before.
+    same_version: bool,
+    /// Made by the same tools, as far as the file tells.
+    same_tools: bool,
+}
+
+/// Findings about one member.
+struct Findings<'a> {
+    path: &'a BytePath,
+    node: &'a Node,
+    found: Vec<Finding>,
+}
+
+impl Findings<'_> {
+    fn add(&mut self, code: &Code, because: Vec<String>) {
+        self.found.push(code.finding(subject(self.path, self.node), because));
+    }
+}
+
+/// Merges findings of one code for the same reasons into one: many files with one cause are one thing to look at.
+/// The reasons then name the files and a digest over all of them, so that an approval holds for these bytes only.
+pub(super) fn collapse(findings: Vec<Finding>) -> Vec<Finding> {
+    let mut groups: BTreeMap<(String, Vec<String>), Vec<Finding>> = BTreeMap::new();
+    for finding in findings {
+        groups.entry((finding.code.clone(), finding.because.clone())).or_default().push(finding);
+    }
+    let mut merged = Vec::new();
+    for (_, mut group) in groups {
+        group.sort_by(|a, b| a.subject.cmp(&b.subject));
+        group.dedup();
+        if group.len() == 1 {
+            merged.append(&mut group);
+            continue;
+        }
+        let mut hasher = Hasher::new();
+        let mut paths = Vec::new();
+        for subject in group.iter().map(|finding| &finding.subject) {
+            let path = subject.path.as_ref().map(ToString::to_string).unwrap_or_default();
+            let digest = subject.digest.map(|digest| digest.to_string()).unwrap_or_default();
+            hasher.update(format!("{path}\0{digest}\0").as_bytes());
+            paths.push(path);
+        }
+        let count = group.len();
+        let first = group.swap_remove(0);
+        let mut because = first.because.clone();
+        because.push(format!("the same in {count} files: {}", super::examples(paths).join(", ")));
+        because.push(format!("these files together: {}", hasher.finish()));
+        merged.push(Finding::new(
+            &first.code,
+            first.severity,
+            first.title,
+            first.subject,
+            because,
+            first.hint,
+        ));
+    }
+    merged
+}
+
+/// Writes an entropy.
+fn bits(millibits: u32) -> String {
+    format!("{}.{:03} bits of entropy a byte", millibits / 1000, millibits % 1000)
+}

@@ -1,0 +1,231 @@
+//! Rules about what a member holds and can do.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use evidence::Node;
+use evidence::tree::Content;
+
+use super::load::is_from_system;
+use super::{Around, Findings, Structure};
+use crate::codes;
+use crate::compare::names::without_versions;
+
+/// New imports of these families were in none of 630 honest changes: one suffices together with nothing else.
+const GRAVE: &[&str] = &["code-injection/import", "credential-access/import", "persistence/import"];
+/// Hooks that run by themselves; others run when somebody calls or publishes.
+const AUTOMATIC: &[&str] = &[
+    "npm-install",
+    "python-start",
+    "deb-install",
+    "nuget-install",
+    "conda-install",
+    "medium",
+    "cron",
+    "shell start",
+];
+/// Endings of source text, in which nobody needs invisible characters.
+const SOURCES: &[&str] = &[
+    "js", "mjs", "cjs", "ts", "jsx", "tsx", "py", "c", "h", "cc", "cpp", "rs", "go", "java", "rb", "sh",
+    "ps1", "php",
+];
+/// A few invisible characters stand in tables of Unicode; data needs more.
+const INVISIBLE_MIN: u64 = 24;
+/// Encoded strings and lines must grow so much to be a partner of a capability.
+const ENCODED_GROWTH_MIN_BYTES: u64 = 1024;
+const LINE_GROWTH_MIN_BYTES: u64 = 2000;
+const RANDOM_GROWTH_MIN: u64 = 2;
+
+pub(super) fn changed(
+    old: &Node,
+    new: &Node,
+    around: &Around,
+    structure: &Structure,
+    findings: &mut Findings,
+) {
+    let nothing = Content::default();
+    let (before, after) =
+        (old.content.as_ref().unwrap_or(&nothing), new.content.as_ref().unwrap_or(&nothing));
+    common(before, after, around, new, findings);
+    let mut partners = structure.partners.clone();
+    if after.random_windows >= before.random_windows + RANDOM_GROWTH_MIN.max(before.random_windows / 2) {
+        partners.push(format!(
+            "{} random-looking windows, there were {}",
+            after.random_windows, before.random_windows
+        ));
+    }
+    if after.longest_encoded >= before.longest_encoded + ENCODED_GROWTH_MIN_BYTES {
+        partners.push(format!("an encoded string of {} bytes", after.longest_encoded));
+    }
+    let is_script = matches!(after.kind.as_str(), "text" | "script");
+    if is_script
+        && before.longest_line < 500
+        && after.longest_line >= before.longest_line + LINE_GROWTH_MIN_BYTES
+    {
+        partners
+            .push(format!("a line of {} bytes, the longest was {}", after.longest_line, before.longest_line));
+    }
+    if after.bidirectional > before.bidirectional || after.invisible > before.invisible {
+        partners.push("hidden characters".to_owned());
+    }
+    let hosts: Vec<&String> = after.hosts.difference(&before.hosts).collect();
+    if is_script && !hosts.is_empty() && !before.more_hosts {
+        partners.push(format!("new hosts: {}", super::super::examples(&hosts).join(", ")));
+    }
+    compound(old, new, structure, &partners, findings);
+    capabilities(before, after, is_script, &partners, findings);
+}
+
+/// The same version, made by the same tools, and yet with new parts: 0 of 630 honest changes.
+fn compound(old: &Node, new: &Node, structure: &Structure, partners: &[String], findings: &mut Findings) {
+    if !structure.same_version || !structure.same_tools {
+        return;
+    }
+    let mut because = partners.to_vec();
+    for (before, after) in super::slices(old, new) {
+        let code = |image: &evidence::tree::Executable| -> BTreeMap<String, String> {
+            let code = image.sections.iter().filter(|section| section.executable);
+            code.map(|section| (section.name.clone(), section.digest.to_string())).collect()
+        };
+        if code(before) == code(after) && before.sections.len() == after.sections.len() {
+            continue;
+        }
+        let new_sections = after.sections.len() > before.sections.len();
+        let imports: Vec<&String> =
+            after.imports.difference(&before.imports).filter(|name| is_from_system(name)).collect();
+        let exports: Vec<&String> = after.exports.difference(&before.exports).collect();
+        if new_sections {
+            because.push("a new section".to_owned());
+        }
+        if !imports.is_empty() {
+            because
+                .push(format!("new imports from the system: {}", super::super::examples(imports).join(", ")));
+        }
+        if !exports.is_empty() {
+            because.push(format!("new exports: {}", super::super::examples(exports).join(", ")));
+        }
+        if let Some(version) = after.version.as_deref().filter(|_| !because.is_empty()) {
+            because.push(format!("it says that it is version {version}, as before, by the same tools"));
+        }
+    }
+    if !because.is_empty() {
+        findings.add(&codes::SAME_VERSION_CHANGED, because);
+    }
+}
+
+fn capabilities(
+    before: &Content,
+    after: &Content,
+    is_script: bool,
+    partners: &[String],
+    findings: &mut Findings,
+) {
+    let new: Vec<&String> = after.capabilities.difference(&before.capabilities).collect();
+    if new.is_empty() {
+        return;
+    }
+    let names: Vec<&str> = new.iter().map(|name| name.as_str()).collect();
+    let mut because = vec![format!("new: {}", names.join(", "))];
+    let grave = names.iter().any(|name| GRAVE.contains(name));
+    // A script that decodes and runs needs one partner; one that only calls somebody needs to hide as well.
+    let strong = names.iter().any(|name| {
+        [
+            "decode-and-run/",
+            "process-start/",
+            "credential-access/",
+            "persistence/",
+            "environment-sweep/",
+            "code-in-memory/",
+            "anti-analysis/",
+        ]
+        .iter()
+        .any(|family| name.starts_with(family))
+    });
+    let structural: Vec<&String> = partners
+        .iter()
+        .filter(|partner| !is_script || !partner.starts_with("new hosts") || names.len() >= 2)
+        .collect();
+    if grave
+        || (strong && !structural.is_empty())
+        || (!is_script && names.len() >= 2 && !structural.is_empty())
+    {
+        because.extend(structural.into_iter().map(|partner| format!("and in the same file: {partner}")));
+        let code = codes::CAPABILITY_ADDED;
+        findings.add(&codes::Code { severity: evidence::Severity::High, ..code }, because);
+    } else {
+        findings.add(&codes::CAPABILITY_ADDED, because);
+    }
+}
+
+/// Rules that hold for changed and for new members alike; a new one is compared with nothing.
+fn common(before: &Content, after: &Content, around: &Around, node: &Node, findings: &mut Findings) {
+    hooks(before, after, around, findings);
+    if let Some(claim) = after.claims.as_ref().filter(|_| before.claims != after.claims) {
+        findings.add(
+            &codes::DISGUISED_FILE,
+            vec![format!("the name says {claim}, the content is {}", after.kind)],
+        );
+    }
+    let base = node.name.to_string();
+    let is_source = base.rsplit_once('.').is_some_and(|(_, ending)| SOURCES.contains(&ending));
+    let mut because = Vec::new();
+    if after.bidirectional > before.bidirectional {
+        because.push(format!(
+            "{} bidirectional controls, there were {}",
+            after.bidirectional, before.bidirectional
+        ));
+    }
+    if after.invisible >= before.invisible + INVISIBLE_MIN {
+        because.push(format!("{} invisible characters, there were {}", after.invisible, before.invisible));
+    }
+    if !because.is_empty() && (is_source || after.kind == "script") {
+        findings.add(&codes::HIDDEN_TEXT, because);
+    }
+    // Only code counts: archives among data are common in tests and documentation.
+    let known: BTreeSet<&str> = embedded_code(before).map(|(kind, _)| kind).collect();
+    let because: Vec<String> = embedded_code(after)
+        .filter(|(kind, _)| !known.contains(kind))
+        .map(|(kind, offset)| format!("{kind} at offset {offset}"))
+        .collect();
+    if !because.is_empty() {
+        findings.add(&codes::EMBEDDED_PAYLOAD, super::super::examples(because));
+    }
+}
+
+fn embedded_code(content: &Content) -> impl Iterator<Item = (&str, u64)> {
+    let code = content.embedded.iter().filter(|one| matches!(one.kind.as_str(), "pe" | "elf" | "macho"));
+    code.map(|one| (one.kind.as_str(), one.offset))
+}
+
+fn hooks(before: &Content, after: &Content, around: &Around, findings: &mut Findings) {
+    let plain = |hook: &String, release: &str| without_versions(hook.as_bytes(), release);
+    let known: BTreeSet<Vec<u8>> = before.hooks.iter().map(|hook| plain(hook, &around.releases.0)).collect();
+    let new: Vec<&String> =
+        after.hooks.iter().filter(|hook| !known.contains(&plain(hook, &around.releases.1))).collect();
+    let place = |hook: &str| hook.split(": ").next().unwrap_or_default().to_owned();
+    let (automatic, called): (Vec<&String>, Vec<&String>) =
+        new.into_iter().partition(|hook| AUTOMATIC.contains(&place(hook).as_str()));
+    if !automatic.is_empty() {
+        findings.add(&codes::INSTALL_HOOK_ADDED, super::super::examples(automatic));
+    }
+    if !called.is_empty() {
+        let code = codes::INSTALL_HOOK_ADDED;
+        findings
+            .add(&codes::Code { severity: evidence::Severity::Low, ..code }, super::super::examples(called));
+    }
+}
+
+/// Judges a member that was not there before.
+pub(super) fn added(new: &Node, around: &Around, findings: &mut Findings) {
+    if let Some(after) = &new.content {
+        common(&Content::default(), after, around, new, findings);
+    }
+    for image in new.executables.iter().take(1) {
+        let kind = (new.format.clone(), image.machine.clone());
+        let what = format!("a new {} {} for {}", new.format, image.kind, image.machine);
+        if around.kinds.contains(&kind) {
+            findings.add(&codes::EXECUTABLE_ADDED, vec![what]);
+        } else {
+            findings.add(&codes::FOREIGN_EXECUTABLE, vec![what]);
+        }
+    }
+}

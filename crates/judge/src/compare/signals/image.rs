@@ -1,0 +1,215 @@
+//! Rules about the shape of an executable: sections, entry point, initialisers, slack, version.
+
+use std::collections::BTreeMap;
+
+use evidence::tree::{Executable, Section};
+
+use super::{Findings, Structure, bits};
+use crate::codes;
+
+/// A new section above both bounds is packed or encrypted; no honest release had one.
+const PACKED_ENTROPY_MILLIBITS: u32 = 7200;
+const PACKED_MIN_BYTES: u64 = 4096;
+/// Fewer bytes in a cave are leftovers of tools, not code.
+const CAVE_MIN_BYTES: u64 = 16;
+const OVERLAY_MIN_BYTES: u64 = 512;
+/// Programs in C have this many initialisers of their runtime; those in C++ have one for each source file, and honest
+/// releases add some.
+const RUNTIME_INITIALIZERS_MAX: u64 = 3;
+
+/// Sections with code that compilers and linkers add by themselves.
+const USUAL_CODE: &[&str] = &[
+    ".text", ".init", ".fini", ".plt", ".plt.got", ".plt.sec", ".iplt", ".retplne", "malloc_h", "_RDATA",
+    ".orpc", "text", "INIT", "PAGE", "fipstx", ".textbss", ".wpp_sf",
+];
+
+pub(super) fn judge(
+    before: &Executable,
+    after: &Executable,
+    structure: &mut Structure,
+    findings: &mut Findings,
+) {
+    structure.same_version |= before.version.is_some()
+        && before.version == after.version
+        && before.version_info.get("ProductVersion") == after.version_info.get("ProductVersion");
+    structure.same_tools |= before.linker == after.linker
+        && before.rich_digest == after.rich_digest
+        && before.compilers == after.compilers;
+    sections(before, after, structure, findings);
+    patched(before, after, findings);
+    entry(before, after, structure, findings);
+    initializers(before, after, findings);
+    caves(before, after, structure, findings);
+}
+
+fn plain(name: &str) -> &str {
+    name.trim_end_matches('\0')
+}
+
+fn is_new(section: &Section, before: &Executable) -> bool {
+    !before.sections.iter().any(|other| other.name == section.name)
+}
+
+fn sections(before: &Executable, after: &Executable, structure: &mut Structure, findings: &mut Findings) {
+    // Mach-O: the segment says what is executable, so that every constant in `__TEXT` seems to be code.
+    let apple = after.sections.iter().any(|section| section.name.starts_with("__"));
+    for section in after.sections.iter().filter(|section| is_new(section, before) && section.size > 0) {
+        let name = plain(&section.name);
+        let what = format!(
+            "section `{name}` is new, {} bytes with {}",
+            section.size,
+            bits(section.entropy_millibits)
+        );
+        if section.writable && section.executable {
+            findings.add(&codes::WRITABLE_CODE, vec![what.clone()]);
+        }
+        if section.entropy_millibits > PACKED_ENTROPY_MILLIBITS && section.size > PACKED_MIN_BYTES {
+            findings.add(&codes::PACKED_SECTION, vec![what.clone()]);
+        }
+        let usual = USUAL_CODE.iter().any(|usual| name == *usual || name.starts_with(".text"));
+        let debug = name.starts_with(".debug") || name.starts_with(".zdebug");
+        if section.executable && !usual && !apple && after.kind != "object" {
+            structure.partners.push(format!("new code section `{name}`"));
+        } else if !debug {
+            findings.add(&codes::SECTION_ADDED, vec![what]);
+        }
+    }
+    if after.writable_code_segments > before.writable_code_segments {
+        let because = vec![format!(
+            "{} parts are writable and executable at once, {} were",
+            after.writable_code_segments, before.writable_code_segments
+        )];
+        findings.add(&codes::WRITABLE_CODE, because);
+    }
+    let lost: Vec<&str> = before
+        .mitigations
+        .difference(&after.mitigations)
+        .map(String::as_str)
+        // Depends on whether a function needs it at all.
+        .filter(|word| *word != "stack-protector")
+        .collect();
+    if !lost.is_empty() {
+        findings.add(&codes::HARDENING_LOST, vec![format!("lost: {}", lost.join(", "))]);
+    }
+}
+
+/// The linker gives each result an id of its own. Tools that rewrite names and paths keep it, and leave code alone.
+fn patched(before: &Executable, after: &Executable, findings: &mut Findings) {
+    // Reproducible builds of Windows images may have a fixed timestamp; then the id is compared alone.
+    if before.build_id.is_none() || before.build_id != after.build_id || before.timestamp != after.timestamp {
+        return;
+    }
+    let code = |image: &Executable| -> BTreeMap<String, (u64, String)> {
+        let code = image.sections.iter().filter(|section| section.executable && !section.writable);
+        // Stubs are rewritten together with names; constants in `__TEXT` are not code.
+        let kept = code.filter(|section| !section.name.starts_with("__") || section.name == "__TEXT,__text");
+        kept.map(|section| (section.name.clone(), (section.size, section.digest.to_string()))).collect()
+    };
+    let (old, new) = (code(before), code(after));
+    let mut because: Vec<String> = new
+        .iter()
+        .filter(|(name, found)| old.get(*name).is_some_and(|before| before != *found))
+        .map(|(name, _)| format!("the code in `{}` is another one", plain(name)))
+        .collect();
+    because.extend(
+        new.keys()
+            .filter(|name| !old.contains_key(*name))
+            .map(|name| format!("code section `{}` is new", plain(name))),
+    );
+    if before.entry != after.entry && old == new {
+        because.push("the entry point is another one".to_owned());
+    }
+    let symbols: Vec<&String> = after.imports.difference(&before.imports).collect();
+    let renamed = after.libraries != before.libraries;
+    if !symbols.is_empty() && !renamed {
+        because.push(format!("new imports: {}", super::super::examples(symbols).join(", ")));
+    }
+    if before.initializers != after.initializers {
+        because.push("its initialisers are other ones".to_owned());
+    }
+    if !because.is_empty() {
+        because.push(format!("its build id is the same: {}", after.build_id.as_deref().unwrap_or_default()));
+        findings.add(&codes::PATCHED_AFTER_LINK, because);
+    }
+}
+
+fn entry(before: &Executable, after: &Executable, structure: &mut Structure, findings: &mut Findings) {
+    let (Some(old), Some(new)) = (&before.entry, &after.entry) else { return };
+    let name = |section: &Option<String>| section.clone().unwrap_or_else(|| "no section".to_owned());
+    if old.section != new.section && after.kind != "object" {
+        let because = vec![format!("`{}` → `{}`", plain(&name(&old.section)), plain(&name(&new.section)))];
+        findings.add(&codes::ENTRY_POINT_MOVED, because);
+        structure.partners.push("the entry point moved".to_owned());
+    } else if starts_with_jump(&new.bytes) && !starts_with_jump(&old.bytes) {
+        let because = vec![format!("it began with {} and begins with a jump now: {}", old.bytes, new.bytes)];
+        findings.add(&codes::ENTRY_POINT_MOVED, because);
+        structure.partners.push("the entry point is a jump".to_owned());
+    } else if structure.same_tools && structure.same_version && old.bytes.get(..8) != new.bytes.get(..8) {
+        structure.partners.push("the entry point has another code".to_owned());
+    }
+}
+
+/// `jmp` of x86 with 8 or 32 bits, `push` and `ret`, or a branch of AArch64.
+fn starts_with_jump(bytes: &str) -> bool {
+    let aarch64_branch = bytes.get(6..8).is_some_and(|top| top == "14" || top == "17");
+    bytes.starts_with("e9") || bytes.starts_with("eb") || bytes.starts_with("68") || aarch64_branch
+}
+
+fn initializers(before: &Executable, after: &Executable, findings: &mut Findings) {
+    let mut because = Vec::new();
+    for (place, count) in &after.initializers {
+        let earlier = before.initializers.get(place).copied().unwrap_or(0);
+        // What ends a program comes too late for an attack, and moves with the runtime.
+        let start = !matches!(place.as_str(), ".fini_array" | ".dtors" | "__mod_term_func");
+        if start && *count > earlier && earlier <= RUNTIME_INITIALIZERS_MAX && after.kind != "object" {
+            because.push(format!("`{place}` has {count} entries, it had {earlier}"));
+        }
+    }
+    if after.initializers_outside_code > before.initializers_outside_code {
+        because.push(format!("{} initialisers lie outside the code", after.initializers_outside_code));
+    }
+    let functions: Vec<&String> = after.indirect_functions.difference(&before.indirect_functions).collect();
+    if !functions.is_empty() && before.indirect_functions.is_empty() {
+        because.push(format!("new indirect functions: {}", super::super::examples(functions).join(", ")));
+    }
+    if after.indirect_relocations > 0 && before.indirect_relocations == 0 {
+        because.push(format!("{} relocations call a function of the image", after.indirect_relocations));
+    }
+    if !because.is_empty() {
+        findings.add(&codes::INITIALIZER_ADDED, because);
+    }
+}
+
+fn caves(before: &Executable, after: &Executable, structure: &mut Structure, findings: &mut Findings) {
+    let mut because = Vec::new();
+    for section in &after.sections {
+        let earlier = before
+            .sections
+            .iter()
+            .filter(|other| other.name == section.name)
+            .map(|other| other.slack_nonzero_bytes)
+            .max()
+            .unwrap_or(0);
+        if earlier == 0 && section.slack_nonzero_bytes >= CAVE_MIN_BYTES {
+            because.push(format!(
+                "{} bytes lie behind the end of section `{}`",
+                section.slack_nonzero_bytes,
+                plain(&section.name)
+            ));
+        }
+    }
+    if before.unaccounted_nonzero_bytes == 0 && after.unaccounted_nonzero_bytes >= CAVE_MIN_BYTES {
+        because.push(format!("{} bytes lie between the sections", after.unaccounted_nonzero_bytes));
+    }
+    if !because.is_empty() {
+        structure.partners.push("data where linkers leave zeros".to_owned());
+        findings.add(&codes::CODE_CAVE, because);
+    }
+    if before.overlay_bytes < OVERLAY_MIN_BYTES
+        && after.overlay_bytes >= OVERLAY_MIN_BYTES.max(before.overlay_bytes * 2)
+    {
+        structure.partners.push("new data behind the last part".to_owned());
+        let because = vec![format!("{} bytes, there were {}", after.overlay_bytes, before.overlay_bytes)];
+        findings.add(&codes::OVERLAY_ADDED, because);
+    }
+}

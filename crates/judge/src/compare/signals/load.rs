@@ -1,0 +1,220 @@
+//! Rules about what an executable loads and who signed it.
+
+use std::collections::BTreeSet;
+
+use evidence::Severity;
+use evidence::tree::Executable;
+
+use super::{Around, Findings, Structure, plain_name};
+use crate::codes;
+
+/// The signature block may grow by this much between releases: the largest change seen between honest releases
+/// was 10,704 bytes, and honest tables are below 20,640.
+const BLOCK_GROWTH_MAX_BYTES: u64 = 32 << 10;
+
+/// Libraries of the systems themselves: how their names begin.
+const SYSTEM: &[&str] = &[
+    "kernel32",
+    "kernelbase",
+    "ntdll",
+    "user32",
+    "gdi32",
+    "advapi32",
+    "shell32",
+    "ole32",
+    "oleaut32",
+    "ws2_32",
+    "wsock32",
+    "crypt32",
+    "bcrypt",
+    "ncrypt",
+    "secur32",
+    "shlwapi",
+    "version.dll",
+    "winmm",
+    "comctl32",
+    "comdlg32",
+    "iphlpapi",
+    "psapi",
+    "dbghelp",
+    "userenv",
+    "setupapi",
+    "winhttp",
+    "wininet",
+    "dwmapi",
+    "uxtheme",
+    "imm32",
+    "opengl32",
+    "d3d",
+    "dxgi",
+    "mpr.dll",
+    "netapi32",
+    "powrprof",
+    "rpcrt4",
+    "msvcrt",
+    "msvcp",
+    "vcruntime",
+    "ucrtbase",
+    "api-ms-win-",
+    "ext-ms-",
+    "dnsapi",
+    "wldap32",
+    "cfgmgr32",
+    "hid.dll",
+    "propsys",
+    "mf",
+    "gdiplus",
+    "msimg32",
+    "winspool",
+    "wtsapi32",
+    "avrt",
+    "dwrite",
+    "d2d1",
+    "shcore",
+    "ksuser",
+    "mscoree",
+    "concrt",
+    "vcomp",
+    "python",
+    "node.exe",
+    "libc.",
+    "libm.",
+    "libdl.",
+    "libpthread.",
+    "librt.",
+    "libgcc_s",
+    "libstdc++",
+    "ld-linux",
+    "libutil",
+    "libresolv",
+    "libc++",
+    "libcrypt.",
+    "libz.",
+    "/usr/lib/",
+    "/system/library/",
+];
+
+/// Rights of Apple images that let foreign code in.
+const OPENING_RIGHTS: &[&str] = &[
+    "com.apple.security.get-task-allow",
+    "com.apple.security.cs.disable-library-validation",
+    "com.apple.security.cs.allow-dyld-environment-variables",
+    "com.apple.security.cs.disable-executable-page-protection",
+    "com.apple.security.cs.debugger",
+];
+
+pub(super) fn judge(
+    before: &Executable,
+    after: &Executable,
+    around: &Around,
+    structure: &mut Structure,
+    findings: &mut Findings,
+) {
+    libraries(before, after, around, structure, findings);
+    search_paths(before, after, findings);
+    signature(before, after, findings);
+}
+
+fn is_system(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    SYSTEM.iter().any(|system| name.starts_with(system))
+}
+
+/// Whether a library is a part of the system rather than of a product.
+pub(super) fn is_from_system(library: &str) -> bool {
+    is_system(library)
+}
+
+fn libraries(
+    before: &Executable,
+    after: &Executable,
+    around: &Around,
+    structure: &mut Structure,
+    findings: &mut Findings,
+) {
+    let known: BTreeSet<Vec<u8>> = before.libraries.iter().map(|name| plain_name(name.as_bytes())).collect();
+    let new: Vec<&String> =
+        after.libraries.iter().filter(|name| !known.contains(&plain_name(name.as_bytes()))).collect();
+    if new.is_empty() {
+        return;
+    }
+    let windows = after.imports.iter().next().is_some_and(|import| import.contains('!'));
+    // A library more, and no symbol more: linkers do not do that. One that takes the place of another is no such.
+    let gone = before.libraries.len().saturating_sub(after.libraries.len().saturating_sub(new.len()));
+    let unused = !windows && new.len() > gone && after.imports.is_subset(&before.imports);
+    let mut because = Vec::new();
+    for name in new {
+        if around.had_library(name) {
+            continue;
+        }
+        if unused {
+            because.push(format!("`{name}` is new, and no new symbol is needed from anywhere"));
+        } else if !is_system(name) && !around.has_library(name) {
+            because.push(format!("`{name}` is new, and neither in the artifact nor a part of the system"));
+        }
+    }
+    if !because.is_empty() {
+        structure.partners.push("a new library of unknown origin".to_owned());
+        findings.add(&codes::FOREIGN_LIBRARY, because);
+    }
+}
+
+fn search_paths(before: &Executable, after: &Executable, findings: &mut Findings) {
+    let own = |path: &&String| {
+        path.split(':').all(|part| {
+            ["$ORIGIN", "${ORIGIN}", "@loader_path", "@executable_path", "@rpath"]
+                .iter()
+                .any(|own| part.starts_with(own))
+        })
+    };
+    let new: Vec<&String> =
+        after.search_paths.difference(&before.search_paths).filter(|path| !own(path)).collect();
+    if !new.is_empty() {
+        findings.add(&codes::SEARCH_PATH_ADDED, super::super::examples(new));
+    }
+}
+
+fn signature(before: &Executable, after: &Executable, findings: &mut Findings) {
+    let (Some(old), new) = (&before.signature, &after.signature) else { return };
+    // What the linker signs by itself on Apple's machines says nothing about who made it.
+    let own = old.signer.is_none() && old.kind == "apple";
+    let Some(new) = new else {
+        if !own {
+            let because = vec![format!("it was signed by `{}`", old.signer.as_deref().unwrap_or("unknown"))];
+            findings.add(&codes::SIGNATURE_REMOVED, because);
+        }
+        return;
+    };
+    let same_image = old.image_digest.is_some() && old.image_digest == new.image_digest;
+    if same_image && new.table_bytes > old.table_bytes.saturating_add(BLOCK_GROWTH_MAX_BYTES) {
+        let because = vec![format!(
+            "the certificate table grew from {} to {} bytes; the signed image is the same",
+            old.table_bytes, new.table_bytes
+        )];
+        findings.add(&codes::SIGNATURE_BLOCK_GREW, because);
+    }
+    // The organisation, not the common name: vendors rotate the latter (0 of 630 honest changes of the former).
+    let name = |name: &Option<String>| name.clone().unwrap_or_else(|| "unknown".to_owned());
+    if old.organisation.is_some() && old.organisation != new.organisation {
+        let because = vec![format!("`{}` → `{}`", name(&old.organisation), name(&new.organisation))];
+        // Whoever packs a library of another maker may sign it, or leave the maker's own signature.
+        let maker = after.version_info.get("CompanyName") == new.organisation.as_ref()
+            && new.signature_valid == Some(true);
+        let severity = if maker { Severity::Medium } else { Severity::High };
+        findings.add(&codes::Code { severity, ..codes::SIGNER_CHANGED }, because);
+    } else if old.team.is_some() && old.team != new.team {
+        let because = vec![format!("team `{}` → `{}`", name(&old.team), name(&new.team))];
+        findings.add(&codes::SIGNER_CHANGED, because);
+    }
+    if old.flags.contains("runtime") && !new.flags.contains("runtime") {
+        findings.add(&codes::HARDENING_LOST, vec!["lost: the hardened runtime".to_owned()]);
+    }
+    let rights: Vec<&String> = new
+        .entitlements
+        .difference(&old.entitlements)
+        .filter(|key| OPENING_RIGHTS.contains(&key.as_str()))
+        .collect();
+    if !rights.is_empty() {
+        findings.add(&codes::ENTITLEMENT_ADDED, super::super::examples(rights));
+    }
+}
