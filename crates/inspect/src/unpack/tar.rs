@@ -155,9 +155,6 @@ fn content(container: &mut Container, data: &mut impl Read, stored: u64) -> io::
     if (bytes.len() as u64) < stored { Err(cut_off()) } else { Ok(bytes) }
 }
 
-/// Where a piece of a sparse file belongs, and its length.
-type Piece = (u64, u64);
-
 /// Reads where the pieces of a sparse file belong (GNU tar manual, "Storing Sparse Files"), and its real size.
 fn pieces(
     reader: &mut impl Read,
