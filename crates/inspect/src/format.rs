@@ -117,7 +117,7 @@ pub fn format(bytes: &[u8]) -> Format {
     if at(0, b"\x04\x22\x4d\x18") || at(0, b"\x02\x21\x4c\x18") {
         return Format::Lz4;
     }
-    if at(0, b"070701") || at(0, b"070702") || at(0, b"070707") {
+    if is_cpio(bytes) {
         return Format::Cpio;
     }
     if at(0, b"\xed\xab\xee\xdb") {
@@ -168,6 +168,17 @@ pub(crate) fn format_by_name(name: &[u8], bytes: &[u8]) -> Format {
     let is_text =
         bytes.iter().take(4096).all(|byte| matches!(byte, b'\t' | b'\n' | b'\r' | b' '..=b'~' | 0x80..));
     if name.ends_with(b".br") && !bytes.is_empty() && !is_text { Format::Brotli } else { Format::Data }
+}
+
+/// The marks of cpio are digits, as text may have them: so must be the fields that follow.
+fn is_cpio(bytes: &[u8]) -> bool {
+    match bytes.get(..6) {
+        Some(b"070701" | b"070702") => {
+            bytes.get(6..110).is_some_and(|rest| rest.iter().all(u8::is_ascii_hexdigit))
+        }
+        Some(b"070707") => bytes.get(6..76).is_some_and(|rest| rest.iter().all(u8::is_ascii_digit)),
+        _ => false,
+    }
 }
 
 /// LZMA has no magic: the usual properties byte, a dictionary of 2^n or 2^n + 2^(n-1) bytes and a size that is unknown

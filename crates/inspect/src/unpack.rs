@@ -19,6 +19,7 @@ mod xar;
 mod xml;
 mod zip;
 
+use std::collections::BTreeSet;
 use std::io::{self, Read};
 
 use evidence::{BytePath, Digest, Node};
@@ -31,6 +32,9 @@ pub(crate) use dmg::TRAILER_BYTES as DMG_TRAILER_BYTES;
 pub(crate) use hfs::is_volume as is_hfs_volume;
 pub(crate) use oci::Documents;
 pub(crate) use tar::is_header as is_tar_header;
+
+/// No system unpacks a longer path (`PATH_MAX` of Linux).
+const PATH_MAX_BYTES: usize = 4096;
 
 /// Opens all members of a container whose bytes are at hand.
 pub(crate) fn members(
@@ -220,26 +224,31 @@ impl Container<'_, '_> {
         let mut order: Vec<usize> = (0..members.len()).collect();
         order.sort_by(|a, b| members[*a].name.cmp(&members[*b].name));
         let mut problems = Vec::new();
-        let mut way_out: Option<&BytePath> = None;
+        let ways_out: BTreeSet<&[u8]> = members
+            .iter()
+            .filter(|member| member.format == "symlink" && leads_out(member))
+            .map(|member| member.name.as_bytes())
+            .collect();
         for (place, number) in order.iter().enumerate() {
             let member = &members[*number];
-            let hard = member.format == "hardlink";
-            let target_escapes = member.link.as_ref().is_some_and(escapes);
-            if escapes(&member.name) {
+            let name = member.name.as_bytes();
+            let mut parents =
+                name.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| &name[..at]);
+            if escapes(name) {
                 problems.push((member.name.clone(), "path-escapes", "the name leaves the folder"));
-            } else if hard && target_escapes {
+            } else if member.format == "hardlink"
+                && member.link.as_ref().is_some_and(|link| escapes(link.as_bytes()))
+            {
                 problems.push((member.name.clone(), "path-escapes", "the link leaves the folder"));
-            } else if way_out
-                .is_some_and(|link| member.name != *link && member.name.is_below(link.as_bytes()))
+            } else if !ways_out.is_empty()
+                && name.len() <= PATH_MAX_BYTES
+                && parents.any(|parent| ways_out.contains(parent))
             {
                 problems.push((
                     member.name.clone(),
                     "path-escapes",
                     "it lies behind a link out of the folder",
                 ));
-            }
-            if member.format == "symlink" && target_escapes {
-                way_out = Some(&member.name);
             }
             let earlier = place.checked_sub(1).map(|place| &members[order[place]]);
             if let Some(earlier) = earlier.filter(|earlier| !may_repeat && earlier.name == member.name)
@@ -254,9 +263,16 @@ impl Container<'_, '_> {
     }
 }
 
+/// Tells whether a symbolic link's target, which counts from the link's own folder, is outside.
+fn leads_out(link: &Node) -> bool {
+    let target = link.link.as_ref().map_or(&b""[..], BytePath::as_bytes);
+    let folder = link.name.as_bytes().iter().rposition(|byte| *byte == b'/').map_or(0, |at| at + 1);
+    escapes(target)
+        && (target.starts_with(b"/") || escapes(&[&link.name.as_bytes()[..folder], target].concat()))
+}
+
 /// Tells whether a name is absolute or climbs out of the folder that it is relative to, on any system.
-fn escapes(name: &BytePath) -> bool {
-    let bytes = name.as_bytes();
+fn escapes(bytes: &[u8]) -> bool {
     let absolute = matches!(bytes, [b'/' | b'\\', ..])
         || matches!(bytes, [drive, b':', ..] if drive.is_ascii_alphabetic());
     let mut depth = 0_i64;

@@ -53,6 +53,9 @@ fn an_archive_behind_a_program_is_opened() {
     let tree = open("x", &[library().bytes(), b"something else".to_vec()].concat());
     assert_eq!(find(&tree, "x!#overlay").digest, Some(Digest::of(b"something else")));
     assert_eq!(open("x", &library().bytes()).root.members, []);
+    // A mark of Inno Setup alone does not hide what is there.
+    let tree = open("x", &[library().bytes(), b"Inno Setup Setup Data (6.0.0)".to_vec()].concat());
+    assert_eq!(find(&tree, "x!#overlay").size, 29);
 }
 
 #[test]

@@ -117,7 +117,14 @@ fn names_that_leave_the_folder_are_problems() {
         let tree = open("x.zip", &zip_stored(&[(name, b"")]).unwrap());
         assert_eq!(tree.problems.len(), usize::from(name.as_bytes()[1] == b':'), "{name}");
     }
-    let behind = [("out", 0o120_777, &b"/etc"[..]), ("out/passwd", REGULAR, b"x"), ("outer", REGULAR, b"x")];
+    let behind = [
+        ("out", 0o120_777, &b"/etc"[..]),
+        ("out-side", 0o120_777, b"/usr"),
+        ("out/passwd", REGULAR, b"x"),
+        ("outer", REGULAR, b"x"),
+        ("a/in", 0o120_777, b"../b"),
+        ("a/in/x", REGULAR, b"x"),
+    ];
     let tree = open("x.cpio", &cpio_newc(&behind, false));
     assert_eq!(kinds(&tree), ["path-escapes"]);
     assert_eq!(tree.problems[0].path.to_string(), "x.cpio!out/passwd");

@@ -7,12 +7,14 @@ use std::io::Cursor;
 use evidence::BytePath;
 use nsis::NsisInstaller;
 
-use crate::bytes::le32;
+use crate::bytes::{le16, le32};
 use crate::unpack::Container;
 
 /// In front of the data of every NSIS installer, after its flags.
 const NSIS_MARK: &[u8] = b"\xef\xbe\xad\xdeNullsoftInst";
 const NSIS_ALIGN: usize = 512;
+/// Begins the headers of every Inno Setup installer, with its version behind.
+const INNO_MARK: &[u8] = b"Inno Setup Setup Data (";
 /// The script and its texts; the largest real ones have a few megabytes.
 const NSIS_HEADER_MAX_BYTES: u32 = 64 << 20;
 /// The text that is written of a script.
@@ -23,6 +25,9 @@ pub(super) fn members(container: &mut Container, bytes: &[u8], overlay: &[u8]) -
     if let Some(header) = overlay.chunks(NSIS_ALIGN).find(|chunk| chunk.get(4..20) == Some(NSIS_MARK)) {
         nsis(container, bytes, le32(header, 20).unwrap_or(u32::MAX));
         return true;
+    }
+    if !may_be_inno(bytes) {
+        return false;
     }
     match inno::Inno::new(Cursor::new(bytes)) {
         Ok(installer) => {
@@ -35,6 +40,18 @@ pub(super) fn members(container: &mut Container, bytes: &[u8], overlay: &[u8]) -
             true
         }
     }
+}
+
+/// Tells whether an image has the mark of Inno Setup's data, and no more directories than there are (PE format, "Optional
+/// Header Data Directories"): the reader believes their number.
+fn may_be_inno(bytes: &[u8]) -> bool {
+    let directories = le32(bytes, 0x3c).and_then(|pe| {
+        let optional = (pe as usize).checked_add(24)?;
+        let at = if le16(bytes, optional)? == 0x20b { 108 } else { 92 };
+        le32(bytes, optional.checked_add(at)?)
+    });
+    directories.is_some_and(|count| count <= 16)
+        && bytes.windows(INNO_MARK.len()).any(|window| window == INNO_MARK)
 }
 
 fn nsis(container: &mut Container, bytes: &[u8], header_bytes: u32) {
