@@ -42,7 +42,10 @@ impl Siblings {
     /// Takes a member, if it is one or the other.
     pub(crate) fn take(&mut self, name: &BytePath, bytes: &[u8]) {
         let path = name.as_bytes();
-        if path.ends_with(b".dist-info/RECORD") && bytes.len() <= SOURCES_BYTES_MAX {
+        // At the top: packages that others carry inside have records of where they come from.
+        let is_record =
+            path.ends_with(b".dist-info/RECORD") && path.iter().filter(|byte| **byte == b'/').count() == 1;
+        if is_record && bytes.len() <= SOURCES_BYTES_MAX {
             self.record = Some((name.clone(), bytes.to_vec()));
         } else if path.ends_with(b".py") && self.held_bytes + bytes.len() <= SOURCES_BYTES_MAX {
             self.held_bytes += bytes.len();

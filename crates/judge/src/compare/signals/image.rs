@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use evidence::Severity;
 use evidence::tree::{Executable, Section};
 
 use super::{Findings, Structure, bits};
@@ -37,6 +38,7 @@ pub(super) fn judge(
         && before.compilers == after.compilers;
     sections(before, after, structure, findings);
     patched(before, after, findings);
+    linked_at_once(before, after, findings);
     entry(before, after, structure, findings);
     initializers(before, after, findings);
     caves(before, after, structure, findings);
@@ -70,6 +72,7 @@ fn sections(before: &Executable, after: &Executable, structure: &mut Structure, 
         let debug = name.starts_with(".debug") || name.starts_with(".zdebug");
         if section.executable && !usual && !apple && after.kind != "object" {
             structure.partners.push(format!("new code section `{name}`"));
+            findings.add(&codes::Code { severity: Severity::High, ..codes::SECTION_ADDED }, vec![what]);
         } else if !debug {
             findings.add(&codes::SECTION_ADDED, vec![what]);
         }
@@ -130,6 +133,27 @@ fn patched(before: &Executable, after: &Executable, findings: &mut Findings) {
     if !because.is_empty() {
         because.push(format!("its build id is the same: {}", after.build_id.as_deref().unwrap_or_default()));
         findings.add(&codes::PATCHED_AFTER_LINK, because);
+    }
+}
+
+/// Two links at one second, by the same tools, with other code. Images whose linker writes a hash for the time have
+/// another one with other code; those with an id are judged by it.
+fn linked_at_once(before: &Executable, after: &Executable, findings: &mut Findings) {
+    let same = before.timestamp.is_some_and(|time| time != 0)
+        && before.timestamp == after.timestamp
+        && before.linker == after.linker
+        && before.rich_digest == after.rich_digest;
+    if !same || before.build_id.is_some() {
+        return;
+    }
+    let changed = after.sections.iter().filter(|section| section.executable).filter(|section| {
+        before.sections.iter().any(|other| other.name == section.name && other.digest != section.digest)
+    });
+    let because: Vec<String> =
+        changed.map(|section| format!("the code in `{}` is another one", plain(&section.name))).collect();
+    if !because.is_empty() {
+        let time = format!("its header has the link time of before: {}", after.timestamp.unwrap_or_default());
+        findings.add(&codes::SAME_VERSION_CHANGED, [because, vec![time]].concat());
     }
 }
 
