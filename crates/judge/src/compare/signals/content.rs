@@ -230,10 +230,33 @@ fn hooks(before: &Content, after: &Content, around: &Around, findings: &mut Find
     }
 }
 
+/// Pairs of families that one new script or class hardly needs together, unless it fetches and runs, or takes and sends.
+const UNSOUGHT: &[(&str, &str)] = &[
+    ("decode-and-run/", "network/"),
+    ("process-start/pipe-to-shell", ""),
+    ("process-start/class", "network/class"),
+    ("credential-access/", "network/"),
+    ("environment-sweep/", "network/"),
+    ("persistence/", "network/"),
+];
+
+fn unsought(new: &Node, after: &Content, findings: &mut Findings) {
+    if !new.executables.is_empty() || !matches!(after.kind.as_str(), "text" | "script" | "class") {
+        return;
+    }
+    let has = |family: &str| after.capabilities.iter().any(|name| name.starts_with(family));
+    if let Some((one, other)) = UNSOUGHT.iter().find(|(one, other)| has(one) && has(other)) {
+        let what = [*one, *other].map(|family| family.trim_end_matches('/')).join(" and ");
+        let because = vec![format!("a new file with {}", what.trim_end_matches(" and "))];
+        findings.add(&codes::Code { severity: Severity::High, ..codes::CAPABILITY_ADDED }, because);
+    }
+}
+
 /// Judges a member that was not there before.
 pub(super) fn added(new: &Node, around: &Around, findings: &mut Findings) {
     if let Some(after) = &new.content {
         common(&Content::default(), after, around, new, findings);
+        unsought(new, after, findings);
     }
     for image in new.executables.iter().take(1) {
         let kind = (new.format.clone(), image.machine.clone());

@@ -342,6 +342,20 @@ fn hooks_disguises_and_hidden_text() {
 }
 
 #[test]
+fn new_scripts_and_classes_with_two_families() {
+    let new = |kind: &str, capabilities: &[&str]| {
+        let content = Content { kind: kind.into(), capabilities: set(capabilities), ..Content::default() };
+        found(None, &node("x", None, content))
+    };
+    let high = [("capability-added".to_owned(), High)];
+    assert_eq!(new("class", &["process-start/class", "network/class"]), high);
+    assert_eq!(new("class", &["network/class"]), []);
+    assert_eq!(new("text", &["decode-and-run/script", "network/script"]), high);
+    assert_eq!(new("text", &["process-start/script", "network/script"]), []);
+    assert_eq!(new("", &["process-start/class", "network/class"]), []);
+}
+
+#[test]
 fn new_members_and_causes_of_many() {
     let new = node("new.dll", Some(image()), Content::default());
     assert_eq!(found(None, &new), [("foreign-executable".to_owned(), High)]);
