@@ -16,6 +16,8 @@ const HEADER_BYTES: usize = 16;
 const INTERNED: [u8; 2] = [b'Z', b'Z' | 0x80];
 /// Names that compilers make by themselves.
 const MADE: &[&str] = &["return", "classcell", "annotations", "genexpr", "listcomp", "lambda", "format"];
+/// Modules have hundreds of names.
+const NAMES_MAX: usize = 20_000;
 /// One name may come from a folded constant; two do not.
 const FOREIGN_MIN: usize = 2;
 const EXAMPLES_MAX: usize = 5;
@@ -182,7 +184,9 @@ fn in_name(byte: u8) -> bool {
 fn names(code: &[u8]) -> BTreeSet<Vec<u8>> {
     let mut found = BTreeSet::new();
     let mut at = 0;
-    while let Some(next) = code.get(at..).and_then(|rest| memchr::memchr2(INTERNED[0], INTERNED[1], rest)) {
+    while found.len() < NAMES_MAX
+        && let Some(next) = code.get(at..).and_then(|rest| memchr::memchr2(INTERNED[0], INTERNED[1], rest))
+    {
         at += next + 1;
         let Some(length) = code.get(at).map(|length| usize::from(*length)) else { break };
         let Some(name) = code.get(at + 1..at + 1 + length) else { continue };
