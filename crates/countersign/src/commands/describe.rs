@@ -90,7 +90,13 @@ pub(crate) fn compare(context: &Context, old: &str, new: &str, source: Option<Ye
         return Ok(code);
     }
     let mut text = format!("{}\n", output::verdict(comparison.verdict.word(), code == YES));
+    // What is expected has one reason, and is listed only on request: what is not expected stands out.
+    let expected = comparison.differences.iter().filter(|one| one.status == Status::Expected);
+    let (count, why) = (expected.clone().count(), expected.clone().next().map(|one| &one.explained_by));
     for difference in &comparison.differences {
+        if difference.status == Status::Expected && !context.verbose {
+            continue;
+        }
         let sign = match difference.change {
             Change::Added => '+',
             Change::Removed => '-',
@@ -108,6 +114,9 @@ pub(crate) fn compare(context: &Context, old: &str, new: &str, source: Option<Ye
                 writeln!(text, "        from {why}")?;
             }
         }
+    }
+    if let Some(why) = why {
+        writeln!(text, "  {count} differences are expected ({}); `--verbose` lists them", why.join(", "))?;
     }
     text += &output::findings(&comparison.findings);
     text += &output::problems(&comparison.problems);

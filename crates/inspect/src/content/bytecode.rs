@@ -16,6 +16,8 @@ const HEADER_BYTES: usize = 16;
 const INTERNED: [u8; 2] = [b'Z', b'Z' | 0x80];
 /// Names that compilers make by themselves.
 const MADE: &[&str] = &["return", "classcell", "annotations", "genexpr", "listcomp", "lambda", "format"];
+/// Modules have hundreds of names.
+const NAMES_MAX: usize = 20_000;
 /// One name may come from a folded constant; two do not.
 const FOREIGN_MIN: usize = 2;
 const EXAMPLES_MAX: usize = 5;
@@ -42,7 +44,10 @@ impl Siblings {
     /// Takes a member, if it is one or the other.
     pub(crate) fn take(&mut self, name: &BytePath, bytes: &[u8]) {
         let path = name.as_bytes();
-        if path.ends_with(b".dist-info/RECORD") && bytes.len() <= SOURCES_BYTES_MAX {
+        // At the top: packages that others carry inside have records of where they come from.
+        let is_record =
+            path.ends_with(b".dist-info/RECORD") && path.iter().filter(|byte| **byte == b'/').count() == 1;
+        if is_record && bytes.len() <= SOURCES_BYTES_MAX {
             self.record = Some((name.clone(), bytes.to_vec()));
         } else if path.ends_with(b".py") && self.held_bytes + bytes.len() <= SOURCES_BYTES_MAX {
             self.held_bytes += bytes.len();
@@ -179,7 +184,9 @@ fn in_name(byte: u8) -> bool {
 fn names(code: &[u8]) -> BTreeSet<Vec<u8>> {
     let mut found = BTreeSet::new();
     let mut at = 0;
-    while let Some(next) = code.get(at..).and_then(|rest| memchr::memchr2(INTERNED[0], INTERNED[1], rest)) {
+    while found.len() < NAMES_MAX
+        && let Some(next) = code.get(at..).and_then(|rest| memchr::memchr2(INTERNED[0], INTERNED[1], rest))
+    {
         at += next + 1;
         let Some(length) = code.get(at).map(|length| usize::from(*length)) else { break };
         let Some(name) = code.get(at + 1..at + 1 + length) else { continue };

@@ -291,6 +291,8 @@ const RULES: &[Rule] = &[
         In::Imports,
         &[&["GetModuleFileName", "_NSGetExecutablePath", "NSGetExecutablePath"]],
     ),
+    rule("process-start/class", In::Wide, &[&["java/lang/ProcessBuilder", "java/lang/Runtime"]]),
+    rule("network/class", In::Wide, &[&["java/net/URL", "java/net/Socket", "java/net/http/"]]),
     rule(
         "decode-and-run/script",
         In::Text,

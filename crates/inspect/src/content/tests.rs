@@ -131,7 +131,7 @@ fn bytecode_is_compared_with_its_source() {
 #[test]
 fn a_wheel_is_held_to_its_record() {
     // sha256("1") in base64 for URLs.
-    let record = "a.py,sha256=a4ayc_80_OGda4BO_1o_V0etpOqiLx1JwB5S3beHW0s,1\nb.py,sha256=a4ayc_80_OGda4BO_1o_V0etpOqiLx1JwB5S3beHW0s,1\nd.dist-info/RECORD,,\n";
+    let record = "a.py,sha256=a4ayc_80_OGda4BO_1o_V0etpOqiLx1JwB5S3beHW0s,1\nb.py,sha256=a4ayc_80_OGda4BO_1o_V0etpOqiLx1JwB5S3beHW0s,1\nv/e.dist-info/RECORD,,\nd.dist-info/RECORD,,\n";
     let files = [
         ("a.py", b"1".as_slice()),
         ("b.py", b"2"),

@@ -1,8 +1,8 @@
 use std::fs;
 use std::process::Command;
 
-use evidence::Tree;
 use evidence::tree::Executable;
+use evidence::{Digest, Tree};
 use forge::{
     Hiding, PeImage, PeSection, TestSigner, ThreeCx, elf_executable, hide, noise, stuff_certificate_table,
 };
@@ -298,4 +298,88 @@ fn apple_images_show_their_facts() {
     fat.resize(0x1000, 0);
     fat.extend(mach_o());
     assert_eq!(open(&fat).root.executables.len(), 1);
+}
+
+/// The library above with a code signature: one page, entitlements, a team, the hardened runtime.
+fn signed_mach_o() -> Vec<u8> {
+    const AT: usize = 0xe00;
+    let mut file = mach_o();
+    let word = |value: u32| value.to_be_bytes();
+    let list = b"<plist><dict><key>com.apple.security.cs.allow-jit</key><true/></dict></plist>";
+    let entitlements = [&word(0xfade_7171)[..], &word(8 + list.len() as u32), list].concat();
+    let names = b"app\0TEAM\0";
+    let hashes = 88 + names.len() + 5 * 32;
+    let length = hashes + 32;
+    let mut directory = Vec::new();
+    for value in [
+        0xfade_0c02,
+        length as u32,
+        0x2_0400,
+        0x1_0000,
+        hashes as u32,
+        88,
+        5,
+        1,
+        AT as u32,
+        // Hash size, SHA-256, no platform, pages of 4,096 bytes.
+        0x2002_000c,
+        0,
+        0,
+        92,
+    ] {
+        directory.extend(word(value));
+    }
+    directory.resize(88, 0);
+    directory.extend(names);
+    directory.extend(Digest::of(&entitlements).as_bytes());
+    directory.resize(hashes, 0);
+    directory.extend(Digest::of(&file[..AT]).as_bytes());
+    let first = 12 + 2 * 8;
+    let whole = first + directory.len() + entitlements.len();
+    let mut blob = Vec::new();
+    for value in [0xfade_0cc0, whole as u32, 2, 0, first as u32, 5, (first + directory.len()) as u32] {
+        blob.extend(word(value));
+    }
+    blob.extend(directory);
+    blob.extend(entitlements);
+    file[AT..AT + blob.len()].copy_from_slice(&blob);
+    file
+}
+
+#[test]
+fn apple_signatures_are_recomputed() {
+    let facts = image(&signed_mach_o()).signature.unwrap();
+    assert_eq!(facts.digest_matches, Some(true));
+    assert_eq!((facts.identifier.as_deref(), facts.team.as_deref()), (Some("app"), Some("TEAM")));
+    assert!(facts.flags.contains("runtime") && !facts.flags.contains("adhoc"));
+    assert!(facts.entitlements.contains("com.apple.security.cs.allow-jit"));
+    assert!(facts.code_digest.unwrap().starts_with("sha256:") && !facts.trailing_nonzero);
+    assert_eq!(facts.uncovered, []);
+    let matches = |position: usize| {
+        let mut broken = signed_mach_o();
+        broken[position] ^= 1;
+        image(&broken).signature.unwrap().digest_matches
+    };
+    // Code, and the entitlements behind the directory.
+    assert_eq!(matches(0x800), Some(false));
+    let at = signed_mach_o().windows(9).position(|window| window == b"allow-jit").unwrap();
+    assert_eq!(matches(at), Some(false));
+    let mut stuffed = signed_mach_o();
+    stuffed[0xff0..0xff8].copy_from_slice(b"smuggled");
+    let facts = image(&stuffed).signature.unwrap();
+    assert_eq!(facts.digest_matches, Some(true), "the attack works on those who ask only for this");
+    assert!(facts.trailing_nonzero);
+    assert_eq!(facts.uncovered[0].place, "behind the code signature");
+}
+
+#[test]
+fn damaged_apple_images_are_survived() {
+    let bytes = signed_mach_o();
+    for position in (0..0x120).chain(0xe00..0x1000) {
+        for value in [0, 0xff, bytes[position] ^ 0x10] {
+            let mut damaged = bytes.clone();
+            damaged[position] = value;
+            open_file(&"x".into(), &damaged, &mut Budget::default());
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! What changed inside an executable, in words.
 
+use std::collections::BTreeSet;
+
 use evidence::Node;
 
 use super::signals::slices;
@@ -8,9 +10,7 @@ use super::signals::slices;
 pub(super) fn describe(old: &Node, new: &Node) -> Vec<String> {
     let mut notes = Vec::new();
     for (before, after) in slices(old, new) {
-        let added = |label: &str,
-                     before: &std::collections::BTreeSet<String>,
-                     after: &std::collections::BTreeSet<String>| {
+        let added = |label: &str, before: &BTreeSet<String>, after: &BTreeSet<String>| {
             let names = super::examples(after.difference(before));
             (!names.is_empty()).then(|| format!("new {label}: {}", names.join(", ")))
         };
@@ -18,12 +18,9 @@ pub(super) fn describe(old: &Node, new: &Node) -> Vec<String> {
         notes.extend(added("imports", &before.imports, &after.imports));
         notes.extend(added("exports", &before.exports, &after.exports));
         notes.extend(added("search paths", &before.search_paths, &after.search_paths));
-        let sections: Vec<&str> = after
-            .sections
-            .iter()
-            .filter(|section| !before.sections.iter().any(|other| other.name == section.name))
-            .map(|section| section.name.as_str())
-            .collect();
+        let known: BTreeSet<&str> = before.sections.iter().map(|section| section.name.as_str()).collect();
+        let names = after.sections.iter().map(|section| section.name.as_str());
+        let sections: Vec<&str> = names.filter(|name| !known.contains(name)).collect();
         if !sections.is_empty() {
             notes.push(format!("new sections: {}", super::examples(sections).join(", ")));
         }

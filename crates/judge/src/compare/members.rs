@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use evidence::{BytePath, Node, Severity, Tree};
 
-use super::plausible::{EXPECTED, releases_of};
+use super::plausible::{EXPECTED, is_code, one_release, releases_of};
 use super::signals::{Around, suspicions};
 use super::{Area, Change, Comparison, Difference, Status, executables, pairing, written};
 use crate::anomalies::{anomalies, subject};
@@ -170,6 +170,7 @@ pub fn trees(old: &Tree, new: &Tree, source: SourceChanged) -> Comparison {
     let mut findings = anomalies(new);
     let mut undetermined = false;
     let releases = releases_of(&old.root, &new.root);
+    let release = one_release(&old.root, &new.root).filter(|_| source == SourceChanged::Unknown);
     let mut around = Around::of(&old.root, &new.root);
     let states = releases.as_ref().map_or(("", ""), |(old, new)| (old.as_str(), new.as_str()));
     let found = differences(&new.root.name, &old.root, &new.root, states);
@@ -212,10 +213,21 @@ pub fn trees(old: &Tree, new: &Tree, source: SourceChanged) -> Comparison {
                 (SourceChanged::Unknown, Some((old, new))) => {
                     (Status::Expected, vec![format!("release {old} → {new}: {EXPECTED}")])
                 }
-                (SourceChanged::Unknown, None) => {
-                    undetermined = true;
-                    (Status::Noted, Vec::new())
-                }
+                (SourceChanged::Unknown, None) => match (&release, node) {
+                    (Some(release), Some(node)) if is_code(node) => {
+                        let because =
+                            [vec![format!("both say that they are release {release}")], difference.notes()]
+                                .concat();
+                        findings.push(
+                            codes::UNEXPLAINED_DIFFERENCE.finding(subject(&difference.path, node), because),
+                        );
+                        (Status::Drift, Vec::new())
+                    }
+                    _ => {
+                        undetermined = true;
+                        (Status::Noted, Vec::new())
+                    }
+                },
             }
         };
         differences_out.push(difference.difference(area, status, explained_by));

@@ -17,6 +17,22 @@ pub(super) fn releases_of(old: &Node, new: &Node) -> Option<(String, String)> {
     (a != b).then_some((a, b))
 }
 
+/// Returns the release that both artifacts state with one name: then nothing of their code may differ.
+pub(super) fn one_release(old: &Node, new: &Node) -> Option<String> {
+    (old.name == new.name).then(|| version_in(old.name.as_bytes()))?
+}
+
+/// Whether a member is code, for which a change under the same version counts.
+pub(super) fn is_code(node: &Node) -> bool {
+    const ENDINGS: &[&[u8]] = &[
+        b".py", b".js", b".mjs", b".cjs", b".ts", b".sh", b".ps1", b".rb", b".pl", b".pyc", b".class",
+        b".lua",
+    ];
+    !node.executables.is_empty()
+        || node.content.as_ref().is_some_and(|content| content.kind == "script")
+        || ENDINGS.iter().any(|ending| node.name.as_bytes().ends_with(ending))
+}
+
 /// The first thing in a name that looks like a version.
 fn version_in(name: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(name);
@@ -46,6 +62,10 @@ mod tests {
         check("app-v1.0.0.tgz", "app-v1.0.1.tgz", Some(("1.0.0", "1.0.1")));
         check("demo_1.0-1_amd64.deb", "demo_1.1-1_amd64.deb", Some(("1.0", "1.1")));
         check("a.zip", "a.zip", None);
+        let node = |name: &str| Node::leaf(name.into(), "data", Digest::of(b""), 0);
+        assert_eq!(one_release(&node("a-1.2.zip"), &node("a-1.2.zip")).as_deref(), Some("1.2"));
+        assert_eq!(one_release(&node("a.zip"), &node("a.zip")), None);
+        assert!(is_code(&node("x/a.py")) && !is_code(&node("x/a.txt")));
         check("a-1.0.zip", "b-1.1.zip", None);
     }
 }

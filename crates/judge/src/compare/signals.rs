@@ -6,6 +6,8 @@
 mod content;
 mod image;
 mod load;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use evidence::Node;
 use evidence::tree::Content;
+use evidence::{Node, Severity};
 
 use super::load::is_from_system;
 use super::{Around, Findings, Structure};
@@ -33,6 +33,8 @@ const INVISIBLE_MIN: u64 = 24;
 /// Encoded strings and lines must grow so much to be a partner of a capability.
 const ENCODED_GROWTH_MIN_BYTES: u64 = 1024;
 const LINE_GROWTH_MIN_BYTES: u64 = 2000;
+/// Scripts with longer lines are bundles: there, a long line says nothing.
+const LINE_SHORT_MAX_BYTES: u64 = 1000;
 const RANDOM_GROWTH_MIN: u64 = 2;
 
 pub(super) fn changed(
@@ -58,7 +60,7 @@ pub(super) fn changed(
     }
     let is_script = matches!(after.kind.as_str(), "text" | "script");
     if is_script
-        && before.longest_line < 500
+        && before.longest_line < LINE_SHORT_MAX_BYTES
         && after.longest_line >= before.longest_line + LINE_GROWTH_MIN_BYTES
     {
         partners
@@ -72,6 +74,7 @@ pub(super) fn changed(
         partners.push(format!("new hosts: {}", super::super::examples(&hosts).join(", ")));
     }
     compound(old, new, structure, &partners, findings);
+    obfuscated(after, is_script, &partners, findings);
     capabilities(before, after, is_script, &partners, findings);
 }
 
@@ -109,6 +112,20 @@ fn compound(old: &Node, new: &Node, structure: &Structure, partners: &[String], 
     }
     if !because.is_empty() {
         findings.add(&codes::SAME_VERSION_CHANGED, because);
+    }
+}
+
+/// A script of short lines that has an encoded string and a very long line now, and decodes and runs something: even
+/// if it did that before.
+fn obfuscated(after: &Content, is_script: bool, partners: &[String], findings: &mut Findings) {
+    let has = |what: &str| partners.iter().any(|partner| partner.starts_with(what));
+    if is_script
+        && has("an encoded string")
+        && has("a line of")
+        && after.capabilities.iter().any(|name| name.starts_with("decode-and-run/"))
+    {
+        let because = [vec!["it decodes and runs".to_owned()], partners.to_vec()].concat();
+        findings.add(&codes::Code { severity: Severity::High, ..codes::CAPABILITY_ADDED }, because);
     }
 }
 
@@ -150,7 +167,7 @@ fn capabilities(
     {
         because.extend(structural.into_iter().map(|partner| format!("and in the same file: {partner}")));
         let code = codes::CAPABILITY_ADDED;
-        findings.add(&codes::Code { severity: evidence::Severity::High, ..code }, because);
+        findings.add(&codes::Code { severity: Severity::High, ..code }, because);
     } else {
         findings.add(&codes::CAPABILITY_ADDED, because);
     }
@@ -209,8 +226,29 @@ fn hooks(before: &Content, after: &Content, around: &Around, findings: &mut Find
     }
     if !called.is_empty() {
         let code = codes::INSTALL_HOOK_ADDED;
-        findings
-            .add(&codes::Code { severity: evidence::Severity::Low, ..code }, super::super::examples(called));
+        findings.add(&codes::Code { severity: Severity::Low, ..code }, super::super::examples(called));
+    }
+}
+
+/// Pairs of families that one new script or class hardly needs together, unless it fetches and runs, or takes and sends.
+const UNSOUGHT: &[(&str, &str)] = &[
+    ("decode-and-run/", "network/"),
+    ("process-start/pipe-to-shell", ""),
+    ("process-start/class", "network/class"),
+    ("credential-access/", "network/"),
+    ("environment-sweep/", "network/"),
+    ("persistence/", "network/"),
+];
+
+fn unsought(new: &Node, after: &Content, findings: &mut Findings) {
+    if !new.executables.is_empty() || !matches!(after.kind.as_str(), "text" | "script" | "class") {
+        return;
+    }
+    let has = |family: &str| after.capabilities.iter().any(|name| name.starts_with(family));
+    if let Some((one, other)) = UNSOUGHT.iter().find(|(one, other)| has(one) && has(other)) {
+        let what = [*one, *other].map(|family| family.trim_end_matches('/')).join(" and ");
+        let because = vec![format!("a new file with {}", what.trim_end_matches(" and "))];
+        findings.add(&codes::Code { severity: Severity::High, ..codes::CAPABILITY_ADDED }, because);
     }
 }
 
@@ -218,6 +256,7 @@ fn hooks(before: &Content, after: &Content, around: &Around, findings: &mut Find
 pub(super) fn added(new: &Node, around: &Around, findings: &mut Findings) {
     if let Some(after) = &new.content {
         common(&Content::default(), after, around, new, findings);
+        unsought(new, after, findings);
     }
     for image in new.executables.iter().take(1) {
         let kind = (new.format.clone(), image.machine.clone());

@@ -1,8 +1,9 @@
 //! Rules about the shape of an executable: sections, entry point, initialisers, slack, version.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use evidence::tree::{Executable, Section};
+use evidence::tree::Executable;
+use evidence::{Digest, Severity};
 
 use super::{Findings, Structure, bits};
 use crate::codes;
@@ -37,6 +38,7 @@ pub(super) fn judge(
         && before.compilers == after.compilers;
     sections(before, after, structure, findings);
     patched(before, after, findings);
+    linked_at_once(before, after, findings);
     entry(before, after, structure, findings);
     initializers(before, after, findings);
     caves(before, after, structure, findings);
@@ -46,14 +48,18 @@ fn plain(name: &str) -> &str {
     name.trim_end_matches('\0')
 }
 
-fn is_new(section: &Section, before: &Executable) -> bool {
-    !before.sections.iter().any(|other| other.name == section.name)
+/// Names of sections: looked up, not searched, as an enemy's image may have tens of thousands.
+fn section_names(image: &Executable) -> BTreeSet<&str> {
+    image.sections.iter().map(|section| section.name.as_str()).collect()
 }
 
 fn sections(before: &Executable, after: &Executable, structure: &mut Structure, findings: &mut Findings) {
+    let known = section_names(before);
     // Mach-O: the segment says what is executable, so that every constant in `__TEXT` seems to be code.
     let apple = after.sections.iter().any(|section| section.name.starts_with("__"));
-    for section in after.sections.iter().filter(|section| is_new(section, before) && section.size > 0) {
+    for section in
+        after.sections.iter().filter(|section| !known.contains(section.name.as_str()) && section.size > 0)
+    {
         let name = plain(&section.name);
         let what = format!(
             "section `{name}` is new, {} bytes with {}",
@@ -70,6 +76,7 @@ fn sections(before: &Executable, after: &Executable, structure: &mut Structure, 
         let debug = name.starts_with(".debug") || name.starts_with(".zdebug");
         if section.executable && !usual && !apple && after.kind != "object" {
             structure.partners.push(format!("new code section `{name}`"));
+            findings.add(&codes::Code { severity: Severity::High, ..codes::SECTION_ADDED }, vec![what]);
         } else if !debug {
             findings.add(&codes::SECTION_ADDED, vec![what]);
         }
@@ -133,6 +140,31 @@ fn patched(before: &Executable, after: &Executable, findings: &mut Findings) {
     }
 }
 
+/// Two links at one second, by the same tools, with other code. Images whose linker writes a hash for the time have
+/// another one with other code; those with an id are judged by it.
+fn linked_at_once(before: &Executable, after: &Executable, findings: &mut Findings) {
+    let same = before.timestamp.is_some_and(|time| time != 0)
+        && before.timestamp == after.timestamp
+        && before.linker == after.linker
+        && before.rich_digest == after.rich_digest;
+    if !same || before.build_id.is_some() {
+        return;
+    }
+    let known = section_names(before);
+    let digests: BTreeSet<(&str, Digest)> =
+        before.sections.iter().map(|section| (section.name.as_str(), section.digest)).collect();
+    let changed = after.sections.iter().filter(|section| {
+        let name = section.name.as_str();
+        section.executable && known.contains(name) && !digests.contains(&(name, section.digest))
+    });
+    let because: Vec<String> =
+        changed.map(|section| format!("the code in `{}` is another one", plain(&section.name))).collect();
+    if !because.is_empty() {
+        let time = format!("its header has the link time of before: {}", after.timestamp.unwrap_or_default());
+        findings.add(&codes::SAME_VERSION_CHANGED, [because, vec![time]].concat());
+    }
+}
+
 fn entry(before: &Executable, after: &Executable, structure: &mut Structure, findings: &mut Findings) {
     let (Some(old), Some(new)) = (&before.entry, &after.entry) else { return };
     let name = |section: &Option<String>| section.clone().unwrap_or_else(|| "no section".to_owned());
@@ -182,14 +214,13 @@ fn initializers(before: &Executable, after: &Executable, findings: &mut Findings
 
 fn caves(before: &Executable, after: &Executable, structure: &mut Structure, findings: &mut Findings) {
     let mut because = Vec::new();
+    let mut slack: BTreeMap<&str, u64> = BTreeMap::new();
+    for section in &before.sections {
+        let most = slack.entry(&section.name).or_default();
+        *most = section.slack_nonzero_bytes.max(*most);
+    }
     for section in &after.sections {
-        let earlier = before
-            .sections
-            .iter()
-            .filter(|other| other.name == section.name)
-            .map(|other| other.slack_nonzero_bytes)
-            .max()
-            .unwrap_or(0);
+        let earlier = slack.get(section.name.as_str()).copied().unwrap_or(0);
         if earlier == 0 && section.slack_nonzero_bytes >= CAVE_MIN_BYTES {
             because.push(format!(
                 "{} bytes lie behind the end of section `{}`",

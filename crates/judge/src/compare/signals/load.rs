@@ -94,6 +94,53 @@ const SYSTEM: &[&str] = &[
     "/system/library/",
 ];
 
+/// Functions for getting into other processes, at secrets, or into what starts by itself. Libraries that need one have
+/// it from their first release on: no honest release of those measured has got one.
+const GRAVE: &[&str] = &[
+    "WinExec",
+    "CreateRemoteThread",
+    "CreateRemoteThreadEx",
+    "WriteProcessMemory",
+    "VirtualAllocEx",
+    "QueueUserAPC",
+    "SetThreadContext",
+    "NtUnmapViewOfSection",
+    "ZwUnmapViewOfSection",
+    "NtMapViewOfSection",
+    "NtCreateThreadEx",
+    "RtlCreateUserThread",
+    "NtWriteVirtualMemory",
+    "URLDownloadToFile",
+    "CryptUnprotectData",
+    "LsaRetrievePrivateData",
+    "MiniDumpWriteDump",
+    "CreateService",
+    "SetWindowsHookEx",
+    "NetScheduleJobAdd",
+    "process_vm_writev",
+    "memfd_create",
+    "ptrace",
+    "task_for_pid",
+    "mach_vm_write",
+    "NSCreateObjectFileImageFromMemory",
+];
+
+fn grave_imports(before: &Executable, after: &Executable, findings: &mut Findings) {
+    let plain = |import: &String| {
+        let name = import.rsplit('!').next().unwrap_or_default().trim_start_matches('_');
+        let name = name.split('@').next().unwrap_or_default().to_owned();
+        let without_kind = name.strip_suffix(['A', 'W']).map(str::to_owned);
+        [Some(name), without_kind].into_iter().flatten().find(|name| GRAVE.contains(&name.as_str()))
+    };
+    let known: BTreeSet<String> = before.imports.iter().filter_map(plain).collect();
+    let new: BTreeSet<String> = after.imports.difference(&before.imports).filter_map(plain).collect();
+    let new: Vec<&String> = new.difference(&known).collect();
+    if !new.is_empty() {
+        let because = vec![format!("new imports: {}", super::super::examples(new).join(", "))];
+        findings.add(&codes::Code { severity: Severity::High, ..codes::CAPABILITY_ADDED }, because);
+    }
+}
+
 /// Rights of Apple images that let foreign code in.
 const OPENING_RIGHTS: &[&str] = &[
     "com.apple.security.get-task-allow",
@@ -111,6 +158,7 @@ pub(super) fn judge(
     findings: &mut Findings,
 ) {
     libraries(before, after, around, structure, findings);
+    grave_imports(before, after, findings);
     search_paths(before, after, findings);
     signature(before, after, findings);
 }
@@ -170,7 +218,13 @@ fn search_paths(before: &Executable, after: &Executable, findings: &mut Findings
     let new: Vec<&String> =
         after.search_paths.difference(&before.search_paths).filter(|path| !own(path)).collect();
     if !new.is_empty() {
-        findings.add(&codes::SEARCH_PATH_ADDED, super::super::examples(new));
+        // Anybody can write there.
+        let open = new.iter().flat_map(|path| path.split(':')).any(|part| {
+            !part.starts_with(['/', '$', '@'])
+                || ["/tmp", "/var/tmp", "/dev/shm"].iter().any(|open| part.starts_with(open))
+        });
+        let severity = if open { Severity::High } else { Severity::Medium };
+        findings.add(&codes::Code { severity, ..codes::SEARCH_PATH_ADDED }, super::super::examples(new));
     }
 }
 
