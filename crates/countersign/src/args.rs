@@ -77,15 +77,7 @@ pub(crate) enum Command {
         output: Option<PathBuf>,
     },
     /// Compare two records, files or folders: what changed, what explains it, what nothing explains
-    Compare {
-        /// A record, file or folder
-        old: String,
-        /// A record, file or folder
-        new: String,
-        /// For files and folders: whether their source changed
-        #[arg(long, value_enum, value_name = "WHETHER")]
-        source_changed: Option<YesNo>,
-    },
+    Compare(CompareArguments),
     /// Judge one artifact against the policy; sign nothing
     Gate {
         /// The file
@@ -370,4 +362,25 @@ pub(crate) enum DrillCommand {
         #[arg(long, value_name = "CONTROL")]
         without: Option<String>,
     },
+}
+
+/// What `compare` takes.
+#[derive(Args)]
+pub(crate) struct CompareArguments {
+    /// A record, file or folder
+    pub(crate) old: String,
+    /// A record, file or folder
+    pub(crate) new: String,
+    /// For files and folders: whether their source changed
+    #[arg(long, value_enum, value_name = "WHETHER")]
+    pub(crate) source_changed: Option<YesNo>,
+    /// Show all findings and differences
+    #[arg(long)]
+    pub(crate) full: bool,
+    /// Also write a page to look through, complete in one file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+    /// Also write the findings as SARIF 2.1.0
+    #[arg(long, value_name = "FILE")]
+    pub(crate) sarif: Option<PathBuf>,
 }

@@ -1,6 +1,7 @@
 //! One function per command.
 
 mod approvals;
+mod compare;
 mod describe;
 mod drills;
 mod log;
@@ -29,9 +30,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<u8> {
         Command::Sbom { record, format, output } => {
             records::sbom(context, &record, format, output.as_deref())
         }
-        Command::Compare { old, new, source_changed } => {
-            describe::compare(context, &old, &new, source_changed)
-        }
+        Command::Compare(arguments) => compare::compare(context, &arguments),
         Command::Gate { artifact } => releases::gate(context, &artifact),
         Command::Sign { artifact } => releases::sign(context, &artifact),
         Command::Verify { artifact, bundle, trust } => {

@@ -3,6 +3,7 @@
 
 mod approvals;
 mod bad_input;
+mod comparisons;
 mod crashes;
 mod drills;
 mod egress;

@@ -1,0 +1,85 @@
+//! What `compare` tells, in each of its forms.
+
+use forge::zip_stored;
+
+use crate::sandbox::Sandbox;
+
+/// Two releases, of which the new one has one file more, and many that are changed.
+fn two_releases(sandbox: &Sandbox, hostile: &str) {
+    let names: Vec<String> = (0..40).map(|number| format!("part/{number:02}.txt")).collect();
+    let files = |text: &'static [u8]| names.iter().map(move |name| (name.as_str(), text));
+    let old: Vec<(&str, &[u8])> = files(b"one").collect();
+    let mut new: Vec<(&str, &[u8])> = files(b"two").collect();
+    new.push((hostile, b"#!/bin/sh\ntrue\n"));
+    sandbox.write("old.zip", zip_stored(&old).unwrap());
+    sandbox.write("new.zip", zip_stored(&new).unwrap());
+}
+
+#[test]
+fn the_report_fits_on_a_screen_and_all_of_it_is_there_on_request() {
+    let sandbox = Sandbox::bare();
+    two_releases(&sandbox, "part/extra");
+    let arguments = ["compare", "old.zip", "new.zip", "--source-changed", "yes"];
+    let short = sandbox.run(&arguments).out;
+    assert!(short.lines().count() < 60, "{short}");
+    assert!(short.contains("more explained") && short.contains("`--full` lists them"), "{short}");
+    let full = sandbox.run(&[&arguments[..], &["--full"]].concat()).out;
+    for number in 0..40 {
+        assert!(full.contains(&format!("new.zip!part/{number:02}.txt")), "{full}");
+    }
+    assert!(!full.contains("--full"), "{full}");
+}
+
+#[test]
+fn findings_are_written_for_code_scanning() {
+    let sandbox = Sandbox::bare();
+    two_releases(&sandbox, "part/a b%ä");
+    let arguments = ["compare", "old.zip", "new.zip", "--source-changed", "no", "--sarif", "out.sarif"];
+    assert_eq!(sandbox.run(&arguments).code, 1);
+    let log: serde_json::Value = serde_json::from_slice(&sandbox.read("out.sarif")).unwrap();
+    assert_eq!(log["version"], "2.1.0");
+    let run = &log["runs"][0];
+    let results = run["results"].as_array().unwrap();
+    let json = sandbox.run(&["compare", "old.zip", "new.zip", "--source-changed", "no", "--json"]).json();
+    assert_eq!(results.len(), json["findings"].as_array().unwrap().len());
+    let rules: Vec<&str> = run["tool"]["driver"]["rules"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|rule| rule["id"].as_str().unwrap())
+        .collect();
+    let mut places = Vec::new();
+    for result in results {
+        assert!(rules.contains(&result["ruleId"].as_str().unwrap()));
+        assert!(["error", "warning", "note"].contains(&result["level"].as_str().unwrap()));
+        let place = &result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"];
+        places.push(place.as_str().unwrap().to_owned());
+    }
+    assert!(places.contains(&"new.zip!part/a%20b%25%C3%A4".to_owned()), "{places:?}");
+}
+
+#[test]
+fn the_page_is_whole_and_a_name_in_it_is_no_markup() {
+    let sandbox = Sandbox::bare();
+    two_releases(&sandbox, "part/<img src=x onerror=alert(1)>\"");
+    let arguments = ["compare", "old.zip", "new.zip", "--source-changed", "no", "--html", "out.html"];
+    assert_eq!(sandbox.run(&arguments).code, 1);
+    let page = String::from_utf8(sandbox.read("out.html")).unwrap();
+    assert!(page.starts_with("<!doctype html>") && page.ends_with("</html>\n"));
+    assert!(page.contains("&lt;img src=x onerror=alert(1)&gt;&quot;") && !page.contains("<img"));
+    for fetched in ["src=\"", "href=", "@import", "url("] {
+        assert!(!page.contains(fetched), "the page fetches something by {fetched}");
+    }
+    for number in 0..40 {
+        assert!(page.contains(&format!("new.zip!part/{number:02}.txt")));
+    }
+}
+
+#[test]
+fn a_page_that_cannot_be_written_is_told() {
+    let sandbox = Sandbox::bare();
+    two_releases(&sandbox, "x");
+    let answer = sandbox.run(&["compare", "old.zip", "new.zip", "--html", "absent/out.html"]);
+    assert_eq!(answer.code, 3);
+    assert!(answer.err.contains("cannot write absent/out.html"), "{}", answer.err);
+}
