@@ -252,6 +252,15 @@ codes! {
     EMBEDDED_PAYLOAD = "embedded-payload", High, approvable,
         "a file that held none has an executable or an archive inside",
         "take it out at the named offset and inspect it";
+    HOST_ADDED = "host-added", High, approvable,
+        "a script that fetches and runs things calls a host that it did not call before",
+        "read what it gets from there and what it does with it";
+    RIGHTS_ADDED = "rights-added", High, approvable,
+        "a file runs with the rights of its owner or group and did not",
+        "find the step that sets the mode; few programs need it";
+    EXECUTABLE_REPLACED = "executable-replaced", High, approvable,
+        "where a program was there is something that is none",
+        "get the file anew; it may be read by another part of the product";
     DISGUISED_FILE = "disguised-file", High, approvable,
         "a program stands under the name of something harmless",
         "find out which step wrote it";

@@ -83,7 +83,7 @@ fn report(comparison: &Comparison, full: bool, good: bool) -> Result<String> {
             }
         }
     }
-    let mut hidden: Vec<&Difference> = left.iter().copied().collect();
+    let mut hidden: Vec<&Difference> = left.to_vec();
     if !full {
         hidden.extend(comparison.differences.iter().filter(|one| !is_single(one)));
     }

@@ -45,6 +45,8 @@ pub(super) fn read(name: &BytePath, bytes: &[u8], hooks: &mut BTreeSet<String>) 
         b"extconf.rb" => add(hooks, "gem-install", &text(path)),
         b"post-link.sh" | b"pre-link.sh" | b"post-link.bat" => add(hooks, "conda-install", &text(base)),
         b"autorun.inf" => add(hooks, "medium", "autorun.inf"),
+        b"#script" => rows(bytes, &["EW_SHELLEXEC ", "EW_EXECUTE "], "nsis-install", hooks),
+        b"CustomAction" if path.ends_with(b"#table/CustomAction") => rows(bytes, &[""], "msi-install", hooks),
         _ if base.ends_with(b".pth") => python_path(base, bytes, hooks),
         _ if MAINTAINER.contains(&path.strip_prefix(b"./").unwrap_or(path)) && is_script(bytes) => {
             add(hooks, "deb-install", &text(base));
@@ -78,6 +80,15 @@ fn text(bytes: &[u8]) -> String {
 
 fn is_script(bytes: &[u8]) -> bool {
     bytes.starts_with(b"#!") || bytes.starts_with(b"\x7fELF")
+}
+
+/// Lines of the text of an installer that run something: commands of an NSIS script, rows of an MSI's custom actions.
+fn rows(bytes: &[u8], begins: &[&str], place: &str, hooks: &mut BTreeSet<String>) {
+    for line in String::from_utf8_lossy(bytes).lines().map(str::trim) {
+        if !line.is_empty() && begins.iter().any(|begin| line.starts_with(begin)) {
+            add(hooks, place, &line.replace('\t', " "));
+        }
+    }
 }
 
 fn npm(bytes: &[u8], hooks: &mut BTreeSet<String>) {
@@ -148,6 +159,10 @@ mod tests {
         assert_eq!(hooks("tools/install.ps1", "x"), ["nuget-install: tools/install.ps1"]);
         assert_eq!(hooks("./etc/cron.d/job", "* * * * * root x"), ["cron: ./etc/cron.d/job"]);
         assert_eq!(hooks("./etc/cron.d/", ""), [""; 0]);
+        let script = "EW_CREATEDIR path=\"$INSTDIR\"\nEW_SHELLEXEC verb=\"open\", file=\"a.exe\"\n";
+        assert_eq!(hooks("#script", script), ["nsis-install: EW_SHELLEXEC verb=\"open\", file=\"a.exe\""]);
+        assert_eq!(hooks("#table/CustomAction", "Run\t34\n"), ["msi-install: Run 34"]);
+        assert_eq!(hooks("#table/File", "Run\t34\n"), [""; 0]);
         assert_eq!(hooks("package/binding.gyp", "{}"), ["npm-install: node-gyp rebuild"]);
     }
 }

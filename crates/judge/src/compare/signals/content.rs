@@ -19,6 +19,8 @@ const AUTOMATIC: &[&str] = &[
     "deb-install",
     "nuget-install",
     "conda-install",
+    "nsis-install",
+    "msi-install",
     "medium",
     "cron",
     "shell start",
@@ -48,6 +50,8 @@ pub(super) fn changed(
     let (before, after) =
         (old.content.as_ref().unwrap_or(&nothing), new.content.as_ref().unwrap_or(&nothing));
     common(before, after, around, new, findings);
+    rights(Some(old), new, findings);
+    replaced(old, new, around, findings);
     let mut partners = structure.partners.clone();
     if after.random_windows >= before.random_windows + RANDOM_GROWTH_MIN.max(before.random_windows / 2) {
         partners.push(format!(
@@ -72,6 +76,7 @@ pub(super) fn changed(
     let hosts: Vec<&String> = after.hosts.difference(&before.hosts).collect();
     if is_script && !hosts.is_empty() && !before.more_hosts {
         partners.push(format!("new hosts: {}", super::super::examples(&hosts).join(", ")));
+        fetches(after, &hosts, findings);
     }
     compound(old, new, structure, &partners, findings);
     obfuscated(after, is_script, &partners, findings);
@@ -173,6 +178,49 @@ fn capabilities(
     }
 }
 
+/// Families with which a script that calls a new host can run what it gets.
+const RUNS: &[&str] = &["process-start/", "decode-and-run/"];
+
+/// A script that fetches and runs things, as it did before, calls somebody else now.
+fn fetches(after: &Content, hosts: &[&String], findings: &mut Findings) {
+    let has = |family: &&str| after.capabilities.iter().any(|name| name.starts_with(*family));
+    if has(&"network/") && RUNS.iter().any(|family| has(family)) {
+        let because = vec![
+            format!("new hosts: {}", super::super::examples(hosts).join(", ")),
+            "it uses the network and starts programs or runs what it decodes".to_owned(),
+        ];
+        findings.add(&codes::HOST_ADDED, because);
+    }
+}
+
+/// The set-user-ID and set-group-ID bits.
+const RIGHTS: u32 = 0o6000;
+
+/// A file that runs with the rights of its owner, and did not.
+fn rights(old: Option<&Node>, new: &Node, findings: &mut Findings) {
+    let of = |node: &Node| node.mode.unwrap_or(0) & RIGHTS;
+    let before = old.map_or(0, of);
+    let is_file = new.link.is_none() && new.format != "directory";
+    if is_file && of(new) & !before != 0 {
+        let mode = |mode: Option<u32>| mode.map_or_else(|| "no mode".to_owned(), |mode| format!("{mode:o}"));
+        let was = old.map_or_else(|| "it is new".to_owned(), |old| format!("it was {}", mode(old.mode)));
+        findings.add(&codes::RIGHTS_ADDED, vec![format!("its mode is {}; {was}", mode(new.mode))]);
+    }
+}
+
+/// What was a program is none any more, or the other way round, under the same name.
+fn replaced(old: &Node, new: &Node, around: &Around, findings: &mut Findings) {
+    let is_program = |node: &Node| matches!(node.format.as_str(), "pe" | "elf" | "macho");
+    if !is_program(old) && is_program(new) && old.size > 0 {
+        executables(new, around, findings);
+    }
+    if is_program(old) && !is_program(new) && new.link.is_none() {
+        let because =
+            vec![format!("{} of {} bytes → {} of {} bytes", old.format, old.size, new.format, new.size)];
+        findings.add(&codes::EXECUTABLE_REPLACED, because);
+    }
+}
+
 /// Rules that hold for changed and for new members alike; a new one is compared with nothing.
 fn common(before: &Content, after: &Content, around: &Around, node: &Node, findings: &mut Findings) {
     hooks(before, after, around, findings);
@@ -258,6 +306,11 @@ pub(super) fn added(new: &Node, around: &Around, findings: &mut Findings) {
         common(&Content::default(), after, around, new, findings);
         unsought(new, after, findings);
     }
+    rights(None, new, findings);
+    executables(new, around, findings);
+}
+
+fn executables(new: &Node, around: &Around, findings: &mut Findings) {
     for image in new.executables.iter().take(1) {
         let kind = (new.format.clone(), image.machine.clone());
         let what = format!("a new {} {} for {}", new.format, image.kind, image.machine);

@@ -378,3 +378,51 @@ fn new_members_and_causes_of_many() {
     other[3].subject.digest = Some(Digest::of(b"other"));
     assert_ne!(collapse(other)[0].id, merged[0].id, "an approval holds for these bytes only");
 }
+
+#[test]
+fn a_script_that_fetches_and_runs_calls_somebody_else() {
+    let script = |hosts: &[&str], capabilities: &[&str]| Content {
+        kind: "script".into(),
+        hosts: set(hosts),
+        capabilities: set(capabilities),
+        ..Content::default()
+    };
+    let both = ["network/script", "process-start/script"];
+    content_check(
+        "install.js",
+        script(&["a.test"], &both),
+        script(&["a.test", "b.test"], &both),
+        &[("host-added", High)],
+    );
+    content_check("install.js", script(&["a.test"], &both), script(&["a.test"], &both), &[]);
+    let reads = ["network/script"];
+    content_check("page.js", script(&["a.test"], &reads), script(&["b.test"], &reads), &[]);
+}
+
+#[test]
+fn a_file_gets_the_rights_of_its_owner() {
+    let with = |mode| {
+        let mut node = node("tool", None, Content::default());
+        node.mode = Some(mode);
+        node
+    };
+    assert_eq!(found(Some(&with(0o755)), &with(0o4755)), [("rights-added".to_owned(), High)]);
+    assert_eq!(found(None, &with(0o2755)), [("rights-added".to_owned(), High)]);
+    assert_eq!(found(Some(&with(0o4755)), &with(0o4755)), []);
+    assert_eq!(found(Some(&with(0o644)), &with(0o755)), []);
+    // A folder with this bit only says who owns what is made in it.
+    let mut folder = with(0o2755);
+    folder.format = "directory".into();
+    assert_eq!(found(None, &folder), []);
+}
+
+#[test]
+fn something_else_stands_where_a_program_was() {
+    let program = node("a.dll", Some(image()), Content::default());
+    let mut data = node("a.dll", None, Content::default());
+    data.format = "data".into();
+    assert_eq!(found(Some(&program), &data), [("executable-replaced".to_owned(), High)]);
+    // The other way round it is a new program, judged as one.
+    assert_eq!(found(Some(&data), &program), found(None, &program));
+    assert_eq!(found(Some(&data), &data), []);
+}

