@@ -184,7 +184,7 @@ const RUNS: &[&str] = &["process-start/", "decode-and-run/"];
 /// A script that fetches and runs things, as it did before, calls somebody else now.
 fn fetches(after: &Content, hosts: &[&String], findings: &mut Findings) {
     let has = |family: &&str| after.capabilities.iter().any(|name| name.starts_with(*family));
-    if has(&"network/") && RUNS.iter().any(|family| has(family)) {
+    if has(&"network/") && RUNS.iter().any(has) {
         let because = vec![
             format!("new hosts: {}", super::super::examples(hosts).join(", ")),
             "it uses the network and starts programs or runs what it decodes".to_owned(),
