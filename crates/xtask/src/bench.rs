@@ -1,6 +1,7 @@
 //! Measurements that print a ratio against the bare work or a named peer, in one interleaved run. Never a test:
 //! machines differ.
 
+mod compare;
 mod detect;
 mod drift;
 pub(crate) mod projects;
@@ -21,6 +22,7 @@ const USAGE: &str =
   bench slices       the recorder's cost of one event, by slices of a loop of opens
   bench scale        a build of a million events: memory, and how long the recording takes to end
   bench detect       what the detection rules cost, beside the bare build
+  bench compare      `compare` beside diffoscope on real releases
   bench drift [NAME] what `compare` finds in honest updates (those whose line has NAME) and in attacked releases
   bench verify       verification of one artifact, and the start of the program";
 
@@ -32,6 +34,7 @@ pub(crate) fn run(words: &[&str]) -> Result<()> {
         ["slices"] => slices::run(),
         ["scale"] => scale::run(),
         ["detect"] => detect::run(),
+        ["compare"] => compare::run(),
         ["drift"] => drift::run(""),
         ["drift", name] => drift::run(name),
         ["verify"] => verify::run(),

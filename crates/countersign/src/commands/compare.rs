@@ -102,9 +102,14 @@ fn report(comparison: &Comparison, full: bool, good: bool) -> Result<String> {
     Ok(text)
 }
 
-/// Tells whether a difference is told by itself: all but those that are expected, for one and the same reason.
+/// Tells whether a difference is told by itself: not what is expected for one and the same reason, nor containers that
+/// differ because their members do.
 fn is_single(difference: &Difference) -> bool {
-    difference.status != Status::Expected
+    match difference.status {
+        Status::Expected => false,
+        Status::Noted => !matches!(difference.area, Area::Output | Area::Member),
+        Status::Drift | Status::Explained => true,
+    }
 }
 
 /// Differences of one status and one reason together, the worse statuses first.

@@ -22,11 +22,11 @@ const SIGNED: Release =
 
 /// One release of the list.
 #[derive(Clone, Copy, Debug)]
-struct Release<'a> {
-    registry: &'a str,
-    name: &'a str,
-    version: &'a str,
-    platform: &'a str,
+pub(super) struct Release<'a> {
+    pub(super) registry: &'a str,
+    pub(super) name: &'a str,
+    pub(super) version: &'a str,
+    pub(super) platform: &'a str,
 }
 
 /// What was found: how often each code at each severity.
@@ -43,7 +43,7 @@ pub(super) fn run(only: &str) -> Result<()> {
 }
 
 /// Where releases are kept between runs.
-fn folder() -> Result<PathBuf> {
+pub(super) fn folder() -> Result<PathBuf> {
     let metadata = crate::metadata()?;
     let target = metadata["target_directory"].as_str().context("no target folder")?;
     let folder = Path::new(target).join("releases");
@@ -148,7 +148,7 @@ fn attacks(program: &Path, cache: &Path) -> Result<bool> {
 }
 
 /// Gets the one file of a release; what was fetched once is kept.
-fn fetch(cache: &Path, release: Release) -> Result<PathBuf> {
+pub(super) fn fetch(cache: &Path, release: Release) -> Result<PathBuf> {
     let Release { registry, name, version, platform } = release;
     let folder = cache.join(format!("{registry}-{}-{version}-{platform}", name.replace('/', "+")));
     let only = || -> Result<PathBuf> {
