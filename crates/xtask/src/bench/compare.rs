@@ -1,4 +1,4 @@
-//! `compare` beside `diffoscope` on pairs of real releases, in one interleaved run: CPU, wall time, peak memory.
+//! `compare` beside `diffoscope` on pairs of real releases, in one interleaved run: CPU, wall time, peak memory of the largest process.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -7,10 +7,11 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 
 use super::drift::{Release, fetch, folder};
-use super::median;
+use super::{median, must};
 
 /// Ours is quick, so its median is taken; the peer runs once a pair.
 const ROUNDS: usize = 5;
+const PEER: &str = "diffoscope==332";
 /// The peer is ended after so long.
 const PATIENCE_SECONDS: &str = "600";
 
@@ -40,8 +41,7 @@ struct Run {
 
 pub(super) fn run() -> Result<()> {
     let (program, cache) = (crate::program("release")?, folder()?);
-    let peer = Command::new("diffoscope").arg("--version").stdout(Stdio::null()).status();
-    ensure!(peer.is_ok_and(|status| status.success()), "diffoscope is not installed (diffoscope-minimal)");
+    let peer = peer(&cache)?;
     println!("{:44} {:>16} {:>16} {:>10} {:>10}", "pair", "CPU s (ratio)", "wall s (ratio)", "MiB", "theirs");
     for [old, new] in PAIRS {
         let name = format!("{} {} → {} {}", old.name, old.version, new.version, old.platform);
@@ -58,9 +58,9 @@ pub(super) fn run() -> Result<()> {
         for round in 0..ROUNDS {
             ours.push(measured(&program, &[Path::new("compare"), &old, &new])?);
             if round == ROUNDS / 2 {
-                let limit = ["-k", "5", PATIENCE_SECONDS, "diffoscope", "--text", "/dev/null"].map(Path::new);
-                theirs =
-                    Some(measured(Path::new("timeout"), &[&limit[..], &[old.as_path(), &new]].concat())?);
+                let mut arguments = ["-k", "5", PATIENCE_SECONDS].map(Path::new).to_vec();
+                arguments.extend([&peer, Path::new("--text"), Path::new("/dev/null"), &old, &new]);
+                theirs = Some(measured(Path::new("timeout"), &arguments)?);
             }
         }
         let theirs = theirs.context("the peer has not run")?;
@@ -78,12 +78,25 @@ pub(super) fn run() -> Result<()> {
     Ok(())
 }
 
+/// Installs the peer beside the build products. It needs `libmagic` and `libarchive` of the system.
+fn peer(cache: &Path) -> Result<PathBuf> {
+    let folder = cache.with_file_name("diffoscope");
+    let program = folder.join("bin/diffoscope");
+    if !program.exists() {
+        must(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
+        let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", PEER];
+        must(Command::new(folder.join("bin/python")).args(install))?;
+    }
+    must(Command::new(&program).arg("--version"))?;
+    Ok(program)
+}
+
 /// Runs a program under `time(1)`, which tells CPU seconds and peak memory of all its processes.
 fn measured(program: &Path, arguments: &[&Path]) -> Result<Run> {
     let told = tempfile::NamedTempFile::new()?;
     let program: PathBuf = program.into();
     let began = Instant::now();
-    Command::new("/usr/bin/time")
+    let status = Command::new("/usr/bin/time")
         .args(["-q", "-f", "%U %S %M", "-o"])
         .arg(told.path())
         .arg(&program)
@@ -93,6 +106,9 @@ fn measured(program: &Path, arguments: &[&Path]) -> Result<Run> {
         .status()
         .context("cannot run time(1)")?;
     let wall = began.elapsed().as_secs_f64();
+    // Both say 1 for "differs"; ours says 3 for "undetermined", and `timeout` 124.
+    let code = status.code().context("the program was killed")?;
+    ensure!([0, 1, 3, 124].contains(&code), "{} failed with {code}", program.display());
     let text = std::fs::read_to_string(told.path())?;
     let mut numbers = text.split_whitespace().map(str::parse::<f64>);
     let mut next = || numbers.next().context("time(1) said nothing")?.context("time(1) said no number");
