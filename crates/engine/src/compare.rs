@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use evidence::Tree;
 use judge::compare::{Comparison, SourceChanged, trees};
 
 use crate::assess::compare_records;
@@ -48,9 +49,22 @@ pub fn compare(
 ) -> Result<Comparison> {
     match (old, new, world) {
         (Comparand::Record(old), Comparand::Record(new), Some(world)) => compare_records(world, old, new),
-        (Comparand::Path(old), Comparand::Path(new), _) => Ok(trees(&inspect(old)?, &inspect(new)?, source)),
+        (Comparand::Path(old), Comparand::Path(new), _) => {
+            let (old, new) = both(old, new)?;
+            Ok(trees(&old, &new, source))
+        }
         _ => Err(Error::NotComparable(
             "a record with a file: give two records, or two files or folders".into(),
         )),
     }
+}
+
+/// Inspects both at a time.
+fn both(old: &Path, new: &Path) -> Result<(Tree, Tree)> {
+    std::thread::scope(|scope| {
+        let old = scope.spawn(|| inspect(old));
+        let new = inspect(new);
+        let old = old.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        Ok((old?, new?))
+    })
 }

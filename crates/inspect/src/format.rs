@@ -159,6 +159,9 @@ pub fn format(bytes: &[u8]) -> Format {
     if let Some((_, _, word)) = UNSUPPORTED.iter().find(|(offset, magic, _)| at(*offset, magic)) {
         return Format::Unsupported(word);
     }
+    if is_ext(bytes) {
+        return Format::Unsupported("ext");
+    }
     Format::Data
 }
 
@@ -179,6 +182,20 @@ fn is_cpio(bytes: &[u8]) -> bool {
         Some(b"070707") => bytes.get(6..76).is_some_and(|rest| rest.iter().all(u8::is_ascii_digit)),
         _ => false,
     }
+}
+
+/// A file system of Linux (ext2 to ext4): its magic of two bytes stands in a superblock whose other fields are small
+/// (Linux, `fs/ext4/ext4.h`, `struct ext4_super_block`).
+fn is_ext(bytes: &[u8]) -> bool {
+    const SUPERBLOCK: usize = 1024;
+    let half = |at: usize| Some(u16::from_le_bytes(bytes.get(SUPERBLOCK + at..)?.get(..2)?.try_into().ok()?));
+    let word = |at: usize| le32(bytes, SUPERBLOCK + at);
+    half(56) == Some(0xEF53)
+        && word(24).is_some_and(|block| block <= 6)
+        && half(58).is_some_and(|state| state <= 7)
+        && half(60).is_some_and(|errors| (1..=3).contains(&errors))
+        && word(72).is_some_and(|system| system <= 4)
+        && word(76).is_some_and(|revision| revision <= 1)
 }
 
 /// LZMA has no magic: the usual properties byte, a dictionary of 2^n or 2^n + 2^(n-1) bytes and a size that is unknown
