@@ -347,10 +347,6 @@ def elf_note(data):
     raise ValueError("no note")
 
 
-def macho_slice(data):
-    return struct.unpack_from("<IIIIIIII", data, 0)
-
-
 def macho_dylib(data):
     data = bytearray(data)
     count, size = word(data, 16), word(data, 20)
@@ -493,7 +489,7 @@ def on_npm(name, member, change=None, add=None):
     attack(name, make)
 
 
-def on_signed(name, change, container=None):
+def on_signed(name, change):
     """An installer in which a library signed by somebody else is changed, and nothing else is."""
 
     def make(cache, folder, twin):
