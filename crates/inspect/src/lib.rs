@@ -14,11 +14,14 @@
 //! | `executable` | PE with Authenticode, ELF, Mach-O with code signatures, WebAssembly |
 //! | `content` | what bytes show in any format: types, hosts, hidden and encoded parts, hooks, capabilities |
 //! | `contrast`, `extract` | two versions of a member side by side |
-//! | [`packages`] | what package databases say |
+//! | [`packages`] | which package a file of a machine belongs to |
+//! | [`catalog`] | which packages a file speaks of |
+//! | [`sbom`] | bills of materials of other makers |
 //! | [`machine`] | what a machine's logs say of who came and went |
 
 mod budget;
 mod bytes;
+pub mod catalog;
 mod content;
 mod contrast;
 mod entropy;
@@ -28,6 +31,7 @@ mod format;
 pub mod machine;
 mod open;
 pub mod packages;
+pub mod sbom;
 mod unpack;
 
 pub use budget::{Budget, RATIO_FREE_BYTES};

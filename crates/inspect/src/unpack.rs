@@ -16,7 +16,7 @@ mod squashfs;
 mod stream;
 mod tar;
 mod xar;
-mod xml;
+pub(crate) mod xml;
 mod zip;
 
 use std::collections::BTreeSet;
