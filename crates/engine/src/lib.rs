@@ -54,3 +54,5 @@ pub use host::{AllowList, Egress};
 pub use evidence;
 /// Verdicts and finding codes, for those who render results.
 pub use judge;
+/// Orders of versions, for those who ask.
+pub use versions;
