@@ -19,6 +19,7 @@
 //! | [`sbom`] | bills of materials of other makers |
 //! | [`machine`] | what a machine's logs say of who came and went |
 
+mod base64;
 mod budget;
 mod bytes;
 pub mod catalog;

@@ -165,7 +165,10 @@ mod tests {
         assert_eq!(hooks("./etc/cron.d/", ""), [""; 0]);
         let script = "EW_CREATEDIR path=\"$INSTDIR\"\nEW_SHELLEXEC verb=\"open\", file=\"a.exe\"\n";
         assert_eq!(hooks("#script", script), ["nsis-install: EW_SHELLEXEC verb=\"open\", file=\"a.exe\""]);
-        assert_eq!(hooks("#table/CustomAction", "Action*:2d48\tType:0502\nRun\t34\n"), ["msi-install: Run 34"]);
+        assert_eq!(
+            hooks("#table/CustomAction", "Action*:2d48\tType:0502\nRun\t34\n"),
+            ["msi-install: Run 34"]
+        );
         assert_eq!(hooks("#table/File", "Run\t34\n"), [""; 0]);
         assert_eq!(hooks("package/binding.gyp", "{}"), ["npm-install: node-gyp rebuild"]);
     }

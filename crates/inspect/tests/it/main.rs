@@ -12,6 +12,7 @@ mod images_oci;
 mod packages;
 mod replay;
 mod samples;
+mod signatures;
 mod streams;
 mod windows;
 mod zips;
