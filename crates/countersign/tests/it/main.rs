@@ -11,4 +11,5 @@ mod peers;
 mod release;
 mod sandbox;
 mod sources;
+mod terminal;
 mod watch;
