@@ -6,6 +6,7 @@
 
 pub mod bundle;
 pub mod envelope;
+pub mod foreign;
 pub mod key;
 pub mod leaf;
 pub mod trust;

@@ -101,6 +101,9 @@ pub enum Rejection {
         /// What the statement names.
         found: String,
     },
+    /// The bundle is for other bytes than those that were read.
+    #[error("{0}")]
+    OtherBytes(String),
     /// The statement is of another kind, or does not say what it should.
     #[error("{0}")]
     Statement(String),

@@ -5,3 +5,4 @@
 mod log;
 mod note;
 mod proofs;
+mod witness;
