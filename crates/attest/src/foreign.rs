@@ -218,3 +218,27 @@ fn source(uri: Option<String>, revision: Option<String>) -> Option<String> {
         (uri, None) => uri,
     })
 }
+
+/// Takes a file apart that holds several bundles: one a line (`gh attestation download`), or the registry's answer of
+/// npm. A file that is one bundle is returned as it is.
+pub fn bundles(file: &[u8]) -> Vec<Vec<u8>> {
+    let lines: Vec<&[u8]> =
+        file.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()).collect();
+    let each_is_json = lines.iter().all(|line| serde_json::from_slice::<Value>(line).is_ok_and(|v| v.is_object()));
+    if lines.len() > 1 && lines.len() <= BUNDLES_MAX && each_is_json {
+        return lines.into_iter().map(<[u8]>::to_vec).collect();
+    }
+    let document = serde_json::from_slice::<Value>(file).ok();
+    let attestations = document.as_ref().and_then(|document| document.get("attestations")?.as_array());
+    match attestations {
+        Some(list) => list
+            .iter()
+            .take(BUNDLES_MAX)
+            .filter_map(|attestation| serde_json::to_vec(attestation.get("bundle")?).ok())
+            .collect(),
+        None => vec![file.to_vec()],
+    }
+}
+
+/// More bundles of one file are not tried.
+const BUNDLES_MAX: usize = 1000;

@@ -1,5 +1,6 @@
 //! What can be typed.
 
+pub(crate) mod trust;
 pub(crate) mod watch;
 
 use std::ffi::OsString;
@@ -88,17 +89,9 @@ pub(crate) enum Command {
         /// The file
         artifact: PathBuf,
     },
-    /// Check a file offline: signature, provenance, log inclusion, revocation
-    Verify {
-        /// The file
-        artifact: PathBuf,
-        /// Its bundle [default: ARTIFACT.sigstore.json]
-        #[arg(long, value_name = "FILE")]
-        bundle: Option<PathBuf>,
-        /// The vendor's trust file [default: that of the store here]
-        #[arg(long, value_name = "FILE")]
-        trust: Option<PathBuf>,
-    },
+    /// Check files and folders offline: signature, provenance, log inclusion, witnesses, revocation; also anybody's
+    /// Sigstore bundles
+    Verify(trust::VerifyArgs),
     /// Take responsibility for a finding, signed and logged
     Approve(ApproveArgs),
     /// The people who may approve findings, each with a key of their own
@@ -117,7 +110,7 @@ pub(crate) enum Command {
     Log(LogCommand),
     /// The file by which customers verify
     #[command(subcommand)]
-    Trust(TrustCommand),
+    Trust(trust::TrustCommand),
     /// Detect: rules over the stored trace of a record; who and what changes this build machine
     Watch(Box<watch::WatchArgs>),
     /// Re-hash the vault, check the log, rebuild the index
@@ -338,15 +331,6 @@ pub(crate) enum LogCommand {
     Export {
         /// The folder
         folder: PathBuf,
-    },
-}
-
-#[derive(Subcommand)]
-pub(crate) enum TrustCommand {
-    /// Write the trust file to hand to customers
-    Export {
-        /// The file
-        file: PathBuf,
     },
 }
 

@@ -9,6 +9,8 @@ mod records;
 mod releases;
 mod run;
 mod store;
+mod trust;
+mod verify;
 mod watch;
 mod why;
 
@@ -33,14 +35,12 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<u8> {
         Command::Compare(arguments) => compare::compare(context, &arguments),
         Command::Gate { artifact } => releases::gate(context, &artifact),
         Command::Sign { artifact } => releases::sign(context, &artifact),
-        Command::Verify { artifact, bundle, trust } => {
-            releases::verify(context, artifact, bundle, trust.as_deref())
-        }
+        Command::Verify(arguments) => verify::verify(context, arguments),
         Command::Approve(arguments) => approvals::approve(context, &arguments),
         Command::Approver(command) => approvals::approver(context, command),
         Command::Revoke { artifact, reason } => releases::revoke(context, &artifact, &reason),
         Command::Log(command) => log::run(context, command),
-        Command::Trust(command) => store::trust(context, command),
+        Command::Trust(command) => trust::run(context, command),
         Command::Watch(arguments) => watch::run(context, *arguments),
         Command::Fsck => store::fsck(context),
         Command::Drill(command) => drills::run(context, command),

@@ -15,6 +15,12 @@ pub enum Error {
     /// A store where none should be.
     #[error("there is an evidence store at `{0}` already")]
     StoreExists(PathBuf),
+    /// A witness policy for other logs.
+    #[error("the witness policy names other logs than this store's, whose key is `{0}`")]
+    ForeignPolicy(String),
+    /// No key of that name.
+    #[error("no release or builder key of this store is called `{0}`")]
+    NoSuchKey(String),
     /// A file could not be read.
     #[error("cannot read `{path}`")]
     Read {
@@ -247,6 +253,8 @@ impl Error {
             }
             Self::Watched(_) => "end the other one first; two would report everything twice".into(),
             Self::Unstable(_) => "wait until nothing writes the file".into(),
+            Self::ForeignPolicy(_) => "a policy without `log` lines is for the store's log".into(),
+            Self::NoSuchKey(_) => "`countersign log show` prints the names of keys".into(),
             Self::NoBaseline(_) => {
                 "record a good build without `--baseline` first; `--product` names the product".into()
             }

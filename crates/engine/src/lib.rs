@@ -20,6 +20,7 @@ mod record;
 mod records;
 mod sbom;
 mod sign;
+mod trusting;
 mod verify;
 mod watch;
 mod world;
@@ -39,7 +40,10 @@ pub use record::{Recorded, Run, TracerKind, probe, run};
 pub use records::{RecordView, records, show, timeline, why};
 pub use sbom::sbom;
 pub use sign::{Revoked, SignOutcome, Signed, revoke, sign};
-pub use verify::{Verification, Verify, verify};
+pub use trusting::{TrustChange, retire_key, sigstore_export, trust_set};
+pub use verify::{
+    ForeignVerification, Signatory, Verification, Verify, VerifyForeign, explain, verify, verify_foreign,
+};
 pub use watch::{
     Collect, Collected, LogKind, MachineView, Replay, Replayed, Source, Surroundings, collect, presence,
     replay,
@@ -48,6 +52,9 @@ pub use world::{Passphrase, World, find_store, trust_export, trust_file};
 
 /// What a build may reach, for those who say it.
 pub use host::{AllowList, Egress};
+
+/// One file of a verification, for those who render results.
+pub use verifier::FileReport;
 
 /// The vocabulary, for those who render results.
 pub use evidence;

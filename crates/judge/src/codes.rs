@@ -287,24 +287,45 @@ codes! {
     BUNDLE_MALFORMED = "bundle-malformed", Critical, final,
         "the bundle is damaged or not one of ours",
         "download it again";
+    MANIFEST_MALFORMED = "manifest-malformed", Critical, final,
+        "the manifest of the folder cannot be read",
+        "get the manifest again; it is what `sha256sum` writes";
     RELEASE_KEY_UNKNOWN = "release-key-unknown", Critical, final,
         "the bundle is signed by a key that the trust file does not name",
         "get the vendor's current trust file over a channel that you trust";
+    KEY_RETIRED = "key-retired", Critical, final,
+        "the signing key does not count at this place of the log",
+        "ask the vendor for a release by the current key";
     SIGNATURE_INVALID = "signature-invalid", Critical, final,
         "the signature does not verify",
         "download file and bundle again; if it persists, tell the vendor";
     LOG_PROOF_INVALID = "log-proof-invalid", Critical, final,
         "the bundle does not prove that the signature is in the transparency log",
         "a signature outside the log is an incident: tell the vendor";
+    WITNESSES_MISSING = "witnesses-missing", High, final,
+        "too few of the required witnesses have cosigned the log",
+        "ask the vendor for a bundle with the cosignatures that the trust file requires";
     ARTIFACT_MISMATCH = "artifact-mismatch", Critical, final,
         "the bundle is for other bytes than this file",
         "download the file again; check that bundle and file belong together";
+    FILE_UNLISTED = "file-unlisted", High, final,
+        "a file in the folder is not in its released manifest",
+        "find out who put it there; compare with a fresh installation";
+    FILE_MISSING = "file-missing", High, final,
+        "a file of the released manifest is not in the folder",
+        "install again, or find out who removed it";
     NOT_A_RELEASE = "not-a-release", Critical, final,
         "the statement in the bundle does not release this file",
         "use the bundle that `countersign sign` wrote, not a provenance or approval";
+    LEVEL_MISSING = "level-missing", High, final,
+        "the release lacks a level that the trust file requires",
+        "ask the vendor why the gate did not find it";
     REVOKED = "revoked", Critical, final,
         "the vendor no longer vouches for this file",
         "do not use it; see the reason";
+    TRUST_STALE = "trust-stale", High, final,
+        "the trust file is too old to be relied on",
+        "get the current trust file from the vendor over a channel that you trust";
     PROVENANCE_MISMATCH = "provenance-mismatch", Critical, final,
         "the provenance beside the file is not the one that the gate relied on, or does not verify",
         "download it again; if it persists, tell the vendor";

@@ -62,6 +62,7 @@ pub(crate) fn run() -> Result<()> {
     test(&["--workspace", "--exclude", "countersign-host"])?;
     // The recorder has the signals and the file-mode mask of its whole process: one test at a time.
     test(&["--package", "countersign-host", "--", "--test-threads=1"])?;
+    crate::conformance::run()?;
     crate::demo::run()?;
     crate::quiet::run()
 }

@@ -1,8 +1,9 @@
-//! Developer commands: `cargo xtask tidy|ci|demo|bench`.
+//! Developer commands: `cargo xtask tidy|ci|demo|conformance|bench`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a developer reads it")]
 
 mod bench;
 mod ci;
+mod conformance;
 mod demo;
 mod lua;
 mod quiet;
@@ -17,6 +18,7 @@ const USAGE: &str = "cargo xtask COMMAND
   demo               record, compare, sign and verify a real C project, and see a poisoned release denied
   ci                 install what the tests need, then check and test everything
   tidy               layers, documentation pages, unsafe code, file lengths
+  conformance        the field's own test suites, run against our program
   quiet              five clean rebuilds of three real projects raise no alarm
   bench NAME         measurements: record, slices, scale, detect, verify";
 
@@ -41,6 +43,7 @@ fn main() -> Result<()> {
         ["demo"] => demo::run(),
         ["ci"] => ci::run(),
         ["tidy"] => tidy::run(),
+        ["conformance"] => conformance::run(),
         ["quiet"] => quiet::run(),
         ["bench", rest @ ..] => bench::run(rest),
         _ => bail!("{USAGE}"),

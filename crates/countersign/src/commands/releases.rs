@@ -1,11 +1,11 @@
-//! `gate`, `sign`, `verify`, `revoke`.
+//! `gate`, `sign`, `revoke`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Result;
 use engine::evidence::Digest;
 use engine::judge::gate::Weighed;
-use engine::{Assessment, Verify};
+use engine::Assessment;
 use serde_json::{Value, json};
 
 use crate::context::Context;
@@ -89,49 +89,6 @@ pub(crate) fn sign(context: &Context, artifact: &Path) -> Result<u8> {
         output::text(&text)?;
     }
     Ok(if outcome.signed.is_some() { YES } else { NO })
-}
-
-pub(crate) fn verify(
-    context: &Context,
-    artifact: PathBuf,
-    bundle: Option<PathBuf>,
-    trust: Option<&Path>,
-) -> Result<u8> {
-    let trust = context.trust(trust)?;
-    let name = artifact.display().to_string();
-    let verification = engine::verify(&Verify { artifact, bundle, trust })?;
-    let verified = verification.findings.is_empty() && verification.release.is_some();
-    let verdict = if verified { "verified" } else { "rejected" };
-    let release = verification.release.as_ref();
-    if context.json {
-        let release = release.map(|release| {
-            json!({
-                "key": release.verified().key().short(), "statement": release.verified().id(), "logIndex": release.verified().log_index(),
-                "timeVerified": release.summary().time_verified, "policy": release.summary().policy.uri,
-            })
-        });
-        output::document(
-            "verify",
-            json!({
-                "verdict": verdict, "findings": verification.findings, "problems": [], "artifact": verification.artifact,
-                "release": release, "provenance": verification.provenance,
-            }),
-        )?;
-    } else {
-        let mut text = format!("{}: {name} {}\n", output::verdict(verdict, verified), verification.artifact);
-        if let Some(release) = release {
-            text += &format!(
-                "  released {} by key {}, entry {} of the log; {}\n",
-                release.summary().time_verified,
-                release.verified().key().short(),
-                release.verified().log_index(),
-                if verification.provenance { "provenance verified" } else { "no provenance beside it" }
-            );
-        }
-        text += &output::findings(&verification.findings);
-        output::text(&text)?;
-    }
-    Ok(if verified { YES } else { NO })
 }
 
 pub(crate) fn revoke(context: &Context, artifact: &str, reason: &str) -> Result<u8> {
