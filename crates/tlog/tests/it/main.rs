@@ -5,4 +5,5 @@
 mod log;
 mod note;
 mod proofs;
+mod sequencer;
 mod witness;
