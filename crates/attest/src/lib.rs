@@ -9,6 +9,7 @@ pub mod envelope;
 pub mod foreign;
 pub mod key;
 pub mod leaf;
+pub mod rekor;
 pub mod trust;
 pub mod verify;
 

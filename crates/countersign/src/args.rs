@@ -107,7 +107,9 @@ pub(crate) enum Command {
     },
     /// The transparency log
     #[command(subcommand)]
-    Log(LogCommand),
+    Log(trust::LogCommand),
+    /// Serve a transparency log of its own: Rekor v2's write API, tlog-tiles reads
+    Serve(trust::ServeArgs),
     /// The file by which customers verify
     #[command(subcommand)]
     Trust(trust::TrustCommand),
@@ -308,30 +310,6 @@ pub(crate) enum SbomFormat {
 pub(crate) enum YesNo {
     No,
     Yes,
-}
-
-#[derive(Subcommand)]
-pub(crate) enum LogCommand {
-    /// List the entries
-    Show {
-        /// The first entry
-        #[arg(long, default_value_t = 0)]
-        from: u64,
-        /// How many
-        #[arg(long, default_value_t = 1000)]
-        count: u64,
-    },
-    /// Re-hash the log, look for signatures without an intent, and compare with an older checkpoint
-    Check {
-        /// A checkpoint that was kept from earlier or elsewhere
-        #[arg(long, value_name = "FILE")]
-        against: Option<PathBuf>,
-    },
-    /// Write checkpoint, key and tiles as a static log
-    Export {
-        /// The folder
-        folder: PathBuf,
-    },
 }
 
 #[derive(Subcommand)]

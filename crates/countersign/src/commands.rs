@@ -8,6 +8,7 @@ mod log;
 mod records;
 mod releases;
 mod run;
+mod serve;
 mod store;
 mod trust;
 mod verify;
@@ -40,6 +41,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<u8> {
         Command::Approver(command) => approvals::approver(context, command),
         Command::Revoke { artifact, reason } => releases::revoke(context, &artifact, &reason),
         Command::Log(command) => log::run(context, command),
+        Command::Serve(arguments) => serve::serve(context, &arguments),
         Command::Trust(command) => trust::run(context, command),
         Command::Watch(arguments) => watch::run(context, *arguments),
         Command::Fsck => store::fsck(context),

@@ -15,6 +15,15 @@ pub enum Error {
     /// A store where none should be.
     #[error("there is an evidence store at `{0}` already")]
     StoreExists(PathBuf),
+    /// A witness has seen another history of the log.
+    #[error("the log has forked: {0}")]
+    Forked(String),
+    /// Too few witnesses have cosigned.
+    #[error("the log is not cosigned by enough witnesses: {0}")]
+    Unwitnessed(String),
+    /// A served log that has ended.
+    #[error("the log takes no more entries: its sequencer has ended")]
+    LogClosed,
     /// A witness policy for other logs.
     #[error("the witness policy names other logs than this store's, whose key is `{0}`")]
     ForeignPolicy(String),
@@ -254,6 +263,11 @@ impl Error {
             Self::Watched(_) => "end the other one first; two would report everything twice".into(),
             Self::Unstable(_) => "wait until nothing writes the file".into(),
             Self::ForeignPolicy(_) => "a policy without `log` lines is for the store's log".into(),
+            Self::Forked(_) => "sign nothing; `countersign help log-forked` says what to find out".into(),
+            Self::Unwitnessed(_) => {
+                "run the command again when they can be reached; nothing is released without them".into()
+            }
+            Self::LogClosed => "start it again: it completes what it had acknowledged".into(),
             Self::NoSuchKey(_) => "`countersign log show` prints the names of keys".into(),
             Self::NoBaseline(_) => {
                 "record a good build without `--baseline` first; `--product` names the product".into()
@@ -280,6 +294,9 @@ impl Error {
             self,
             Self::Store(_)
                 | Self::Log(_)
+                | Self::LogClosed
+                | Self::Forked(_)
+                | Self::Unwitnessed(_)
                 | Self::Document { .. }
                 | Self::Unstable(_)
                 | Self::Write { .. }

@@ -86,13 +86,13 @@ impl World {
         })?;
         drop(lock);
         self.catch_up()?;
-        inclusions.iter().map(inclusion).collect()
+        Ok(inclusions.iter().map(Inclusion::from).collect())
     }
 
     /// Returns the place of an entry in the log as of now.
     pub(crate) fn inclusion(&self, index: u64) -> Result<Inclusion> {
         let proof = self.with_log(|log| log.inclusion_proof(index))?;
-        inclusion(&proof)
+        Ok(Inclusion::from(&proof))
     }
 
     /// Reads an entry and its statement; the entry is proven against the checkpoint, the signature is not yet
@@ -251,16 +251,6 @@ pub(crate) fn row(index: u64, envelope: &Envelope, statement: &Statement) -> Log
             .collect(),
         time,
     }
-}
-
-fn inclusion(proof: &tlog::InclusionProof) -> Result<Inclusion> {
-    Ok(Inclusion {
-        index: proof.index,
-        size: proof.size,
-        root: *proof.root.as_bytes(),
-        hashes: proof.hashes.iter().map(|hash| *hash.as_bytes()).collect(),
-        checkpoint: proof.checkpoint.clone(),
-    })
 }
 
 fn malformed(kind: &'static str, digest: Digest) -> Error {

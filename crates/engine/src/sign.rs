@@ -3,9 +3,10 @@
 //!
 //! Order of effects, and what a crash after each leaves:
 //! 1. the gate permits (nothing is written);
-//! 2. the intent is logged (an intent without an outcome: visible, harmless, the next `sign` makes its own);
+//! 2. the intent is logged (an intent without an outcome: visible, harmless, the next `sign` makes its own), and the
+//!    witnesses that the trust file demands have cosigned it: a forked log ends here;
 //! 3. the release key signs in memory;
-//! 4. the signature is logged: the outcome;
+//! 4. the signature is logged: the outcome; the witnesses cosign again;
 //! 5. the bundles are written beside the artifact, whole or not at all (`sign` again writes them again).
 
 use std::path::{Path, PathBuf};
@@ -20,6 +21,7 @@ use judge::gate::Permit;
 use store::{Heads, StoreError};
 use tlog::Ed25519Signer;
 
+use crate::cosign::{cosigned_note, must_be_witnessed};
 use crate::assess::{Assessment, assess, hash_file};
 use crate::error::{Error, Result};
 use crate::files;
@@ -77,8 +79,11 @@ pub fn sign(
     log_policy(world, &assessment, &release, &log_key)?;
     let logged = log_intent(world, permit, &release, &log_key)?;
     let intent_index = logged.index;
+    // Before there is a signature: if a witness has seen another history, none is made.
+    must_be_witnessed(world, &host::outbound::exchange)?;
     let envelope = countersign(world, logged, &release)?;
     let log_index = append_one(world, &envelope, &log_key)?.index;
+    must_be_witnessed(world, &host::outbound::exchange)?;
 
     // The bundles carry proofs for one and the same checkpoint.
     let bundle = with_suffix(path, ".sigstore.json");
@@ -195,7 +200,13 @@ fn append_one(world: &World, envelope: &Envelope, log_key: &Ed25519Signer) -> Re
 /// Assembles the bundle of an entry with a proof for the newest checkpoint.
 pub(crate) fn bundle_of(world: &World, index: u64) -> Result<Bundle> {
     let envelope = world.envelope(index)?;
-    let inclusion = world.inclusion(index)?;
+    let mut inclusion = world.inclusion(index)?;
+    let checkpoint = world.with_log(|log| Ok(log.checkpoint().clone()))?;
+    if let Some(cosigned) = cosigned_note(world, &checkpoint)?
+        && checkpoint.note() == inclusion.checkpoint
+    {
+        inclusion.checkpoint = cosigned.note().to_owned();
+    }
     let key_id = world.trust.log.key_id().map_err(log_error)?;
     Ok(Bundle::new(&envelope, &inclusion, key_id))
 }

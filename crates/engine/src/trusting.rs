@@ -77,3 +77,10 @@ pub fn sigstore_export(world: &World, folder: &Path, url: Option<&str>) -> Resul
     }
     Ok(written)
 }
+
+/// Returns all keys that a trust file names.
+pub fn keys_of(trust_file: &Path) -> Result<Vec<attest::PublicKey>> {
+    let trust = crate::world::read_trust(trust_file)?;
+    let keys = trust.release_keys.iter().chain(&trust.builder_keys).map(|key| key.public_key.clone());
+    Ok(keys.chain(trust.approver_keys.iter().map(|key| key.public_key.clone())).collect())
+}

@@ -15,6 +15,7 @@ mod path;
 mod policy;
 mod seam;
 mod sequencer;
+mod witness;
 
 pub use checkpoint::{Checkpoint, CheckpointError, VerifiedCheckpoint};
 pub use cosignature::{Cosigner, WitnessKey};
@@ -30,3 +31,4 @@ pub use path::{ENTRIES, tile_path};
 pub use policy::{Cosigned, PolicyError, PolicyLog, PolicyWitness, WitnessPolicy};
 pub use seam::{Fault, HeadCell, MemoryHead, MemoryJournal, MemoryTiles, SeamError, Tiles};
 pub use sequencer::{Batch, Sequencer, Settlement, recover};
+pub use witness::{WitnessAnswer, add_checkpoint, add_checkpoint_body};

@@ -18,8 +18,9 @@ const EDGES: &[(&str, &[&str])] = &[
     ("host", &["evidence", "inspect"]),
     ("verifier", &["evidence", "tlog", "attest"]),
     ("engine", &["evidence", "tlog", "attest", "inspect", "judge", "store", "host", "verifier"]),
+    ("server", &["engine", "evidence", "attest", "tlog"]),
     ("drill", &["engine", "forge"]),
-    ("countersign", &["engine", "drill"]),
+    ("countersign", &["engine", "drill", "server"]),
     ("xtask", &[]),
 ];
 

@@ -69,3 +69,60 @@ pub(crate) enum TrustCommand {
         reason: String,
     },
 }
+
+#[derive(Args)]
+pub(crate) struct ServeArgs {
+    /// The folder with the log; made if it is not there
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) log: PathBuf,
+    /// The log's name, as in `log.example.com`
+    #[arg(long, value_name = "NAME")]
+    pub(crate) origin: String,
+    /// Where to listen
+    #[arg(long, default_value = "127.0.0.1:8087", value_name = "ADDRESS")]
+    pub(crate) listen: String,
+    /// Take entries only by the keys of this trust file [default: by everybody]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trust: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum LogCommand {
+    /// List the entries
+    Show {
+        /// The first entry
+        #[arg(long, default_value_t = 0)]
+        from: u64,
+        /// How many
+        #[arg(long, default_value_t = 1000)]
+        count: u64,
+    },
+    /// Re-hash the log, look for signatures without an intent, and compare with an older checkpoint
+    Check {
+        /// A checkpoint that was kept from earlier or elsewhere
+        #[arg(long, value_name = "FILE")]
+        against: Option<PathBuf>,
+    },
+    /// Show the newest checkpoint to the witnesses of the trust file and keep their cosignatures
+    Cosign,
+    /// Be a witness (C2SP tlog-witness): cosign the checkpoints of logs as long as each goes on from the last
+    Witness {
+        /// The folder with key and state; made if it is not there
+        folder: PathBuf,
+        /// The witness's name, as in `witness.example.com/w1`
+        #[arg(long)]
+        name: String,
+        /// The verifier key of a log, or a file with it (repeatable)
+        #[arg(long, required = true, value_name = "KEY")]
+        log: Vec<String>,
+        /// Where to listen
+        #[arg(long, default_value = "127.0.0.1:8088", value_name = "ADDRESS")]
+        listen: String,
+    },
+    /// Write checkpoint, key and tiles as a static log
+    Export {
+        /// The folder
+        folder: PathBuf,
+    },
+}
+
