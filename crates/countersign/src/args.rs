@@ -88,7 +88,15 @@ pub(crate) enum Command {
     Sign {
         /// The file
         artifact: PathBuf,
+        /// Run a vendor's signer behind the gate: a shell command in which `{in}` is the file and `{out}` what it writes
+        #[arg(long, value_name = "COMMAND")]
+        with: Option<String>,
+        /// The signer writes a signature beside the file: what its name ends in, such as `.asc`
+        #[arg(long, value_name = "SUFFIX", requires = "with")]
+        detached: Option<String>,
     },
+    /// Look for signatures by our keys that no permitted intent explains, and for other histories of the log
+    Monitor(trust::MonitorArgs),
     /// Check files and folders offline: signature, provenance, log inclusion, witnesses, revocation; also anybody's
     /// Sigstore bundles
     Verify(trust::VerifyArgs),

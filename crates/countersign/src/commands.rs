@@ -5,6 +5,7 @@ mod compare;
 mod describe;
 mod drills;
 mod log;
+mod monitor;
 mod records;
 mod releases;
 mod run;
@@ -35,7 +36,8 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<u8> {
         }
         Command::Compare(arguments) => compare::compare(context, &arguments),
         Command::Gate { artifact } => releases::gate(context, &artifact),
-        Command::Sign { artifact } => releases::sign(context, &artifact),
+        Command::Sign { artifact, with, detached } => releases::sign(context, &artifact, with, detached),
+        Command::Monitor(arguments) => monitor::monitor(context, arguments),
         Command::Verify(arguments) => verify::verify(context, arguments),
         Command::Approve(arguments) => approvals::approve(context, &arguments),
         Command::Approver(command) => approvals::approver(context, command),

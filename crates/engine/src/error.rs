@@ -15,6 +15,15 @@ pub enum Error {
     /// A store where none should be.
     #[error("there is an evidence store at `{0}` already")]
     StoreExists(PathBuf),
+    /// A vendor's signer could not be run.
+    #[error("cannot run the signer by `{program}`")]
+    Signer {
+        /// What was run.
+        program: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// A witness has seen another history of the log.
     #[error("the log has forked: {0}")]
     Forked(String),
@@ -276,6 +285,7 @@ impl Error {
             Self::WebhookSecret { .. } => "make one with `openssl rand -hex 32`".into(),
             Self::Trace(_)
             | Self::Watch(_)
+            | Self::Signer { .. }
             | Self::Outbound(_)
             | Self::Read { .. }
             | Self::Write { .. }

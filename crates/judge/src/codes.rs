@@ -91,6 +91,15 @@ codes! {
     BUILDER_UNKNOWN = "builder-unknown", Critical, final,
         "the provenance is signed by a key that is not a known builder",
         "add the builder's key to the trust file only if that machine is yours";
+    QUORUM_DISAGREEMENT = "quorum-disagreement", Critical, final,
+        "independent builders came to different bytes",
+        "compare the records: `countersign compare`; one of the builders may be compromised, or the build is not reproducible";
+    QUORUM_MISSING = "quorum-missing", High, final,
+        "fewer independent builders agree than the policy requires",
+        "have the artifact built by the other builders, then run `countersign quorum`";
+    NOT_REPRODUCED = "not-reproduced", High, approvable,
+        "a repetition of the recorded build came to other bytes",
+        "make the build independent of what was varied; the reasons say what that was";
     BUILD_FAILED = "build-failed", Critical, final,
         "the recorded build did not end well",
         "a failed build is never signed; mend it and record it again";
@@ -206,6 +215,9 @@ codes! {
     SIGNER_CHANGED = "signer-changed", High, approvable,
         "a file is signed by another organisation than before",
         "check with the vendor";
+    SIGNER_CHANGED_CONTENT = "signer-changed-content", Critical, final,
+        "the vendor signer changed more than the signature",
+        "do not use what it wrote; look into the signing program and its machine";
     PACKED_SECTION = "packed-section", High, approvable,
         "an executable has a new section of random-looking data",
         "compilers do not make these: look for packed or encrypted code";
@@ -374,8 +386,11 @@ codes! {
         "the log has an entry that no key of this store made, or that cannot be read",
         "find out who can write the store";
     UNRECORDED_SIGNATURE = "unrecorded-signature", Critical, final,
-        "a release signature in the log has no permitted intent before it",
+        "a signature by our key that no permitted intent explains",
         "a signature without an intent is an incident: rotate the release key";
+    FAILED_BUILD_PUBLISHED = "failed-build-published", Critical, final,
+        "a file that only failed or incomplete builds have made is in circulation",
+        "withdraw it; find out who took it from the build and published it";
     FORKED = "log-forked", Critical, final,
         "two signed checkpoints of one log contradict each other",
         "stop signing; find out which copy of the store was rolled back or copied";

@@ -71,6 +71,19 @@ pub(crate) enum TrustCommand {
 }
 
 #[derive(Args)]
+pub(crate) struct MonitorArgs {
+    /// A folder, mirror or file to sweep for what carries our signature (repeatable)
+    #[arg(long, value_name = "PATH")]
+    pub(crate) sweep: Vec<PathBuf>,
+    /// A checkpoint that was kept elsewhere (repeatable)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) against: Vec<PathBuf>,
+    /// Ask the witnesses of the trust file what they have seen
+    #[arg(long)]
+    pub(crate) refresh: bool,
+}
+
+#[derive(Args)]
 pub(crate) struct ServeArgs {
     /// The folder with the log; made if it is not there
     #[arg(long, value_name = "FOLDER")]
