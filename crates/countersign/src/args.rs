@@ -95,6 +95,10 @@ pub(crate) enum Command {
         #[arg(long, value_name = "SUFFIX", requires = "with")]
         detached: Option<String>,
     },
+    /// Do independent builders, each with its own key, come to the same bytes? The answer is logged, and the gate heeds it
+    Quorum(trust::QuorumArgs),
+    /// Repeat a recorded build from its recorded sources under other conditions, and compare
+    Rebuild(trust::RebuildArgs),
     /// Look for signatures by our keys that no permitted intent explains, and for other histories of the log
     Monitor(trust::MonitorArgs),
     /// Check files and folders offline: signature, provenance, log inclusion, witnesses, revocation; also anybody's

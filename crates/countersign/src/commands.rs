@@ -1,6 +1,7 @@
 //! One function per command.
 
 mod approvals;
+mod builders;
 mod compare;
 mod describe;
 mod drills;
@@ -37,6 +38,8 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<u8> {
         Command::Compare(arguments) => compare::compare(context, &arguments),
         Command::Gate { artifact } => releases::gate(context, &artifact),
         Command::Sign { artifact, with, detached } => releases::sign(context, &artifact, with, detached),
+        Command::Quorum(arguments) => builders::quorum(context, arguments),
+        Command::Rebuild(arguments) => builders::rebuild(context, arguments),
         Command::Monitor(arguments) => monitor::monitor(context, arguments),
         Command::Verify(arguments) => verify::verify(context, arguments),
         Command::Approve(arguments) => approvals::approve(context, &arguments),

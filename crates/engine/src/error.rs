@@ -15,6 +15,17 @@ pub enum Error {
     /// A store where none should be.
     #[error("there is an evidence store at `{0}` already")]
     StoreExists(PathBuf),
+    /// A source is not as it was recorded.
+    #[error("`{path}` is not as it was recorded: it has {found} now")]
+    SourceChanged {
+        /// The file.
+        path: PathBuf,
+        /// What it has now.
+        found: evidence::Digest,
+    },
+    /// A record without sources.
+    #[error("the record names no sources that could be built again")]
+    NoSources,
     /// A vendor's signer could not be run.
     #[error("cannot run the signer by `{program}`")]
     Signer {
@@ -276,6 +287,8 @@ impl Error {
             Self::Unwitnessed(_) => {
                 "run the command again when they can be reached; nothing is released without them".into()
             }
+            Self::SourceChanged { .. } => "name a folder that has the recorded sources: `--from FOLDER`".into(),
+            Self::NoSources => "record it with a tracer that sees inputs, not `snapshot`".into(),
             Self::LogClosed => "start it again: it completes what it had acknowledged".into(),
             Self::NoSuchKey(_) => "`countersign log show` prints the names of keys".into(),
             Self::NoBaseline(_) => {

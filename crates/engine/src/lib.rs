@@ -20,6 +20,8 @@ mod log_service;
 mod monitor;
 mod native;
 mod outlets;
+mod quorum;
+mod rebuild;
 mod record;
 mod records;
 mod sbom;
@@ -45,11 +47,13 @@ pub use log_service::{LogService, Submitted};
 pub use monitor::{Monitor, MonitorReport, monitor};
 pub use native::NativeSigner;
 pub use outlets::{OutletOptions, Outlets};
+pub use quorum::{Quorum, QuorumReport, quorum};
+pub use rebuild::{Rebuild, Rebuilt, rebuild};
 pub use record::{Recorded, Run, TracerKind, probe, run};
 pub use records::{RecordView, records, show, timeline, why};
 pub use sbom::sbom;
 pub use sign::{Revoked, SignOutcome, Signed, revoke, sign};
-pub use trusting::{TrustChange, keys_of, retire_key, sigstore_export, trust_set};
+pub use trusting::{TrustChange, add_builders, keys_of, retire_key, sigstore_export, trust_set};
 pub use verify::{
     ForeignVerification, Signatory, Verification, Verify, VerifyForeign, explain, verify, verify_foreign,
 };

@@ -241,6 +241,9 @@ fn countersign(
         verification_result: "PASSED".into(),
         verified_levels: std::iter::once("SLSA_BUILD_LEVEL_1".to_owned())
             .chain(permit.is_observed().then(|| "COUNTERSIGN_OBSERVED_COMPLETE".to_owned()))
+            .chain(permit.reproduced().map(|(agreed, of)| {
+                format!("{}{agreed}_OF_{of}", attest::verify::REPRODUCED)
+            }))
             .collect(),
         slsa_version: "1.2".into(),
     };
@@ -256,11 +259,11 @@ fn attestation(kind: &str, statement: &Digest) -> ResourceDescriptor {
     }
 }
 
-fn signed(statement: &Statement, key: &KeyPair) -> Result<Envelope> {
+pub(crate) fn signed(statement: &Statement, key: &KeyPair) -> Result<Envelope> {
     Envelope::sign(statement, key).map_err(|source| Error::Key { name: "release", source })
 }
 
-fn append_one(world: &World, envelope: &Envelope, log_key: &Ed25519Signer) -> Result<Inclusion> {
+pub(crate) fn append_one(world: &World, envelope: &Envelope, log_key: &Ed25519Signer) -> Result<Inclusion> {
     let mut inclusions = world.append(std::slice::from_ref(envelope), log_key)?;
     inclusions.pop().ok_or_else(|| log_error(std::io::Error::other("the log acknowledged nothing")))
 }

@@ -84,3 +84,16 @@ pub fn keys_of(trust_file: &Path) -> Result<Vec<attest::PublicKey>> {
     let keys = trust.release_keys.iter().chain(&trust.builder_keys).map(|key| key.public_key.clone());
     Ok(keys.chain(trust.approver_keys.iter().map(|key| key.public_key.clone())).collect())
 }
+
+/// Trusts the builder keys that another store's trust file names. They build and release nothing here; their records
+/// count for a quorum.
+pub fn add_builders(world: &World, trust_file: &Path) -> Result<PathBuf> {
+    let others = crate::world::read_trust(trust_file)?.builder_keys;
+    world.change_trust(|trust| {
+        for key in others {
+            if !trust.builder_keys.iter().any(|known| known.public_key == key.public_key) {
+                trust.builder_keys.push(key);
+            }
+        }
+    })
+}

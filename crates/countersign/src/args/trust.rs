@@ -60,6 +60,11 @@ pub(crate) enum TrustCommand {
         #[arg(long, value_name = "FILE")]
         witness_policy: Option<PathBuf>,
     },
+    /// Trust the builder keys of another store's trust file: its records count for a quorum
+    AddBuilder {
+        /// The other store's trust file
+        file: PathBuf,
+    },
     /// From now on a key does not count: entries of the log behind the present end are not believed
     RetireKey {
         /// Short name of a release or builder key, as `log show` prints it
@@ -68,6 +73,30 @@ pub(crate) enum TrustCommand {
         #[arg(long)]
         reason: String,
     },
+}
+
+#[derive(Args)]
+pub(crate) struct QuorumArgs {
+    /// The file
+    pub(crate) artifact: PathBuf,
+    /// A record of this store, or `STORE@RECORD` of another (repeatable)
+    #[arg(long, required = true, value_name = "RECORD")]
+    pub(crate) record: Vec<String>,
+    /// How many builders have to agree [default: all]
+    #[arg(short = 'k', long, value_name = "COUNT")]
+    pub(crate) needed: Option<u32>,
+}
+
+#[derive(Args)]
+pub(crate) struct RebuildArgs {
+    /// `latest`, `r7`, or the beginning of its digest
+    pub(crate) record: String,
+    /// Where the sources are [default: where they were recorded]
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) from: Option<PathBuf>,
+    /// Change nothing but the folder and the time
+    #[arg(long)]
+    pub(crate) same_conditions: bool,
 }
 
 #[derive(Args)]

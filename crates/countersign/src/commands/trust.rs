@@ -49,6 +49,10 @@ pub(crate) fn run(context: &Context, command: TrustCommand) -> Result<u8> {
             let file = engine::trust_set(&world, change)?;
             said(context, &file)?;
         }
+        TrustCommand::AddBuilder { file } => {
+            let file = engine::add_builders(&world, &file)?;
+            said(context, &file)?;
+        }
         TrustCommand::RetireKey { key, reason } => {
             let file = engine::retire_key(&world, &key, &reason)?;
             said(context, &file)?;
