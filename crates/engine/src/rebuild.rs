@@ -56,6 +56,9 @@ pub struct Rebuilt {
     pub findings: Vec<Finding>,
 }
 
+/// Where below its own folder the repetition is built.
+const BUILT: &str = "elsewhere/build";
+
 /// Repeats a build.
 pub fn rebuild(
     world: &World,
@@ -67,7 +70,7 @@ pub fn rebuild(
     let record = &view.record;
     let fail = |source| Error::Write { path: PathBuf::from("a folder for the rebuild"), source };
     let place = tempfile::Builder::new().prefix("countersign-rebuild-").tempdir().map_err(fail)?;
-    let folder = place.path().join("elsewhere").join("build");
+    let folder = place.path().join(BUILT);
     std::fs::create_dir_all(&folder).map_err(fail)?;
     let recorded_at = path(&record.workdir);
     copy_sources(record, what.from.as_deref().unwrap_or(&recorded_at), &folder)?;
@@ -104,7 +107,8 @@ pub fn rebuild(
         .filter(|output| differing.contains(&output.path.to_string()))
         .map(|output| {
             let subject = Subject { path: Some(output.path.clone()), digest: Some(output.digest) };
-            codes::NOT_REPRODUCED.finding(subject, variations.clone())
+            let built = std::fs::read(place.path().join(BUILT).join(path(&output.path))).unwrap_or_default();
+            codes::NOT_REPRODUCED.finding(subject, reasons(&built, place.path(), &variations))
         })
         .collect();
     let log_index = log(world, &view.record, view.digest, second.digest, &variations, differing, passphrase)?;
@@ -166,7 +170,30 @@ fn copy_sources(record: &Record, from: &Path, to: &Path) -> Result<()> {
             std::fs::create_dir_all(parent).map_err(fail)?;
         }
     }
-    if copied.is_empty() { Err(Error::NoSources) } else { Ok(()) }
+    // A build that was seen and read nothing of the project needs nothing of it.
+    if copied.is_empty() && record.machine.tracer == "snapshot" { Err(Error::NoSources) } else { Ok(()) }
+}
+
+/// Says what of that which was varied is seen in an output that differs, and how to mend it; all that was varied, if
+/// nothing is.
+fn reasons(built: &[u8], folder: &Path, variations: &[String]) -> Vec<String> {
+    let folder = folder.display().to_string();
+    let seen: Vec<String> = [
+        (folder.as_str(), "the folder's path is in it: `-ffile-prefix-map`, `--remap-path-prefix`, or relative paths"),
+        ("rebuild.invalid", "the host name is in it: do not write it, or set it for the build"),
+        ("/nonexistent/rebuild", "HOME is in it: set HOME for the build"),
+        ("+14", "the time zone is in it: set TZ=UTC, or use SOURCE_DATE_EPOCH"),
+    ]
+    .into_iter()
+    .filter(|(needle, _)| built.windows(needle.len()).any(|window| window == needle.as_bytes()))
+    .map(|(_, words)| words.to_owned())
+    .collect();
+    if !seen.is_empty() {
+        return seen;
+    }
+    let varied: Vec<&str> =
+        variations.iter().map(|words| words.split(':').next().unwrap_or(words)).collect();
+    vec![format!("one of these matters to it: {}; most often the time: use SOURCE_DATE_EPOCH", varied.join(", "))]
 }
 
 /// What is put before the command to make its surroundings different, and what that is in words.
