@@ -373,6 +373,7 @@ mod tests {
             tree,
             baseline: Some(Baseline { record: Digest::of(b"b"), comparison: &comparison }),
             approvals: &world.approvals,
+            quorum: None,
         };
         gate(&case, &Policy::parse(world.policy.as_bytes()).unwrap(), Timestamp::from_unix(NOW))
     }

@@ -5,6 +5,7 @@ mod bench;
 mod ci;
 mod conformance;
 mod demo;
+mod faults;
 mod lua;
 mod quiet;
 mod tidy;
@@ -19,8 +20,9 @@ const USAGE: &str = "cargo xtask COMMAND
   ci                 install what the tests need, then check and test everything
   tidy               layers, documentation pages, unsafe code, file lengths
   conformance        the field's own test suites, run against our program
+  faults [N]         each system call by which `sign` writes fails in turn (each Nth)
   quiet              five clean rebuilds of three real projects raise no alarm
-  bench NAME         measurements: record, slices, scale, detect, verify";
+  bench NAME         measurements: record, slices, scale, detect, log, serve, verify";
 
 /// Variables by which cargo tells its children about itself. A build that inherits them looks for libraries in places
 /// where nobody's build does.
@@ -44,6 +46,8 @@ fn main() -> Result<()> {
         ["ci"] => ci::run(),
         ["tidy"] => tidy::run(),
         ["conformance"] => conformance::run(),
+        ["faults"] => faults::run(1),
+        ["faults", every] => faults::run(every.parse()?),
         ["quiet"] => quiet::run(),
         ["bench", rest @ ..] => bench::run(rest),
         _ => bail!("{USAGE}"),

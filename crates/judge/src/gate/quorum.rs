@@ -29,3 +29,26 @@ pub(super) fn findings(quorum: Option<&Quorum>, policy: &Policy, about: &dyn Fn(
     }
     findings
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_few_deny_where_some_are_required_and_others_always() {
+        let codes = |quorum: Option<Quorum>, required: u32| -> Vec<String> {
+            let policy = Policy::parse(format!("[quorum]\nbuilders = {required}").as_bytes()).unwrap();
+            let findings = findings(quorum.as_ref(), &policy, &Subject::default);
+            findings.into_iter().map(|finding| finding.code).collect()
+        };
+        let made = |agreed, others: &[&str]| {
+            Some(Quorum { agreed, of: 3, others: others.iter().map(|&words| words.to_owned()).collect() })
+        };
+        assert!(codes(None, 0).is_empty());
+        assert!(codes(made(2, &[]), 2).is_empty());
+        assert_eq!(codes(None, 2), ["quorum-missing"]);
+        assert_eq!(codes(made(1, &[]), 2), ["quorum-missing"]);
+        assert_eq!(codes(made(2, &["c made other bytes"]), 0), ["quorum-disagreement"]);
+        assert_eq!(codes(made(1, &["c made other bytes"]), 2), ["quorum-disagreement", "quorum-missing"]);
+    }
+}
