@@ -1,5 +1,6 @@
 //! One function per command.
 
+mod advisories;
 mod approvals;
 mod builders;
 mod compare;
@@ -49,6 +50,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<u8> {
         Command::Serve(arguments) => serve::serve(context, &arguments),
         Command::Trust(command) => trust::run(context, command),
         Command::Watch(arguments) => watch::run(context, *arguments),
+        Command::Advisories(command) => advisories::run(context, command),
         Command::Fsck => store::fsck(context),
         Command::Drill(command) => drills::run(context, command),
         Command::Completions { shell } => {

@@ -16,6 +16,7 @@ mod init;
 mod inspect_path;
 mod ledger;
 mod log;
+mod look;
 mod log_service;
 mod monitor;
 mod native;
@@ -35,7 +36,7 @@ mod world;
 pub use approve::{Approve, Approved, Person, approve};
 pub use approver::{Approver, ApproverChanged, RELEASE_PERSON, approver_add, approver_remove, approvers};
 pub use assess::{Assessment, assess, hash_file as digest_of, latest_outputs};
-pub use compare::{Comparand, compare};
+pub use compare::{Comparand, Compared, compare};
 pub use cosign::{Cosigning, Exchange, cosign};
 pub use error::{Error, Result};
 pub use fsck::{FsckReport, fsck};
@@ -80,3 +81,5 @@ pub use tlog::GroupLimits;
 pub use evidence;
 /// Verdicts and finding codes, for those who render results.
 pub use judge;
+/// Orders of versions, for those who ask.
+pub use versions;

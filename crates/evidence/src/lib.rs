@@ -8,24 +8,28 @@
 //! are stored carry their serialisation themselves (ADR 0003). What is only ever computed with (a case, a
 //! permit, a budget) lives with the crate that computes, and cannot be serialised.
 
+pub mod bom;
 pub mod component;
 pub mod digest;
 pub mod event;
 pub mod finding;
 pub mod machine;
 pub mod path;
+pub mod purl;
 pub mod record;
 pub mod statement;
 pub mod time;
 pub mod tree;
 pub mod wire;
 
+pub use bom::Bom;
 pub use component::Component;
 pub use digest::{Digest, Hasher};
 pub use event::{Event, EventKind};
 pub use finding::{Finding, Problem, Severity, Subject};
 pub use machine::{MachineEvent, MachineEventKind};
 pub use path::BytePath;
+pub use purl::Purl;
 pub use record::Record;
 pub use time::Timestamp;
 pub use tree::{Node, Tree};

@@ -6,6 +6,7 @@ mod elf;
 mod macho;
 mod pe;
 mod pkcs7;
+mod wasm;
 
 use evidence::tree::{Executable, Section};
 use evidence::{BytePath, Digest, Node};
@@ -15,6 +16,8 @@ use crate::budget::Budget;
 use crate::entropy::entropy_millibits;
 use crate::format::Format;
 use crate::open::Inspection;
+
+pub(crate) use authenticode::{detached, of_database};
 
 /// Reads the facts of an image into a node.
 pub(crate) fn read(
@@ -28,6 +31,7 @@ pub(crate) fn read(
     let read = match format {
         Format::Pe => pe::read(bytes, inspection.budget, &mut malformed).map(|image| vec![image]),
         Format::Elf => elf::read(bytes, inspection.budget, &mut malformed).map(|image| vec![image]),
+        Format::Wasm => wasm::read(bytes, inspection.budget, &mut malformed).map(|image| vec![image]),
         _ => macho::read(bytes, inspection.budget, &mut malformed),
     };
     for part in malformed.0 {

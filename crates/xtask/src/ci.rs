@@ -23,6 +23,7 @@ const TOOLS: &[(&str, &str)] = &[
     ("node", "nodejs"),
     ("npm", "npm"),
     ("javac", "default-jdk-headless"),
+    ("wixl", "wixl"),
 ];
 
 /// The peers that read what we write.
@@ -84,9 +85,11 @@ fn tools() -> Result<()> {
     if !venv.is_ok_and(|output| output.status.success()) {
         missing.push("python3-venv");
     }
-    // It has an option of its own for its version.
-    if !runs("makensis", "-VERSION") {
-        missing.push("nsis");
+    // These have words of their own for their version.
+    for (tool, word, package) in [("makensis", "-VERSION", "nsis"), ("openssl", "version", "openssl")] {
+        if !runs(tool, word) {
+            missing.push(package);
+        }
     }
     if missing.is_empty() {
         return Ok(());

@@ -1,4 +1,4 @@
-//! Developer commands: `cargo xtask tidy|ci|demo|conformance|bench`.
+//! Developer commands: `cargo xtask tidy|ci|demo|conformance|fuzz|bench`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a developer reads it")]
 
 mod bench;
@@ -6,6 +6,7 @@ mod ci;
 mod conformance;
 mod demo;
 mod faults;
+mod fuzz;
 mod lua;
 mod quiet;
 mod tidy;
@@ -22,6 +23,7 @@ const USAGE: &str = "cargo xtask COMMAND
   conformance        the field's own test suites, run against our program
   faults [N]         each system call by which `sign` writes fails in turn (each Nth)
   quiet              five clean rebuilds of three real projects raise no alarm
+  fuzz TARGET…       runs fuzz targets: --seconds N each; --keep takes what is new and small into the replayed corpus
   bench NAME         measurements: record, slices, scale, detect, log, serve, verify";
 
 /// Variables by which cargo tells its children about itself. A build that inherits them looks for libraries in places
@@ -49,6 +51,7 @@ fn main() -> Result<()> {
         ["faults"] => faults::run(1),
         ["faults", every] => faults::run(every.parse()?),
         ["quiet"] => quiet::run(),
+        ["fuzz", rest @ ..] => fuzz::run(rest),
         ["bench", rest @ ..] => bench::run(rest),
         _ => bail!("{USAGE}"),
     }

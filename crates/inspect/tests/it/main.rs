@@ -4,12 +4,15 @@
 mod apple;
 mod attached;
 mod containers;
+mod corpus;
 mod damage;
 mod disks;
 mod images;
 mod images_oci;
 mod packages;
+mod replay;
 mod samples;
+mod signatures;
 mod streams;
 mod windows;
 mod zips;
