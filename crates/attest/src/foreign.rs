@@ -125,7 +125,9 @@ pub fn verify(
         return Err(Rejection::Log("the bundle proves no place in a log".into()));
     }
     let signer = match signatory {
-        Signatory::Certificate { .. } if !(result.certificate_verified() && result.identity_policy_checked()) => {
+        Signatory::Certificate { .. }
+            if !(result.certificate_verified() && result.identity_policy_checked()) =>
+        {
             return Err(Rejection::Signature("the certificate was not checked".into()));
         }
         Signatory::Certificate { identity, .. } => identity.clone(),
@@ -150,7 +152,8 @@ fn run(
     let (digest, result) = match artifact {
         Artifact::Bytes(reader) => (None, verifier.verify_reader(reader, bundle, policy)),
         Artifact::Digest(digest) => {
-            let hash = Sha256Hash::from_hex(&digest.hex()).map_err(|error| Rejection::Malformed(error.to_string()))?;
+            let hash = Sha256Hash::from_hex(&digest.hex())
+                .map_err(|error| Rejection::Malformed(error.to_string()))?;
             (Some(digest), verifier.verify(hash, bundle, policy))
         }
     };
@@ -224,7 +227,8 @@ fn source(uri: Option<String>, revision: Option<String>) -> Option<String> {
 pub fn bundles(file: &[u8]) -> Vec<Vec<u8>> {
     let lines: Vec<&[u8]> =
         file.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()).collect();
-    let each_is_json = lines.iter().all(|line| serde_json::from_slice::<Value>(line).is_ok_and(|v| v.is_object()));
+    let each_is_json =
+        lines.iter().all(|line| serde_json::from_slice::<Value>(line).is_ok_and(|v| v.is_object()));
     if lines.len() > 1 && lines.len() <= BUNDLES_MAX && each_is_json {
         return lines.into_iter().map(<[u8]>::to_vec).collect();
     }

@@ -67,7 +67,11 @@ pub fn read(body: &[u8]) -> Result<Leaf, RequestError> {
         signature: signature.content.0,
         key: signature.verifier.public_key.raw_bytes,
     };
-    if leaf.key.verifies_digest(&leaf.statement, &leaf.signature) { Ok(leaf) } else { Err(RequestError::Signature) }
+    if leaf.key.verifies_digest(&leaf.statement, &leaf.signature) {
+        Ok(leaf)
+    } else {
+        Err(RequestError::Signature)
+    }
 }
 
 /// Writes the request for a signature.

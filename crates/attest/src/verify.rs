@@ -86,9 +86,9 @@ impl VerifiedRelease {
     /// How many of how many independent builders came to these bytes, if the gate says so.
     pub fn reproduced(&self) -> Option<(u32, u32)> {
         let levels = self.summary.verified_levels.iter();
-        levels.filter_map(|level| level.strip_prefix(REPRODUCED)?.split_once("_OF_")).find_map(|(k, n)| {
-            Some((k.parse().ok()?, n.parse().ok()?))
-        })
+        levels
+            .filter_map(|level| level.strip_prefix(REPRODUCED)?.split_once("_OF_"))
+            .find_map(|(k, n)| Some((k.parse().ok()?, n.parse().ok()?)))
     }
 }
 
@@ -105,7 +105,9 @@ pub enum Rejection {
     #[error("not by a trusted key or identity: {0}")]
     UnknownKey(String),
     /// The key is no longer trusted at this place of the log.
-    #[error("the key {key} does not count from entry {from} of the log on, and this is entry {index}: {reason}")]
+    #[error(
+        "the key {key} does not count from entry {from} of the log on, and this is entry {index}: {reason}"
+    )]
     RetiredKey {
         /// Short name of the key.
         key: String,
@@ -224,7 +226,13 @@ pub fn logged<P: Predicate>(
     let statement = envelope.open().map_err(|error| Rejection::Signature(error.to_string()))?;
     let predicate = statement.predicate()?;
     Ok((
-        Verified { statement, id: envelope.id(), key: envelope.key.clone(), log_index, witnesses: Vec::new() },
+        Verified {
+            statement,
+            id: envelope.id(),
+            key: envelope.key.clone(),
+            log_index,
+            witnesses: Vec::new(),
+        },
         predicate,
     ))
 }
@@ -241,7 +249,12 @@ fn read(bytes: &[u8]) -> Result<Bundle, Rejection> {
     }
 }
 
-fn verify(artifact: &Digest, bundle: &Bundle, trusted: &TrustedKey, trust: &Trust) -> Result<Verified, Rejection> {
+fn verify(
+    artifact: &Digest,
+    bundle: &Bundle,
+    trusted: &TrustedKey,
+    trust: &Trust,
+) -> Result<Verified, Rejection> {
     let key = &trusted.public_key;
     let envelope = bundle.envelope(key);
     // Ours: the entry is exactly this signature's, every repeated field repeats what is proven.
@@ -300,7 +313,9 @@ fn witnessed(checkpoint: &tlog::VerifiedCheckpoint, trust: &Trust) -> Result<Vec
     let known: Vec<&tlog::WitnessKey> =
         policy.iter().flat_map(|policy| policy.witnesses()).map(|witness| &witness.key).collect();
     if !checkpoint.is_only_by(&known) {
-        return Err(Rejection::Log("its checkpoint has a signature by nobody whom the trust file names".into()));
+        return Err(Rejection::Log(
+            "its checkpoint has a signature by nobody whom the trust file names".into(),
+        ));
     }
     let Some(policy) = policy else { return Ok(Vec::new()) };
     let cosigned = policy.weigh(checkpoint).map_err(|error| Rejection::Log(error.to_string()))?;

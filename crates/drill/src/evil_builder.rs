@@ -15,7 +15,10 @@ pub(crate) const DRILL: Drill = Drill {
     name: "evil-builder",
     attack: "on one of three build machines a wrapper around the compiler adds code to everything",
     controls: &[
-        Control { name: QUORUM, what: "builders with keys of their own are compared, and the odd one out is named" },
+        Control {
+            name: QUORUM,
+            what: "builders with keys of their own are compared, and the odd one out is named",
+        },
         Control { name: GATE, what: "builders that disagree deny the release" },
         Control { name: REQUIRED, what: "a release that too few builders have made is denied by policy" },
     ],
@@ -24,7 +27,8 @@ pub(crate) const DRILL: Drill = Drill {
 
 const SOURCE: &[u8] = b"int main(void) { return 0; }\n";
 const HONEST: &[u8] = b"#!/bin/sh\nexec cc \"$@\"\n";
-const EVIL: &[u8] = b"#!/bin/sh\necho 'const char marker[] = \"a harmless marker\";' >> main.c\nexec cc \"$@\"\n";
+const EVIL: &[u8] =
+    b"#!/bin/sh\necho 'const char marker[] = \"a harmless marker\";' >> main.c\nexec cc \"$@\"\n";
 
 fn run(program: &Path, without: Option<&str>) -> Result<Score, DrillError> {
     let ours = Sandbox::new(program)?;

@@ -29,12 +29,34 @@ fn run(program: &Path, without: Option<&str>) -> Result<Score, DrillError> {
     let _witness = witnessed(&sandbox, true)?;
     sandbox.write("dist/keep", b"")?;
     sandbox.write("source", b"one\n")?;
-    sandbox.must(&["run", "-q", "--product", "app", "--output", "dist/app", "--", "cp", "source", "dist/app"])?;
+    sandbox.must(&[
+        "run",
+        "-q",
+        "--product",
+        "app",
+        "--output",
+        "dist/app",
+        "--",
+        "cp",
+        "source",
+        "dist/app",
+    ])?;
     sandbox.must(&["sign", "dist/app"])?;
     sandbox.copy(".countersign", &sandbox.path("older"))?;
     // Another release of another product: no comparison stands in the way of what is on trial here.
     sandbox.write("source", b"two\n")?;
-    sandbox.must(&["run", "-q", "--product", "app2", "--output", "dist/app", "--", "cp", "source", "dist/app"])?;
+    sandbox.must(&[
+        "run",
+        "-q",
+        "--product",
+        "app2",
+        "--output",
+        "dist/app",
+        "--",
+        "cp",
+        "source",
+        "dist/app",
+    ])?;
     sandbox.must(&["sign", "dist/app"])?;
     sandbox.copy(".countersign/log/checkpoint", &sandbox.path("kept"))?;
 
@@ -42,7 +64,18 @@ fn run(program: &Path, without: Option<&str>) -> Result<Score, DrillError> {
     std::fs::rename(sandbox.path(".countersign"), sandbox.path("newer"))?;
     std::fs::rename(sandbox.path("older"), sandbox.path(".countersign"))?;
     sandbox.write("source", b"a harmless marker in place of malware\n")?;
-    sandbox.must(&["run", "-q", "--product", "app3", "--output", "dist/app", "--", "cp", "source", "dist/app"])?;
+    sandbox.must(&[
+        "run",
+        "-q",
+        "--product",
+        "app3",
+        "--output",
+        "dist/app",
+        "--",
+        "cp",
+        "source",
+        "dist/app",
+    ])?;
     let mut steps = Vec::new();
     let bundle = sandbox.path("dist/app.sigstore.json");
     std::fs::remove_file(&bundle)?;

@@ -17,9 +17,18 @@ pub(crate) const DRILL: Drill = Drill {
     attack: "keys, passphrase and store are copied; a malicious file is signed elsewhere with the real release key",
     controls: &[
         Control { name: SIGHTINGS, what: "the monitor finds a bundle by our key that our log does not have" },
-        Control { name: CONSISTENCY, what: "the monitor finds a checkpoint by our log key that our log contradicts" },
-        Control { name: WITNESSES, what: "a customer's check refuses a log that its witnesses have not seen" },
-        Control { name: RETIREMENT, what: "once the key is retired, a customer's check refuses what came after" },
+        Control {
+            name: CONSISTENCY,
+            what: "the monitor finds a checkpoint by our log key that our log contradicts",
+        },
+        Control {
+            name: WITNESSES,
+            what: "a customer's check refuses a log that its witnesses have not seen",
+        },
+        Control {
+            name: RETIREMENT,
+            what: "once the key is retired, a customer's check refuses what came after",
+        },
     ],
     run,
 };
@@ -30,7 +39,18 @@ fn run(program: &Path, without: Option<&str>) -> Result<Score, DrillError> {
     let _witness = witnessed(&vendor, without != Some(WITNESSES))?;
     vendor.write("source", b"honest\n")?;
     vendor.write("dist/keep", b"")?;
-    vendor.must(&["run", "-q", "--product", "app", "--output", "dist/app", "--", "cp", "source", "dist/app"])?;
+    vendor.must(&[
+        "run",
+        "-q",
+        "--product",
+        "app",
+        "--output",
+        "dist/app",
+        "--",
+        "cp",
+        "source",
+        "dist/app",
+    ])?;
     vendor.must(&["sign", "dist/app"])?;
     vendor.must(&["trust", "export", "customer.json"])?;
 
@@ -69,7 +89,12 @@ fn run(program: &Path, without: Option<&str>) -> Result<Score, DrillError> {
     vendor.must(&["trust", "export", "customer.json"])?;
     // The thief's log goes on from the vendor's, so the vendor's end is where the stolen signatures begin.
     let refused = vendor.ask(&verify)?;
-    judged(RETIREMENT, "after the key was retired, a customer's check refuses the file", &refused, "key-retired");
+    judged(
+        RETIREMENT,
+        "after the key was retired, a customer's check refuses the file",
+        &refused,
+        "key-retired",
+    );
     Ok(Score { drill: DRILL.name, without: without.map(str::to_owned), steps })
 }
 
@@ -81,7 +106,17 @@ pub(crate) fn witnessed(vendor: &Sandbox, demanded: bool) -> Result<Option<Start
     let trust: serde_json::Value =
         serde_json::from_slice(&std::fs::read(vendor.path(".countersign/trust.json"))?).unwrap_or_default();
     let key = trust.pointer("/log/verifierKey").and_then(serde_json::Value::as_str).unwrap_or("").to_owned();
-    let listen = ["log", "witness", "witness", "--name", "witness.invalid/w1", "--log", &key, "--listen", "127.0.0.1:0"];
+    let listen = [
+        "log",
+        "witness",
+        "witness",
+        "--name",
+        "witness.invalid/w1",
+        "--log",
+        &key,
+        "--listen",
+        "127.0.0.1:0",
+    ];
     let witness = vendor.start(&listen)?;
     let policy = format!("witness w1 {} {}\nquorum w1\n", witness.text("verifierKey"), witness.text("url"));
     vendor.write("witnesses", policy.as_bytes())?;

@@ -53,12 +53,16 @@ pub fn cosign(world: &World, exchange: Exchange<'_>) -> Result<Cosigning> {
         match ask(world, &checkpoint, witness, exchange)? {
             Said::Lines(lines) => match checkpoint.add_cosignatures(&lines, &witness.key) {
                 Ok(true) => {}
-                Ok(false) => cosigning.missing.push((name, "its answer has no cosignature of its key".into())),
+                Ok(false) => {
+                    cosigning.missing.push((name, "its answer has no cosignature of its key".into()))
+                }
                 Err(error) => cosigning.missing.push((name, error.to_string())),
             },
             Said::No(why) => cosigning.missing.push((name, why)),
             Said::Fork(because) => {
-                cosigning.findings.push(codes::FORKED.finding(Subject::default(), vec![format!("{name}: {because}")]));
+                cosigning
+                    .findings
+                    .push(codes::FORKED.finding(Subject::default(), vec![format!("{name}: {because}")]));
                 cosigning.missing.push((name, because));
             }
         }
@@ -83,13 +87,15 @@ pub(crate) fn must_be_witnessed(world: &World, exchange: Exchange<'_>) -> Result
     if cosigning.quorum {
         return Ok(());
     }
-    let missing: Vec<String> =
-        cosigning.missing.iter().map(|(name, why)| format!("{name}: {why}")).collect();
+    let missing: Vec<String> = cosigning.missing.iter().map(|(name, why)| format!("{name}: {why}")).collect();
     Err(Error::Unwitnessed(missing.join("; ")))
 }
 
 /// The kept cosignatures, if they are on this very checkpoint.
-pub(crate) fn cosigned_note(world: &World, checkpoint: &VerifiedCheckpoint) -> Result<Option<VerifiedCheckpoint>> {
+pub(crate) fn cosigned_note(
+    world: &World,
+    checkpoint: &VerifiedCheckpoint,
+) -> Result<Option<VerifiedCheckpoint>> {
     let Some(note) = world.heads.load(COSIGNED_HEAD).map_err(store_error)? else { return Ok(None) };
     let key = tlog::VerifierKey::parse(&world.trust.log.verifier_key).map_err(log_error)?;
     let kept = std::str::from_utf8(&note).ok().and_then(|note| Checkpoint::verify(note, &key).ok());
@@ -107,7 +113,12 @@ enum Said {
 }
 
 /// Asks one witness; it says itself from which size it wants to be led on.
-fn ask(world: &World, checkpoint: &VerifiedCheckpoint, witness: &PolicyWitness, exchange: Exchange<'_>) -> Result<Said> {
+fn ask(
+    world: &World,
+    checkpoint: &VerifiedCheckpoint,
+    witness: &PolicyWitness,
+    exchange: Exchange<'_>,
+) -> Result<Said> {
     let Some(url) = witness.url.as_deref().map(|url| url.trim_end_matches('/')) else {
         return Ok(Said::No("the policy does not say where it is".into()));
     };
@@ -150,7 +161,9 @@ fn contradiction(
     let known = exchange(&format!("{url}/{hash}/checkpoint"), None);
     let key = tlog::VerifierKey::parse(&world.trust.log.verifier_key).map_err(log_error)?;
     let seen = match &known {
-        Ok((200, note)) => std::str::from_utf8(note).ok().and_then(|note| Checkpoint::verify(note, &key).ok()),
+        Ok((200, note)) => {
+            std::str::from_utf8(note).ok().and_then(|note| Checkpoint::verify(note, &key).ok())
+        }
         _ => None,
     };
     let Some(seen) = seen else { return Ok(Said::No(format!("it refuses, and does not show why: {said}"))) };
@@ -164,15 +177,23 @@ fn contradiction(
     if world.with_log(|log| log.extends(&seen))? {
         return Ok(Said::No(format!("it refuses a log that goes on from what it has seen: {said}")));
     }
-    Ok(Said::Fork(format!("the first {} entries that it has seen, signed by our key, are others", seen.size())))
+    Ok(Said::Fork(format!(
+        "the first {} entries that it has seen, signed by our key, are others",
+        seen.size()
+    )))
 }
 
 /// The checkpoint with the log's own signature alone: what a witness is shown.
 fn own_lines(checkpoint: &VerifiedCheckpoint, world: &World) -> Result<String> {
     let origin = format!("— {} ", world.trust.log.origin());
     let note = checkpoint.note();
-    let end = note.rfind("\n\n").ok_or_else(|| log_error(std::io::Error::other("a checkpoint without signatures")))?;
-    let lines: String =
-        note[end + 2..].lines().filter(|line| line.starts_with(&origin)).map(|line| format!("{line}\n")).collect();
+    let end = note
+        .rfind("\n\n")
+        .ok_or_else(|| log_error(std::io::Error::other("a checkpoint without signatures")))?;
+    let lines: String = note[end + 2..]
+        .lines()
+        .filter(|line| line.starts_with(&origin))
+        .map(|line| format!("{line}\n"))
+        .collect();
     Ok(format!("{}\n{lines}", &note[..=end]))
 }

@@ -75,8 +75,16 @@ pub fn init(
     let log_signer = tlog::Ed25519Signer::from_pkcs8(&origin, &log_der).map_err(log_error)?;
     let trust = Trust {
         schema: SCHEMA.into(),
-        release_keys: vec![TrustedKey { public_key: release.public_key().clone(), since: now, retired: None }],
-        builder_keys: vec![TrustedKey { public_key: builder.public_key().clone(), since: now, retired: None }],
+        release_keys: vec![TrustedKey {
+            public_key: release.public_key().clone(),
+            since: now,
+            retired: None,
+        }],
+        builder_keys: vec![TrustedKey {
+            public_key: builder.public_key().clone(),
+            since: now,
+            retired: None,
+        }],
         log: TrustedLog { verifier_key: log_signer.verifier_key().to_string() },
         approver_keys: Vec::new(),
         revoked: Vec::new(),

@@ -190,7 +190,8 @@ impl World {
         }
         for row in self.index.entries_about(artifact).map_err(store_error)? {
             let envelope = self.envelope(row.log_index)?;
-            let event = attest::verify::logged::<SigningEvent>(&envelope, row.log_index, &self.release_keys());
+            let event =
+                attest::verify::logged::<SigningEvent>(&envelope, row.log_index, &self.release_keys());
             if let Ok((_, event)) = event {
                 return Ok(self.index.records_with_output(&event.before).map_err(store_error)?.pop());
             }

@@ -125,7 +125,9 @@ pub(crate) fn unrecorded(world: &World) -> Result<Vec<Finding>> {
         } else if let Ok((_, intent)) = logged::<Intent>(&envelope, index, &release_keys) {
             // An intent counts only for a build that the log knows to have ended well, under a policy that it knows.
             let why = if !attestable.contains(&intent.record) {
-                Some(format!("the intent at entry {index} names a build that is not known to have ended well"))
+                Some(format!(
+                    "the intent at entry {index} names a build that is not known to have ended well"
+                ))
             } else if !policies.contains(&intent.policy) {
                 Some(format!("the intent at entry {index} names a policy that the log does not know"))
             } else {

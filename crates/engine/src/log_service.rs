@@ -63,7 +63,8 @@ impl LogService {
         files::write(&folder.join("verifier-key.txt"), format!("{verifier_key}\n").as_bytes())?;
         let key_id = TrustedLog { verifier_key: verifier_key.clone() }.key_id().map_err(log_error)?;
         let heads = heads(&folder.join("heads.db"), &tiles, &signer)?;
-        let journals = [FileJournal::open(&folder.join("journal-a")), FileJournal::open(&folder.join("journal-b"))];
+        let journals =
+            [FileJournal::open(&folder.join("journal-a")), FileJournal::open(&folder.join("journal-b"))];
         let [first, second] = journals;
         let journals = [first.map_err(store_error)?, second.map_err(store_error)?];
         let (inbox, submissions) = channel();
@@ -114,7 +115,10 @@ impl LogService {
 
     /// Reads the published checkpoint.
     pub fn checkpoint(&self) -> Result<Vec<u8>> {
-        self.tiles.read("checkpoint").map_err(log_error)?.ok_or_else(|| Error::NoStore(PathBuf::from("checkpoint")))
+        self.tiles
+            .read("checkpoint")
+            .map_err(log_error)?
+            .ok_or_else(|| Error::NoStore(PathBuf::from("checkpoint")))
     }
 
     /// Reads a tile by its path; only paths of the specification lead anywhere.

@@ -136,7 +136,11 @@ impl Sweep<'_> {
                 report.swept += 1;
                 if let Err(error) = self.file(&at, metadata.len(), report) {
                     let path = byte_path(&at);
-                    report.problems.push(Problem { path, kind: "unreadable".into(), detail: error.to_string() });
+                    report.problems.push(Problem {
+                        path,
+                        kind: "unreadable".into(),
+                        detail: error.to_string(),
+                    });
                 }
             }
         }
@@ -150,7 +154,8 @@ impl Sweep<'_> {
             report.findings.push(codes::FAILED_BUILD_PUBLISHED.finding(subject(), vec![why]));
         }
         if size > OPENED_MAX_BYTES {
-            let detail = format!("larger than {OPENED_MAX_BYTES} bytes: a signature inside is not looked for");
+            let detail =
+                format!("larger than {OPENED_MAX_BYTES} bytes: a signature inside is not looked for");
             report.problems.push(Problem { path: byte_path(path), kind: "too-large".into(), detail });
             return Ok(());
         }
@@ -162,7 +167,8 @@ impl Sweep<'_> {
             if let Some(signer) = self.our_signer(&tree.root) {
                 report.sightings += 1;
                 if !self.is_logged_event(&digest)? {
-                    let because = format!("signed as `{signer}`, and no signing event of the log came to these bytes");
+                    let because =
+                        format!("signed as `{signer}`, and no signing event of the log came to these bytes");
                     report.findings.push(codes::UNRECORDED_SIGNATURE.finding(subject(), vec![because]));
                 }
             }
@@ -176,7 +182,8 @@ impl Sweep<'_> {
         if rows.is_empty() || rows.iter().any(|row| row.complete) {
             return Ok(None);
         }
-        let builds: Vec<String> = rows.iter().map(|row| format!("r{} ({})", row.number, row.outcome)).collect();
+        let builds: Vec<String> =
+            rows.iter().map(|row| format!("r{} ({})", row.number, row.outcome)).collect();
         Ok(Some(format!("made only by {}", builds.join(", "))))
     }
 
@@ -194,10 +201,8 @@ impl Sweep<'_> {
         let subject = Subject { path: Some(byte_path(path)), digest };
         let leaf = envelope.leaf();
         if !self.is_logged(&envelope.id(), &statement, &leaf)? {
-            let because = format!(
-                "key {} signed it, and the log does not have this signature",
-                key.public_key.short()
-            );
+            let because =
+                format!("key {} signed it, and the log does not have this signature", key.public_key.short());
             report.findings.push(codes::UNRECORDED_SIGNATURE.finding(subject, vec![because]));
         }
         if let Some(inclusion) = bundle.inclusion() {
@@ -230,7 +235,8 @@ impl Sweep<'_> {
     fn is_logged_event(&self, digest: &Digest) -> Result<bool> {
         for row in self.world.index.entries_about(digest).map_err(store_error)? {
             if row.kind == "signing-event" {
-                let (_, event) = self.world.statement::<SigningEvent>(row.log_index, &self.world.release_keys())?;
+                let (_, event) =
+                    self.world.statement::<SigningEvent>(row.log_index, &self.world.release_keys())?;
                 if event.outcome == "signed" {
                     return Ok(true);
                 }

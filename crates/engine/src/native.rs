@@ -36,7 +36,8 @@ pub(crate) struct Native {
 }
 
 /// Folders under which the signature of a container stands.
-const SIGNATURE_PLACES: &[&str] = &["META-INF/", "_gpg", "[Content_Types].xml", ".signature.p7s", "AppxSignature.p7x"];
+const SIGNATURE_PLACES: &[&str] =
+    &["META-INF/", "_gpg", "[Content_Types].xml", ".signature.p7s", "AppxSignature.p7x"];
 
 /// Runs the signer on a copy of the artifact and checks what it wrote.
 pub(crate) fn run(
@@ -95,8 +96,11 @@ pub(crate) fn run(
     };
     let refused = !because.is_empty();
     let subject = Subject { path: Some(subject_name), digest: signed.as_deref().map(Digest::of) };
-    let findings =
-        if refused { vec![codes::SIGNER_CHANGED_CONTENT.finding(subject, because.clone())] } else { Vec::new() };
+    let findings = if refused {
+        vec![codes::SIGNER_CHANGED_CONTENT.finding(subject, because.clone())]
+    } else {
+        Vec::new()
+    };
     let event = SigningEvent {
         method: method.into(),
         outcome: if refused { "refused" } else { "signed" }.into(),
@@ -148,7 +152,8 @@ fn only_signed(
     }
     let first = inspect_bytes(name, before);
     if first.root.members.is_empty() || !first.problems.is_empty() || !tree.problems.is_empty() {
-        let why = "it is of no kind in which a signature can be told from content; sign it detached".to_owned();
+        let why =
+            "it is of no kind in which a signature can be told from content; sign it detached".to_owned();
         return ("none", signature, vec![why]);
     }
     ("container", signature, members(&first.root, &tree.root))
@@ -156,7 +161,12 @@ fn only_signed(
 
 /// An image differs only in its checksum, the entry of its certificate table, padding to eight bytes, and the table,
 /// in which nothing is uncovered.
-fn authenticode(name: &BytePath, before: &[u8], after: &[u8], signature: Option<&CodeSignature>) -> Vec<String> {
+fn authenticode(
+    name: &BytePath,
+    before: &[u8],
+    after: &[u8],
+    signature: Option<&CodeSignature>,
+) -> Vec<String> {
     let Some(signature) = signature else { return vec!["it carries no Authenticode signature".into()] };
     let mut wrong = Vec::new();
     let earlier = inspect_bytes(name, before);
@@ -185,14 +195,18 @@ fn authenticode(name: &BytePath, before: &[u8], after: &[u8], signature: Option<
         wrong.push("the certificate table holds more than one signature".into());
     }
     if let Some(hidden) = signature.uncovered.first() {
-        wrong.push(format!("{} bytes in the signature block that the signature does not cover: {}", hidden.size, hidden.place));
+        wrong.push(format!(
+            "{} bytes in the signature block that the signature does not cover: {}",
+            hidden.size, hidden.place
+        ));
     }
     wrong
 }
 
 /// Where checksum and certificate table entry stand in a PE image (PE Format, "Optional Header").
 fn fields(image: &[u8]) -> Option<[(usize, usize); 2]> {
-    let number = |at: usize| image.get(at..at + 4).and_then(|bytes| Some(u32::from_le_bytes(bytes.try_into().ok()?)));
+    let number =
+        |at: usize| image.get(at..at + 4).and_then(|bytes| Some(u32::from_le_bytes(bytes.try_into().ok()?)));
     let optional = (number(0x3c)? as usize).checked_add(24)?;
     let magic = image.get(optional..optional + 2)?;
     let directories = optional + if magic == [0x0b, 0x02] { 112 } else { 96 };

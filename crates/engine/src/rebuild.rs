@@ -81,7 +81,11 @@ pub fn rebuild(
     let request = Run {
         product: record.product.clone(),
         release: record.release.clone(),
-        outputs: record.outputs.iter().map(|output| glob::Pattern::escape(&output.path.to_string())).collect(),
+        outputs: record
+            .outputs
+            .iter()
+            .map(|output| glob::Pattern::escape(&output.path.to_string()))
+            .collect(),
         tracer: TracerKind::Auto,
         egress: host::Egress::Audit,
         baseline: false,
@@ -112,7 +116,15 @@ pub fn rebuild(
         })
         .collect();
     let log_index = log(world, &view.record, view.digest, second.digest, &variations, differing, passphrase)?;
-    Ok(Rebuilt { first: view.number, second: second.number, variations, outputs, comparison, log_index, findings })
+    Ok(Rebuilt {
+        first: view.number,
+        second: second.number,
+        variations,
+        outputs,
+        comparison,
+        log_index,
+        findings,
+    })
 }
 
 fn log(
@@ -179,7 +191,10 @@ fn copy_sources(record: &Record, from: &Path, to: &Path) -> Result<()> {
 fn reasons(built: &[u8], folder: &Path, variations: &[String]) -> Vec<String> {
     let folder = folder.display().to_string();
     let seen: Vec<String> = [
-        (folder.as_str(), "the folder's path is in it: `-ffile-prefix-map`, `--remap-path-prefix`, or relative paths"),
+        (
+            folder.as_str(),
+            "the folder's path is in it: `-ffile-prefix-map`, `--remap-path-prefix`, or relative paths",
+        ),
         ("rebuild.invalid", "the host name is in it: do not write it, or set it for the build"),
         ("/nonexistent/rebuild", "HOME is in it: set HOME for the build"),
         ("+14", "the time zone is in it: set TZ=UTC, or use SOURCE_DATE_EPOCH"),
@@ -191,9 +206,11 @@ fn reasons(built: &[u8], folder: &Path, variations: &[String]) -> Vec<String> {
     if !seen.is_empty() {
         return seen;
     }
-    let varied: Vec<&str> =
-        variations.iter().map(|words| words.split(':').next().unwrap_or(words)).collect();
-    vec![format!("one of these matters to it: {}; most often the time: use SOURCE_DATE_EPOCH", varied.join(", "))]
+    let varied: Vec<&str> = variations.iter().map(|words| words.split(':').next().unwrap_or(words)).collect();
+    vec![format!(
+        "one of these matters to it: {}; most often the time: use SOURCE_DATE_EPOCH",
+        varied.join(", ")
+    )]
 }
 
 /// What is put before the command to make its surroundings different, and what that is in words.

@@ -12,17 +12,17 @@
 use std::path::{Path, PathBuf};
 
 use attest::{Bundle, Envelope, Inclusion, KeyPair, Signer};
-use evidence::{Digest, Finding};
 use evidence::statement::{
     Intent, PolicyStatement, ResourceDescriptor, Revocation, Statement, VerificationSummary, Verifier,
     sha256_set,
 };
+use evidence::{Digest, Finding};
 use judge::gate::Permit;
 use store::{Heads, StoreError};
 use tlog::Ed25519Signer;
 
-use crate::cosign::{cosigned_note, must_be_witnessed};
 use crate::assess::{Assessment, assess, hash_file};
+use crate::cosign::{cosigned_note, must_be_witnessed};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::native::{self, NativeSigner};
@@ -241,9 +241,11 @@ fn countersign(
         verification_result: "PASSED".into(),
         verified_levels: std::iter::once("SLSA_BUILD_LEVEL_1".to_owned())
             .chain(permit.is_observed().then(|| "COUNTERSIGN_OBSERVED_COMPLETE".to_owned()))
-            .chain(permit.reproduced().map(|(agreed, of)| {
-                format!("{}{agreed}_OF_{of}", attest::verify::REPRODUCED)
-            }))
+            .chain(
+                permit
+                    .reproduced()
+                    .map(|(agreed, of)| format!("{}{agreed}_OF_{of}", attest::verify::REPRODUCED)),
+            )
             .collect(),
         slsa_version: "1.2".into(),
     };

@@ -203,7 +203,14 @@ mod tests {
             Rejection::Revoked { reason: text(), since },
         ];
         let words = rejections.iter().map(Rejection::code);
-        let own = ["bundle-missing", "provenance-mismatch", "trust-stale", "manifest-malformed", "file-unlisted", "file-missing"];
+        let own = [
+            "bundle-missing",
+            "provenance-mismatch",
+            "trust-stale",
+            "manifest-malformed",
+            "file-unlisted",
+            "file-missing",
+        ];
         for word in words.chain(own) {
             assert!(codes::find(word).is_some(), "{word}");
         }

@@ -41,7 +41,8 @@ impl Witness {
             .open_pkcs8(passphrase.bytes())
             .map_err(|source| Error::Key { name: "witness", source })?;
         let cosigner = Cosigner::from_pkcs8(name, &der).map_err(log_error)?;
-        let logs = logs.iter().map(|log| VerifierKey::parse(log.trim())).collect::<std::result::Result<_, _>>();
+        let logs =
+            logs.iter().map(|log| VerifierKey::parse(log.trim())).collect::<std::result::Result<_, _>>();
         let witness = Self {
             cosigner,
             logs: logs.map_err(log_error)?,
@@ -58,7 +59,9 @@ impl Witness {
 
     /// Answers an `add-checkpoint` request at a time in seconds since 1970.
     pub fn add_checkpoint(&self, body: &[u8], time: u64) -> Result<WitnessAnswer> {
-        let cell = |origin: &str| -> Box<dyn tlog::HeadCell + '_> { Box::new(Cell { heads: &self.heads, origin: origin.to_owned() }) };
+        let cell = |origin: &str| -> Box<dyn tlog::HeadCell + '_> {
+            Box::new(Cell { heads: &self.heads, origin: origin.to_owned() })
+        };
         tlog::add_checkpoint(&self.cosigner, &self.logs, cell, body, time).map_err(log_error)
     }
 

@@ -84,7 +84,9 @@ fn client(
         let mut have = 0;
         loop {
             have += stream.read(&mut buffer[have..]).unwrap();
-            let Some(end) = buffer[..have].windows(4).position(|window| window == b"\r\n\r\n") else { continue };
+            let Some(end) = buffer[..have].windows(4).position(|window| window == b"\r\n\r\n") else {
+                continue;
+            };
             let head = String::from_utf8_lossy(&buffer[..end]).into_owned();
             assert!(head.starts_with("HTTP/1.1 201"), "{head}");
             let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: ")).unwrap();

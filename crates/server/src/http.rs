@@ -146,11 +146,12 @@ fn accept(listener: &TcpListener, stop: &Arc<AtomicBool>, limits: Limits, handle
         open.fetch_add(1, Ordering::Relaxed);
         let (handler, left) = (Arc::clone(handler), Arc::clone(&open));
         let (count, stop) = (Arc::clone(&open), Arc::clone(stop));
-        let spawned = std::thread::Builder::new().name("connection".into()).stack_size(512 << 10).spawn(move || {
-            // What ends a connection is the client's business.
-            connection(stream, limits, &*handler, &stop).ok();
-            left.fetch_sub(1, Ordering::Relaxed);
-        });
+        let spawned =
+            std::thread::Builder::new().name("connection".into()).stack_size(512 << 10).spawn(move || {
+                // What ends a connection is the client's business.
+                connection(stream, limits, &*handler, &stop).ok();
+                left.fetch_sub(1, Ordering::Relaxed);
+            });
         if spawned.is_err() {
             count.fetch_sub(1, Ordering::Relaxed);
         }
@@ -307,7 +308,10 @@ mod tests {
     fn heads_are_read_in_one_way_only() {
         let get = b"GET /checkpoint?x=1 HTTP/1.1\r\nHost: a\r\n\r\n";
         let read = head(get).unwrap_or_else(|_| panic!()).unwrap();
-        assert_eq!((read.method.as_str(), read.path.as_str(), read.body, read.keep), ("GET", "/checkpoint", 0, true));
+        assert_eq!(
+            (read.method.as_str(), read.path.as_str(), read.body, read.keep),
+            ("GET", "/checkpoint", 0, true)
+        );
         for cut in 0..get.len() {
             assert!(head(&get[..cut]).is_ok_and(|head| head.is_none()), "{cut}");
         }

@@ -32,7 +32,9 @@ pub fn log_routes(service: Arc<LogService>) -> Arc<Handler> {
                 Ok(None) => Response::text(404, "no such tile"),
                 Err(error) => Response::text(503, &error.to_string()),
             },
-            ("GET", _) => Response::text(404, "there are `checkpoint`, `tile/…` and `api/v2/log/entries` here"),
+            ("GET", _) => {
+                Response::text(404, "there are `checkpoint`, `tile/…` and `api/v2/log/entries` here")
+            }
             _ => Response::text(405, "only GET, and POST of `api/v2/log/entries`"),
         }
     })

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use store::{FileJournal, Heads as _, SequencerLock, SqliteHeads, TileDirectory};
 use tlog::{
-    Ed25519Signer, GroupLimits, Log, NoteSigner as _, Receipt, Sequencer, Submission, commit_groups, leaf_hash,
-    verify_inclusion,
+    Ed25519Signer, GroupLimits, Log, NoteSigner as _, Receipt, Sequencer, Submission, commit_groups,
+    leaf_hash, verify_inclusion,
 };
 
 /// Bytes of a `hashedrekord` entry with a P-256 key.
@@ -53,7 +53,8 @@ fn appends(folder: &Path, time: Duration) {
     let parts = parts(folder);
     let cell = parts.heads.cell("log");
     let mut sequencer =
-        Sequencer::open(&parts.tiles, &cell, [&parts.journals[0], &parts.journals[1]], &parts.signer).unwrap();
+        Sequencer::open(&parts.tiles, &cell, [&parts.journals[0], &parts.journals[1]], &parts.signer)
+            .unwrap();
     let (inbox, submissions) = channel();
     let began = Instant::now();
     let mut latencies: Vec<f64> = std::thread::scope(|scope| {

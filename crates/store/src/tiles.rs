@@ -1,8 +1,8 @@
 //! The log's tiles as plain files that a web server could hand out.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Write};
-use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -103,9 +103,9 @@ impl TileDirectory {
         };
         std::thread::scope(|scope| {
             let threads: Vec<_> = (0..SYNCING_MAX.min(all.len())).map(|_| scope.spawn(run)).collect();
-            threads.into_iter().try_for_each(|thread| {
-                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            })
+            threads
+                .into_iter()
+                .try_for_each(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
         })
     }
 }

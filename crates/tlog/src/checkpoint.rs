@@ -3,8 +3,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::merkle::Hash;
 use crate::cosignature::WitnessKey;
+use crate::merkle::Hash;
 use crate::note::{self, NoteError, NoteSigner, VerifierKey};
 
 /// What a checkpoint says.
@@ -131,8 +131,7 @@ impl VerifiedCheckpoint {
     pub fn is_only_by(&self, witnesses: &[&WitnessKey]) -> bool {
         let Ok((text, lines)) = note::read(&self.note) else { return false };
         lines.iter().all(|line| {
-            self.key.is_named_by(line)
-                || witnesses.iter().any(|witness| witness.verify(text, line).is_some())
+            self.key.is_named_by(line) || witnesses.iter().any(|witness| witness.verify(text, line).is_some())
         })
     }
 

@@ -72,7 +72,8 @@ impl WitnessKey {
             return Some(Err(invalid()));
         };
         let time = u64::from_be_bytes(*time);
-        let verified = UnparsedPublicKey::new(&ED25519, &self.key).verify(message(text, time).as_bytes(), signature);
+        let verified =
+            UnparsedPublicKey::new(&ED25519, &self.key).verify(message(text, time).as_bytes(), signature);
         Some(verified.map(|()| time).map_err(|_| invalid()))
     }
 }

@@ -79,7 +79,13 @@ pub(crate) struct Edge {
 impl Edge {
     /// The edge of the empty tree.
     pub(crate) fn empty() -> Self {
-        Self { size: 0, entries: Vec::new(), levels: Vec::new(), completed: Vec::new(), keep_completed: false }
+        Self {
+            size: 0,
+            entries: Vec::new(),
+            levels: Vec::new(),
+            completed: Vec::new(),
+            keep_completed: false,
+        }
     }
 
     /// Adds an entry; returns the files that are complete with it.

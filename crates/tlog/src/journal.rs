@@ -48,7 +48,8 @@ impl Record {
             bytes.extend_from_slice(&length.to_be_bytes());
             bytes.extend_from_slice(entry);
         }
-        let length = u32::try_from(bytes.len() - HEADER_BYTES).map_err(|_| LogError::BatchSize(entries.len()))?;
+        let length =
+            u32::try_from(bytes.len() - HEADER_BYTES).map_err(|_| LogError::BatchSize(entries.len()))?;
         bytes[8..12].copy_from_slice(&length.to_be_bytes());
         let digest = Sha256::digest(&bytes[HEADER_BYTES..]);
         bytes[12..HEADER_BYTES].copy_from_slice(&digest);
@@ -91,7 +92,9 @@ impl Record {
             payload = tail;
         }
         let note = String::from_utf8(note.to_vec()).ok()?;
-        payload.is_empty().then_some((Self { first_index: u64::from_be_bytes(*first_index), note, entries }, rest))
+        payload
+            .is_empty()
+            .then_some((Self { first_index: u64::from_be_bytes(*first_index), note, entries }, rest))
     }
 }
 

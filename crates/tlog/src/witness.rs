@@ -86,7 +86,8 @@ pub fn add_checkpoint<'c>(
     if keys.is_empty() {
         return refused(404, "no log of that origin is witnessed here");
     }
-    let Some(checkpoint) = keys.iter().find_map(|key| Checkpoint::verify(request.checkpoint, key).ok()) else {
+    let Some(checkpoint) = keys.iter().find_map(|key| Checkpoint::verify(request.checkpoint, key).ok())
+    else {
         return refused(403, "the checkpoint is not signed by the log");
     };
     if request.old > checkpoint.size() {

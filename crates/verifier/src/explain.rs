@@ -21,9 +21,15 @@ pub fn explain(artifact: &Path, trust_file: &Path, trust: &Trust) -> String {
     for (number, key) in trust.release_keys.iter().enumerate() {
         line(&format!("cat > release-{number}.pub <<'END'\n{}END", key.public_key.pem()));
     }
-    line("\n# sigstore-js 4 (`npm install @sigstore/verify @sigstore/bundle @sigstore/protobuf-specs`) takes the same parts:");
-    line("#   new Verifier(toTrustMaterial(root, () => key), {tlogThreshold: 1, ctlogThreshold: 0, timestampThreshold: 0})");
-    line("\n# cosign 3, by its manual (none of our tests runs it): the release, its signature and its place in the log");
+    line(
+        "\n# sigstore-js 4 (`npm install @sigstore/verify @sigstore/bundle @sigstore/protobuf-specs`) takes the same parts:",
+    );
+    line(
+        "#   new Verifier(toTrustMaterial(root, () => key), {tlogThreshold: 1, ctlogThreshold: 0, timestampThreshold: 0})",
+    );
+    line(
+        "\n# cosign 3, by its manual (none of our tests runs it): the release, its signature and its place in the log",
+    );
     line(&format!(
         "cosign verify-blob-attestation --key release-0.pub --bundle {bundle} --trusted-root trusted_root.json \\\n  \
          --type https://slsa.dev/verification_summary/v1 --use-signed-timestamps=false {file}"
@@ -36,13 +42,23 @@ pub fn explain(artifact: &Path, trust_file: &Path, trust: &Trust) -> String {
         "cosign verify-blob-attestation --key builder-0.pub --bundle {provenance} --trusted-root trusted_root.json \\\n  \
          --type slsaprovenance1 --use-signed-timestamps=false {file}"
     ));
-    line("\n# gh and the command of sigstore-python verify bundles with certificates only; ours are signed with managed keys.");
-    line("# What they would be told for a bundle with a certificate, which `countersign verify` takes as well:");
-    line(&format!("#   gh attestation verify {file} --bundle B --custom-trusted-root R --cert-identity I --cert-oidc-issuer U --owner O"));
-    line(&format!("#   python -m sigstore --trust-config C verify identity --bundle B --cert-identity I --cert-oidc-issuer U {file}"));
+    line(
+        "\n# gh and the command of sigstore-python verify bundles with certificates only; ours are signed with managed keys.",
+    );
+    line(
+        "# What they would be told for a bundle with a certificate, which `countersign verify` takes as well:",
+    );
+    line(&format!(
+        "#   gh attestation verify {file} --bundle B --custom-trusted-root R --cert-identity I --cert-oidc-issuer U --owner O"
+    ));
+    line(&format!(
+        "#   python -m sigstore --trust-config C verify identity --bundle B --cert-identity I --cert-oidc-issuer U {file}"
+    ));
     line("\n# By hand: the file's digest is the subject of the signed statement");
     line(&format!("sha256sum {file}"));
-    line(&format!("python3 -c 'import base64,json,sys; print(base64.b64decode(json.load(open(sys.argv[1]))[\"dsseEnvelope\"][\"payload\"]).decode())' {bundle}"));
+    line(&format!(
+        "python3 -c 'import base64,json,sys; print(base64.b64decode(json.load(open(sys.argv[1]))[\"dsseEnvelope\"][\"payload\"]).decode())' {bundle}"
+    ));
     line(&format!(
         "\n# Not seen by them: revocations, the end of keys, required levels and witnesses; they are in {}.",
         trust_path

@@ -56,12 +56,14 @@ fn run() -> Result<u8, Failure> {
         return Ok(0);
     };
     let trust_file = arguments.trust.as_deref().ok_or((2, format!("`--trust` is needed\n\n{USAGE}")))?;
-    let bytes = read_bounded(trust_file, attest::trust::MAX_BYTES as u64).map_err(|error| (2, with_cause(&error)))?;
+    let bytes =
+        read_bounded(trust_file, attest::trust::MAX_BYTES as u64).map_err(|error| (2, with_cause(&error)))?;
     let bytes = bytes.ok_or_else(|| (2, format!("`{}` does not exist", trust_file.display())))?;
     let trust = Trust::parse(&bytes).map_err(|error| (2, with_cause(&error)))?;
     if let Some(file) = &arguments.trusted_root {
         let root = trust.sigstore_trusted_root().map_err(|error| (2, with_cause(&error)))?;
-        std::fs::write(file, root).map_err(|error| (3, format!("cannot write `{}`: {error}", file.display())))?;
+        std::fs::write(file, root)
+            .map_err(|error| (3, format!("cannot write `{}`: {error}", file.display())))?;
         if arguments.paths.is_empty() {
             return Ok(0);
         }
@@ -102,7 +104,9 @@ fn arguments() -> Result<Option<Arguments>, String> {
             Some("--explain") => arguments.explain = true,
             Some("--json") => arguments.json = true,
             Some("--") => arguments.paths.extend(words.by_ref().map(PathBuf::from)),
-            Some(option) if option.starts_with("--") => return Err(format!("`{option}` is no option\n\n{USAGE}")),
+            Some(option) if option.starts_with("--") => {
+                return Err(format!("`{option}` is no option\n\n{USAGE}"));
+            }
             _ => arguments.paths.push(word.into()),
         }
     }

@@ -9,7 +9,10 @@ impl FileReport {
             return Vec::new();
         }
         if let (Some(manifest), None) = (&self.manifest, &self.release) {
-            return vec![format!("It has the bytes that the released manifest `{}` lists.", manifest.display())];
+            return vec![format!(
+                "It has the bytes that the released manifest `{}` lists.",
+                manifest.display()
+            )];
         }
         let Some(release) = &self.release else { return Vec::new() };
         let summary = release.summary();
@@ -21,10 +24,10 @@ impl FileReport {
         )];
         sentences.push(match &self.build {
             Some(build) => {
-                let source = build.source.as_ref().map_or_else(
-                    || "no commit is named".to_owned(),
-                    |source| format!("source {source}"),
-                );
+                let source = build
+                    .source
+                    .as_ref()
+                    .map_or_else(|| "no commit is named".to_owned(), |source| format!("source {source}"));
                 format!(
                     "Builder {} built it{} on {} from {} listed inputs; {source}.",
                     build.builder,
@@ -33,7 +36,9 @@ impl FileReport {
                     build.inputs
                 )
             }
-            None => "The build's provenance does not lie beside it; the release names it by digest.".to_owned(),
+            None => {
+                "The build's provenance does not lie beside it; the release names it by digest.".to_owned()
+            }
         });
         let witnesses = release.verified().witnesses();
         let seen = match witnesses {
@@ -41,9 +46,14 @@ impl FileReport {
             [one] => format!("1 witness has cosigned that: {one}"),
             more => format!("{} witnesses have cosigned that: {}", more.len(), more.join(", ")),
         };
-        sentences.push(format!("It stands at entry {} of the log {log_origin}; {seen}.", release.verified().log_index()));
+        sentences.push(format!(
+            "It stands at entry {} of the log {log_origin}; {seen}.",
+            release.verified().log_index()
+        ));
         sentences.push(match release.reproduced() {
-            Some((agreed, asked)) => format!("{agreed} of {asked} independent builders came to the same bytes."),
+            Some((agreed, asked)) => {
+                format!("{agreed} of {asked} independent builders came to the same bytes.")
+            }
             None => "No independent builder is said to have come to the same bytes.".to_owned(),
         });
         sentences

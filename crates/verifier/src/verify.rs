@@ -74,7 +74,12 @@ fn file(path: &Path, bundle: Option<&Path>, trust: &Trust) -> Result<FileReport,
 
 type Checked = Result<(VerifiedRelease, Option<Build>), (&'static str, String)>;
 
-fn checked(path: &Path, artifact: &Digest, bundle: Option<&Path>, trust: &Trust) -> Result<Checked, VerifyError> {
+fn checked(
+    path: &Path,
+    artifact: &Digest,
+    bundle: Option<&Path>,
+    trust: &Trust,
+) -> Result<Checked, VerifyError> {
     let beside = with_suffix(path, BUNDLE_SUFFIX);
     let bundle = bundle.unwrap_or(&beside);
     let Some(bytes) = read_bounded(bundle, BUNDLE_MAX_BYTES)? else {
@@ -141,7 +146,12 @@ fn folder(folder: &Path, options: &Options<'_>, report: &mut Report) -> Result<(
             Manifest::default()
         }
         Err(error) => {
-            of_manifest.reasons.push(Reason { code: "manifest-malformed", path, digest, because: error.to_string() });
+            of_manifest.reasons.push(Reason {
+                code: "manifest-malformed",
+                path,
+                digest,
+                because: error.to_string(),
+            });
             Manifest::default()
         }
     };
@@ -156,10 +166,12 @@ fn folder(folder: &Path, options: &Options<'_>, report: &mut Report) -> Result<(
     let by_manifest = |below: &PathBuf| listed_file(folder, below, &listed, &manifest);
     report.files.extend(in_parallel(&present, |below| by_manifest(below))?);
     let present: BTreeSet<&PathBuf> = present.into_iter().collect();
-    report.reasons.extend(listed.files.iter().filter(|(path, _)| !present.contains(path)).map(|(path, digest)| {
-        let because = format!("`{}` lists it", manifest.display());
-        Reason { code: "file-missing", path: folder.join(path), digest: Some(*digest), because }
-    }));
+    report.reasons.extend(listed.files.iter().filter(|(path, _)| !present.contains(path)).map(
+        |(path, digest)| {
+            let because = format!("`{}` lists it", manifest.display());
+            Reason { code: "file-missing", path: folder.join(path), digest: Some(*digest), because }
+        },
+    ));
     Ok(())
 }
 
@@ -176,7 +188,8 @@ fn listed_file(
         Some(digest) => Some(("artifact-mismatch", format!("`{}` lists {digest}", manifest.display()))),
         None => Some(("file-unlisted", format!("`{}` does not list it", manifest.display()))),
     };
-    let reasons = wrong.map(|(code, because)| Reason { code, path: path.clone(), digest: Some(artifact), because });
+    let reasons =
+        wrong.map(|(code, because)| Reason { code, path: path.clone(), digest: Some(artifact), because });
     Ok(FileReport {
         path,
         artifact,
@@ -200,7 +213,8 @@ fn contents(folder: &Path, files: &[PathBuf]) -> Result<Vec<PathBuf>, VerifyErro
             names.contains_key(Path::new(&stem)).then_some(())
         });
         let is_bundle = of.is_some()
-            && read_bounded(&folder.join(path), BUNDLE_MAX_BYTES)?.is_some_and(|bytes| Bundle::decode(&bytes).is_ok());
+            && read_bounded(&folder.join(path), BUNDLE_MAX_BYTES)?
+                .is_some_and(|bytes| Bundle::decode(&bytes).is_ok());
         if !is_bundle {
             contents.push(path.clone());
         }

@@ -36,7 +36,8 @@ const PEERS: &[&str] = &[
 ];
 
 /// The same for those in JavaScript.
-const NODE_PEERS: &[&str] = &["@sigstore/verify@4.1.3", "@sigstore/bundle@5.0.1", "@sigstore/protobuf-specs@0.5.2"];
+const NODE_PEERS: &[&str] =
+    &["@sigstore/verify@4.1.3", "@sigstore/bundle@5.0.1", "@sigstore/protobuf-specs@0.5.2"];
 
 pub(crate) fn run() -> Result<()> {
     tools()?;

@@ -9,8 +9,22 @@ use std::process::{Command, Output, Stdio};
 use anyhow::{Context, Result, ensure};
 
 /// What writes, makes, names, takes away or makes durable.
-const CALLS: &[&str] =
-    &["write", "pwrite64", "fsync", "fdatasync", "rename", "renameat", "renameat2", "mkdir", "unlink", "unlinkat", "ftruncate", "linkat", "flock", "fchmod"];
+const CALLS: &[&str] = &[
+    "write",
+    "pwrite64",
+    "fsync",
+    "fdatasync",
+    "rename",
+    "renameat",
+    "renameat2",
+    "mkdir",
+    "unlink",
+    "unlinkat",
+    "ftruncate",
+    "linkat",
+    "flock",
+    "fchmod",
+];
 const ERRORS: &[&str] = &["EIO", "ENOSPC"];
 
 pub(crate) fn run(every: usize) -> Result<()> {
@@ -20,7 +34,8 @@ pub(crate) fn run(every: usize) -> Result<()> {
     let store = folder.path().join(".countersign");
     let release = |content: &str| -> Result<()> {
         fs::write(folder.path().join("source"), content)?;
-        let run = ["run", "-q", "--product", content, "--output", "artifact", "--", "cp", "source", "artifact"];
+        let run =
+            ["run", "-q", "--product", content, "--output", "artifact", "--", "cp", "source", "artifact"];
         must(&program, folder.path(), &run)
     };
     must(&program, folder.path(), &["init"])?;
@@ -55,7 +70,10 @@ pub(crate) fn run(every: usize) -> Result<()> {
         }
         println!("{call}: {count} occurrences");
     }
-    println!("{tried} faults; {survived} times `sign` went on, else it ended with an error; {} left damage", failed.len());
+    println!(
+        "{tried} faults; {survived} times `sign` went on, else it ended with an error; {} left damage",
+        failed.len()
+    );
     ensure!(failed.is_empty(), "not sound after {}", failed.join(", "));
     Ok(())
 }
@@ -94,7 +112,10 @@ fn must(program: &Path, folder: &Path, arguments: &[&str]) -> Result<()> {
 }
 
 fn environment<'a>(command: &'a mut Command, folder: &Path) -> &'a mut Command {
-    command.current_dir(folder).env_remove("COUNTERSIGN_STORE").env("COUNTERSIGN_PASSPHRASE", "only for these faults")
+    command
+        .current_dir(folder)
+        .env_remove("COUNTERSIGN_STORE")
+        .env("COUNTERSIGN_PASSPHRASE", "only for these faults")
 }
 
 fn copy(from: &Path, to: &Path) -> Result<()> {

@@ -18,8 +18,7 @@ fn vendor() -> Vendor {
     let key = || EncryptedKey::generate_p256(b"a test", Cost::Machine).unwrap().1;
     let (release, builder) = (key(), key());
     let log_key = Ed25519Signer::from_seed("log.example", &[7; 32]).unwrap();
-    let trusted =
-        |key: &KeyPair| TrustedKey {
+    let trusted = |key: &KeyPair| TrustedKey {
         public_key: key.public_key().clone(),
         since: Timestamp::from_unix(0),
         retired: None,

@@ -167,4 +167,3 @@ pub(crate) enum LogCommand {
         folder: PathBuf,
     },
 }
-

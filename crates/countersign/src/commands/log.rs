@@ -44,7 +44,11 @@ pub(crate) fn run(context: &Context, command: LogCommand) -> Result<u8> {
                 for (name, why) in &cosigning.missing {
                     writeln!(text, "  no cosignature by {name}: {why}")?;
                 }
-                let by = if cosigning.witnesses.is_empty() { "nobody".into() } else { cosigning.witnesses.join(", ") };
+                let by = if cosigning.witnesses.is_empty() {
+                    "nobody".into()
+                } else {
+                    cosigning.witnesses.join(", ")
+                };
                 writeln!(text, "{}: {} entries, by {by}", output::verdict(verdict, good), cosigning.size)?;
                 output::text(&text)?;
             }

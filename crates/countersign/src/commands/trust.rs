@@ -44,7 +44,9 @@ pub(crate) fn run(context: &Context, command: TrustCommand) -> Result<u8> {
                 },
             };
             if change == TrustChange::default() {
-                bail!(UsageError("say what to change: `--expires`, `--require-level`, `--witness-policy`".into()));
+                bail!(UsageError(
+                    "say what to change: `--expires`, `--require-level`, `--witness-policy`".into()
+                ));
             }
             let file = engine::trust_set(&world, change)?;
             said(context, &file)?;

@@ -44,7 +44,11 @@ pub(crate) fn verify(context: &Context, arguments: VerifyArgs) -> Result<u8> {
             output::verdict(verdict.word(), good),
             verification.report.files.len() - bad,
             verification.report.files.len(),
-            if good { "nothing is left to do" } else { "use nothing of this before the findings are explained" }
+            if good {
+                "nothing is left to do"
+            } else {
+                "use nothing of this before the findings are explained"
+            }
         );
         output::text(&text)?;
     }

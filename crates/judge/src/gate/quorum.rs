@@ -17,7 +17,11 @@ pub struct Quorum {
 }
 
 /// Disagreement denies whatever the policy says; too few denies where the policy requires some.
-pub(super) fn findings(quorum: Option<&Quorum>, policy: &Policy, about: &dyn Fn() -> Subject) -> Vec<Finding> {
+pub(super) fn findings(
+    quorum: Option<&Quorum>,
+    policy: &Policy,
+    about: &dyn Fn() -> Subject,
+) -> Vec<Finding> {
     let mut findings = Vec::new();
     if let Some(quorum) = quorum.filter(|quorum| !quorum.others.is_empty()) {
         findings.push(codes::QUORUM_DISAGREEMENT.finding(about(), quorum.others.clone()));

@@ -21,7 +21,11 @@ fn what_is_no_request_ends_its_own_connection_and_no_other() {
         (b"GET /a HTTP/1.1\r\n\r\nGET /b HTTP/1.1\r\n\r\n".to_vec(), "/b"),
     ] {
         let answer = raw(address, &bytes);
-        assert!(answer.contains(expected), "{}: {answer}", String::from_utf8_lossy(&bytes[..bytes.len().min(80)]));
+        assert!(
+            answer.contains(expected),
+            "{}: {answer}",
+            String::from_utf8_lossy(&bytes[..bytes.len().min(80)])
+        );
     }
     assert!(raw(address, b"GET /alive HTTP/1.0\r\n\r\n").contains("/alive"));
 }

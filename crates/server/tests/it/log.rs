@@ -61,7 +61,13 @@ fn an_entry_is_proven_at_once_and_its_tiles_are_served() {
     let (status, hashes) = ask(address, "GET", "/tile/0/000.p/5", b"");
     assert_eq!((status, hashes.len()), (200, 160));
     assert_eq!(ask(address, "GET", "/tile/entries/000.p/5", b"").0, 200);
-    for absent in ["/tile/0/001", "/tile/../key.pem", "/tile/%2e%2e/key.pem", "/key.pem", "/tile/0/000.p/5/../../../checkpoint"] {
+    for absent in [
+        "/tile/0/001",
+        "/tile/../key.pem",
+        "/tile/%2e%2e/key.pem",
+        "/key.pem",
+        "/tile/0/000.p/5/../../../checkpoint",
+    ] {
         assert_eq!(ask(address, "GET", absent, b"").0, 404, "{absent}");
     }
 }
@@ -91,7 +97,9 @@ fn a_second_sequencer_of_one_log_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let first = open(folder.path(), Vec::new()).unwrap();
     let Err(error) = open(folder.path(), Vec::new()) else { panic!("two sequencers") };
-    assert!(std::error::Error::source(&error).unwrap().to_string().contains("another process writes this log"));
+    assert!(
+        std::error::Error::source(&error).unwrap().to_string().contains("another process writes this log")
+    );
     first.close().unwrap();
     open(folder.path(), Vec::new()).unwrap().close().unwrap();
 }

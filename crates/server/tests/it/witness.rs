@@ -3,7 +3,10 @@ use std::sync::{Arc, Mutex};
 use engine::{Passphrase, Witness};
 use evidence::Digest;
 use server::{Limits, Serving, serve, witness_routes};
-use tlog::{Checkpoint, Ed25519Signer, Hash, NoteSigner, WitnessKey, add_checkpoint_body, leaf_hash, prove_consistency, root_of};
+use tlog::{
+    Checkpoint, Ed25519Signer, Hash, NoteSigner, WitnessKey, add_checkpoint_body, leaf_hash,
+    prove_consistency, root_of,
+};
 
 use crate::client::ask;
 
@@ -16,7 +19,8 @@ fn leaves(count: u8, other: u8) -> Vec<Hash> {
 }
 
 fn signed(leaves: &[Hash]) -> String {
-    let checkpoint = Checkpoint { origin: "log.example".into(), size: leaves.len() as u64, root: root_of(leaves) };
+    let checkpoint =
+        Checkpoint { origin: "log.example".into(), size: leaves.len() as u64, root: root_of(leaves) };
     checkpoint.sign(&log()).unwrap()
 }
 

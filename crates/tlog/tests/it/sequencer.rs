@@ -1,6 +1,6 @@
 use tlog::{
-    Ed25519Signer, Fault, Journal, Log, LogError, MemoryHead, MemoryJournal, MemoryTiles, NoteSigner, SeamError,
-    Sequencer, leaf_hash, recover, verify_inclusion,
+    Ed25519Signer, Fault, Journal, Log, LogError, MemoryHead, MemoryJournal, MemoryTiles, NoteSigner,
+    SeamError, Sequencer, leaf_hash, recover, verify_inclusion,
 };
 
 fn entry(number: u64) -> Vec<u8> {
@@ -51,7 +51,8 @@ fn every_entry_is_proven_at_once_and_stays() {
         assert_eq!((batch.first_index(), batch.count()), (total, count));
         for index in (total..total + count).step_by(if count > 2000 { 97 } else { 1 }) {
             let proof = batch.proof(index).unwrap();
-            verify_inclusion(&proof.hashes, index, proof.size, &leaf_hash(&entry(index)), &proof.root).unwrap();
+            verify_inclusion(&proof.hashes, index, proof.size, &leaf_hash(&entry(index)), &proof.root)
+                .unwrap();
             assert_eq!(proof.root, *batch.checkpoint().root());
         }
         assert!(batch.proof(total + count).is_err());
@@ -108,7 +109,10 @@ fn each_write_may_fail_and_nothing_acknowledged_is_lost() {
             assert!(log.check().unwrap().is_sound(), "{part} {fault:?}");
             assert_eq!(log.size(), sequencer.size());
             for checkpoint in acknowledged.iter().chain(&published) {
-                assert!(log.size() >= checkpoint.size() && log.extends(checkpoint).unwrap(), "{part} {fault:?}");
+                assert!(
+                    log.size() >= checkpoint.size() && log.extends(checkpoint).unwrap(),
+                    "{part} {fault:?}"
+                );
             }
             assert!(outcome.is_err() || log.size() == 600, "{part} {fault:?}");
         }

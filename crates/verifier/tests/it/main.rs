@@ -67,7 +67,10 @@ impl Vendor {
             verifier: Verifier { id: "urn:test".into() },
             time_verified: Timestamp::from_unix(1_700_000_000),
             resource_uri: "urn:test:a".into(),
-            policy: ResourceDescriptor { digest: sha256_set(&Digest::of(b"policy")), ..ResourceDescriptor::default() },
+            policy: ResourceDescriptor {
+                digest: sha256_set(&Digest::of(b"policy")),
+                ..ResourceDescriptor::default()
+            },
             input_attestations: Vec::new(),
             verification_result: "PASSED".into(),
             verified_levels: vec!["SLSA_BUILD_LEVEL_1".into(), "COUNTERSIGN_REPRODUCED_2_OF_3".into()],
@@ -111,7 +114,12 @@ fn several_files_are_verified_and_each_claim_is_said() {
     let report = vendor.verify(&["f0", "f1", "f2", "f3", "f4"]);
     assert_eq!((report.verdict(), report.files.len()), (Verdict::Verified, 5));
     let said = report.files[3].sentences("log.example").join(" ");
-    for words in ["released it on 2023-11-14", "entry 1 of the log log.example", "no witness", "2 of 3 independent builders"] {
+    for words in [
+        "released it on 2023-11-14",
+        "entry 1 of the log log.example",
+        "no witness",
+        "2 of 3 independent builders",
+    ] {
         assert!(said.contains(words), "{words}: {said}");
     }
     vendor.write("f2", b"another");
@@ -147,7 +155,11 @@ fn each_demand_of_the_trust_file_has_its_own_reason() {
     check(&|trust| trust.expires = Some(now()), Verdict::Undetermined, &["trust-stale"]);
     check(&|trust| trust.expires = Some(now().plus_days(1)), Verdict::Verified, &[]);
     check(&|trust| trust.required_levels = vec!["SLSA_BUILD_LEVEL_1".into()], Verdict::Verified, &[]);
-    check(&|trust| trust.required_levels = vec!["SLSA_BUILD_LEVEL_3".into()], Verdict::Rejected, &["level-missing"]);
+    check(
+        &|trust| trust.required_levels = vec!["SLSA_BUILD_LEVEL_3".into()],
+        Verdict::Rejected,
+        &["level-missing"],
+    );
     let retired = |index| Some(Retired { index, reason: "stolen".into() });
     check(&|trust| trust.release_keys[0].retired = retired(2), Verdict::Verified, &[]);
     check(&|trust| trust.release_keys[0].retired = retired(1), Verdict::Rejected, &["key-retired"]);
@@ -184,11 +196,19 @@ fn a_folder_is_checked_against_its_released_manifest() {
     let report = vendor.verify(&["app"]);
     assert_eq!(report.problems.len(), 1, "a link has no bytes of its own");
     vendor.write("app/SHA256SUMS", manifest.replace("tool", "fool").as_bytes());
-    assert_eq!(codes(&vendor.verify(&["app"])), ["artifact-mismatch"], "a manifest that is not the released one");
+    assert_eq!(
+        codes(&vendor.verify(&["app"])),
+        ["artifact-mismatch"],
+        "a manifest that is not the released one"
+    );
     vendor.release("app/SHA256SUMS", b"nonsense\n", &[]);
     assert_eq!(codes(&vendor.verify(&["app"])), ["manifest-malformed"]);
     fs::remove_file(vendor.path("app/SHA256SUMS")).unwrap();
-    assert_eq!(vendor.verify(&["app"]).verdict(), Verdict::Rejected, "without a manifest each file needs a bundle");
+    assert_eq!(
+        vendor.verify(&["app"]).verdict(),
+        Verdict::Rejected,
+        "without a manifest each file needs a bundle"
+    );
     fs::create_dir(vendor.path("empty")).unwrap();
     assert_eq!(vendor.verify(&["empty"]).verdict(), Verdict::Undetermined, "nothing verified is no yes");
 }

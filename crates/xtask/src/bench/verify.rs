@@ -16,7 +16,13 @@ const FILES: usize = 400;
 
 pub(super) fn run() -> Result<()> {
     let program = crate::program("release")?;
-    crate::must(Command::new("cargo").args(["build", "--quiet", "--release", "--package", "countersign-verifier"]))?;
+    crate::must(Command::new("cargo").args([
+        "build",
+        "--quiet",
+        "--release",
+        "--package",
+        "countersign-verifier",
+    ]))?;
     let small = program.with_file_name("countersign-verify");
     let folder = tempfile::Builder::new().prefix("bench-").tempdir()?;
     fs::create_dir(folder.path().join("dist"))?;
