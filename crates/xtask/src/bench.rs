@@ -4,6 +4,7 @@
 mod compare;
 mod detect;
 mod drift;
+mod log;
 pub(crate) mod projects;
 mod record;
 mod scale;
@@ -24,6 +25,8 @@ const USAGE: &str =
   bench detect       what the detection rules cost, beside the bare build
   bench compare      `compare` beside diffoscope on real releases
   bench drift [NAME] what `compare` finds in honest updates (those whose line has NAME) and in attacked releases
+  bench log [SECONDS [ENTRIES]]  durable appends with proofs; a large log opened and read
+  bench serve [SECONDS]          verified entries over loopback HTTP
   bench verify       verification of one artifact, and the start of the program";
 
 /// Runs a measurement.
@@ -37,6 +40,8 @@ pub(crate) fn run(words: &[&str]) -> Result<()> {
         ["compare"] => compare::run(),
         ["drift"] => drift::run(""),
         ["drift", name] => drift::run(name),
+        ["log", rest @ ..] => log::run(rest),
+        ["serve", rest @ ..] => log::serve(rest),
         ["verify"] => verify::run(),
         // What the two above run under the recorder.
         ["opens", folder, slices] => slices::opens(Path::new(folder), slices.parse()?),

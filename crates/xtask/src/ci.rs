@@ -35,10 +35,15 @@ const PEERS: &[&str] = &[
     "sigstore==4.5.1",
 ];
 
+/// The same for those in JavaScript.
+const NODE_PEERS: &[&str] =
+    &["@sigstore/verify@4.1.3", "@sigstore/bundle@5.0.1", "@sigstore/protobuf-specs@0.5.2"];
+
 pub(crate) fn run() -> Result<()> {
     tools()?;
     components()?;
     let python = peers()?;
+    let node = node_peers()?;
     crate::must(Command::new("cargo").args(["fmt", "--all", "--check"]))?;
     crate::must(Command::new("cargo").args([
         "clippy",
@@ -57,12 +62,14 @@ pub(crate) fn run() -> Result<()> {
             .args(["test", "--locked"])
             .args(arguments)
             .env("CI", "1")
-            .env("COUNTERSIGN_TEST_PYTHON", &python);
+            .env("COUNTERSIGN_TEST_PYTHON", &python)
+            .env("COUNTERSIGN_TEST_NODE", &node);
         crate::must(&mut command)
     };
     test(&["--workspace", "--exclude", "countersign-host"])?;
     // The recorder has the signals and the file-mode mask of its whole process: one test at a time.
     test(&["--package", "countersign-host", "--", "--test-threads=1"])?;
+    crate::conformance::run()?;
     crate::demo::run()?;
     crate::quiet::run()
 }
@@ -139,4 +146,22 @@ fn peers() -> Result<PathBuf> {
     std::fs::write(&stamp, wanted)?;
     ensure!(runs(&python, "--version"), "the Python environment does not run");
     Ok(python)
+}
+
+/// Makes a folder with the JavaScript peers beside the build products; returns it.
+fn node_peers() -> Result<PathBuf> {
+    let metadata = crate::metadata()?;
+    let target = metadata["target_directory"].as_str().context("no target folder")?;
+    let folder = Path::new(target).join("node-peers");
+    let stamp = folder.join("installed");
+    let wanted = NODE_PEERS.join("\n");
+    if std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
+        return Ok(folder);
+    }
+    std::fs::create_dir_all(&folder)?;
+    std::fs::write(folder.join("package.json"), "{\"private\": true}\n")?;
+    let install = ["install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts"];
+    crate::must(Command::new("npm").args(install).arg("--prefix").arg(&folder).args(NODE_PEERS))?;
+    std::fs::write(stamp, wanted)?;
+    Ok(folder)
 }

@@ -17,9 +17,11 @@ const EDGES: &[(&str, &[&str])] = &[
     ("judge", &["evidence"]),
     ("store", &["evidence", "tlog"]),
     ("host", &["evidence", "inspect"]),
-    ("engine", &["evidence", "tlog", "attest", "inspect", "judge", "store", "host", "versions"]),
+    ("verifier", &["evidence", "tlog", "attest"]),
+    ("engine", &["evidence", "tlog", "attest", "inspect", "judge", "store", "host", "verifier", "versions"]),
+    ("server", &["engine", "evidence", "attest", "tlog"]),
     ("drill", &["engine", "forge"]),
-    ("countersign", &["engine", "drill"]),
+    ("countersign", &["engine", "drill", "server"]),
     ("xtask", &[]),
 ];
 

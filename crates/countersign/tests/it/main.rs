@@ -7,6 +7,7 @@ mod comparisons;
 mod crashes;
 mod drills;
 mod egress;
+mod foreign;
 mod peers;
 mod release;
 mod sandbox;
