@@ -30,3 +30,4 @@ mod unpack;
 pub use budget::{Budget, RATIO_FREE_BYTES};
 pub use format::{Format, format};
 pub use open::{folder, open_file};
+pub use unpack::zip_files;

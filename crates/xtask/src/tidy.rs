@@ -16,6 +16,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("inspect", &["evidence"]),
     ("judge", &["evidence"]),
     ("store", &["evidence", "tlog"]),
+    ("feeds", &["evidence", "inspect", "versions"]),
     ("host", &["evidence", "inspect"]),
     ("engine", &["evidence", "tlog", "attest", "inspect", "judge", "store", "host", "versions"]),
     ("drill", &["engine", "forge"]),
