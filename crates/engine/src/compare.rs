@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use evidence::Tree;
-use judge::compare::{Comparison, SourceChanged, trees};
+use judge::compare::{Comparison, Contrasts, SourceChanged, trees};
 
 use crate::assess::compare_records;
 use crate::error::{Error, Result};
 use crate::inspect_path::inspect;
+use crate::look::look;
 use crate::records::{self, RecordView};
 use crate::world::World;
 
@@ -40,18 +41,36 @@ impl Comparand {
     }
 }
 
-/// Compares two of the same sort.
+/// A comparison, and the bytes of members side by side where somebody wanted to look.
+#[derive(Debug)]
+pub struct Compared {
+    /// What differs, and what it means.
+    pub comparison: Comparison,
+    /// By the path of the new member.
+    pub contrasts: Contrasts,
+}
+
+/// Compares two of the same sort. To `look` takes a second reading of what differs.
 pub fn compare(
     world: Option<&World>,
     old: &Comparand,
     new: &Comparand,
     source: SourceChanged,
-) -> Result<Comparison> {
+    look_at_bytes: bool,
+) -> Result<Compared> {
     match (old, new, world) {
-        (Comparand::Record(old), Comparand::Record(new), Some(world)) => compare_records(world, old, new),
+        (Comparand::Record(old), Comparand::Record(new), Some(world)) => {
+            Ok(Compared { comparison: compare_records(world, old, new)?, contrasts: Contrasts::new() })
+        }
         (Comparand::Path(old), Comparand::Path(new), _) => {
-            let (old, new) = both(old, new)?;
-            Ok(trees(&old, &new, source))
+            let (old_tree, new_tree) = both(old, new)?;
+            // Two builds of one source: the bytes say why they differ.
+            let contrasts = if look_at_bytes || source == SourceChanged::No {
+                look((old, &old_tree), (new, &new_tree))?
+            } else {
+                Contrasts::new()
+            };
+            Ok(Compared { comparison: trees(&old_tree, &new_tree, source, &contrasts), contrasts })
         }
         _ => Err(Error::NotComparable(
             "a record with a file: give two records, or two files or folders".into(),

@@ -8,6 +8,7 @@
 //! are stored carry their serialisation themselves (ADR 0003). What is only ever computed with (a case, a
 //! permit, a budget) lives with the crate that computes, and cannot be serialised.
 
+pub mod bom;
 pub mod component;
 pub mod digest;
 pub mod event;
@@ -21,6 +22,7 @@ pub mod time;
 pub mod tree;
 pub mod wire;
 
+pub use bom::Bom;
 pub use component::Component;
 pub use digest::{Digest, Hasher};
 pub use event::{Event, EventKind};

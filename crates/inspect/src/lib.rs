@@ -11,23 +11,31 @@
 //! | | streams: gzip, bzip2, xz, lzma, lzip, zstd, lz4, brotli, pbzx |
 //! | | installers: MSI and other compound files, NSIS, Inno Setup; what is attached to a program or any other file |
 //! | | images: ISO 9660, squashfs, Apple disk images, HFS+; OCI layouts and `docker save` |
-//! | `executable` | PE with Authenticode, ELF, Mach-O with code signatures |
+//! | `executable` | PE with Authenticode, ELF, Mach-O with code signatures, WebAssembly |
 //! | `content` | what bytes show in any format: types, hosts, hidden and encoded parts, hooks, capabilities |
-//! | [`packages`] | what package databases say |
+//! | `contrast`, `extract` | two versions of a member side by side |
+//! | [`packages`] | which package a file of a machine belongs to |
+//! | [`catalog`] | which packages a file speaks of |
+//! | [`sbom`] | bills of materials of other makers |
 //! | [`machine`] | what a machine's logs say of who came and went |
 
 mod budget;
 mod bytes;
+pub mod catalog;
 mod content;
+mod contrast;
 mod entropy;
 mod executable;
+mod extract;
 mod format;
 pub mod machine;
 mod open;
 pub mod packages;
+pub mod sbom;
 mod unpack;
 
 pub use budget::{Budget, RATIO_FREE_BYTES};
+pub use contrast::contrast;
 pub use format::{Format, format};
-pub use open::{folder, open_file};
+pub use open::{extract, folder, open_file};
 pub use unpack::zip_files;

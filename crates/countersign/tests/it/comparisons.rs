@@ -83,3 +83,51 @@ fn a_page_that_cannot_be_written_is_told() {
     assert_eq!(answer.code, 3);
     assert!(answer.err.contains("cannot write absent/out.html"), "{}", answer.err);
 }
+
+/// Builds one C program in a place, at a time, and packs it as that place would.
+fn build(sandbox: &Sandbox, place: &str, owner: &str, time: &str) {
+    let source =
+        "#include <stdio.h>\nint main(void) { puts(__FILE__ \" \" __DATE__ \" \" __TIME__); return 0; }\n";
+    let folder = sandbox.path(place);
+    std::fs::create_dir_all(folder.join("src")).unwrap();
+    sandbox.write(&format!("{place}/src/hello.c"), source);
+    let script = format!(
+        "SOURCE_DATE_EPOCH={time} gcc -g -o hello \"$PWD/src/hello.c\" && \
+         tar --owner={owner} --group={owner} --mtime=@{time} -cf hello.tar hello src/hello.c"
+    );
+    let status = std::process::Command::new("sh").args(["-c", &script]).current_dir(&folder).status();
+    assert!(status.unwrap().success());
+}
+
+#[test]
+fn the_causes_for_which_two_builds_of_one_source_differ_are_named() {
+    let sandbox = Sandbox::bare();
+    build(&sandbox, "one", "1000", "1790000000");
+    build(&sandbox, "another/place", "1001", "1790123456");
+    let arguments = ["compare", "one/hello.tar", "another/place/hello.tar", "--source-changed", "no"];
+    let json = sandbox.run(&[&arguments[..], &["--json"]].concat()).json();
+    let kinds = |path: &str| -> Vec<String> {
+        let causes = json["causes"][path].as_array().into_iter().flatten();
+        causes.map(|cause| cause["kind"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(kinds("hello.tar"), ["modification-time", "owner"], "{json}");
+    assert_eq!(kinds("hello.tar!hello"), ["build-id", "build-path", "embedded-time"], "{json}");
+    let run = sandbox.run(&arguments);
+    assert_eq!(run.code, 1, "a cause is no excuse");
+    assert!(
+        run.out.contains("cause build-path: hello.tar!hello: ") && run.out.contains("-ffile-prefix-map"),
+        "{}",
+        run.out
+    );
+    // The page shows the bytes.
+    sandbox.run(&[&arguments[..], &["--html", "out.html"]].concat());
+    let page = String::from_utf8(sandbox.read("out.html")).unwrap();
+    assert!(page.contains("stretches differ") && page.contains("hello.c"), "{page}");
+    // What is the same has no cause to differ.
+    let same =
+        sandbox.run(&["compare", "one/hello.tar", "one/hello.tar", "--source-changed", "no", "--json"]);
+    assert_eq!(
+        (same.json()["verdict"].as_str(), &same.json()["causes"]),
+        (Some("same"), &serde_json::Value::Null)
+    );
+}

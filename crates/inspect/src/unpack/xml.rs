@@ -5,7 +5,7 @@ use crate::bytes::slice;
 
 /// What comes next in a document.
 #[derive(PartialEq, Eq, Debug)]
-pub(super) enum Event<'a> {
+pub(crate) enum Event<'a> {
     /// An element begins: its name and its attributes as they are written.
     Open(&'a [u8], &'a [u8]),
     /// An element ends.
@@ -15,14 +15,14 @@ pub(super) enum Event<'a> {
 }
 
 /// A document that is read.
-pub(super) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     rest: &'a [u8],
     /// An element that ended where it began.
     closing: Option<&'a [u8]>,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(document: &'a [u8]) -> Self {
+    pub(crate) fn new(document: &'a [u8]) -> Self {
         Self { rest: document, closing: None }
     }
 }
@@ -61,7 +61,7 @@ impl<'a> Iterator for Reader<'a> {
 }
 
 /// Finds an attribute's value.
-pub(super) fn attribute<'a>(attributes: &'a [u8], name: &str) -> Option<&'a [u8]> {
+pub(crate) fn attribute<'a>(attributes: &'a [u8], name: &str) -> Option<&'a [u8]> {
     let start = format!("{name}=\"");
     let at = attributes.windows(start.len()).position(|window| window == start.as_bytes())? + start.len();
     let rest = attributes.get(at..)?;
@@ -69,7 +69,7 @@ pub(super) fn attribute<'a>(attributes: &'a [u8], name: &str) -> Option<&'a [u8]
 }
 
 /// Decodes base64 (RFC 4648, section 4) with blanks between; `None` at any other character.
-pub(super) fn base64(text: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn base64(text: &[u8]) -> Option<Vec<u8>> {
     let (mut out, mut bits, mut count) = (Vec::new(), 0_u32, 0);
     for byte in text.iter().filter(|byte| !byte.is_ascii_whitespace() && **byte != b'=') {
         let value = match byte {

@@ -1,0 +1,112 @@
+//! Which packages a file speaks of: lock files, manifests, package databases, programs, archives, models.
+//!
+//! A [`Cataloger`] reads one sort of document and nothing else: what it says stands in [`Found`], and what it could not read
+//! is a problem there. [`ALL`] names every cataloger. [`Scan`] takes files one by one, each from where it comes (a folder, an
+//! archive, an image), and [`Scan::finish`] puts together what they said: the same package twice is one with two pieces of
+//! evidence, names of dependencies are followed to packages, and what lies in caches and test fixtures is marked so.
+//!
+//! | module | documents |
+//! |---|---|
+//! | `system` | dpkg, apk; `os-release` |
+//! | `cargo`, `npm`, `yarn`, `python`, `golang`, `java`, `php`, `ruby` | lock files, manifests, installed packages |
+
+mod cargo;
+mod found;
+mod golang;
+mod java;
+mod licence;
+mod lines;
+mod loose;
+mod npm;
+mod patterns;
+mod php;
+mod place;
+mod purl;
+mod python;
+mod ruby;
+mod scan;
+mod system;
+mod yarn;
+
+#[cfg(test)]
+mod tests;
+
+use evidence::BytePath;
+
+pub use found::{Found, Stated, System};
+pub(crate) use loose::{Either as Whole, List, Text};
+pub use patterns::{Candidates, candidates};
+pub use scan::{Catalog, Reading, Scan};
+
+/// A document larger than this is a problem, not read.
+pub const DOCUMENT_MAX_BYTES: u64 = 256 << 20;
+
+/// Packages of one document; what goes beyond is a problem.
+const PACKAGES_MAX: usize = 2_000_000;
+
+/// Reads one sort of document.
+pub struct Cataloger {
+    /// Kebab-case name: what evidence says.
+    pub name: &'static str,
+    /// The files that it wants.
+    wants: &'static [Pattern],
+    read: fn(&Input, &mut Found),
+}
+
+/// Which files a cataloger wants. Names are compared as they are.
+#[derive(Clone, Copy, Debug)]
+enum Pattern {
+    /// A file of this name.
+    Name(&'static str),
+    /// A path that ends with these components.
+    End(&'static str),
+    /// A file whose name has this extension, without the dot, in lower case.
+    Extension(&'static str),
+    /// A file of any name in a folder that ends with these components.
+    Folder(&'static str),
+    /// A file whose name begins and ends so.
+    Around(&'static str, &'static str),
+    /// A program or library.
+    #[expect(dead_code, reason = "catalogers of programs follow")]
+    Program,
+}
+
+/// A document to be read.
+pub struct Input<'a> {
+    /// Where it is, as text: what is not UTF-8 is escaped.
+    pub path: &'a str,
+    /// Its content.
+    pub bytes: &'a [u8],
+}
+
+impl Input<'_> {
+    /// The name of the file.
+    fn name(&self) -> &str {
+        self.path.rsplit(['/', '!']).next().unwrap_or(self.path)
+    }
+
+    /// The content as text; bytes that are not UTF-8 become replacement characters.
+    fn text(&self) -> std::borrow::Cow<'_, str> {
+        String::from_utf8_lossy(self.bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(self.bytes))
+    }
+}
+
+/// All catalogers.
+pub const ALL: &[&[Cataloger]] = &[
+    system::CATALOGERS,
+    cargo::CATALOGERS,
+    npm::CATALOGERS,
+    yarn::CATALOGERS,
+    python::CATALOGERS,
+    golang::CATALOGERS,
+    java::CATALOGERS,
+    php::CATALOGERS,
+    ruby::CATALOGERS,
+];
+
+/// Reads a document by one cataloger.
+pub fn read(cataloger: &Cataloger, path: &BytePath, bytes: &[u8]) -> Found {
+    let mut found = Found::default();
+    (cataloger.read)(&Input { path: &path.to_string(), bytes }, &mut found);
+    found
+}
