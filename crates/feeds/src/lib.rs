@@ -12,12 +12,14 @@
 //! | [`enrichment`] | what is exploited, and how likely |
 //! | [`vex`] | what somebody says is not affected |
 //! | [`documents`] | documents in files, archives and streams |
+//! | [`mirror`] | where new documents come from |
 //! | [`snapshot`] | the segments that count together, and how they change |
 
 pub mod affected;
 pub mod documents;
 pub mod enrichment;
 pub mod index;
+pub mod mirror;
 pub mod osv;
 pub mod package;
 pub mod snapshot;

@@ -8,6 +8,7 @@ mod error;
 mod heads;
 mod index;
 mod lock;
+pub mod occurrences;
 mod segment;
 mod tiles;
 mod vault;

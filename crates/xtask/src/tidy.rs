@@ -18,7 +18,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("store", &["evidence", "tlog"]),
     ("feeds", &["evidence", "inspect", "versions"]),
     ("host", &["evidence", "inspect"]),
-    ("engine", &["evidence", "tlog", "attest", "inspect", "judge", "store", "host", "versions"]),
+    ("engine", &["evidence", "tlog", "attest", "inspect", "judge", "store", "host", "versions", "feeds"]),
     ("drill", &["engine", "forge"]),
     ("countersign", &["engine", "drill"]),
     ("xtask", &[]),

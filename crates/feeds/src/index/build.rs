@@ -133,7 +133,16 @@ fn texts(records: &[(Record, u64)], sections: &mut [Vec<u8>; SECTIONS]) {
         let mut text = String::new();
         for (record, _) in block {
             let vector = record.cvss.as_ref().map_or("", |cvss| cvss.vector.as_str());
-            let parts = [&record.summary, &record.aliases.join(" "), &record.upstream.join(" "), vector];
+            let mut packages: Vec<String> = record
+                .affected
+                .iter()
+                .map(|affected| format!("{}\0{}", affected.package.ecosystem, affected.package.name))
+                .collect();
+            packages.sort();
+            packages.dedup();
+            let packages = packages.join("\u{1d}");
+            let parts =
+                [&record.summary, &record.aliases.join(" "), &record.upstream.join(" "), vector, &packages];
             text += &parts.join("\u{1f}");
             text.push('\u{1e}');
         }

@@ -57,6 +57,8 @@ pub struct Advisory {
     pub aliases: Vec<String>,
     /// Records that it was made from.
     pub upstream: Vec<String>,
+    /// The keys of the packages that it speaks of.
+    pub packages: Vec<String>,
     /// When it was last changed, in seconds since 1970.
     pub modified: i64,
     /// When it was taken back.
@@ -197,7 +199,7 @@ impl<D: AsRef<[u8]>> Segment<D> {
         let text = self.text(record)?;
         let mut parts = text.split('\u{1f}');
         let mut next = || parts.next().unwrap_or_default().to_owned();
-        let (summary, aliases, upstream, vector) = (next(), next(), next(), next());
+        let (summary, aliases, upstream, vector, packages) = (next(), next(), next(), next(), next());
         let words = |text: &str| text.split(' ').filter(|word| !word.is_empty()).map(str::to_owned).collect();
         let [flags, severity, tenths, version] = *column.last_chunk()?;
         let withdrawn = number(8)? as i64;
@@ -206,6 +208,7 @@ impl<D: AsRef<[u8]>> Segment<D> {
             summary,
             aliases: words(&aliases),
             upstream: words(&upstream),
+            packages: packages.split('\u{1d}').filter(|key| !key.is_empty()).map(str::to_owned).collect(),
             modified: number(0)? as i64,
             withdrawn: (withdrawn != 0).then_some(withdrawn),
             malicious: flags & FLAG_MALICIOUS != 0,

@@ -50,6 +50,20 @@ pub struct Imported {
     pub more_problems: u64,
 }
 
+impl Imported {
+    /// An import that had nothing to do.
+    pub fn nothing(snapshot: Digest) -> Self {
+        Self {
+            snapshot,
+            kinds: BTreeMap::new(),
+            changes: Vec::new(),
+            newly_exploited: 0,
+            problems: Vec::new(),
+            more_problems: 0,
+        }
+    }
+}
+
 /// A record that is new or has changed.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
 pub struct Change {
