@@ -4,6 +4,7 @@
 //! There is no global state: the world is what a [`World`] is made of. Effects are ordered here and nowhere
 //! else; each function that writes says in which order, and what a crash in between leaves behind.
 
+mod advisories;
 mod approve;
 mod approver;
 mod assess;
@@ -33,6 +34,11 @@ mod watch;
 mod witness;
 mod world;
 
+pub use advisories::{
+    AdvisoryStatus, Affected, AffectedRow, ImportOptions, ImportReport, Matched, Matching, Notice,
+    NoticeKind, Retracted, SnapshotView, Suppressed, advisory_status, affected, import_advisories,
+    match_advisories, update_advisories,
+};
 pub use approve::{Approve, Approved, Person, approve};
 pub use approver::{Approver, ApproverChanged, RELEASE_PERSON, approver_add, approver_remove, approvers};
 pub use assess::{Assessment, assess, hash_file as digest_of, latest_outputs};

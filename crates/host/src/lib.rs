@@ -24,4 +24,5 @@ pub use egress::{AllowList, Egress, ListError, Names};
 pub use facts::{Facts, facts};
 pub use seccomp::{Capabilities, Ptrace, Seccomp};
 pub use snapshot::Snapshot;
+pub use sys::map::Mapped;
 pub use tracer::{Launch, Sink, SinkError, Trace, TraceError, Tracer, Unsupported};

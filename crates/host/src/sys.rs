@@ -2,6 +2,7 @@
 //!
 //! Everything here takes and returns owned or borrowed Rust values; no pointer leaves this module.
 
+pub(crate) mod map;
 pub(crate) mod ptrace;
 mod start;
 

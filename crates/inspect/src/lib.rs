@@ -39,3 +39,4 @@ pub use budget::{Budget, RATIO_FREE_BYTES};
 pub use contrast::contrast;
 pub use format::{Format, format};
 pub use open::{extract, folder, open_file};
+pub use unpack::zip_files;
