@@ -8,6 +8,7 @@ mod log;
 mod records;
 mod releases;
 mod run;
+mod sbom;
 mod store;
 mod watch;
 mod why;
@@ -27,9 +28,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<u8> {
         Command::Records => records::list(context),
         Command::Show(arguments) => records::show(context, &arguments),
         Command::Inspect { paths } => describe::inspect(context, &paths),
-        Command::Sbom { record, format, output } => {
-            records::sbom(context, &record, format, output.as_deref())
-        }
+        Command::Sbom(arguments) => sbom::run(context, *arguments),
         Command::Compare(arguments) => compare::compare(context, &arguments),
         Command::Gate { artifact } => releases::gate(context, &artifact),
         Command::Sign { artifact } => releases::sign(context, &artifact),

@@ -37,7 +37,7 @@ pub use log::{LogReport, log_check, log_export, log_rows};
 pub use outlets::{OutletOptions, Outlets};
 pub use record::{Recorded, Run, TracerKind, probe, run};
 pub use records::{RecordView, records, show, timeline, why};
-pub use sbom::sbom;
+pub use sbom::{Bill, BillOf, bill, sbom, sbom_of_record, sbom_read, sbom_write};
 pub use sign::{Revoked, SignOutcome, Signed, revoke, sign};
 pub use verify::{Verification, Verify, verify};
 pub use watch::{

@@ -13,6 +13,7 @@ pub mod component;
 pub mod digest;
 pub mod event;
 pub mod finding;
+pub mod licence;
 pub mod machine;
 pub mod path;
 pub mod record;

@@ -9,6 +9,7 @@ mod digests;
 pub mod egress;
 mod facts;
 mod foreign;
+pub mod inventory;
 pub mod machine;
 pub mod outbound;
 pub mod packages;

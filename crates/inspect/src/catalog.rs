@@ -8,11 +8,13 @@
 //! | module | documents |
 //! |---|---|
 //! | `system` | dpkg, apk; `os-release` |
+//! | `program` | what compilers write into programs; version strings of C libraries
 //! | `cargo`, `npm`, `yarn`, `python`, `golang`, `java`, `php`, `ruby` | lock files, manifests, installed packages |
 
 mod cargo;
 mod found;
 mod golang;
+mod image;
 mod java;
 mod licence;
 mod lines;
@@ -21,6 +23,7 @@ mod npm;
 mod patterns;
 mod php;
 mod place;
+mod program;
 mod purl;
 mod python;
 mod ruby;
@@ -34,8 +37,10 @@ mod tests;
 use evidence::BytePath;
 
 pub use found::{Found, Stated, System};
+pub(crate) use image::{Image, drop_replaced};
 pub(crate) use loose::{Either as Whole, List, Text};
-pub use patterns::{Candidates, candidates};
+pub use patterns::{Candidates, candidates, may_want};
+pub use program::{Content, is_library_name, read_program};
 pub use scan::{Catalog, Reading, Scan};
 
 /// A document larger than this is a problem, not read.
@@ -66,9 +71,6 @@ enum Pattern {
     Folder(&'static str),
     /// A file whose name begins and ends so.
     Around(&'static str, &'static str),
-    /// A program or library.
-    #[expect(dead_code, reason = "catalogers of programs follow")]
-    Program,
 }
 
 /// A document to be read.

@@ -33,4 +33,4 @@ mod unpack;
 
 pub use budget::{Budget, RATIO_FREE_BYTES};
 pub use format::{Format, format};
-pub use open::{folder, open_file};
+pub use open::{catalog_file, catalog_folder, folder, open_file};

@@ -47,11 +47,16 @@ impl Scan {
 
     /// Reads a file whose content is at hand, if a cataloger wants it. Tells whether one did.
     pub fn offer(&mut self, path: &BytePath, bytes: &[u8]) -> bool {
-        let Candidates { documents } = candidates(path.as_bytes());
+        let Candidates { documents, program } = candidates(path.as_bytes());
         for cataloger in &documents {
             self.read(cataloger, path, bytes);
         }
-        !documents.is_empty()
+        let readings = if program { super::read_program(&bytes) } else { Vec::new() };
+        let wanted = !documents.is_empty() || !readings.is_empty();
+        for (by, found) in readings {
+            self.take(Reading { path: path.clone(), by: by.to_owned(), found });
+        }
+        wanted
     }
 
     /// Reads a file by one cataloger.
@@ -166,12 +171,8 @@ impl Scan {
 
 /// Returns the name as the list of catalogers has it.
 fn static_name(name: &str) -> Option<&'static str> {
-    super::ALL
-        .iter()
-        .copied()
-        .flatten()
-        .find(|cataloger| cataloger.name == name)
-        .map(|cataloger| cataloger.name)
+    let catalogers = super::ALL.iter().copied().flatten().map(|cataloger| cataloger.name);
+    catalogers.chain(super::program::NAMES).find(|known| *known == name)
 }
 
 /// The folder within which names of dependencies are followed: two above a package's own document (`site-packages`), the
@@ -252,7 +253,13 @@ impl Systems {
             let own = container(path.as_bytes())?;
             self.0.iter().rfind(|(root, _)| container(root.as_bytes()).as_ref() == Some(&own))
         };
-        match nearest.or_else(beside) {
+        // All layers of an image of which nothing but one system is known.
+        let only = || {
+            let (first, rest) = self.0.split_first()?;
+            let one = rest.iter().all(|(_, system)| *system == first.1);
+            (one && path.as_bytes().contains(&b'!')).then_some(first)
+        };
+        match nearest.or_else(beside).or_else(only) {
             Some((_, system)) => {
                 stated.namespace = system.id.clone();
                 let distribution = [system.id.as_str(), system.version.as_str()];
