@@ -17,7 +17,7 @@ mod stream;
 mod tar;
 mod xar;
 pub(crate) mod xml;
-mod zip;
+pub(crate) mod zip;
 
 use std::collections::BTreeSet;
 use std::io::{self, Read};

@@ -252,11 +252,14 @@ impl Shared<'_> {
             );
         }
         if !candidates.documents.is_empty() {
-            if now.len() > DOCUMENT_MAX_BYTES {
+            let beginning = candidates.documents.iter().all(|cataloger| cataloger.wants_beginning());
+            let most = candidates.documents.iter().map(|cataloger| cataloger.most_bytes()).max();
+            let most = most.unwrap_or(DOCUMENT_MAX_BYTES);
+            if now.len() > most && !beginning {
                 part.walked.scan.problem(relative, "budget-exhausted", "the document is too large");
             } else {
-                let mut bytes = Vec::with_capacity(usize::try_from(now.len()).unwrap_or_default());
-                (&file).take(DOCUMENT_MAX_BYTES).read_to_end(&mut bytes)?;
+                let mut bytes = Vec::with_capacity(usize::try_from(now.len().min(most)).unwrap_or_default());
+                (&file).take(most).read_to_end(&mut bytes)?;
                 for cataloger in &candidates.documents {
                     found.push((cataloger.name.to_owned(), catalog::read(cataloger, relative, &bytes)));
                 }

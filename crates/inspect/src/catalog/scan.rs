@@ -61,6 +61,10 @@ impl Scan {
 
     /// Reads a file by one cataloger.
     pub fn read(&mut self, cataloger: &Cataloger, path: &BytePath, bytes: &[u8]) {
+        let bytes = match usize::try_from(cataloger.most_bytes()) {
+            Ok(most) if cataloger.wants_beginning() => &bytes[..bytes.len().min(most)],
+            _ => bytes,
+        };
         if bytes.len() as u64 > DOCUMENT_MAX_BYTES {
             self.problem(path, "budget-exhausted", "the document is too large");
             return;
