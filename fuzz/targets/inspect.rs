@@ -1,10 +1,39 @@
-//! Containers and executables, within a small budget.
+//! Containers and executables, within a small budget. `COUNTERSIGN_FUZZ_READER` names one reader: what it does not read
+//! is not kept.
 #![no_main]
 
-use inspect::{Budget, open_file};
+use std::sync::OnceLock;
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    let mut budget = Budget { members: 1_000, bytes: 16 << 20, member_bytes: 4 << 20, depth: 4, symbols: 50_000, ..Budget::default() };
-    let tree = open_file(&"input".into(), bytes, &mut budget);
+use evidence::Tree;
+use inspect::{Budget, format, open_file};
+use libfuzzer_sys::Corpus;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| -> Corpus {
+    static READER: OnceLock<String> = OnceLock::new();
+    let reader = READER.get_or_init(|| std::env::var("COUNTERSIGN_FUZZ_READER").unwrap_or_default());
+    let small = Budget {
+        members: 1_000,
+        bytes: 16 << 20,
+        member_bytes: 4 << 20,
+        depth: 4,
+        symbols: 50_000,
+        ..Budget::default()
+    };
+    let name = if reader == "brotli" { "input.br" } else { "input" };
+    let tree = open_file(&name.into(), bytes, &mut small.clone());
     judge::anomalies::anomalies(&tree);
+    if reads(reader, bytes, &tree) { Corpus::Keep } else { Corpus::Reject }
 });
+
+/// Tells whether an input is for the reader that is being tried.
+fn reads(reader: &str, bytes: &[u8], tree: &Tree) -> bool {
+    match reader {
+        "" => true,
+        "authenticode" => tree.root.executables.iter().any(|image| image.signature.is_some()),
+        "attached" => !tree.root.executables.is_empty() || !tree.root.members.is_empty(),
+        "content" => tree.root.format == "data",
+        "msi" => format(bytes).word() == "cfb",
+        "brotli" => true,
+        other => format(bytes).word() == other,
+    }
+}

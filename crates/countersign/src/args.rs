@@ -1,5 +1,6 @@
 //! What can be typed.
 
+pub(crate) mod advisories;
 pub(crate) mod sbom;
 pub(crate) mod watch;
 
@@ -112,6 +113,9 @@ pub(crate) enum Command {
     Trust(TrustCommand),
     /// Detect: rules over the stored trace of a record; who and what changes this build machine
     Watch(Box<watch::WatchArgs>),
+    /// What the world says about packages, and what of it touches us
+    #[command(subcommand)]
+    Advisories(advisories::AdvisoriesCommand),
     /// Re-hash the vault, check the log, rebuild the index
     Fsck,
     /// Replay known attacks in a sandbox, with harmless markers

@@ -1,5 +1,6 @@
 //! One function per command.
 
+mod advisories;
 mod approvals;
 mod compare;
 mod describe;
@@ -41,6 +42,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<u8> {
         Command::Log(command) => log::run(context, command),
         Command::Trust(command) => store::trust(context, command),
         Command::Watch(arguments) => watch::run(context, *arguments),
+        Command::Advisories(command) => advisories::run(context, command),
         Command::Fsck => store::fsck(context),
         Command::Drill(command) => drills::run(context, command),
         Command::Completions { shell } => {

@@ -15,6 +15,7 @@ mod init;
 mod inspect_path;
 mod ledger;
 mod log;
+mod look;
 mod outlets;
 mod record;
 mod records;
@@ -27,7 +28,7 @@ mod world;
 pub use approve::{Approve, Approved, Person, approve};
 pub use approver::{Approver, ApproverChanged, RELEASE_PERSON, approver_add, approver_remove, approvers};
 pub use assess::{Assessment, assess, hash_file as digest_of, latest_outputs};
-pub use compare::{Comparand, compare};
+pub use compare::{Comparand, Compared, compare};
 pub use error::{Error, Result};
 pub use fsck::{FsckReport, fsck};
 pub use init::{Initialised, init};
@@ -53,3 +54,5 @@ pub use host::{AllowList, Egress};
 pub use evidence;
 /// Verdicts and finding codes, for those who render results.
 pub use judge;
+/// Orders of versions, for those who ask.
+pub use versions;

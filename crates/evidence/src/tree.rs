@@ -3,7 +3,9 @@
 //! Facts are measurements only. What they mean is for `judge` to say.
 
 mod content;
+mod contrast;
 mod executable;
+mod packing;
 mod signature;
 
 use serde::{Deserialize, Serialize};
@@ -11,7 +13,9 @@ use serde::{Deserialize, Serialize};
 use crate::{BytePath, Digest, Problem};
 
 pub use content::{Content, Embedded, Stale};
+pub use contrast::{Contrast, Region, Stretch};
 pub use executable::{Entry, Executable, Resource, Section};
+pub use packing::Packing;
 pub use signature::{CodeSignature, Uncovered};
 
 /// The result of inspecting one artifact.
@@ -43,6 +47,12 @@ pub struct Node {
     /// Target of a link, where this is one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub link: Option<BytePath>,
+    /// How the container writes it, beside its content.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub packing: Option<Packing>,
+    /// Digest of the members' names in the container's order, where there are two or more.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub order: Option<Digest>,
     /// Facts of an executable format. A universal binary has one entry per slice.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub executables: Vec<Executable>,
@@ -64,6 +74,8 @@ impl Node {
             size,
             mode: None,
             link: None,
+            packing: None,
+            order: None,
             executables: Vec::new(),
             content: None,
             members: Vec::new(),

@@ -6,6 +6,7 @@ mod elf;
 mod macho;
 mod pe;
 mod pkcs7;
+mod wasm;
 
 use evidence::tree::{Executable, Section};
 use evidence::{BytePath, Digest, Node};
@@ -28,6 +29,7 @@ pub(crate) fn read(
     let read = match format {
         Format::Pe => pe::read(bytes, inspection.budget, &mut malformed).map(|image| vec![image]),
         Format::Elf => elf::read(bytes, inspection.budget, &mut malformed).map(|image| vec![image]),
+        Format::Wasm => wasm::read(bytes, inspection.budget, &mut malformed).map(|image| vec![image]),
         _ => macho::read(bytes, inspection.budget, &mut malformed),
     };
     for part in malformed.0 {

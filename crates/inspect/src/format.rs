@@ -58,6 +58,8 @@ pub enum Format {
     Elf,
     /// Mach-O, thin or universal.
     MachO,
+    /// WebAssembly module or component.
+    Wasm,
     /// A container that is known and not opened; the word names it.
     Unsupported(&'static str),
     /// Anything else.
@@ -110,6 +112,9 @@ pub fn format(bytes: &[u8]) -> Format {
     }
     if is_macho(bytes) {
         return Format::MachO;
+    }
+    if at(0, b"\0asm\x01\0\0\0") || at(0, b"\0asm\x0d\0\x01\0") {
+        return Format::Wasm;
     }
     if is_header(bytes) {
         return Format::Tar;
@@ -254,6 +259,7 @@ impl Format {
             Self::Pe => "pe",
             Self::Elf => "elf",
             Self::MachO => "macho",
+            Self::Wasm => "wasm",
             Self::Unsupported(word) => word,
             Self::Data => "data",
         }

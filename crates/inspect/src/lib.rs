@@ -11,8 +11,9 @@
 //! | | streams: gzip, bzip2, xz, lzma, lzip, zstd, lz4, brotli, pbzx |
 //! | | installers: MSI and other compound files, NSIS, Inno Setup; what is attached to a program or any other file |
 //! | | images: ISO 9660, squashfs, Apple disk images, HFS+; OCI layouts and `docker save` |
-//! | `executable` | PE with Authenticode, ELF, Mach-O with code signatures |
+//! | `executable` | PE with Authenticode, ELF, Mach-O with code signatures, WebAssembly |
 //! | `content` | what bytes show in any format: types, hosts, hidden and encoded parts, hooks, capabilities |
+//! | `contrast`, `extract` | two versions of a member side by side |
 //! | [`packages`] | which package a file of a machine belongs to |
 //! | [`catalog`] | which packages a file speaks of |
 //! | [`sbom`] | bills of materials of other makers |
@@ -22,8 +23,10 @@ mod budget;
 mod bytes;
 pub mod catalog;
 mod content;
+mod contrast;
 mod entropy;
 mod executable;
+mod extract;
 mod format;
 pub mod machine;
 mod open;
@@ -32,5 +35,6 @@ pub mod sbom;
 mod unpack;
 
 pub use budget::{Budget, RATIO_FREE_BYTES};
+pub use contrast::contrast;
 pub use format::{Format, format};
-pub use open::{catalog_file, catalog_folder, folder, open_file};
+pub use open::{catalog_file, catalog_folder, extract, folder, open_file};

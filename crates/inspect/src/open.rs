@@ -1,6 +1,6 @@
 //! Opens a file or a folder: names it, hashes it, and goes into what it holds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 use std::rc::Rc;
 
@@ -9,6 +9,7 @@ use evidence::{BytePath, Digest, Hasher, Node, Problem, Tree};
 use crate::budget::{Budget, Exhausted};
 use crate::catalog::{Image, Scan};
 use crate::content::{self, Siblings};
+use crate::extract::Wanted;
 use crate::format::{Format, format, format_by_name};
 use crate::{executable, unpack};
 
@@ -26,6 +27,8 @@ pub(crate) struct Inspection<'a> {
     depth: u32,
     /// Members of the container that is being read, as far as they have to be compared with each other.
     siblings: Siblings,
+    /// Members whose bytes are wanted; facts are not, then.
+    wanted: Option<Wanted>,
     /// Takes what members say of packages. With it, nothing else is looked at but names, digests and formats.
     catalog: Option<Catalogued>,
 }
@@ -47,6 +50,7 @@ impl<'a> Inspection<'a> {
             problems: Vec::new(),
             depth: 0,
             siblings: Siblings::default(),
+            wanted: None,
             catalog: None,
         }
     }
@@ -72,7 +76,7 @@ impl<'a> Inspection<'a> {
     /// Opens one member; `path` is the path of its container.
     pub(crate) fn member(&mut self, container: &Node, path: &BytePath, name: BytePath, bytes: &[u8]) -> Node {
         let path = container.join(path, &name);
-        if self.catalog.is_none() {
+        if self.wanted.is_none() && self.catalog.is_none() {
             self.siblings.take(&name, bytes);
         }
         self.node(name, &path, bytes)
@@ -107,6 +111,14 @@ impl<'a> Inspection<'a> {
         read(self, node);
         std::mem::replace(&mut self.siblings, outer).judge(&mut node.members);
         self.depth -= 1;
+        if node.members.len() > 1 {
+            let mut names = Hasher::new();
+            for member in &node.members {
+                names.update(member.name.as_bytes());
+                names.update(b"\0");
+            }
+            node.order = Some(names.finish());
+        }
         // Equal names stay in the container's order: the sort is stable.
         node.members.sort_by(|a, b| a.name.cmp(&b.name));
     }
@@ -121,12 +133,22 @@ impl<'a> Inspection<'a> {
             Format::Data => format_by_name(name.as_bytes(), bytes),
             known => known,
         };
+        if let Some(wanted) = &mut self.wanted {
+            wanted.take(path, bytes);
+            let mut node = Node::leaf(name, format.word(), Digest::of(b""), bytes.len() as u64);
+            if wanted.is_below(path) && self.may_descend() {
+                self.descend(&mut node, |inspection, node| {
+                    unpack::members(inspection, node, path, format, bytes);
+                });
+            }
+            return node;
+        }
         let mut node = Node::leaf(name, format.word(), Digest::of(bytes), bytes.len() as u64);
         match format {
             Format::Unsupported(word) => {
                 self.problem(path, "unsupported-container", format!("{word} is recognised and not opened"));
             }
-            Format::Pe | Format::Elf | Format::MachO if self.catalog.is_none() => {
+            Format::Pe | Format::Elf | Format::MachO | Format::Wasm if self.catalog.is_none() => {
                 executable::read(self, &mut node, path, format, bytes);
             }
             _ => {}
@@ -141,7 +163,8 @@ impl<'a> Inspection<'a> {
         } else if unpack::has_members(format, bytes) {
             self.exhausted(path, Exhausted("containers nested too deep"));
         }
-        if matches!(format, Format::Data | Format::Pe | Format::Elf | Format::MachO) && self.catalog.is_none()
+        if matches!(format, Format::Data | Format::Pe | Format::Elf | Format::MachO | Format::Wasm)
+            && self.catalog.is_none()
         {
             node.content = content::read(&node, format, bytes);
         }
@@ -191,6 +214,22 @@ pub fn catalog_folder(
     inspection.catalog = Some(Catalogued::default());
     let root = inspection.folder(name, files);
     inspection.catalogued(root)
+}
+
+/// Returns the bytes of members, by their paths as [`open_file`] would write them; at most `room` bytes in all.
+///
+/// A member that is not there, or for which there is no room, is not in the answer.
+pub fn extract(
+    name: &BytePath,
+    bytes: &[u8],
+    paths: BTreeSet<BytePath>,
+    room: usize,
+    budget: &mut Budget,
+) -> BTreeMap<BytePath, Vec<u8>> {
+    let mut inspection = Inspection::new(budget);
+    inspection.wanted = Some(Wanted::new(paths, room));
+    inspection.node(name.clone(), name, bytes);
+    inspection.wanted.map(Wanted::found).unwrap_or_default()
 }
 
 /// Opens the files of a folder, given by their paths relative to it.

@@ -1,6 +1,6 @@
 //! What package databases say: dpkg, the cargo registry, `node_modules`, Python's dist-info. Pure readers of bytes.
 
-use evidence::BytePath;
+use evidence::{BytePath, purl};
 
 /// A package as a database names it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -20,32 +20,16 @@ pub struct Package {
 impl Package {
     /// Returns the canonical package URL (ECMA-427).
     pub fn purl(&self) -> String {
-        let mut purl = format!("pkg:{}/", self.ecosystem);
-        if !self.namespace.is_empty() {
-            purl += &encoded(&self.namespace);
-            purl.push('/');
-        }
-        purl += &encoded(&self.name);
-        purl.push('@');
-        purl += &encoded(&self.version);
-        for (position, (name, value)) in self.qualifiers.iter().enumerate() {
-            purl.push(if position == 0 { '?' } else { '&' });
-            purl += &format!("{name}={}", encoded(value));
-        }
-        purl
-    }
-}
-
-/// Percent-encodes what is not unreserved; the colon stays (ECMA-427, "Character encoding").
-fn encoded(text: &str) -> String {
-    text.bytes()
-        .map(|byte| match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'-' | b'_' | b'~' | b':' => {
-                char::from(byte).to_string()
-            }
-            other => format!("%{other:02X}"),
+        let qualifiers = self.qualifiers.iter().map(|(key, value)| ((*key).to_owned(), value.clone()));
+        purl::canonical(purl::Parts {
+            kind: self.ecosystem.to_owned(),
+            namespace: self.namespace.clone(),
+            name: self.name.clone(),
+            version: self.version.clone(),
+            qualifiers: qualifiers.collect(),
+            subpath: String::new(),
         })
-        .collect()
+    }
 }
 
 /// Reads dpkg's `status` file: the packages that are installed. `distribution` is the `ID` of `os-release`.

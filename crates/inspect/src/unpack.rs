@@ -22,6 +22,7 @@ pub(crate) mod zip;
 use std::collections::BTreeSet;
 use std::io::{self, Read};
 
+use evidence::tree::Packing;
 use evidence::{BytePath, Digest, Node};
 
 use crate::budget::Exhausted;
@@ -69,7 +70,7 @@ pub(crate) fn members(
         | Format::Lz4
         | Format::Brotli
         | Format::Pbzx => stream::members(&mut container, format, bytes),
-        Format::Pe | Format::Elf | Format::MachO | Format::Data => {
+        Format::Pe | Format::Elf | Format::MachO | Format::Wasm | Format::Data => {
             attached::members(&mut container, format, bytes);
         }
         Format::Unsupported(_) => {}
@@ -80,7 +81,9 @@ pub(crate) fn members(
 /// Tells whether a file is a container, or has one attached.
 pub(crate) fn has_members(format: Format, bytes: &[u8]) -> bool {
     match format {
-        Format::Pe | Format::Elf | Format::MachO | Format::Data => attached::is_there(format, bytes),
+        Format::Pe | Format::Elf | Format::MachO | Format::Wasm | Format::Data => {
+            attached::is_there(format, bytes)
+        }
         Format::Unsupported(_) => false,
         _ => true,
     }
@@ -198,6 +201,13 @@ impl Container<'_, '_> {
             Err(error) => Err(error),
             Ok(_) if bytes.len() as u64 > room => Err(io::Error::other(what)),
             Ok(_) => Ok(bytes),
+        }
+    }
+
+    /// Says how the container writes the members that were taken since there were `from`.
+    fn packed(&mut self, from: usize, packing: &Packing) {
+        for member in self.node.members.iter_mut().skip(from) {
+            member.packing = Some(packing.clone());
         }
     }
 

@@ -174,6 +174,24 @@ codes! {
     DEPENDENCY_ADDED = "dependency-added", Medium, approvable,
         "a new dependency was used that no changed source asks for",
         "find out what pulls it in";
+    COMPILER_ADDED = "compiler-added", Medium, approvable,
+        "an executable was made by a compiler that made none before",
+        "find out whether the build moved to it; code that was brought along has the compiler of whoever made it";
+    TIMESTAMP_IMPLAUSIBLE = "timestamp-implausible", Medium, approvable,
+        "an executable was linked at a time that does not fit the build",
+        "find out where the file comes from: a build writes its own time, or one and the same";
+    COMPONENT_HASH_CHANGED = "component-hash-changed", High, approvable,
+        "a component has other bytes under the same version",
+        "a published version never changes: compare both with the registry's digest before you ship either";
+    COMPONENT_SUPPLIER_CHANGED = "component-supplier-changed", Medium, approvable,
+        "a component comes from another supplier",
+        "find out who maintains it now, and since when";
+    COMPONENT_LICENCE_CHANGED = "component-licence-changed", Low, approvable,
+        "a component has another licence",
+        "have it read by whoever answers for licences";
+    COMPONENT_DRIFT = "component-drift", Medium, approvable,
+        "the components differ though the source is the same",
+        "find out which of the two bills of materials is right, and what pulled the component in";
     DEPENDENCY_CHANGED = "dependency-changed", High, approvable,
         "an input from outside the project changed and no package vouches for it",
         "find out where the file comes from";

@@ -5,6 +5,8 @@
 //! the caller's word on whether the source changed, and else plausibility: what releases do is *expected*, what
 //! attacks do is not.
 
+mod boms;
+mod causes;
 mod executables;
 pub(crate) mod inputs;
 mod members;
@@ -14,10 +16,14 @@ mod plausible;
 mod records;
 mod signals;
 
+use std::collections::BTreeMap;
+
 use evidence::{Digest, Finding, Problem, Severity};
 use serde::Serialize;
 
-pub use members::{SourceChanged, trees};
+pub use boms::boms;
+pub use causes::Cause;
+pub use members::{Contrasts, SourceChanged, trees, worth_a_look};
 pub use records::{Side, is_observed, records, witnessed as records_witnessed};
 
 /// The answer to a comparison.
@@ -126,6 +132,9 @@ pub struct Comparison {
     pub findings: Vec<Finding>,
     /// What could not be read, on the new side.
     pub problems: Vec<Problem>,
+    /// By path: why two builds of one source may differ there. Only if the source is said or known to be the same.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub causes: BTreeMap<String, Vec<Cause>>,
 }
 
 impl Comparison {
@@ -159,7 +168,7 @@ impl Comparison {
         } else {
             Verdict::Explained
         };
-        Self { verdict, differences, findings, problems }
+        Self { verdict, differences, findings, problems, causes: BTreeMap::new() }
     }
 }
 

@@ -1,9 +1,10 @@
-//! Developer commands: `cargo xtask tidy|ci|demo|bench`.
+//! Developer commands: `cargo xtask tidy|ci|demo|fuzz|bench`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a developer reads it")]
 
 mod bench;
 mod ci;
 mod demo;
+mod fuzz;
 mod lua;
 mod quiet;
 mod tidy;
@@ -18,6 +19,7 @@ const USAGE: &str = "cargo xtask COMMAND
   ci                 install what the tests need, then check and test everything
   tidy               layers, documentation pages, unsafe code, file lengths
   quiet              five clean rebuilds of three real projects raise no alarm
+  fuzz TARGET…       runs fuzz targets: --seconds N each; --keep takes what is new and small into the replayed corpus
   bench NAME         measurements: record, slices, scale, detect, verify";
 
 /// Variables by which cargo tells its children about itself. A build that inherits them looks for libraries in places
@@ -42,6 +44,7 @@ fn main() -> Result<()> {
         ["ci"] => ci::run(),
         ["tidy"] => tidy::run(),
         ["quiet"] => quiet::run(),
+        ["fuzz", rest @ ..] => fuzz::run(rest),
         ["bench", rest @ ..] => bench::run(rest),
         _ => bail!("{USAGE}"),
     }

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use engine::Comparand;
-use engine::judge::compare::{Area, Change, Comparison, Difference, SourceChanged, Status, Verdict};
+use engine::judge::compare::{Area, Cause, Change, Comparison, Difference, SourceChanged, Status, Verdict};
 
 use crate::args::{CompareArguments, YesNo};
 use crate::context::Context;
@@ -28,13 +28,14 @@ pub(crate) fn compare(context: &Context, arguments: &CompareArguments) -> Result
     };
     let old = Comparand::parse(world.as_ref(), &arguments.old)?;
     let new = Comparand::parse(world.as_ref(), &arguments.new)?;
-    let comparison = engine::compare(world.as_ref(), &old, &new, source)?;
+    let compared = engine::compare(world.as_ref(), &old, &new, source, arguments.html.is_some())?;
+    let comparison = &compared.comparison;
     let title = format!("{} → {}", arguments.old, arguments.new);
     if let Some(file) = &arguments.html {
-        write(context, file, page::page(&title, &comparison)?.as_bytes())?;
+        write(context, file, page::page(&title, &compared)?.as_bytes())?;
     }
     if let Some(file) = &arguments.sarif {
-        write(context, file, format!("{:#}\n", sarif::log(&comparison)).as_bytes())?;
+        write(context, file, format!("{:#}\n", sarif::log(comparison)).as_bytes())?;
     }
     let code = match comparison.verdict {
         Verdict::Same | Verdict::Explained => YES,
@@ -42,9 +43,9 @@ pub(crate) fn compare(context: &Context, arguments: &CompareArguments) -> Result
         Verdict::Undetermined => UNDECIDED,
     };
     if context.json {
-        output::document("compare", serde_json::to_value(&comparison)?)?;
+        output::document("compare", serde_json::to_value(comparison)?)?;
     } else {
-        output::text(&report(&comparison, arguments.full || context.verbose, code == YES)?)?;
+        output::text(&report(comparison, arguments.full || context.verbose, code == YES)?)?;
     }
     Ok(code)
 }
@@ -83,6 +84,7 @@ fn report(comparison: &Comparison, full: bool, good: bool) -> Result<String> {
             }
         }
     }
+    text += &causes(comparison, full)?;
     let mut hidden: Vec<&Difference> = left.to_vec();
     if !full {
         hidden.extend(comparison.differences.iter().filter(|one| !is_single(one)));
@@ -98,6 +100,30 @@ fn report(comparison: &Comparison, full: bool, good: bool) -> Result<String> {
             group.len(),
             word(status)
         )?;
+    }
+    Ok(text)
+}
+
+/// Why two builds of one source differ: each kind of cause once, with where it shows and what is done against it.
+fn causes(comparison: &Comparison, full: bool) -> Result<String> {
+    let mut kinds: BTreeMap<&str, Vec<(&str, &Cause)>> = BTreeMap::new();
+    for (path, causes) in &comparison.causes {
+        for cause in causes {
+            kinds.entry(cause.kind).or_default().push((path, cause));
+        }
+    }
+    let mut text = String::new();
+    for (kind, places) in kinds {
+        let (shown, left) = split(&places, if full { usize::MAX } else { 1 });
+        for (path, cause) in shown {
+            writeln!(text, "  cause {kind}: {path}: {}", cause.evidence)?;
+        }
+        if !left.is_empty() {
+            writeln!(text, "        and {} places more", left.len())?;
+        }
+        if let Some((_, cause)) = places.first() {
+            writeln!(text, "        fix: {}", cause.fix)?;
+        }
     }
     Ok(text)
 }

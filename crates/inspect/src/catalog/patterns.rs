@@ -242,7 +242,9 @@ static TABLE: LazyLock<Table> = LazyLock::new(|| {
                 Pattern::Name(name) => (&mut table.names, name),
                 Pattern::End(end) => (&mut table.names, last(end)),
                 Pattern::Extension(extension) => (&mut table.extensions, extension),
-                Pattern::Around(_, suffix) => (&mut table.extensions, suffix.rsplit('.').next().unwrap_or(suffix)),
+                Pattern::Around(_, suffix) => {
+                    (&mut table.extensions, suffix.rsplit('.').next().unwrap_or(suffix))
+                }
                 Pattern::Folder(folder) => {
                     table.folder_extensions.extend(["json", "yml", "yaml", "conf"]);
                     (&mut table.folders, last(folder))

@@ -1,6 +1,7 @@
 //! ar: static libraries and Debian packages. GNU and BSD long names (`ar(5)`).
 
 use evidence::BytePath;
+use evidence::tree::Packing;
 
 use super::Container;
 
@@ -47,7 +48,10 @@ pub(super) fn members(container: &mut Container, bytes: &[u8]) {
         } else {
             field.strip_suffix(b"/").unwrap_or(field).to_vec()
         };
-        container.bytes(BytePath::new(name), content);
+        let field = |from: usize, to: usize| number(&header[from..to]);
+        let owner = field(28, 34).zip(field(34, 40)).map(|(user, group)| format!("{user}:{group}"));
+        let modified = field(16, 28).and_then(|seconds| i64::try_from(seconds).ok());
+        container.bytes(BytePath::new(name), content).packing = Some(Packing { modified, owner });
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Read};
 
 use evidence::BytePath;
+use evidence::tree::Packing;
 
 use super::Container;
 use crate::bytes::until_zero;
@@ -18,6 +19,8 @@ struct Header {
     mode: u64,
     links: u64,
     size: u64,
+    modified: u64,
+    owner: (u64, u64),
     name_bytes: u64,
     /// Sum of the content's bytes, in the `crc` format.
     sum: Option<u64>,
@@ -52,7 +55,10 @@ fn read(container: &mut Container, reader: &mut impl Read) -> io::Result<()> {
         if !container.admit() {
             return Ok(());
         }
+        let from = container.node.members.len();
         member(container, reader, &header, BytePath::new(name), &mut empty)?;
+        let owner = Some(format!("{}:{}", header.owner.0, header.owner.1));
+        container.packed(from, &Packing { modified: i64::try_from(header.modified).ok(), owner });
         skip(reader, padding(header.size, header.align))?;
     }
     Ok(())
@@ -142,6 +148,8 @@ fn header(reader: &mut impl Read) -> io::Result<Option<Header>> {
                 mode: number(1)?,
                 links: number(4)?,
                 size: number(6)?,
+                modified: number(5)?,
+                owner: (number(2)?, number(3)?),
                 name_bytes: number(11)?,
                 sum: if magic == b"070702" { Some(number(12)?) } else { None },
                 align: 4,
@@ -156,6 +164,8 @@ fn header(reader: &mut impl Read) -> io::Result<Option<Header>> {
                 mode: number(12, 18)?,
                 links: number(30, 36)?,
                 size: number(59, 70)?,
+                modified: number(42, 53)?,
+                owner: (number(18, 24)?, number(24, 30)?),
                 name_bytes: number(53, 59)?,
                 sum: None,
                 align: 1,

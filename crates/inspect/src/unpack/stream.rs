@@ -4,10 +4,12 @@
 use std::io::{self, Read};
 
 use evidence::BytePath;
+use evidence::tree::Packing;
 use liblzma::stream::{CONCATENATED, Stream};
 
 use super::Container;
 use crate::budget::Exhausted;
+use crate::bytes::le32;
 use crate::format::{Format, format};
 
 /// Endings and what they become.
@@ -41,7 +43,15 @@ const PEEK_BYTES: u64 = 4096;
 pub(super) fn members(container: &mut Container, format: Format, bytes: &[u8]) {
     let name = inner_name(container.node.name.file_name());
     match decoder(format, bytes) {
-        Ok(reader) => member(container, name, reader, bytes.len() as u64),
+        Ok(reader) => {
+            member(container, name, reader, bytes.len() as u64);
+            // The time in the header of gzip (RFC 1952, section 2.3.1); zero is none.
+            if format == Format::Gzip
+                && let Some(seconds) = le32(bytes, 4).filter(|seconds| *seconds != 0)
+            {
+                container.packed(0, &Packing { modified: Some(i64::from(seconds)), owner: None });
+            }
+        }
         Err(error) => container.failed(&error),
     }
 }

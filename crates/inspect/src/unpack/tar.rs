@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Read};
 
 use evidence::BytePath;
+use evidence::tree::Packing;
 
 use super::Container;
 use crate::bytes::{octal, until_zero};
@@ -79,11 +80,30 @@ fn read(container: &mut Container, reader: &mut impl Read) -> io::Result<()> {
                 if !container.admit() {
                     return Ok(());
                 }
+                let (from, packing) = (container.node.members.len(), packing(&block, &taken));
                 member(container, reader, &block, stored, taken)?;
+                container.packed(from, &packing);
             }
         }
     }
     Ok(())
+}
+
+/// Modification time and owner (POSIX.1-2017, `pax`, "ustar Interchange Format"; the extended header goes before it).
+fn packing(block: &Block, records: &Records) -> Packing {
+    let extended = |key: &[u8]| records.pax.get(key).and_then(|value| decimal(value));
+    let modified = records.pax.get(&b"mtime"[..]).map_or_else(
+        || number(&block[136..148]),
+        // Fractions of a second are no whole number: what stands before the point.
+        |text| decimal(text.split(|byte| *byte == b'.').next().unwrap_or(text)),
+    );
+    let id = |key: &[u8], field: &[u8]| extended(key).or_else(|| number(field)).unwrap_or(0);
+    let ids = format!("{}:{}", id(b"uid", &block[108..116]), id(b"gid", &block[116..124]));
+    let name = |field: &[u8]| String::from_utf8_lossy(until_zero(field)).into_owned();
+    let (user, group) = (name(&block[265..297]), name(&block[297..329]));
+    let is_posix = &block[257..262] == b"ustar" && !(user.is_empty() && group.is_empty());
+    let owner = if is_posix { format!("{ids} {user}:{group}") } else { ids };
+    Packing { modified: modified.and_then(|seconds| i64::try_from(seconds).ok()), owner: Some(owner) }
 }
 
 fn member(

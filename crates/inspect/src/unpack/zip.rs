@@ -6,6 +6,7 @@ mod directory;
 use std::io::{self, Read};
 
 use evidence::BytePath;
+use evidence::tree::Packing;
 use liblzma::stream::Stream;
 
 use self::directory::{Directory, Entry};
@@ -80,7 +81,11 @@ fn read(container: &mut Container, bytes: &[u8], directory: &Directory) {
         match local {
             None => container.malformed_member(&entry.name, "its local header or content lies outside"),
             Some(_) if *overlaps => {}
-            Some(local) => member(container, bytes, entry, local),
+            Some(local) => {
+                let from = container.node.members.len();
+                member(container, bytes, entry, local);
+                container.packed(from, &Packing { modified: entry.modified, owner: None });
+            }
         }
     }
     let mut ranges: Vec<(usize, usize)> =

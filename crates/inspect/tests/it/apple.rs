@@ -4,53 +4,9 @@ use std::io::Write;
 
 use evidence::Digest;
 
+use crate::corpus::{package, pbzx, zlib};
 use crate::samples::{REGULAR, cpio_newc, dmg, gzip, hfs};
 use crate::{find, kinds, open};
-
-fn zlib(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
-}
-
-/// A `pbzx` stream of one stored chunk and one of xz.
-fn pbzx(first: &[u8], second: &[u8]) -> Vec<u8> {
-    let mut packed = liblzma::write::XzEncoder::new(Vec::new(), 6);
-    packed.write_all(second).unwrap();
-    let packed = packed.finish().unwrap();
-    let mut out = b"pbzx\0\0\0\0\0\0\x10\0".to_vec();
-    for (size, chunk) in [(first.len(), first), (second.len(), &packed)] {
-        out.extend((size as u64).to_be_bytes());
-        out.extend((chunk.len() as u64).to_be_bytes());
-        out.extend(chunk);
-    }
-    out
-}
-
-/// A package with a payload and a script.
-pub(crate) fn package(payload: &[u8], table_size: Option<u64>) -> Vec<u8> {
-    let script = zlib(b"#!/bin/sh\n");
-    let data = |offset: usize, length: usize, size: usize, encoding: &str| {
-        format!(
-            "<data><length>{length}</length><offset>{offset}</offset><size>{size}</size><encoding style=\"{encoding}\"/></data>"
-        )
-    };
-    let table = format!(
-        "<?xml version=\"1.0\"?><xar><toc><checksum style=\"sha1\"><offset>0</offset><size>20</size></checksum>\
-        <file id=\"1\"><name>app.pkg</name><type>directory</type>\
-        <file id=\"2\">{}<type>file</type><mode>0644</mode><name>Payload</name></file>\
-        <file id=\"3\">{}<type>file</type><mode>0755</mode><name>post&amp;install</name></file>\
-        </file></toc></xar>",
-        data(20, payload.len(), payload.len(), "application/octet-stream"),
-        data(20 + payload.len(), script.len(), 10, "application/x-gzip"),
-    );
-    let packed = zlib(table.as_bytes());
-    let mut out = b"xar!\0\x1c\0\x01".to_vec();
-    out.extend((packed.len() as u64).to_be_bytes());
-    out.extend(table_size.unwrap_or(table.len() as u64).to_be_bytes());
-    out.extend([0, 0, 0, 1]);
-    [out, packed, vec![7; 20], payload.to_vec(), script].concat()
-}
 
 #[test]
 fn a_flat_package_is_opened() {

@@ -7,7 +7,7 @@ use evidence::Digest;
 use forge::{PeImage, PeSection, elf_executable, zip_stored};
 use sevenz_rust2::EncoderMethod;
 
-use crate::disks::sevenz;
+use crate::corpus::sevenz;
 use crate::samples::{cab, squashfs};
 use crate::{find, kinds, open, paths};
 

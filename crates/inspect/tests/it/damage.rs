@@ -4,18 +4,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use forge::{ThreeCx, elf_executable, noise, tar_gz, zip_stored};
+use forge::{noise, zip_stored};
 use inspect::{Budget, open_file};
 
-use crate::samples::{
-    REGULAR, SYMLINK, asar, asar_integrity, cab, cpio_newc, cpio_odc, dmg, gzip, hfs, iso, lz4, lzx_aligned,
-    lzx_verbatim, rpm, squashfs, tar,
-};
-use sevenz_rust2::EncoderMethod;
-
-use crate::apple::package;
-use crate::disks::sevenz;
-use crate::windows::msi;
+use crate::corpus::{Sound, corpus};
 
 fn small() -> Budget {
     Budget {
@@ -28,47 +20,6 @@ fn small() -> Budget {
     }
 }
 
-fn corpus() -> Vec<(&'static str, Vec<u8>)> {
-    let product = ThreeCx::new();
-    let image = product.first().file("vendor/d3dcompiler_47.dll").unwrap().to_vec();
-    let ar = [b"!<arch>\n".as_slice(), b"a.txt/          0           0     0     644     4         `\nabcd"]
-        .concat();
-    vec![
-        ("x.tar.gz", tar_gz(&[("a", b"1"), ("b", &[7; 2000])]).unwrap()),
-        ("x.zip", zip_stored(&[("a", b"1"), ("b", &[7; 2000])]).unwrap()),
-        ("x.dll", image),
-        ("x", elf_executable(b"content")),
-        ("x.a", ar),
-        ("x.cpio", cpio_newc(&[("a", REGULAR, b"1"), ("b", SYMLINK, b"a"), ("c", REGULAR, &[7; 300])], true)),
-        ("x.cpio", cpio_odc(&[("a", REGULAR, b"1"), ("b", SYMLINK, b"a")])),
-        ("x.rpm", rpm("echo", &gzip(&cpio_newc(&[("a", REGULAR, b"1")], false)))),
-        (
-            "x.asar",
-            asar(
-                &format!(
-                    r#"{{"files":{{"a":{{"size":1,"offset":"0","integrity":{}}}}}}}"#,
-                    asar_integrity(b"1")
-                ),
-                b"1",
-            ),
-        ),
-        ("x.tar", tar(&[("a", b"1"), ("b", &[7; 600])], true)),
-        ("x.msi", msi("cmd", &cab(1, &[("f1", b"content")], &[b"content"]))),
-        ("x.cab", cab(1, &[("a", &[7; 400]), ("b", b"1")], &[&[7; 300], &[7; 101]])),
-        ("x.cab", cab(0x0f03, &[("a", &[0; 12])], &[&lzx_verbatim().0])),
-        ("x.cab", cab(0x0f03, &[("a", &[0; 24])], &[&lzx_aligned().0])),
-        ("x.7z", sevenz(EncoderMethod::LZMA2, &[("a", b"1"), ("b", &[7; 300])])),
-        ("x", [elf_executable(b"content"), zip_stored(&[("a", b"1"), ("b", &[7; 2000])]).unwrap()].concat()),
-        ("x.pkg", package(b"payload", None)),
-        ("x.dmg", dmg(1, &hfs(b"1"), 5 * 4096)),
-        ("x.hfs", hfs(b"1")),
-        ("x.iso", iso(&[("long name", b"1")], &[("Only Here", b"2")])),
-        ("x.snap", squashfs(&[("a", &[7; 5000]), ("b", b"1")], false)),
-        ("x.snap", squashfs(&[("a", &[7; 5000]), ("b", b"1")], true)),
-        ("x.lz4", lz4(&[7; 3000])),
-    ]
-}
-
 /// Opens damaged copies of every file of the corpus, two files at a time; each copy ends soon.
 fn each(damage: impl Fn(&[u8], &mut dyn FnMut(&[u8])) + Sync) {
     let corpus = corpus();
@@ -76,7 +27,7 @@ fn each(damage: impl Fn(&[u8], &mut dyn FnMut(&[u8])) + Sync) {
     thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
-                while let Some((name, bytes)) = corpus.get(next.fetch_add(1, Ordering::Relaxed)) {
+                while let Some(Sound { name, bytes, .. }) = corpus.get(next.fetch_add(1, Ordering::Relaxed)) {
                     damage(bytes, &mut |damaged| {
                         let start = Instant::now();
                         open_file(&(*name).into(), damaged, &mut small());

@@ -1,22 +1,11 @@
 //! Images of file systems, and 7z.
 
-use std::io::Cursor;
-
 use evidence::Digest;
-use sevenz_rust2::{ArchiveEntry, ArchiveWriter, EncoderMethod};
+use sevenz_rust2::EncoderMethod;
 
+use crate::corpus::sevenz;
 use crate::samples::{iso, squashfs};
 use crate::{find, kinds, open, paths};
-
-pub(crate) fn sevenz(method: EncoderMethod, files: &[(&str, &[u8])]) -> Vec<u8> {
-    let mut writer = ArchiveWriter::new(Cursor::new(Vec::new())).unwrap();
-    writer.set_content_methods(vec![method.into()]);
-    for (name, content) in files {
-        writer.push_archive_entry(ArchiveEntry::new_file(name), Some(*content)).unwrap();
-    }
-    writer.push_archive_entry::<&[u8]>(ArchiveEntry::new_directory("folder"), None).unwrap();
-    writer.finish().unwrap().into_inner()
-}
 
 #[test]
 fn a_7z_archive_of_each_method_is_opened() {

@@ -1,12 +1,16 @@
+//! Executable images: facts, signatures, damage.
+
 use std::fs;
 use std::process::Command;
 
+use evidence::Tree;
 use evidence::tree::Executable;
-use evidence::{Digest, Tree};
 use forge::{
     Hiding, PeImage, PeSection, TestSigner, ThreeCx, elf_executable, hide, noise, stuff_certificate_table,
 };
 use inspect::{Budget, open_file};
+
+use crate::corpus::{mach_o, signed_mach_o, wasm};
 
 fn open(bytes: &[u8]) -> Tree {
     let tree = open_file(&"x".into(), bytes, &mut Budget::default());
@@ -241,46 +245,6 @@ fn real_programs_show_their_facts() {
     );
 }
 
-/// A thin Mach-O library with one segment, one section, one library and an identity.
-fn mach_o() -> Vec<u8> {
-    let mut commands: Vec<u8> = Vec::new();
-    let word = |value: u32| value.to_le_bytes();
-    let mut segment = [word(0x19), word(72 + 80)].concat();
-    segment.extend(b"__TEXT\0\0\0\0\0\0\0\0\0\0");
-    for value in [0_u64, 0x1000, 0, 0x1000] {
-        segment.extend(value.to_le_bytes());
-    }
-    for value in [7, 5, 1, 0] {
-        segment.extend(word(value));
-    }
-    segment.extend(b"__text\0\0\0\0\0\0\0\0\0\0__TEXT\0\0\0\0\0\0\0\0\0\0");
-    segment.extend([0x800_u64.to_le_bytes(), 4_u64.to_le_bytes()].concat());
-    for value in [0x800, 0, 0, 0, 0, 0, 0, 0] {
-        segment.extend(word(value));
-    }
-    commands.extend(segment);
-    let library = b"/usr/lib/libSystem.B.dylib\0\0\0\0\0\0";
-    commands
-        .extend([word(0xc), word(24 + library.len() as u32), word(24), word(0), word(0), word(0)].concat());
-    commands.extend(library);
-    commands.extend([word(0x1b), word(24)].concat());
-    commands.extend([0xab; 16]);
-    commands.extend([word(0x1d), word(16), word(0xe00), word(0x200)].concat());
-    let header = [
-        word(0xfeed_facf),
-        word(0x0100_0007),
-        word(3),
-        word(6),
-        word(4),
-        word(commands.len() as u32),
-        word(0x20_0000),
-        word(0),
-    ];
-    let mut file = [header.concat(), commands].concat();
-    file.resize(0x1000, 0);
-    file
-}
-
 #[test]
 fn apple_images_show_their_facts() {
     let facts = image(&mach_o());
@@ -298,52 +262,6 @@ fn apple_images_show_their_facts() {
     fat.resize(0x1000, 0);
     fat.extend(mach_o());
     assert_eq!(open(&fat).root.executables.len(), 1);
-}
-
-/// The library above with a code signature: one page, entitlements, a team, the hardened runtime.
-fn signed_mach_o() -> Vec<u8> {
-    const AT: usize = 0xe00;
-    let mut file = mach_o();
-    let word = |value: u32| value.to_be_bytes();
-    let list = b"<plist><dict><key>com.apple.security.cs.allow-jit</key><true/></dict></plist>";
-    let entitlements = [&word(0xfade_7171)[..], &word(8 + list.len() as u32), list].concat();
-    let names = b"app\0TEAM\0";
-    let hashes = 88 + names.len() + 5 * 32;
-    let length = hashes + 32;
-    let mut directory = Vec::new();
-    for value in [
-        0xfade_0c02,
-        length as u32,
-        0x2_0400,
-        0x1_0000,
-        hashes as u32,
-        88,
-        5,
-        1,
-        AT as u32,
-        // Hash size, SHA-256, no platform, pages of 4,096 bytes.
-        0x2002_000c,
-        0,
-        0,
-        92,
-    ] {
-        directory.extend(word(value));
-    }
-    directory.resize(88, 0);
-    directory.extend(names);
-    directory.extend(Digest::of(&entitlements).as_bytes());
-    directory.resize(hashes, 0);
-    directory.extend(Digest::of(&file[..AT]).as_bytes());
-    let first = 12 + 2 * 8;
-    let whole = first + directory.len() + entitlements.len();
-    let mut blob = Vec::new();
-    for value in [0xfade_0cc0, whole as u32, 2, 0, first as u32, 5, (first + directory.len()) as u32] {
-        blob.extend(word(value));
-    }
-    blob.extend(directory);
-    blob.extend(entitlements);
-    file[AT..AT + blob.len()].copy_from_slice(&blob);
-    file
 }
 
 #[test]
@@ -382,4 +300,44 @@ fn damaged_apple_images_are_survived() {
             open_file(&"x".into(), &damaged, &mut Budget::default());
         }
     }
+}
+
+#[test]
+fn a_webassembly_module_shows_its_facts() {
+    let image = image(&wasm());
+    assert_eq!((image.machine.as_str(), image.kind.as_str()), ("wasm32", "executable"));
+    assert_eq!(image.imports, ["wasi_snapshot_preview1!sock_open".to_owned()].into());
+    assert_eq!(image.exports, ["run".to_owned()].into());
+    assert_eq!(image.compilers, ["rustc 1.95.0".to_owned()].into());
+    assert_eq!(image.initializers["start"], 1);
+    let names: Vec<&str> = image.sections.iter().map(|section| section.name.as_str()).collect();
+    assert_eq!(names, ["type", "import", "function", "memory", "export", "start", "code", "producers"]);
+    assert!(image.sections[6].executable);
+    let whole = wasm();
+    for cut in 9..whole.len() {
+        // What is cut off in the middle of a section is a problem, never a module without it.
+        let tree = open_file(&"x".into(), &whole[..cut], &mut Budget::default());
+        let sections = &tree.root.executables.first().map_or(0, |image| image.sections.len());
+        assert!(!tree.problems.is_empty() || *sections < 8, "{cut}");
+    }
+}
+
+#[test]
+fn a_timestamp_that_is_a_digest_is_known() {
+    // One entry of the debug directory (PE Format, "Debug Directory"), alone in its section.
+    let entry = |kind: u32| {
+        let words = [0, 0x1234_5678, 0, kind, 0, 0, 0_u32];
+        words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>()
+    };
+    let read = |kind: u32| {
+        let section = PeSection { name: ".rdata2".into(), data: entry(kind), flags: 0x4000_0040 };
+        let mut bytes =
+            PeImage { name: "a.dll".into(), sections: vec![section], ..PeImage::default() }.bytes();
+        let directory = 0x80 + 24 + 112 + 6 * 8;
+        bytes[directory..directory + 4].copy_from_slice(&0x2000_u32.to_le_bytes());
+        bytes[directory + 4..directory + 8].copy_from_slice(&28_u32.to_le_bytes());
+        image(&bytes).timestamp_is_digest
+    };
+    assert!(read(16));
+    assert!(!read(2));
 }

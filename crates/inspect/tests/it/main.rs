@@ -4,11 +4,13 @@
 mod apple;
 mod attached;
 mod containers;
+mod corpus;
 mod damage;
 mod disks;
 mod images;
 mod images_oci;
 mod packages;
+mod replay;
 mod samples;
 mod streams;
 mod windows;

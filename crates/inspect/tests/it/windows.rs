@@ -4,56 +4,9 @@ use std::io::Write;
 
 use evidence::Digest;
 
+use crate::corpus::msi;
 use crate::samples::{cab, lzx_aligned, lzx_verbatim};
 use crate::{find, kinds, open, paths};
-
-/// A database with a file, in a cabinet, and a custom action.
-pub(crate) fn msi(command: &str, cabinet: &[u8]) -> Vec<u8> {
-    let file = std::io::Cursor::new(Vec::new());
-    let mut package = msi::Package::create(msi::PackageType::Installer, file).unwrap();
-    let text = |name: &str| msi::Column::build(name).string(0);
-    let tables = [
-        (
-            "Directory",
-            vec![
-                vec!["TARGETDIR", "", "SourceDir"],
-                vec!["ProgramFilesFolder", "TARGETDIR", "."],
-                vec!["APP", "ProgramFilesFolder", "DEMO~1|Demo App"],
-            ],
-            vec!["Directory", "Directory_Parent", "DefaultDir"],
-        ),
-        ("Component", vec![vec!["C", "APP"]], vec!["Component", "Directory_"]),
-        (
-            "File",
-            vec![vec!["f1", "C", "FFMPEG~1.DLL|ffmpeg long.dll"]],
-            vec!["File", "Component_", "FileName"],
-        ),
-        ("CustomAction", vec![vec!["Act", command]], vec!["Action", "Target"]),
-    ];
-    for (name, rows, columns) in tables {
-        let columns = columns.iter().enumerate().map(|(number, column)| {
-            let column = msi::Column::build(*column);
-            if number == 0 { column.primary_key().string(72) } else { column.nullable().string(255) }
-        });
-        package.create_table(name, columns.collect()).unwrap();
-        let rows = rows.into_iter().map(|row| {
-            row.into_iter()
-                .map(|value| if value.is_empty() { msi::Value::Null } else { msi::Value::from(value) })
-                .collect()
-        });
-        package.insert_rows(msi::Insert::into(name).rows(rows.collect())).unwrap();
-    }
-    let columns = vec![
-        msi::Column::build("Name").primary_key().string(72),
-        text("Comment"),
-        msi::Column::build("Count").nullable().int32(),
-    ];
-    package.create_table("Odd", columns).unwrap();
-    let row = vec![msi::Value::from("a\tb"), msi::Value::from("é"), msi::Value::Int(-5)];
-    package.insert_rows(msi::Insert::into("Odd").row(row)).unwrap();
-    package.write_stream("app.cab").unwrap().write_all(cabinet).unwrap();
-    package.into_inner().unwrap().into_inner()
-}
 
 #[test]
 fn an_installer_database_shows_its_tables_and_files() {

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use evidence::{BytePath, Node, Severity, Tree};
+use evidence::tree::Contrast;
+use evidence::{BytePath, Digest, Node, Severity, Tree};
 
 use super::plausible::{EXPECTED, is_code, one_release, releases_of};
 use super::signals::{Around, suspicions};
-use super::{Area, Change, Comparison, Difference, Status, executables, pairing, written};
+use super::{Area, Change, Comparison, Difference, Status, causes, executables, pairing, written};
 use crate::anomalies::{anomalies, subject};
 use crate::codes::{self, Code};
 
@@ -164,8 +165,28 @@ fn by_name(node: &Node) -> BTreeMap<Vec<u8>, &Node> {
     map
 }
 
-/// Compares two artifacts or folders without a record.
-pub fn trees(old: &Tree, new: &Tree, source: SourceChanged) -> Comparison {
+/// The bytes of members side by side, by the path of the new one.
+pub type Contrasts = BTreeMap<BytePath, Contrast>;
+
+/// Lists the members of which it is worth to look at the bytes: changed ones whose difference no member of theirs
+/// accounts for. Each with the digests of both versions.
+pub fn worth_a_look(old: &Tree, new: &Tree) -> Vec<(BytePath, Digest, Digest)> {
+    let releases = releases_of(&old.root, &new.root);
+    let states = releases.as_ref().map_or(("", ""), |(old, new)| (old.as_str(), new.as_str()));
+    let found = differences(&new.root.name, &old.root, &new.root, states);
+    found
+        .into_iter()
+        .filter(|difference| !difference.is_spoken_for())
+        .filter_map(|difference| {
+            let (old, new) = (difference.old?.digest?, difference.new?.digest?);
+            (old != new).then_some((difference.path, old, new))
+        })
+        .collect()
+}
+
+/// Compares two artifacts or folders without a record. Who has looked at bytes hands over what was seen.
+pub fn trees(old: &Tree, new: &Tree, source: SourceChanged, contrasts: &Contrasts) -> Comparison {
+    let mut causes = BTreeMap::new();
     let mut differences_out = Vec::new();
     let mut findings = anomalies(new);
     let mut undetermined = false;
@@ -183,6 +204,12 @@ pub fn trees(old: &Tree, new: &Tree, source: SourceChanged) -> Comparison {
             .unwrap_or_default();
         let worst = suspicious.iter().map(|finding| finding.severity).max();
         findings.extend(suspicious);
+        if let (SourceChanged::No, Some(before), Some(after)) = (source, difference.old, difference.new) {
+            let found = causes::causes(before, after, contrasts.get(&difference.path));
+            if !found.is_empty() {
+                causes.insert(difference.path.to_string(), found);
+            }
+        }
         let node = difference.new.or(difference.old);
         let (status, explained_by) = if difference.container_only {
             let because = difference.notes();
@@ -234,6 +261,7 @@ pub fn trees(old: &Tree, new: &Tree, source: SourceChanged) -> Comparison {
     }
     let problems = old.problems.iter().chain(&new.problems).cloned().collect();
     let mut comparison = Comparison::conclude(differences_out, findings, problems);
+    comparison.causes = causes;
     if undetermined && comparison.verdict == super::Verdict::Explained {
         comparison.verdict = super::Verdict::Undetermined;
     }
@@ -244,7 +272,6 @@ pub fn trees(old: &Tree, new: &Tree, source: SourceChanged) -> Comparison {
 mod tests {
     use super::*;
     use crate::compare::Verdict;
-    use evidence::Digest;
 
     fn leaf(name: &str, content: &str) -> Node {
         Node::leaf(name.into(), "data", Digest::of(content.as_bytes()), content.len() as u64)
@@ -260,33 +287,36 @@ mod tests {
     #[test]
     fn the_same_is_the_same() {
         let tree = zip("1", vec![leaf("x", "x")]);
-        assert_eq!(trees(&tree, &tree, SourceChanged::No).verdict, Verdict::Same);
+        assert_eq!(trees(&tree, &tree, SourceChanged::No, &Contrasts::new()).verdict, Verdict::Same);
     }
 
     #[test]
     fn a_new_member_with_unchanged_source_is_drift_and_named() {
         let old = zip("1", vec![leaf("x", "x")]);
         let new = zip("2", vec![leaf("x", "x"), leaf("y", "y")]);
-        let result = trees(&old, &new, SourceChanged::No);
+        let result = trees(&old, &new, SourceChanged::No, &Contrasts::new());
         assert_eq!(result.verdict, Verdict::Drift);
         assert_eq!(result.findings.len(), 1);
         assert_eq!(result.findings[0].code, "unexplained-member");
         assert_eq!(result.findings[0].subject.path.as_ref().unwrap().to_string(), "a.zip!y");
-        assert_eq!(trees(&old, &new, SourceChanged::Yes).verdict, Verdict::Explained);
-        assert_eq!(trees(&old, &new, SourceChanged::Unknown).verdict, Verdict::Undetermined);
+        assert_eq!(trees(&old, &new, SourceChanged::Yes, &Contrasts::new()).verdict, Verdict::Explained);
+        assert_eq!(
+            trees(&old, &new, SourceChanged::Unknown, &Contrasts::new()).verdict,
+            Verdict::Undetermined
+        );
     }
 
     #[test]
     fn new_timestamps_are_noted_and_a_swollen_container_is_drift() {
         let old = zip("1", vec![leaf("x", "x")]);
         let mut new = zip("2", vec![leaf("x", "x")]);
-        let result = trees(&old, &new, SourceChanged::No);
+        let result = trees(&old, &new, SourceChanged::No, &Contrasts::new());
         assert_eq!(
             (result.verdict, result.findings[0].code.as_str()),
             (Verdict::Explained, "container-rewritten")
         );
         new.root.size += 10_000;
-        let result = trees(&old, &new, SourceChanged::No);
+        let result = trees(&old, &new, SourceChanged::No, &Contrasts::new());
         assert_eq!((result.verdict, result.findings[0].code.as_str()), (Verdict::Drift, "container-grew"));
     }
 
@@ -297,7 +327,7 @@ mod tests {
         inner.format = "zip".into();
         inner.members = vec![leaf("evil", "e")];
         let new = zip("2", vec![leaf("x", "x"), inner]);
-        let result = trees(&old, &new, SourceChanged::No);
+        let result = trees(&old, &new, SourceChanged::No, &Contrasts::new());
         let paths: Vec<_> =
             result.findings.iter().map(|f| f.subject.path.as_ref().unwrap().to_string()).collect();
         assert!(paths.contains(&"a.zip!in.zip!evil".to_owned()), "{paths:?}");
@@ -311,6 +341,6 @@ mod tests {
             kind: "malformed-zip".into(),
             detail: String::new(),
         });
-        assert_eq!(trees(&tree, &tree, SourceChanged::No).verdict, Verdict::Undetermined);
+        assert_eq!(trees(&tree, &tree, SourceChanged::No, &Contrasts::new()).verdict, Verdict::Undetermined);
     }
 }

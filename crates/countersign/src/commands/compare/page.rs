@@ -1,8 +1,10 @@
 //! The comparison as one page that needs nothing else: findings, the tree of differences, a search.
 
+mod sight;
+
 use std::fmt::{self, Write as _};
 
-use engine::judge::compare::Comparison;
+use engine::Compared;
 
 use super::{area, sign, word};
 
@@ -10,7 +12,7 @@ const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;ma
 code,td.path{font-family:ui-monospace,monospace;overflow-wrap:anywhere}table{border-collapse:collapse;width:100%}\
 td,th{text-align:left;vertical-align:top;padding:.25rem .6rem;border-bottom:1px solid #8884}\
 input{width:100%;padding:.5rem;font:inherit;margin:.5rem 0}.critical,.high,.DRIFT{color:#c0182b;font-weight:600}\
-.medium{color:#a65b00}details{border-bottom:1px solid #8884;padding:.4rem 0}ul{margin:.2rem 0}\
+pre{font:12px/1.4 ui-monospace,monospace;white-space:pre-wrap;margin:0}.medium{color:#a65b00}details{border-bottom:1px solid #8884;padding:.4rem 0}ul{margin:.2rem 0}\
 :root{color-scheme:light dark}";
 
 /// Shows only rows that contain what is typed.
@@ -19,7 +21,8 @@ const wanted=field.value.toLowerCase();for(const row of document.querySelectorAl
 row.hidden=!row.dataset.text.toLowerCase().includes(wanted)});";
 
 /// Writes the page.
-pub(super) fn page(title: &str, comparison: &Comparison) -> Result<String, fmt::Error> {
+pub(super) fn page(title: &str, compared: &Compared) -> Result<String, fmt::Error> {
+    let comparison = &compared.comparison;
     let (title, verdict) = (escaped(title), comparison.verdict.word());
     let mut page = format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n\
@@ -66,8 +69,17 @@ pub(super) fn page(title: &str, comparison: &Comparison) -> Result<String, fmt::
         let (path, status) = (escaped(&difference.path), word(difference.status));
         // The depth of a member is how many containers it lies in.
         let depth = difference.path.matches('!').count().min(20);
-        let reasons: String =
+        let mut reasons: String =
             difference.explained_by.iter().map(|why| format!("<br>from {}", escaped(why))).collect();
+        for cause in comparison.causes.get(&difference.path).into_iter().flatten() {
+            write!(
+                reasons,
+                "<br>cause: <b>{}</b> {}<br>fix: {}",
+                cause.kind,
+                escaped(&cause.evidence),
+                escaped(cause.fix)
+            )?;
+        }
         let value = |value: &Option<String>| value.as_deref().map(escaped).unwrap_or_default();
         writeln!(
             page,
@@ -78,7 +90,14 @@ pub(super) fn page(title: &str, comparison: &Comparison) -> Result<String, fmt::
             value(&difference.new)
         )?;
     }
-    write!(page, "</table>\n<script>{SCRIPT}</script>\n</body></html>\n")?;
+    page += "</table>\n";
+    if !compared.contrasts.is_empty() {
+        page += "<h2>Bytes</h2>\n";
+    }
+    for (path, contrast) in &compared.contrasts {
+        page += &sight::sight(&path.to_string(), contrast)?;
+    }
+    write!(page, "<script>{SCRIPT}</script>\n</body></html>\n")?;
     Ok(page)
 }
 

@@ -39,6 +39,8 @@ pub(super) struct Entry {
     /// Where its local header is in the file.
     pub(super) header: u64,
     pub(super) unix_mode: Option<u32>,
+    /// Seconds since 1970, the local time of the writer taken for UTC.
+    pub(super) modified: Option<i64>,
 }
 
 impl<'a> Directory<'a> {
@@ -118,12 +120,26 @@ impl<'a> Directory<'a> {
             header: u64::from(le32(fixed, 42)?),
             unix_mode: (matches!(host, HOST_UNIX | HOST_MAC) && attributes >> 16 != 0)
                 .then_some(attributes >> 16),
+            modified: dos_time(le16(fixed, 14)?, le16(fixed, 12)?),
         };
         in_64_bits(&mut entry, slice(table, at + ENTRY_BYTES + name, extra)?);
         entry.header = entry.header.checked_add(self.shift)?;
         let next = at + ENTRY_BYTES + name + extra + comment;
         (next <= table.len() as u64).then_some((entry, next))
     }
+}
+
+/// Reads a date and time of MS-DOS (APPNOTE 4.4.6): days from civil dates by Howard Hinnant's algorithm.
+fn dos_time(date: u16, time: u16) -> Option<i64> {
+    let (year, month, day) = (1980 + i64::from(date >> 9), i64::from(date >> 5 & 15), i64::from(date & 31));
+    if !(1..=12).contains(&month) || day == 0 {
+        return None;
+    }
+    let (year, shifted) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let day_of_year = (153 * shifted + 2) / 5 + day - 1;
+    let days = year * 365 + year / 4 - year / 100 + year / 400 + day_of_year - 719_468;
+    let seconds = i64::from(time >> 11) * 3600 + i64::from(time >> 5 & 63) * 60 + i64::from(time & 31) * 2;
+    Some(days * 86_400 + seconds)
 }
 
 /// Finds the end record: the last one whose comment fits.
