@@ -1,6 +1,7 @@
 //! What can be typed.
 
 pub(crate) mod advisories;
+pub(crate) mod inventory;
 pub(crate) mod sbom;
 pub(crate) mod watch;
 
@@ -69,6 +70,9 @@ pub(crate) enum Command {
     },
     /// Write a bill of materials: of a record, a folder, a file, an archive or an image; check, merge, convert documents
     Sbom(Box<sbom::SbomArgs>),
+    /// What software is on machines, who has what, and what builds use of it
+    #[command(subcommand)]
+    Inventory(inventory::InventoryCommand),
     /// Compare two records, files or folders: what changed, what explains it, what nothing explains
     Compare(CompareArguments),
     /// Judge one artifact against the policy; sign nothing

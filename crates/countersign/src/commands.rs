@@ -5,6 +5,7 @@ mod approvals;
 mod compare;
 mod describe;
 mod drills;
+mod inventory;
 mod log;
 mod records;
 mod releases;
@@ -30,6 +31,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<u8> {
         Command::Show(arguments) => records::show(context, &arguments),
         Command::Inspect { paths } => describe::inspect(context, &paths),
         Command::Sbom(arguments) => sbom::run(context, *arguments),
+        Command::Inventory(command) => inventory::run(context, command),
         Command::Compare(arguments) => compare::compare(context, &arguments),
         Command::Gate { artifact } => releases::gate(context, &artifact),
         Command::Sign { artifact } => releases::sign(context, &artifact),

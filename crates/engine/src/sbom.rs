@@ -11,6 +11,7 @@ use inspect::sbom::Document;
 
 use crate::error::{Error, Result};
 use crate::records::RecordView;
+use crate::world::World;
 
 pub use path::{Bill, BillOf, bill};
 
@@ -50,4 +51,53 @@ pub fn sbom_read(path: &Path) -> Result<(Document, Vec<Problem>)> {
 pub fn sbom_write(bom: &Bom, form: Form, style: &Style, out: &mut dyn Write) -> Result<Vec<Loss>> {
     evidence::wire::bill::write(bom, form, style, out)
         .map_err(|source| Error::Write { path: "the bill of materials".into(), source })
+}
+
+/// Reads what a person typed: a document, a record, or a path of which a bill is made.
+pub fn sbom_of_text(world: Option<&World>, text: &str) -> Result<(Bom, Vec<Problem>)> {
+    let path = Path::new(text);
+    if !path.exists() {
+        let world = world.ok_or_else(|| Error::NoRecord(text.to_owned()))?;
+        return Ok((sbom_of_record(&crate::records::show(world, text)?)?, Vec::new()));
+    }
+    if path.is_file()
+        && path.extension().is_some_and(|extension| extension == "json")
+        && let Ok((document, problems)) = sbom_read(path)
+    {
+        return Ok((document.bom, problems));
+    }
+    let bill = bill(&BillOf { path, all: false, cache: None })?;
+    Ok((bill.bom, bill.problems))
+}
+
+/// Puts bills together into one: the same package is one with all evidence, and what each bill was of is a package that depends
+/// on what its bill said it did.
+pub fn sbom_merge(bills: Vec<Bom>, name: &str, version: &str) -> Bom {
+    let mut merged = Bom::default();
+    (merged.subject.name, merged.subject.version) = (name.into(), version.into());
+    merged.subject.kind = evidence::bom::Kind::Application;
+    for bill in bills {
+        let first = u32::try_from(merged.packages.len()).unwrap_or(u32::MAX);
+        merged.packages.extend(bill.packages);
+        merged.relations.extend(bill.relations.iter().map(|(from, to)| (first + from, first + to)));
+        if !bill.subject.name.is_empty() {
+            let subject = u32::try_from(merged.packages.len()).unwrap_or(u32::MAX);
+            merged.packages.push(bill.subject);
+            merged.direct.push(subject);
+            merged.relations.extend(bill.direct.iter().map(|to| (subject, first + to)));
+        } else {
+            merged.direct.extend(bill.direct.iter().map(|to| first + to));
+        }
+        merged.tools.extend(bill.tools);
+        merged.authors.extend(bill.authors);
+        merged.properties.extend(bill.properties);
+    }
+    for list in [&mut merged.tools, &mut merged.authors] {
+        list.sort();
+        list.dedup();
+    }
+    merged.properties.sort();
+    merged.properties.dedup();
+    merged.arrange();
+    merged
 }

@@ -22,7 +22,7 @@ pub use automatic::automatic;
 pub use commit::{BlobName, Commit, NoCommit};
 pub use digests::{NotRemembered, Remembered};
 pub use egress::{AllowList, Egress, ListError, Names};
-pub use facts::{Facts, facts};
+pub use facts::{Facts, facts, facts_name};
 pub use seccomp::{Capabilities, Ptrace, Seccomp};
 pub use snapshot::Snapshot;
 pub use tracer::{Launch, Sink, SinkError, Trace, TraceError, Tracer, Unsupported};

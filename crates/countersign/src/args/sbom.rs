@@ -49,6 +49,37 @@ pub(crate) enum SbomFormat {
 
 #[derive(Subcommand)]
 pub(crate) enum SbomCommand {
+    /// Check a document against the minimum elements of NTIA and BSI TR-03183-2, with a score
+    Check {
+        /// A document, a record, or a path of which a bill is made
+        bill: String,
+    },
+    /// Compare what is declared, what the build was seen to use and what is shipped: documents, records or paths
+    Drift {
+        /// Of lock files and manifests
+        #[arg(long, value_name = "BILL")]
+        declared: Option<String>,
+        /// Of a recorded build
+        #[arg(long, value_name = "BILL")]
+        observed: Option<String>,
+        /// Of the artifact
+        #[arg(long, value_name = "BILL")]
+        shipped: Option<String>,
+    },
+    /// Put documents together into one
+    Merge {
+        /// CycloneDX, SPDX or syft JSON
+        #[arg(required = true)]
+        documents: Vec<PathBuf>,
+        /// What the whole is called
+        #[arg(long, default_value = "merged")]
+        name: String,
+        /// Its version
+        #[arg(long, default_value = "")]
+        release: String,
+        #[command(flatten)]
+        written: Written,
+    },
     /// Write a document in another form, and say what that form cannot hold
     Convert {
         /// CycloneDX, SPDX or syft JSON

@@ -1,5 +1,7 @@
 //! `sbom` and its subcommands.
 
+mod check;
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -18,6 +20,13 @@ use crate::output::{self, YES};
 pub(crate) fn run(context: &Context, arguments: SbomArgs) -> Result<u8> {
     match arguments.command {
         Some(SbomCommand::Convert { document, written }) => convert(context, &document, &written),
+        Some(SbomCommand::Merge { documents, name, release, written }) => {
+            merge(context, &documents, &name, &release, &written)
+        }
+        Some(SbomCommand::Check { bill }) => check::check(context, &bill),
+        Some(SbomCommand::Drift { declared, observed, shipped }) => {
+            check::drift(context, [declared.as_deref(), observed.as_deref(), shipped.as_deref()])
+        }
         None => {
             let target = arguments.target.as_deref().unwrap_or_default();
             let path = Path::new(target);
@@ -121,7 +130,7 @@ fn summary(context: &Context, bill: &Bill, counts: &BTreeMap<String, usize>) -> 
 }
 
 /// Where a second look at a folder finds what files said: a cache of the user, one file for each folder that was looked at.
-fn cache_file(path: &Path) -> Option<PathBuf> {
+pub(crate) fn cache_file(path: &Path) -> Option<PathBuf> {
     let full = path.canonicalize().ok().filter(|path| path.is_dir())?;
     let own = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
     let folder = own.or_else(|| Some(Path::new(&std::env::var_os("HOME")?).join(".cache")))?;
@@ -148,6 +157,40 @@ fn convert(context: &Context, document: &Path, written: &Written) -> Result<u8> 
                 "losses": losses.iter().map(|loss| json!({"count": loss.count, "what": loss.what})).collect::<Vec<_>>(),
                 "problems": problems,
             }),
+        )?,
+        Some(file) => output::text(&format!("{text}wrote {}\n", file.display()))?,
+        None => output::note(context, text.trim_end()),
+    }
+    Ok(code(&problems))
+}
+
+fn merge(
+    context: &Context,
+    documents: &[PathBuf],
+    name: &str,
+    release: &str,
+    written: &Written,
+) -> Result<u8> {
+    let (mut bills, mut problems, mut before) = (Vec::new(), Vec::new(), 0);
+    for path in documents {
+        let (document, more) = engine::sbom_read(path)?;
+        before += document.bom.packages.len();
+        bills.push(document.bom);
+        problems.extend(more);
+    }
+    let merged = engine::sbom_merge(bills, name, release);
+    let losses = write(&merged, written)?;
+    let text = format!(
+        "{before} packages of {} documents are {} packages\n{}{}",
+        documents.len(),
+        merged.packages.len(),
+        lost(&losses),
+        output::problems(&problems)
+    );
+    match &written.output {
+        Some(file) if context.json => output::document(
+            "sbom-merge",
+            json!({ "file": file, "documents": documents.len(), "packages": merged.packages.len(), "problems": problems }),
         )?,
         Some(file) => output::text(&format!("{text}wrote {}\n", file.display()))?,
         None => output::note(context, text.trim_end()),

@@ -10,6 +10,9 @@ use super::found::{Found, Stated, System};
 use super::place::place;
 use super::{Candidates, Cataloger, DOCUMENT_MAX_BYTES, candidates, licence, purl};
 
+/// A name that more packages have says nothing.
+const SAME_NAME_MAX: usize = 8;
+
 /// The result of a scan.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Catalog {
@@ -161,10 +164,9 @@ impl Scan {
             }
         }
         for (from, space, name) in needs {
-            // A name that several packages have is followed to none but the only one of that name.
-            if let Some([to]) = names.get(&(space, name.to_lowercase())).map(Vec::as_slice) {
-                bom.relations.push((from, *to));
-            }
+            // A name that several packages have or provide may mean each of them: a package of two architectures, say.
+            let to = names.get(&(space, name.to_lowercase())).filter(|list| list.len() <= SAME_NAME_MAX);
+            bom.relations.extend(to.into_iter().flatten().map(|to| (from, *to)));
         }
         bom.arrange();
         self.problems.sort();
