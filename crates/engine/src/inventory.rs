@@ -7,7 +7,7 @@ use std::path::Path;
 
 use evidence::inventory::{Inventory, Item, Section};
 use evidence::{BytePath, Digest, Timestamp};
-use host::inventory::{PROBES, Root, Walk, walk};
+use host::inventory::{PROBES, Root, Walk, holds_files, walk};
 use inspect::catalog::Catalog;
 use store::Heads;
 
@@ -57,7 +57,7 @@ pub fn inventory_collect(look: &Look) -> Result<Looked> {
     let mut gaps: BTreeSet<String> = walked
         .not_entered
         .iter()
-        .filter(|(_, kind)| kind.starts_with("nfs") || kind.contains("cifs") || kind.starts_with("fuse"))
+        .filter(|(_, kind)| holds_files(kind))
         .map(|(path, kind)| format!("{} was not entered: {kind}", path.display()))
         .collect();
     let Catalog { bom, problems, .. } = walked.scan.finish();

@@ -21,6 +21,7 @@ mod walk;
 
 use evidence::inventory::Item;
 
+pub use mounts::holds_files;
 pub use root::Root;
 pub use walk::{Walk, Walked, walk};
 

@@ -6,6 +6,7 @@ mod detect;
 mod drift;
 pub(crate) mod projects;
 mod record;
+mod sbom;
 mod scale;
 mod slices;
 mod verify;
@@ -24,6 +25,7 @@ const USAGE: &str =
   bench detect       what the detection rules cost, beside the bare build
   bench compare      `compare` beside diffoscope on real releases
   bench drift [NAME] what `compare` finds in honest updates (those whose line has NAME) and in attacked releases
+  bench sbom [NAME]  `sbom` beside syft and trivy: npm, venv, cargo, go, java, root
   bench verify       verification of one artifact, and the start of the program";
 
 /// Runs a measurement.
@@ -38,6 +40,8 @@ pub(crate) fn run(words: &[&str]) -> Result<()> {
         ["drift"] => drift::run(""),
         ["drift", name] => drift::run(name),
         ["verify"] => verify::run(),
+        ["sbom"] => sbom::run(""),
+        ["sbom", name] => sbom::run(name),
         // What the two above run under the recorder.
         ["opens", folder, slices] => slices::opens(Path::new(folder), slices.parse()?),
         ["probes", count] => scale::probes(count.parse()?),

@@ -10,5 +10,6 @@ mod egress;
 mod peers;
 mod release;
 mod sandbox;
+mod sbom;
 mod sources;
 mod watch;

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use evidence::bom::{Algorithm, Hash, Kind, Package, Place, Property};
 use evidence::{Bom, BytePath, Digest, Problem};
-use host::inventory::{Walk, walk};
+use host::inventory::{Walk, holds_files, walk};
 use inspect::Budget;
 use inspect::catalog::{Catalog, Scan};
 
@@ -106,7 +106,7 @@ pub fn bill(of: &BillOf) -> Result<Bill> {
         }
         bill.bom.retain(|package| package.place == Place::Product);
     }
-    let complete = bill.problems.is_empty() && bill.not_entered.is_empty();
+    let complete = bill.problems.is_empty() && !bill.not_entered.iter().any(|(_, kind)| holds_files(kind));
     bill.bom.properties.push(Property {
         name: "countersign:complete".into(),
         value: if complete { "true" } else { "false" }.into(),

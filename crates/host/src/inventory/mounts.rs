@@ -49,6 +49,11 @@ const OF_NETWORK: &[&str] = &[
     "smbfs",
 ];
 
+/// Tells whether a type of file system holds files that somebody has stored: one that is not entered hides them.
+pub fn holds_files(kind: &str) -> bool {
+    !OF_KERNEL.contains(&kind)
+}
+
 /// Returns the mount points that are not entered, with the reason.
 pub(super) fn closed() -> BTreeMap<PathBuf, String> {
     // Without the list every folder is entered: then nothing is left out unsaid.
