@@ -59,6 +59,14 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// A file is no bill of materials.
+    #[error("`{path}` is no bill of materials: {detail}")]
+    NoBill {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        detail: String,
+    },
     /// A file could not be written.
     #[error("cannot write `{path}`")]
     Write {
@@ -317,6 +325,7 @@ impl Error {
                 "record a good build without `--baseline` first; `--product` names the product".into()
             }
             Self::EgressUntraced => "leave out `--tracer snapshot`, or `--egress`".into(),
+            Self::NoBill { .. } => "CycloneDX JSON, SPDX JSON (2 and 3) and syft's JSON are read".into(),
             Self::WebhookSecret { .. } => "make one with `openssl rand -hex 32`".into(),
             Self::Trace(_)
             | Self::Watch(_)

@@ -15,6 +15,7 @@ mod files;
 mod fsck;
 mod init;
 mod inspect_path;
+mod inventory;
 mod ledger;
 mod log;
 mod log_service;
@@ -48,6 +49,10 @@ pub use error::{Error, Result};
 pub use fsck::{FsckReport, fsck};
 pub use init::{Initialised, init};
 pub use inspect_path::inspect;
+pub use inventory::{
+    Look, Looked, Query, Seen, Unused, UnusedPackage, Used, inventories, inventory_collect, inventory_query,
+    inventory_store, inventory_unused, inventory_used,
+};
 pub use ledger::{LogRow, outcome};
 pub use log::{LogReport, log_check, log_export, log_rows};
 pub use log_service::{LogService, Submitted};
@@ -58,7 +63,7 @@ pub use quorum::{Quorum, QuorumReport, quorum};
 pub use rebuild::{Rebuild, Rebuilt, rebuild};
 pub use record::{Recorded, Run, TracerKind, probe, run};
 pub use records::{RecordView, records, show, timeline, why};
-pub use sbom::sbom;
+pub use sbom::{Bill, BillOf, bill, sbom, sbom_merge, sbom_of_record, sbom_of_text, sbom_read, sbom_write};
 pub use sign::{Revoked, SignOutcome, Signed, revoke, sign};
 pub use trusting::{TrustChange, add_builders, keys_of, retire_key, sigstore_export, trust_set};
 pub use verify::{

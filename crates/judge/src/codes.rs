@@ -429,6 +429,19 @@ codes! {
     OBJECT_MISSING = "object-missing", Critical, final,
         "an object that the log refers to is not in the vault",
         "restore it from a backup or another copy of the store";
+    // Bills of materials of one release beside each other, and alone.
+    SHIPPED_NOT_RECORDED = "shipped-not-recorded", Critical, approvable,
+        "the artifact carries a package that the recorded build did not use",
+        "find out where it came from: ship nothing that no recorded build has read";
+    USED_NOT_DECLARED = "used-not-declared", High, approvable,
+        "the build used a package that no lock file declares",
+        "declare it, or find out which step brought it in";
+    DECLARED_NOT_USED = "declared-not-used", Low, approvable,
+        "a lock file declares a package that the build did not use",
+        "remove it from the manifest, unless another target or platform uses it";
+    SBOM_ELEMENT_MISSING = "sbom-element-missing", Medium, approvable,
+        "the bill of materials lacks something that it must say",
+        "have the maker of the bill add it; `countersign sbom` writes what the sources say";
     LOG_DAMAGED = "log-damaged", Critical, final,
         "the transparency log does not match its signed checkpoint",
         "restore the named tile from a backup or a mirror; do not append before";

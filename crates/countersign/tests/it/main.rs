@@ -11,6 +11,7 @@ mod foreign;
 mod peers;
 mod release;
 mod sandbox;
+mod sbom;
 mod sources;
 mod terminal;
 mod watch;
