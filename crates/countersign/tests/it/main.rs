@@ -12,4 +12,5 @@ mod peers;
 mod release;
 mod sandbox;
 mod sources;
+mod trust;
 mod watch;
