@@ -1,6 +1,8 @@
 //! What can be typed.
 
 pub(crate) mod advisories;
+pub(crate) mod inventory;
+pub(crate) mod sbom;
 pub(crate) mod trust;
 pub(crate) mod watch;
 
@@ -67,17 +69,11 @@ pub(crate) enum Command {
         #[arg(required = true)]
         paths: Vec<PathBuf>,
     },
-    /// Write the bill of materials of what a recorded build really used
-    Sbom {
-        /// A record: `latest`, `r7`, or the beginning of its digest
-        record: String,
-        /// The form
-        #[arg(long, value_enum, default_value_t = SbomFormat::CyclonedxJson)]
-        format: SbomFormat,
-        /// Write to a file instead of stdout
-        #[arg(long, value_name = "FILE")]
-        output: Option<PathBuf>,
-    },
+    /// Write a bill of materials: of a record, a folder, a file, an archive or an image; check, merge, convert documents
+    Sbom(Box<sbom::SbomArgs>),
+    /// What software is on machines, who has what, and what builds use of it
+    #[command(subcommand)]
+    Inventory(inventory::InventoryCommand),
     /// Compare two records, files or folders: what changed, what explains it, what nothing explains
     Compare(CompareArguments),
     /// Judge one artifact against the policy; sign nothing
@@ -314,12 +310,6 @@ pub(crate) struct ShowArgs {
     /// How a file came to be: every process, source and tool on the way
     #[arg(long, group = "view", value_name = "FILE")]
     pub(crate) why: Option<String>,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-pub(crate) enum SbomFormat {
-    /// CycloneDX 1.6
-    CyclonedxJson,
 }
 
 #[derive(Clone, Copy, ValueEnum)]

@@ -6,11 +6,13 @@ mod builders;
 mod compare;
 mod describe;
 mod drills;
+mod inventory;
 mod log;
 mod monitor;
 mod records;
 mod releases;
 mod run;
+mod sbom;
 mod serve;
 mod store;
 mod trust;
@@ -33,9 +35,8 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<u8> {
         Command::Records => records::list(context),
         Command::Show(arguments) => records::show(context, &arguments),
         Command::Inspect { paths } => describe::inspect(context, &paths),
-        Command::Sbom { record, format, output } => {
-            records::sbom(context, &record, format, output.as_deref())
-        }
+        Command::Sbom(arguments) => sbom::run(context, *arguments),
+        Command::Inventory(command) => inventory::run(context, command),
         Command::Compare(arguments) => compare::compare(context, &arguments),
         Command::Gate { artifact } => releases::gate(context, &artifact),
         Command::Sign { artifact, with, detached } => releases::sign(context, &artifact, with, detached),

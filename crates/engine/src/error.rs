@@ -59,6 +59,14 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// A file is no bill of materials.
+    #[error("`{path}` is no bill of materials: {detail}")]
+    NoBill {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        detail: String,
+    },
     /// A file could not be written.
     #[error("cannot write `{path}`")]
     Write {
@@ -212,6 +220,15 @@ pub enum Error {
         /// How many it needs.
         min: usize,
     },
+    /// No advisories were imported.
+    #[error("there are no advisories yet")]
+    NoAdvisories,
+    /// The advisory index cannot be read or written.
+    #[error("cannot use the advisory index")]
+    Advisories(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Not something that can be matched.
+    #[error("{0}")]
+    NoTarget(String),
     /// The file changed while it was being looked at.
     #[error("`{0}` changed while it was being read")]
     Unstable(PathBuf),
@@ -280,6 +297,19 @@ impl Error {
             Self::Write { source, .. } if CLOSED.contains(&source.kind()) => {
                 "check who owns the folder; the store must be writable for this command".into()
             }
+            Self::NoAdvisories => {
+                "get some: `countersign advisories import PATH…` or `countersign advisories update --from MIRROR`".into()
+            }
+            Self::Advisories(source) => match source.downcast_ref() {
+                Some(feeds::snapshot::Error::Shrinks { .. }) => {
+                    "look at the source; if it is right, say so with `--allow-shrink`. The advisories of before stay in use".into()
+                }
+                Some(feeds::snapshot::Error::Nothing) => "name OSV, KEV, EPSS, SSVC, CSAF or VEX documents".into(),
+                _ => "`countersign advisories status` says what is damaged; import again with `--replace`".into(),
+            },
+            Self::NoTarget(_) => {
+                "name a package URL, a bill of materials, a lock file, a folder, or a record".into()
+            }
             Self::Watched(_) => "end the other one first; two would report everything twice".into(),
             Self::Unstable(_) => "wait until nothing writes the file".into(),
             Self::ForeignPolicy(_) => "a policy without `log` lines is for the store's log".into(),
@@ -295,6 +325,7 @@ impl Error {
                 "record a good build without `--baseline` first; `--product` names the product".into()
             }
             Self::EgressUntraced => "leave out `--tracer snapshot`, or `--egress`".into(),
+            Self::NoBill { .. } => "CycloneDX JSON, SPDX JSON (2 and 3) and syft's JSON are read".into(),
             Self::WebhookSecret { .. } => "make one with `openssl rand -hex 32`".into(),
             Self::Trace(_)
             | Self::Watch(_)
@@ -322,6 +353,7 @@ impl Error {
                 | Self::Unwitnessed(_)
                 | Self::Document { .. }
                 | Self::Unstable(_)
+                | Self::Advisories(_)
                 | Self::Write { .. }
                 | Self::Trace(_)
                 | Self::Watch(_)

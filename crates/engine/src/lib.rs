@@ -4,6 +4,7 @@
 //! There is no global state: the world is what a [`World`] is made of. Effects are ordered here and nowhere
 //! else; each function that writes says in which order, and what a crash in between leaves behind.
 
+mod advisories;
 mod approve;
 mod approver;
 mod assess;
@@ -14,6 +15,7 @@ mod files;
 mod fsck;
 mod init;
 mod inspect_path;
+mod inventory;
 mod ledger;
 mod log;
 mod log_service;
@@ -33,6 +35,11 @@ mod watch;
 mod witness;
 mod world;
 
+pub use advisories::{
+    AdvisoryStatus, Affected, AffectedRow, ImportOptions, ImportReport, Matched, Matching, Notice,
+    NoticeKind, Retracted, SnapshotView, Suppressed, advisory_status, affected, import_advisories,
+    match_advisories, update_advisories,
+};
 pub use approve::{Approve, Approved, Person, approve};
 pub use approver::{Approver, ApproverChanged, RELEASE_PERSON, approver_add, approver_remove, approvers};
 pub use assess::{Assessment, assess, hash_file as digest_of, latest_outputs};
@@ -42,6 +49,10 @@ pub use error::{Error, Result};
 pub use fsck::{FsckReport, fsck};
 pub use init::{Initialised, init};
 pub use inspect_path::inspect;
+pub use inventory::{
+    Look, Looked, Query, Seen, Unused, UnusedPackage, Used, inventories, inventory_collect, inventory_query,
+    inventory_store, inventory_unused, inventory_used,
+};
 pub use ledger::{LogRow, outcome};
 pub use log::{LogReport, log_check, log_export, log_rows};
 pub use log_service::{LogService, Submitted};
@@ -52,7 +63,7 @@ pub use quorum::{Quorum, QuorumReport, quorum};
 pub use rebuild::{Rebuild, Rebuilt, rebuild};
 pub use record::{Recorded, Run, TracerKind, probe, run};
 pub use records::{RecordView, records, show, timeline, why};
-pub use sbom::sbom;
+pub use sbom::{Bill, BillOf, bill, sbom, sbom_merge, sbom_of_record, sbom_of_text, sbom_read, sbom_write};
 pub use sign::{Revoked, SignOutcome, Signed, revoke, sign};
 pub use trusting::{TrustChange, add_builders, keys_of, retire_key, sigstore_export, trust_set};
 pub use verify::{

@@ -18,7 +18,10 @@ use judge::codes;
 use judge::compare::Comparison;
 
 use crate::assess::{compare_records, hash_file};
+use crate::compare::causes;
 use crate::error::{Error, Result};
+use crate::files;
+use crate::inspect_path::FILE_MAX_BYTES;
 use crate::record::{Run, TracerKind, run};
 use crate::records;
 use crate::sign::{append_one, signed};
@@ -111,10 +114,18 @@ pub fn rebuild(
         .filter(|output| differing.contains(&output.path.to_string()))
         .map(|output| {
             let subject = Subject { path: Some(output.path.clone()), digest: Some(output.digest) };
-            let built = std::fs::read(place.path().join(BUILT).join(path(&output.path))).unwrap_or_default();
-            codes::NOT_REPRODUCED.finding(subject, reasons(&built, place.path(), &variations))
+            let built = place.path().join(BUILT).join(path(&output.path));
+            let first = recorded_at.join(path(&output.path));
+            // The first build's output, if it still lies there as it was recorded.
+            let is_there = hash_file(&first).is_ok_and(|found| found == output.digest);
+            let mut because = if is_there && built.is_file() { causes(&first, &built)? } else { Vec::new() };
+            if because.is_empty() {
+                let bytes = if built.is_file() { files::read(&built, FILE_MAX_BYTES)? } else { Vec::new() };
+                because = reasons(&bytes, place.path(), &variations);
+            }
+            Ok(codes::NOT_REPRODUCED.finding(subject, because))
         })
-        .collect();
+        .collect::<Result<_>>()?;
     let log_index = log(world, &view.record, view.digest, second.digest, &variations, differing, passphrase)?;
     Ok(Rebuilt {
         first: view.number,

@@ -38,4 +38,5 @@ mod unpack;
 pub use budget::{Budget, RATIO_FREE_BYTES};
 pub use contrast::contrast;
 pub use format::{Format, format};
-pub use open::{extract, folder, open_file};
+pub use open::{catalog_file, catalog_folder, extract, folder, open_file};
+pub use unpack::zip_files;

@@ -17,7 +17,7 @@ mod stream;
 mod tar;
 mod xar;
 pub(crate) mod xml;
-mod zip;
+pub(crate) mod zip;
 
 use std::collections::BTreeSet;
 use std::io::{self, Read};
@@ -87,6 +87,16 @@ pub(crate) fn has_members(format: Format, bytes: &[u8]) -> bool {
         Format::Unsupported(_) => false,
         _ => true,
     }
+}
+
+/// Hands over the files of a zip archive one by one, unpacked within the budget: for those who want contents, not a
+/// judgement about them. The error says why the archive cannot be read further.
+pub fn zip_files(
+    bytes: &[u8],
+    budget: &mut crate::Budget,
+    take: &mut dyn FnMut(&BytePath, io::Result<Vec<u8>>),
+) -> Result<(), &'static str> {
+    zip::files(bytes, budget, take)
 }
 
 /// Opens the members of an archive that can be read front to back.
@@ -221,9 +231,11 @@ impl Container<'_, '_> {
     /// Says what only all members together show.
     fn finish(&mut self) {
         self.check_names();
-        for (name, kind, detail) in std::mem::take(&mut self.documents).check(self.node) {
+        let (findings, layers) = std::mem::take(&mut self.documents).check(self.node);
+        for (name, kind, detail) in findings {
             self.member_problem(&name, kind, detail);
         }
+        self.inspection.image(self.path, b'!', layers);
     }
 
     /// Notes names that would leave the folder they are unpacked to, and names that stand for two contents.

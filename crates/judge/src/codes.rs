@@ -390,6 +390,38 @@ codes! {
         "a variable that changes what programs load has a value that no build of the baseline had",
         "find out who sets it; it can put foreign code into every compiler";
 
+    // Advisories.
+    MALICIOUS_PACKAGE_EXECUTED = "malicious-package-executed", Critical, approvable,
+        "a malicious package ran in a build",
+        "take the build machine off the net, sign nothing that was built on it since, and change every secret that it could read";
+    MALICIOUS_PACKAGE = "malicious-package", Critical, approvable,
+        "a malicious package was found",
+        "find out whether it ever ran (`countersign advisories affected ADVISORY`); remove it, and change the secrets it could read";
+    MALICIOUS_ARTIFACT = "malicious-artifact", Critical, approvable,
+        "a file has the bytes of a known attack",
+        "treat the machine as compromised: the bytes are the same, whatever the file is called";
+    EXPLOITED_PACKAGE = "exploited-package", Critical, approvable,
+        "an affected package has a fault that is known to be exploited",
+        "update it, or show that the fault cannot be reached; look for signs of use";
+    VULNERABLE_PACKAGE = "vulnerable-package", High, approvable,
+        "a package is affected by an advisory",
+        "update it to a version that the advisory calls fixed";
+    ADVISORY_UNDETERMINED = "advisory-undetermined", Medium, approvable,
+        "an advisory speaks of a package, and nobody can tell whether this version is affected",
+        "find out the exact version, or read the advisory";
+    ADVISORIES_MISSING = "advisories-missing", Medium, approvable,
+        "packages of an ecosystem were seen for which no advisories were imported",
+        "import that ecosystem: `countersign advisories import`; until then nothing is known of these packages";
+    ADVISORY_INDEX_STALE = "advisory-index-stale", High, approvable,
+        "the advisories are older than they may be",
+        "get newer ones: `countersign advisories update --from …`; until then silence means nothing";
+    PACKAGE_BYTES_DIFFER = "package-bytes-differ", Critical, approvable,
+        "a package that the build used has other bytes than its lock file says",
+        "find out who served or changed these bytes; do not release what was built with them";
+    NAME_LIKE_POPULAR = "name-like-popular", High, approvable,
+        "a package is called almost like a popular one",
+        "check that the name is meant; a name within one edit of a popular one is how squatters are installed";
+
     // The store and the log.
     OBJECT_CORRUPT = "object-corrupt", Critical, final,
         "an object in the vault no longer has the bytes that its name says",
@@ -397,6 +429,19 @@ codes! {
     OBJECT_MISSING = "object-missing", Critical, final,
         "an object that the log refers to is not in the vault",
         "restore it from a backup or another copy of the store";
+    // Bills of materials of one release beside each other, and alone.
+    SHIPPED_NOT_RECORDED = "shipped-not-recorded", Critical, approvable,
+        "the artifact carries a package that the recorded build did not use",
+        "find out where it came from: ship nothing that no recorded build has read";
+    USED_NOT_DECLARED = "used-not-declared", High, approvable,
+        "the build used a package that no lock file declares",
+        "declare it, or find out which step brought it in";
+    DECLARED_NOT_USED = "declared-not-used", Low, approvable,
+        "a lock file declares a package that the build did not use",
+        "remove it from the manifest, unless another target or platform uses it";
+    SBOM_ELEMENT_MISSING = "sbom-element-missing", Medium, approvable,
+        "the bill of materials lacks something that it must say",
+        "have the maker of the bill add it; `countersign sbom` writes what the sources say";
     LOG_DAMAGED = "log-damaged", Critical, final,
         "the transparency log does not match its signed checkpoint",
         "restore the named tile from a backup or a mirror; do not append before";

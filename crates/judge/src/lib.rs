@@ -5,11 +5,13 @@
 
 pub mod anomalies;
 pub mod baseline;
+pub mod bill;
 pub mod codes;
 pub mod compare;
 pub mod detect;
 pub mod gate;
 pub mod lineage;
+pub mod matching;
 pub mod policy;
 pub mod presence;
 

@@ -9,6 +9,7 @@ mod heads;
 mod index;
 mod journal;
 mod lock;
+pub mod occurrences;
 mod segment;
 mod tiles;
 mod vault;

@@ -7,6 +7,7 @@ mod drift;
 mod log;
 pub(crate) mod projects;
 mod record;
+mod sbom;
 mod scale;
 mod slices;
 mod verify;
@@ -27,6 +28,7 @@ const USAGE: &str =
   bench drift [NAME] what `compare` finds in honest updates (those whose line has NAME) and in attacked releases
   bench log [SECONDS [ENTRIES]]  durable appends with proofs; a large log opened and read
   bench serve [SECONDS]          verified entries over loopback HTTP
+  bench sbom [NAME]  `sbom` beside syft and trivy: npm, venv, cargo, go, java, root
   bench verify       verification of one artifact, and the start of the program";
 
 /// Runs a measurement.
@@ -43,6 +45,8 @@ pub(crate) fn run(words: &[&str]) -> Result<()> {
         ["log", rest @ ..] => log::run(rest),
         ["serve", rest @ ..] => log::serve(rest),
         ["verify"] => verify::run(),
+        ["sbom"] => sbom::run(""),
+        ["sbom", name] => sbom::run(name),
         // What the two above run under the recorder.
         ["opens", folder, slices] => slices::opens(Path::new(folder), slices.parse()?),
         ["probes", count] => scale::probes(count.parse()?),

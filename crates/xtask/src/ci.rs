@@ -33,6 +33,8 @@ const PEERS: &[&str] = &[
     "securesystemslib[crypto]==1.6.0",
     "in-toto-attestation==0.9.3",
     "sigstore==4.5.1",
+    "spdx-tools==0.8.5",
+    "spdx-python-model==0.0.6",
 ];
 
 /// The same for those in JavaScript.

@@ -11,6 +11,8 @@ mod foreign;
 mod peers;
 mod release;
 mod sandbox;
+mod sbom;
 mod sources;
+mod terminal;
 mod trust;
 mod watch;

@@ -3,6 +3,7 @@
 
 mod apple;
 mod attached;
+mod catalogs;
 mod containers;
 mod corpus;
 mod damage;
