@@ -73,7 +73,12 @@ pub(crate) fn run(
     } else {
         format!("{} {}", signer.command, quoted(&input))
     };
-    let status = Command::new("sh").args(["-c", &command]).env_remove("COUNTERSIGN_PASSPHRASE").status();
+    // Stdout is the caller's answer; what the signer says goes to stderr, as with a recorded build.
+    let status = Command::new("sh")
+        .args(["-c", &command])
+        .env_remove("COUNTERSIGN_PASSPHRASE")
+        .stdout(std::io::stderr())
+        .status();
     let status = status.map_err(|source| Error::Signer { program: "sh".into(), source })?;
     let mut because = Vec::new();
     if !status.success() {
