@@ -15,6 +15,41 @@ pub enum Error {
     /// A store where none should be.
     #[error("there is an evidence store at `{0}` already")]
     StoreExists(PathBuf),
+    /// A source is not as it was recorded.
+    #[error("`{path}` is not as it was recorded: it has {found} now")]
+    SourceChanged {
+        /// The file.
+        path: PathBuf,
+        /// What it has now.
+        found: evidence::Digest,
+    },
+    /// A record without sources.
+    #[error("the record names no sources that could be built again")]
+    NoSources,
+    /// A vendor's signer could not be run.
+    #[error("cannot run the signer by `{program}`")]
+    Signer {
+        /// What was run.
+        program: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A witness has seen another history of the log.
+    #[error("the log has forked: {0}")]
+    Forked(String),
+    /// Too few witnesses have cosigned.
+    #[error("the log is not cosigned by enough witnesses: {0}")]
+    Unwitnessed(String),
+    /// A served log that has ended.
+    #[error("the log takes no more entries: its sequencer has ended")]
+    LogClosed,
+    /// A witness policy for other logs.
+    #[error("the witness policy names other logs than this store's, whose key is `{0}`")]
+    ForeignPolicy(String),
+    /// No key of that name.
+    #[error("no release or builder key of this store is called `{0}`")]
+    NoSuchKey(String),
     /// A file could not be read.
     #[error("cannot read `{path}`")]
     Read {
@@ -185,6 +220,15 @@ pub enum Error {
         /// How many it needs.
         min: usize,
     },
+    /// No advisories were imported.
+    #[error("there are no advisories yet")]
+    NoAdvisories,
+    /// The advisory index cannot be read or written.
+    #[error("cannot use the advisory index")]
+    Advisories(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Not something that can be matched.
+    #[error("{0}")]
+    NoTarget(String),
     /// The file changed while it was being looked at.
     #[error("`{0}` changed while it was being read")]
     Unstable(PathBuf),
@@ -253,8 +297,30 @@ impl Error {
             Self::Write { source, .. } if CLOSED.contains(&source.kind()) => {
                 "check who owns the folder; the store must be writable for this command".into()
             }
+            Self::NoAdvisories => {
+                "get some: `countersign advisories import PATH…` or `countersign advisories update --from MIRROR`".into()
+            }
+            Self::Advisories(source) => match source.downcast_ref() {
+                Some(feeds::snapshot::Error::Shrinks { .. }) => {
+                    "look at the source; if it is right, say so with `--allow-shrink`. The advisories of before stay in use".into()
+                }
+                Some(feeds::snapshot::Error::Nothing) => "name OSV, KEV, EPSS, SSVC, CSAF or VEX documents".into(),
+                _ => "`countersign advisories status` says what is damaged; import again with `--replace`".into(),
+            },
+            Self::NoTarget(_) => {
+                "name a package URL, a bill of materials, a lock file, a folder, or a record".into()
+            }
             Self::Watched(_) => "end the other one first; two would report everything twice".into(),
             Self::Unstable(_) => "wait until nothing writes the file".into(),
+            Self::ForeignPolicy(_) => "a policy without `log` lines is for the store's log".into(),
+            Self::Forked(_) => "sign nothing; `countersign help log-forked` says what to find out".into(),
+            Self::Unwitnessed(_) => {
+                "run the command again when they can be reached; nothing is released without them".into()
+            }
+            Self::SourceChanged { .. } => "name a folder that has the recorded sources: `--from FOLDER`".into(),
+            Self::NoSources => "record it with a tracer that sees inputs, not `snapshot`".into(),
+            Self::LogClosed => "start it again: it completes what it had acknowledged".into(),
+            Self::NoSuchKey(_) => "`countersign log show` prints the names of keys".into(),
             Self::NoBaseline(_) => {
                 "record a good build without `--baseline` first; `--product` names the product".into()
             }
@@ -263,6 +329,7 @@ impl Error {
             Self::WebhookSecret { .. } => "make one with `openssl rand -hex 32`".into(),
             Self::Trace(_)
             | Self::Watch(_)
+            | Self::Signer { .. }
             | Self::Outbound(_)
             | Self::Read { .. }
             | Self::Write { .. }
@@ -281,8 +348,12 @@ impl Error {
             self,
             Self::Store(_)
                 | Self::Log(_)
+                | Self::LogClosed
+                | Self::Forked(_)
+                | Self::Unwitnessed(_)
                 | Self::Document { .. }
                 | Self::Unstable(_)
+                | Self::Advisories(_)
                 | Self::Write { .. }
                 | Self::Trace(_)
                 | Self::Watch(_)

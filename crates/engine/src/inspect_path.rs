@@ -38,7 +38,7 @@ pub(crate) fn contents(folder: &Path) -> io::Result<impl Iterator<Item = (BytePa
 }
 
 /// Lists the files below a folder by their paths relative to it, sorted.
-fn walk(folder: &Path) -> io::Result<Vec<(BytePath, PathBuf)>> {
+pub(crate) fn walk(folder: &Path) -> io::Result<Vec<(BytePath, PathBuf)>> {
     let mut found = Vec::new();
     let mut stack = vec![folder.to_path_buf()];
     while let Some(at) = stack.pop() {

@@ -25,4 +25,5 @@ pub use egress::{AllowList, Egress, ListError, Names};
 pub use facts::{Facts, facts, facts_name};
 pub use seccomp::{Capabilities, Ptrace, Seccomp};
 pub use snapshot::Snapshot;
+pub use sys::map::Mapped;
 pub use tracer::{Launch, Sink, SinkError, Trace, TraceError, Tracer, Unsupported};

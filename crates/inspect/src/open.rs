@@ -109,7 +109,8 @@ impl<'a> Inspection<'a> {
         self.depth += 1;
         let outer = std::mem::take(&mut self.siblings);
         read(self, node);
-        std::mem::replace(&mut self.siblings, outer).judge(&mut node.members);
+        let signature = std::mem::replace(&mut self.siblings, outer).judge(&mut node.members);
+        node.signature = signature.map(Box::new).or(node.signature.take());
         self.depth -= 1;
         if node.members.len() > 1 {
             let mut names = Hasher::new();
@@ -279,7 +280,7 @@ impl Inspection<'_> {
                 }
             }
         }
-        std::mem::take(&mut inspection.siblings).judge(&mut root.members);
+        root.signature = std::mem::take(&mut inspection.siblings).judge(&mut root.members).map(Box::new);
         let (findings, layers) = documents.check(&mut root);
         for (member, kind, detail) in findings {
             let path = root.join(name, &member);

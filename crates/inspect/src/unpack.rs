@@ -89,6 +89,16 @@ pub(crate) fn has_members(format: Format, bytes: &[u8]) -> bool {
     }
 }
 
+/// Hands over the files of a zip archive one by one, unpacked within the budget: for those who want contents, not a
+/// judgement about them. The error says why the archive cannot be read further.
+pub fn zip_files(
+    bytes: &[u8],
+    budget: &mut crate::Budget,
+    take: &mut dyn FnMut(&BytePath, io::Result<Vec<u8>>),
+) -> Result<(), &'static str> {
+    zip::files(bytes, budget, take)
+}
+
 /// Opens the members of an archive that can be read front to back.
 pub(crate) fn members_of_stream(
     inspection: &mut Inspection,

@@ -91,6 +91,15 @@ codes! {
     BUILDER_UNKNOWN = "builder-unknown", Critical, final,
         "the provenance is signed by a key that is not a known builder",
         "add the builder's key to the trust file only if that machine is yours";
+    QUORUM_DISAGREEMENT = "quorum-disagreement", Critical, final,
+        "independent builders came to different bytes",
+        "compare the records: `countersign compare`; one of the builders may be compromised, or the build is not reproducible";
+    QUORUM_MISSING = "quorum-missing", High, final,
+        "fewer independent builders agree than the policy requires",
+        "have the artifact built by the other builders, then run `countersign quorum`";
+    NOT_REPRODUCED = "not-reproduced", High, approvable,
+        "a repetition of the recorded build came to other bytes",
+        "make the build independent of what was varied; the reasons say what that was";
     BUILD_FAILED = "build-failed", Critical, final,
         "the recorded build did not end well",
         "a failed build is never signed; mend it and record it again";
@@ -224,6 +233,9 @@ codes! {
     SIGNER_CHANGED = "signer-changed", High, approvable,
         "a file is signed by another organisation than before",
         "check with the vendor";
+    SIGNER_CHANGED_CONTENT = "signer-changed-content", Critical, final,
+        "the vendor signer changed more than the signature",
+        "do not use what it wrote; look into the signing program and its machine";
     PACKED_SECTION = "packed-section", High, approvable,
         "an executable has a new section of random-looking data",
         "compilers do not make these: look for packed or encrypted code";
@@ -305,24 +317,45 @@ codes! {
     BUNDLE_MALFORMED = "bundle-malformed", Critical, final,
         "the bundle is damaged or not one of ours",
         "download it again";
+    MANIFEST_MALFORMED = "manifest-malformed", Critical, final,
+        "the manifest of the folder cannot be read",
+        "get the manifest again; it is what `sha256sum` writes";
     RELEASE_KEY_UNKNOWN = "release-key-unknown", Critical, final,
         "the bundle is signed by a key that the trust file does not name",
         "get the vendor's current trust file over a channel that you trust";
+    KEY_RETIRED = "key-retired", Critical, final,
+        "the signing key does not count at this place of the log",
+        "ask the vendor for a release by the current key";
     SIGNATURE_INVALID = "signature-invalid", Critical, final,
         "the signature does not verify",
         "download file and bundle again; if it persists, tell the vendor";
     LOG_PROOF_INVALID = "log-proof-invalid", Critical, final,
         "the bundle does not prove that the signature is in the transparency log",
         "a signature outside the log is an incident: tell the vendor";
+    WITNESSES_MISSING = "witnesses-missing", High, final,
+        "too few of the required witnesses have cosigned the log",
+        "ask the vendor for a bundle with the cosignatures that the trust file requires";
     ARTIFACT_MISMATCH = "artifact-mismatch", Critical, final,
         "the bundle is for other bytes than this file",
         "download the file again; check that bundle and file belong together";
+    FILE_UNLISTED = "file-unlisted", High, final,
+        "a file in the folder is not in its released manifest",
+        "find out who put it there; compare with a fresh installation";
+    FILE_MISSING = "file-missing", High, final,
+        "a file of the released manifest is not in the folder",
+        "install again, or find out who removed it";
     NOT_A_RELEASE = "not-a-release", Critical, final,
         "the statement in the bundle does not release this file",
         "use the bundle that `countersign sign` wrote, not a provenance or approval";
+    LEVEL_MISSING = "level-missing", High, final,
+        "the release lacks a level that the trust file requires",
+        "ask the vendor why the gate did not find it";
     REVOKED = "revoked", Critical, final,
         "the vendor no longer vouches for this file",
         "do not use it; see the reason";
+    TRUST_STALE = "trust-stale", High, final,
+        "the trust file is too old to be relied on",
+        "get the current trust file from the vendor over a channel that you trust";
     PROVENANCE_MISMATCH = "provenance-mismatch", Critical, final,
         "the provenance beside the file is not the one that the gate relied on, or does not verify",
         "download it again; if it persists, tell the vendor";
@@ -357,6 +390,38 @@ codes! {
         "a variable that changes what programs load has a value that no build of the baseline had",
         "find out who sets it; it can put foreign code into every compiler";
 
+    // Advisories.
+    MALICIOUS_PACKAGE_EXECUTED = "malicious-package-executed", Critical, approvable,
+        "a malicious package ran in a build",
+        "take the build machine off the net, sign nothing that was built on it since, and change every secret that it could read";
+    MALICIOUS_PACKAGE = "malicious-package", Critical, approvable,
+        "a malicious package was found",
+        "find out whether it ever ran (`countersign advisories affected ADVISORY`); remove it, and change the secrets it could read";
+    MALICIOUS_ARTIFACT = "malicious-artifact", Critical, approvable,
+        "a file has the bytes of a known attack",
+        "treat the machine as compromised: the bytes are the same, whatever the file is called";
+    EXPLOITED_PACKAGE = "exploited-package", Critical, approvable,
+        "an affected package has a fault that is known to be exploited",
+        "update it, or show that the fault cannot be reached; look for signs of use";
+    VULNERABLE_PACKAGE = "vulnerable-package", High, approvable,
+        "a package is affected by an advisory",
+        "update it to a version that the advisory calls fixed";
+    ADVISORY_UNDETERMINED = "advisory-undetermined", Medium, approvable,
+        "an advisory speaks of a package, and nobody can tell whether this version is affected",
+        "find out the exact version, or read the advisory";
+    ADVISORIES_MISSING = "advisories-missing", Medium, approvable,
+        "packages of an ecosystem were seen for which no advisories were imported",
+        "import that ecosystem: `countersign advisories import`; until then nothing is known of these packages";
+    ADVISORY_INDEX_STALE = "advisory-index-stale", High, approvable,
+        "the advisories are older than they may be",
+        "get newer ones: `countersign advisories update --from …`; until then silence means nothing";
+    PACKAGE_BYTES_DIFFER = "package-bytes-differ", Critical, approvable,
+        "a package that the build used has other bytes than its lock file says",
+        "find out who served or changed these bytes; do not release what was built with them";
+    NAME_LIKE_POPULAR = "name-like-popular", High, approvable,
+        "a package is called almost like a popular one",
+        "check that the name is meant; a name within one edit of a popular one is how squatters are installed";
+
     // The store and the log.
     OBJECT_CORRUPT = "object-corrupt", Critical, final,
         "an object in the vault no longer has the bytes that its name says",
@@ -384,8 +449,11 @@ codes! {
         "the log has an entry that no key of this store made, or that cannot be read",
         "find out who can write the store";
     UNRECORDED_SIGNATURE = "unrecorded-signature", Critical, final,
-        "a release signature in the log has no permitted intent before it",
+        "a signature by our key that no permitted intent explains",
         "a signature without an intent is an incident: rotate the release key";
+    FAILED_BUILD_PUBLISHED = "failed-build-published", Critical, final,
+        "a file that only failed or incomplete builds have made is in circulation",
+        "withdraw it; find out who took it from the build and published it";
     FORKED = "log-forked", Critical, final,
         "two signed checkpoints of one log contradict each other",
         "stop signing; find out which copy of the store was rolled back or copied";

@@ -4,6 +4,7 @@
 mod compare;
 mod detect;
 mod drift;
+mod log;
 pub(crate) mod projects;
 mod record;
 mod sbom;
@@ -25,6 +26,8 @@ const USAGE: &str =
   bench detect       what the detection rules cost, beside the bare build
   bench compare      `compare` beside diffoscope on real releases
   bench drift [NAME] what `compare` finds in honest updates (those whose line has NAME) and in attacked releases
+  bench log [SECONDS [ENTRIES]]  durable appends with proofs; a large log opened and read
+  bench serve [SECONDS]          verified entries over loopback HTTP
   bench sbom [NAME]  `sbom` beside syft and trivy: npm, venv, cargo, go, java, root
   bench verify       verification of one artifact, and the start of the program";
 
@@ -39,6 +42,8 @@ pub(crate) fn run(words: &[&str]) -> Result<()> {
         ["compare"] => compare::run(),
         ["drift"] => drift::run(""),
         ["drift", name] => drift::run(name),
+        ["log", rest @ ..] => log::run(rest),
+        ["serve", rest @ ..] => log::serve(rest),
         ["verify"] => verify::run(),
         ["sbom"] => sbom::run(""),
         ["sbom", name] => sbom::run(name),

@@ -1,6 +1,26 @@
 //! What can be typed after `advisories`.
 
-use clap::Subcommand;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+const IMPORT_EXAMPLES: &str = "Examples:
+  countersign advisories import npm/all.zip kev.json epss_scores.csv.gz
+  countersign advisories import --replace advisories/      everything in a folder, and nothing else";
+
+const UPDATE_EXAMPLES: &str = "Examples:
+  countersign advisories update --from /media/stick/osv    only what was modified since
+  countersign advisories update --from http://127.0.0.1:8000";
+
+const MATCH_EXAMPLES: &str = "Examples:
+  countersign advisories match Cargo.lock package-lock.json
+  countersign advisories match app.cdx.json                a bill of materials
+  countersign advisories match latest                      what a recorded build really used
+  countersign advisories match pkg:npm/lodash@4.17.20";
+
+const AFFECTED_EXAMPLES: &str = "Examples:
+  countersign advisories affected MAL-2025-1234            which builds, and when
+  countersign advisories affected pkg:npm/lodash           whatever advisories say";
 
 const VERSIONS_EXAMPLES: &str = "Examples:
   countersign advisories versions npm 1.2.3-rc.1 1.2.3     prints <
@@ -8,15 +28,75 @@ const VERSIONS_EXAMPLES: &str = "Examples:
 
 #[derive(Subcommand)]
 pub(crate) enum AdvisoriesCommand {
+    /// Import documents: OSV, KEV, EPSS, SSVC, CSAF, OpenVEX, CycloneDX VEX; bare, in zip, gzip, zstd, or one a line
+    #[command(after_help = IMPORT_EXAMPLES)]
+    Import {
+        /// Files and folders
+        #[arg(required = true, value_name = "PATH")]
+        paths: Vec<PathBuf>,
+        #[command(flatten)]
+        how: HowArgs,
+    },
+    /// Bring the index up to date with a mirror that is laid out like osv.dev
+    #[command(after_help = UPDATE_EXAMPLES)]
+    Update {
+        /// A folder, or an http address of this machine
+        #[arg(long, value_name = "DIR|URL")]
+        from: String,
+        #[command(flatten)]
+        how: HowArgs,
+    },
+    /// What the index is made of, how old it is, and whether its files are whole
+    Status {
+        #[command(flatten)]
+        age: AgeArgs,
+    },
+    /// What advisories say of packages, the most urgent first
+    #[command(after_help = MATCH_EXAMPLES)]
+    Match {
+        /// Bills of materials, lock files, folders, records, package URLs
+        #[arg(required = true, value_name = "SBOM|RECORD|PATH|LOCKFILE|PURL")]
+        targets: Vec<String>,
+        /// Show everything
+        #[arg(long)]
+        full: bool,
+        #[command(flatten)]
+        age: AgeArgs,
+    },
+    /// Which builds an advisory or a package touches, with dates
+    #[command(after_help = AFFECTED_EXAMPLES)]
+    Affected {
+        /// An advisory, or a package URL with or without version
+        #[arg(value_name = "ADVISORY|PURL")]
+        what: String,
+    },
     /// Order versions by the rules of an ecosystem: prints `<`, `=`, `>`, or `?` for what these rules cannot read
     #[command(after_help = VERSIONS_EXAMPLES)]
     Versions {
         /// An ecosystem of OSV, a package URL's type, or a VERS scheme
         ecosystem: String,
         /// The first version; without it, one tab-separated pair a line is read from stdin
-        #[arg(requires = "right")]
+        #[arg(requires = "right", allow_hyphen_values = true)]
         left: Option<String>,
         /// The second version
+        #[arg(allow_hyphen_values = true)]
         right: Option<String>,
     },
+}
+
+#[derive(Args)]
+pub(crate) struct HowArgs {
+    /// Forget what was imported before
+    #[arg(long)]
+    pub(crate) replace: bool,
+    /// With --replace: an ecosystem may lose a fifth of its records or more
+    #[arg(long)]
+    pub(crate) allow_shrink: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct AgeArgs {
+    /// Advisories older than so many days are a finding
+    #[arg(long, value_name = "DAYS", default_value_t = 7)]
+    pub(crate) max_age: u32,
 }

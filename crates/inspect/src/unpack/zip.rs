@@ -11,6 +11,7 @@ use liblzma::stream::Stream;
 
 use self::directory::{Directory, Entry};
 use super::{Container, stream};
+use crate::budget::Budget;
 use crate::bytes::{between, le16, le32, slice};
 
 const LOCAL_BYTES: usize = 30;
@@ -99,6 +100,48 @@ fn read(container: &mut Container, bytes: &[u8], directory: &Directory) {
             container.bytes(name.into(), content);
         }
     }
+}
+
+/// Hands over the files of an archive one by one, unpacked within the budget, and looks into none of them. Overlapping members,
+/// links and folders are left out.
+pub(crate) fn files(bytes: &[u8], budget: &mut Budget, take: TakeFile<'_>) -> Result<(), &'static str> {
+    let directory = Directory::read(bytes)?;
+    let entries = directory.entries(bytes)?;
+    let locals: Vec<Option<Local>> = entries.iter().map(|entry| Local::read(bytes, entry)).collect();
+    for ((entry, local), overlaps) in entries.iter().zip(&locals).zip(overlapping(&locals)) {
+        budget.member().map_err(|what| what.0)?;
+        let kind = entry.unix_mode.map_or(0, |mode| mode & 0o170_000);
+        if entry.name.as_bytes().ends_with(b"/") || !matches!(kind, 0 | 0o100_000) {
+            continue;
+        }
+        let content = match local {
+            _ if overlaps => Err(io::Error::other("it shares bytes with another member")),
+            None => Err(io::Error::other("its local header or content lies outside")),
+            Some(_) if entry.flags & FLAG_ENCRYPTED != 0 => Err(io::Error::other("it is encrypted")),
+            Some(local) => unpacked(bytes, entry, local, budget),
+        };
+        take(&entry.name, content);
+    }
+    Ok(())
+}
+
+/// What takes the files of an archive.
+pub(crate) type TakeFile<'a> = &'a mut dyn FnMut(&BytePath, io::Result<Vec<u8>>);
+
+fn unpacked(bytes: &[u8], entry: &Entry, local: &Local, budget: &mut Budget) -> io::Result<Vec<u8>> {
+    let packed = bytes.get(local.content.0..local.content.1).unwrap_or(b"");
+    let (room, what) = budget.room(packed.len() as u64);
+    let mut content = Vec::new();
+    let read = decoder(entry, packed)?.take(room.saturating_add(1)).read_to_end(&mut content);
+    budget.pay(content.len() as u64);
+    read?;
+    if content.len() as u64 > room {
+        return Err(io::Error::other(what));
+    }
+    if content.len() as u64 != entry.size || checksum(&content) != entry.checksum {
+        return Err(io::Error::other("its size or checksum is wrong"));
+    }
+    Ok(content)
 }
 
 /// A local header and the content behind it.

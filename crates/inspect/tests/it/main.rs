@@ -13,6 +13,7 @@ mod images_oci;
 mod packages;
 mod replay;
 mod samples;
+mod signatures;
 mod streams;
 mod windows;
 mod zips;

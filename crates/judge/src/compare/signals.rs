@@ -81,6 +81,7 @@ pub(super) fn suspicions(path: &BytePath, old: Option<&Node>, new: &Node, around
         }
         return findings.found;
     };
+    load::signature(old.signature.as_deref(), new.signature.as_deref(), None, &mut findings);
     let mut structure = Structure::default();
     for (before, after) in slices(old, new) {
         image::judge(before, after, &mut structure, &mut findings);

@@ -492,3 +492,36 @@ fn a_time_that_does_not_fit() {
     assert!(late(1_710_000_000 - 2 * 86_400));
     assert!(!late(1_710_000_000));
 }
+
+#[test]
+fn signatures_of_containers() {
+    let jar = |signer: Option<&str>, left_out: &[&str]| {
+        let mut node = node("a.jar", None, Content::default());
+        node.digest = Some(Digest::of(format!("{signer:?}{left_out:?}").as_bytes()));
+        let place = |name: &&str| evidence::tree::Uncovered {
+            place: (*name).into(),
+            offset: 0,
+            size: 1,
+            entropy_millibits: 0,
+            tag: None,
+        };
+        node.signature = signer.map(|organisation| {
+            Box::new(CodeSignature {
+                kind: "jar".into(),
+                organisation: Some(organisation.into()),
+                uncovered: left_out.iter().map(place).collect(),
+                ..CodeSignature::default()
+            })
+        });
+        node
+    };
+    let signed = jar(Some("A"), &[]);
+    assert_eq!(found(Some(&signed), &jar(None, &[])), [("signature-removed".to_owned(), High)]);
+    assert_eq!(found(Some(&signed), &jar(Some("B"), &[])), [("signer-changed".to_owned(), High)]);
+    assert_eq!(
+        found(Some(&signed), &jar(Some("A"), &["member `x`"])),
+        [("signature-removed".to_owned(), High)]
+    );
+    assert_eq!(found(Some(&signed), &jar(Some("A"), &[])), []);
+    assert_eq!(found(Some(&jar(Some("A"), &["x"])), &jar(Some("A"), &["x", "y"])), []);
+}

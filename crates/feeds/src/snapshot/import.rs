@@ -1,0 +1,349 @@
+//! Importing: documents become a segment, and the segment part of a new snapshot.
+
+use std::collections::BTreeMap;
+use std::hash::Hasher as _;
+use std::path::{Path, PathBuf};
+
+use evidence::{Digest, Problem, Timestamp};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::manifest::{self, Manifest, SegmentEntry, Source};
+use super::{At, Error, Snapshot};
+use crate::documents::{self, Document};
+use crate::enrichment::{Enrichment, Kind};
+use crate::index::{Builder, Segment};
+use crate::osv;
+use crate::vex::{self, Statement};
+
+/// A fifth fewer records are asked about, from this many on.
+const SHRINK_ASKED_FROM: u64 = 50;
+/// So many problems are told one by one.
+const PROBLEMS_MAX: usize = 1_000;
+
+/// What to import.
+pub struct Import<'a> {
+    /// Files and folders, each with the name by which it is remembered.
+    pub inputs: &'a [(String, PathBuf)],
+    /// Now.
+    pub now: Timestamp,
+    /// What was known before is forgotten: the inputs are all there is.
+    pub replace: bool,
+    /// An ecosystem may shrink.
+    pub may_shrink: bool,
+}
+
+/// What an import did.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Imported {
+    /// What the snapshot is called.
+    pub snapshot: Digest,
+    /// Records read, by kind of document.
+    pub kinds: BTreeMap<String, u64>,
+    /// Records that are new or have changed.
+    pub changes: Vec<Change>,
+    /// CVEs that were not known to be exploited before.
+    pub newly_exploited: u64,
+    /// What could not be read.
+    pub problems: Vec<Problem>,
+    /// How many more there were.
+    pub more_problems: u64,
+}
+
+impl Imported {
+    /// An import that had nothing to do.
+    pub fn nothing(snapshot: Digest) -> Self {
+        Self {
+            snapshot,
+            kinds: BTreeMap::new(),
+            changes: Vec::new(),
+            newly_exploited: 0,
+            problems: Vec::new(),
+            more_problems: 0,
+        }
+    }
+}
+
+/// A record that is new or has changed.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
+pub struct Change {
+    /// Its id.
+    pub id: String,
+    /// What happened to it.
+    pub kind: ChangeKind,
+}
+
+/// What happened to a record.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ChangeKind {
+    /// It was not there before.
+    Added,
+    /// It says something else.
+    Changed,
+    /// It was taken back.
+    Withdrawn,
+}
+
+#[derive(Default)]
+struct Reading {
+    builder: Builder,
+    enrichment: Enrichment,
+    statements: Vec<Statement>,
+    sources: BTreeMap<String, (BTreeMap<String, u64>, Option<i64>)>,
+    problems: Vec<Problem>,
+    more: u64,
+}
+
+impl Reading {
+    fn problem(&mut self, place: &str, kind: &str, detail: String) {
+        if self.problems.len() < PROBLEMS_MAX {
+            self.problems.push(Problem { path: place.into(), kind: kind.to_owned(), detail });
+        } else {
+            self.more += 1;
+        }
+    }
+
+    fn count(&mut self, source: &str, kind: &str, count: u64, modified: Option<i64>) {
+        let (kinds, newest) = self.sources.entry(source.to_owned()).or_default();
+        *kinds.entry(kind.to_owned()).or_default() += count;
+        *newest = (*newest).max(modified);
+    }
+
+    fn document(&mut self, source: &str, document: &Document<'_>) {
+        if document.is_table {
+            return self.table(source, document);
+        }
+        let why = match osv::read(document.bytes) {
+            Ok(record) => {
+                for fault in &record.faults {
+                    self.problem(&document.place, "doubtful-advisory", format!("{}: {fault}", record.id));
+                }
+                // Those without a date say the year 1.
+                let modified = Some(record.modified).filter(|modified| *modified > 0);
+                self.count(source, "osv", 1, modified);
+                let mut hasher = std::hash::DefaultHasher::new();
+                hasher.write(document.bytes);
+                self.builder.add(record, hasher.finish());
+                return;
+            }
+            Err(why) => why,
+        };
+        match serde_json::from_slice::<Value>(document.bytes) {
+            Ok(value) => self.other(source, document, &value, why),
+            Err(_) => self.problem(&document.place, "malformed-advisory", why),
+        }
+    }
+
+    fn other(&mut self, source: &str, document: &Document<'_>, value: &Value, why: String) {
+        if let Some(count) = self.enrichment.read_exploited(value) {
+            return self.count(source, "exploited", count as u64, None);
+        }
+        if let Some(statements) = vex::read(value, &document.place) {
+            self.count(source, "vex", statements.len() as u64, None);
+            self.statements.extend(statements);
+            return;
+        }
+        let known = value.get("id").is_some() || value.get("affected").is_some();
+        let kind = if known { "malformed-advisory" } else { "unknown-document" };
+        let detail = if known { why } else { "no document of a kind that is known".to_owned() };
+        self.problem(&document.place, kind, detail);
+    }
+
+    fn table(&mut self, source: &str, document: &Document<'_>) {
+        let text = String::from_utf8_lossy(document.bytes);
+        let mut wrong = Vec::new();
+        let mut enrichment = std::mem::take(&mut self.enrichment);
+        let read = enrichment.read_csv(&text, &mut |line, why| wrong.push((line, why)));
+        self.enrichment = enrichment;
+        match read {
+            None => self.problem(
+                &document.place,
+                "unknown-document",
+                "no table of a kind that is known".to_owned(),
+            ),
+            Some((kind, count)) => {
+                let word = match kind {
+                    Kind::Exploited => "exploited",
+                    Kind::Epss => "epss",
+                    Kind::Ssvc => "ssvc",
+                };
+                self.count(source, word, count as u64, None);
+            }
+        }
+        for (line, why) in wrong {
+            self.problem(&format!("{}:{line}", document.place), "malformed-row", why);
+        }
+    }
+}
+
+/// Imports documents into the index in a folder.
+pub fn import(folder: &Path, options: &Import<'_>) -> Result<Imported, Error> {
+    let write_error = |source| Error::Write { path: folder.display().to_string(), source };
+    std::fs::create_dir_all(folder).map_err(write_error)?;
+    // One import at a time; the lock goes with the process.
+    let lock = std::fs::File::create(folder.join("lock")).map_err(write_error)?;
+    lock.lock().map_err(write_error)?;
+    let mut reading = Reading::default();
+    for (name, path) in options.inputs {
+        let mut problems = Vec::new();
+        documents::read(path, &mut |document| reading.document(name, &document), &mut problems);
+        for problem in problems {
+            reading.problem(&problem.path.to_string(), &problem.kind.clone(), problem.detail);
+        }
+    }
+    if reading.sources.is_empty() {
+        return Err(Error::Nothing);
+    }
+    let before = Snapshot::open(folder, &|path| std::fs::read(path))?;
+    write(folder, options, reading, before)
+}
+
+fn write(
+    folder: &Path,
+    options: &Import<'_>,
+    reading: Reading,
+    before: Option<Snapshot<Vec<u8>>>,
+) -> Result<Imported, Error> {
+    let Reading { mut builder, enrichment, statements, sources, problems, more } = reading;
+    let kept = before.as_ref().filter(|_| !options.replace);
+    let mut manifest = kept.map_or_else(|| Manifest::new(options.now), |kept| kept.manifest().clone());
+    manifest.created = options.now;
+    let changes = changes(&mut builder, before.as_ref(), options.replace);
+    let fresh = ecosystems(&builder, kept);
+    for (ecosystem, count) in fresh {
+        *manifest.ecosystems.entry(ecosystem).or_default() += count;
+    }
+    if let Some(before) = before.as_ref().filter(|_| options.replace && !options.may_shrink) {
+        shrinks(&before.manifest().ecosystems, &manifest.ecosystems)?;
+    }
+    if builder.records().next().is_some() {
+        let (bytes, counts) = builder.write();
+        let digest = Digest::of(&bytes);
+        manifest::write(&manifest::segment_path(folder, &digest), &bytes)?;
+        manifest.segments.push(SegmentEntry {
+            digest,
+            bytes: bytes.len() as u64,
+            records: counts.records as u64,
+            packages: counts.packages as u64,
+        });
+    }
+    let newly_exploited = enrich(folder, &mut manifest, enrichment, kept)?;
+    state(folder, &mut manifest, statements, kept)?;
+    let mut kinds = BTreeMap::new();
+    for (name, (counted, newest)) in sources {
+        for (kind, count) in &counted {
+            *kinds.entry(kind.clone()).or_default() += count;
+        }
+        let newest = newest.map(Timestamp::from_unix);
+        let earlier = manifest.sources.get(&name).and_then(|source| source.newest);
+        manifest
+            .sources
+            .insert(name, Source { kinds: counted, newest: newest.max(earlier), read: options.now });
+    }
+    let snapshot = manifest.write(folder)?;
+    manifest.sweep(folder);
+    Ok(Imported { snapshot, kinds, changes, newly_exploited, problems, more_problems: more })
+}
+
+/// Leaves only what is new or changed for the segment, and says what replaces what.
+fn changes(builder: &mut Builder, before: Option<&Snapshot<Vec<u8>>>, replace: bool) -> Vec<Change> {
+    let Some(before) = before else { return Vec::new() };
+    let mut changes = Vec::new();
+    let mut replaced: Vec<At> = Vec::new();
+    builder.retain(|record, hash| {
+        let known = before
+            .find(&record.id)
+            .into_iter()
+            .find(|at| before.advisory_id(*at).is_some_and(|id| id == record.id));
+        let kind = match known.and_then(|at| before.version_of(at)) {
+            None => ChangeKind::Added,
+            Some((modified, _)) if modified > record.modified => return replace,
+            Some((_, known)) if known == hash => return replace,
+            Some(_) if record.withdrawn.is_some() => ChangeKind::Withdrawn,
+            Some(_) => ChangeKind::Changed,
+        };
+        replaced.extend(known);
+        changes.push(Change { id: record.id.clone(), kind });
+        true
+    });
+    if !replace {
+        replaced.into_iter().for_each(|at| builder.replace(at.segment, at.record));
+    }
+    changes
+}
+
+/// Counts the records of each ecosystem that were not there before.
+fn ecosystems(builder: &Builder, kept: Option<&Snapshot<Vec<u8>>>) -> BTreeMap<String, u64> {
+    let mut counts = BTreeMap::new();
+    for (record, _) in builder.records() {
+        if kept.is_some_and(|kept| !kept.find(&record.id).is_empty()) {
+            continue;
+        }
+        let mut names: Vec<&str> =
+            record.affected.iter().map(|affected| affected.package.ecosystem.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        names.into_iter().for_each(|name| *counts.entry(name.to_owned()).or_default() += 1);
+    }
+    counts
+}
+
+fn shrinks(before: &BTreeMap<String, u64>, after: &BTreeMap<String, u64>) -> Result<(), Error> {
+    for (ecosystem, before) in before.iter().filter(|(_, before)| **before >= SHRINK_ASKED_FROM) {
+        let after = after.get(ecosystem).copied().unwrap_or(0);
+        if after.saturating_mul(5) <= before.saturating_mul(4) {
+            return Err(Error::Shrinks { ecosystem: ecosystem.clone(), before: *before, after });
+        }
+    }
+    Ok(())
+}
+
+fn enrich(
+    folder: &Path,
+    manifest: &mut Manifest,
+    fresh: Enrichment,
+    kept: Option<&Snapshot<Vec<u8>>>,
+) -> Result<u64, Error> {
+    if fresh.is_empty() {
+        return Ok(0);
+    }
+    let mut all = kept
+        .and_then(|kept| kept.enrichment.as_ref())
+        .and_then(|bytes| Enrichment::read(bytes))
+        .unwrap_or_default();
+    let exploited = |enrichment: &Enrichment| enrichment.exploited() as u64;
+    let before = exploited(&all);
+    all.merge(fresh);
+    let bytes = all.write();
+    let digest = Digest::of(&bytes);
+    manifest::write(&manifest::enrichment_path(folder, &digest), &bytes)?;
+    manifest.enrichment = Some(digest);
+    Ok(exploited(&all).saturating_sub(before))
+}
+
+fn state(
+    folder: &Path,
+    manifest: &mut Manifest,
+    fresh: Vec<Statement>,
+    kept: Option<&Snapshot<Vec<u8>>>,
+) -> Result<(), Error> {
+    if fresh.is_empty() {
+        return Ok(());
+    }
+    let mut all = kept.map_or_else(|| Ok(Vec::new()), Snapshot::statements)?;
+    all.extend(fresh);
+    all.sort();
+    all.dedup();
+    let bytes = serde_json::to_vec(&all).map_err(|error| Error::Manifest(error.to_string()))?;
+    let digest = Digest::of(&bytes);
+    manifest::write(&manifest::vex_path(folder, &digest), &bytes)?;
+    manifest.vex = Some(digest);
+    Ok(())
+}
+
+impl Snapshot<Vec<u8>> {
+    fn advisory_id(&self, at: At) -> Option<String> {
+        self.segments.get(at.segment as usize).and_then(|segment: &Segment<Vec<u8>>| segment.id(at.record))
+    }
+}
