@@ -1,6 +1,7 @@
 //! Measurements that print a ratio against the bare work or a named peer, in one interleaved run. Never a test:
 //! machines differ.
 
+mod advisories;
 mod compare;
 mod detect;
 mod drift;
@@ -24,6 +25,7 @@ const USAGE: &str =
   bench detect       what the detection rules cost, beside the bare build
   bench compare      `compare` beside diffoscope on real releases
   bench drift [NAME] what `compare` finds in honest updates (those whose line has NAME) and in attacked releases
+  bench advisories   the advisory index: building, opening, asking; an advisory against 10^8 occurrences
   bench verify       verification of one artifact, and the start of the program";
 
 /// Runs a measurement.
@@ -38,6 +40,7 @@ pub(crate) fn run(words: &[&str]) -> Result<()> {
         ["drift"] => drift::run(""),
         ["drift", name] => drift::run(name),
         ["verify"] => verify::run(),
+        ["advisories"] => advisories::run(),
         // What the two above run under the recorder.
         ["opens", folder, slices] => slices::opens(Path::new(folder), slices.parse()?),
         ["probes", count] => scale::probes(count.parse()?),

@@ -314,7 +314,10 @@ fn finding(priority: Priority, sighting: &Sighting, advisory: &Advisory, inputs:
     };
     // The subject is the package and the bytes that were seen: another version or other bytes are another finding.
     let subject = Subject { path: Some(sighting.package.as_str().into()), digest: sighting.digest };
-    let mut finding = code.finding(subject, inputs.to_vec());
+    // Only what does not change from day to day: a score of tomorrow must not make another finding of it.
+    let what = if advisory.malicious { "malicious package" } else { "vulnerability" };
+    let because = vec![format!("{what} {}", advisory.id), inputs.last().cloned().unwrap_or_default()];
+    let mut finding = code.finding(subject, because);
     finding.title = format!("{} is {}: {}", sighting.package, said(priority), advisory.id);
     if std::ptr::eq(code, &codes::VULNERABLE_PACKAGE) {
         finding.severity = severity(advisory);
