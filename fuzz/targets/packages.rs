@@ -1,4 +1,5 @@
-//! Package databases, lock files and manifests, bills of materials. The first byte chooses the cataloger.
+//! Package databases, lock files and manifests, bills of materials. The first byte chooses the cataloger, the second where
+//! the document lies.
 #![no_main]
 
 use inspect::{catalog, packages, sbom};
@@ -16,12 +17,30 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     packages::cargo_registry(&path);
     packages::npm_manifest(&path);
     sbom::read(bytes);
-    let Some((choice, document)) = bytes.split_first() else { return };
+    catalog::read_program(&bytes);
+    let Some(([choice, place], document)) = bytes.split_first_chunk::<2>() else { return };
     let catalogers: Vec<_> = catalog::ALL.iter().copied().flatten().collect();
     let cataloger = catalogers[usize::from(*choice) % catalogers.len()];
-    let found = catalog::read(cataloger, &"a.dist-info/METADATA".into(), document);
+    let path = evidence::BytePath::from(PATHS[usize::from(*place) % PATHS.len()]);
+    let found = catalog::read(cataloger, &path, document);
     let mut scan = catalog::Scan::new();
-    let by = cataloger.name.to_owned();
-    scan.take(catalog::Reading { path: "node_modules/a/package.json".into(), by, found });
+    scan.take(catalog::Reading { path, by: cataloger.name.to_owned(), found });
     scan.finish();
 });
+
+/// Where catalogers that look at their place believe a document.
+const PATHS: &[&str] = &[
+    "a.dist-info/METADATA",
+    "node_modules/a/package.json",
+    "var/lib/dpkg/status",
+    "var/lib/pacman/local/a/desc",
+    "Cellar/a/1/INSTALL_RECEIPT.json",
+    "gems/specifications/a.gemspec",
+    ".opam-switch/packages/a.1/opam",
+    "conda-meta/a.json",
+    "rocks-5.4/a/a.rockspec",
+    "a-1.jar",
+    "luarocks.lock",
+    "a.pkl",
+    "a.safetensors",
+];

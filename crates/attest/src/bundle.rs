@@ -115,19 +115,7 @@ impl Bundle {
             media_type: MEDIA_TYPE.into(),
             verification_material: VerificationMaterial {
                 public_key: KeyHint { hint: envelope.key.hint() },
-                tlog_entries: [LogEntry {
-                    log_index: inclusion.index.to_string(),
-                    log_id: LogId { key_id: Base64(log_key_id.to_vec()) },
-                    kind_version: KindVersion { kind: "hashedrekord".into(), version: "0.0.2".into() },
-                    inclusion_proof: InclusionProof {
-                        log_index: inclusion.index.to_string(),
-                        root_hash: Base64(inclusion.root.to_vec()),
-                        tree_size: inclusion.size.to_string(),
-                        hashes: inclusion.hashes.iter().map(|hash| Base64(hash.to_vec())).collect(),
-                        checkpoint: CheckpointEnvelope { envelope: inclusion.checkpoint.clone() },
-                    },
-                    canonicalized_body: Base64(envelope.leaf().encode()),
-                }],
+                tlog_entries: [LogEntry::new(&envelope.leaf(), inclusion, log_key_id)],
             },
             dsse_envelope: DsseEnvelope {
                 payload: Base64(envelope.payload.clone()),
@@ -206,6 +194,41 @@ impl Bundle {
 
     fn entry(&self) -> &LogEntry {
         &self.verification_material.tlog_entries[0]
+    }
+}
+
+impl LogEntry {
+    fn new(leaf: &Leaf, inclusion: &Inclusion, log_key_id: [u8; 32]) -> Self {
+        Self {
+            log_index: inclusion.index.to_string(),
+            log_id: LogId { key_id: Base64(log_key_id.to_vec()) },
+            kind_version: KindVersion { kind: "hashedrekord".into(), version: "0.0.2".into() },
+            inclusion_proof: InclusionProof {
+                log_index: inclusion.index.to_string(),
+                root_hash: Base64(inclusion.root.to_vec()),
+                tree_size: inclusion.size.to_string(),
+                hashes: inclusion.hashes.iter().map(|hash| Base64(hash.to_vec())).collect(),
+                checkpoint: CheckpointEnvelope { envelope: inclusion.checkpoint.clone() },
+            },
+            canonicalized_body: Base64(leaf.encode()),
+        }
+    }
+}
+
+/// Writes a Rekor `TransparencyLogEntry`: what the log answers to who adds an entry.
+pub fn log_entry(leaf: &Leaf, inclusion: &Inclusion, log_key_id: [u8; 32]) -> Vec<u8> {
+    wire::canonical(&LogEntry::new(leaf, inclusion, log_key_id))
+}
+
+impl From<&tlog::InclusionProof> for Inclusion {
+    fn from(proof: &tlog::InclusionProof) -> Self {
+        Self {
+            index: proof.index,
+            size: proof.size,
+            root: *proof.root.as_bytes(),
+            hashes: proof.hashes.iter().map(|hash| *hash.as_bytes()).collect(),
+            checkpoint: proof.checkpoint.clone(),
+        }
     }
 }
 

@@ -87,6 +87,16 @@ impl PublicKey {
         ParsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, &self.0)
             .is_ok_and(|key| key.verify_sig(message, signature).is_ok())
     }
+
+    /// Tells whether `signature` is this key's over a message with this SHA-256.
+    pub fn verifies_digest(&self, digest: &Digest, signature: &[u8]) -> bool {
+        let imported =
+            aws_lc_rs::digest::Digest::import_less_safe(digest.as_bytes(), &aws_lc_rs::digest::SHA256);
+        let (Ok(digest), Ok(key)) = (imported, ParsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, &self.0)) else {
+            return false;
+        };
+        key.verify_digest_sig(&digest, signature).is_ok()
+    }
 }
 
 impl fmt::Debug for PublicKey {

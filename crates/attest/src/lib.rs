@@ -6,8 +6,10 @@
 
 pub mod bundle;
 pub mod envelope;
+pub mod foreign;
 pub mod key;
 pub mod leaf;
+pub mod rekor;
 pub mod trust;
 pub mod verify;
 

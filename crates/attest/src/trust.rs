@@ -28,6 +28,15 @@ pub struct Trust {
     pub log: TrustedLog,
     /// Artifacts that are no longer vouched for.
     pub revoked: Vec<Revoked>,
+    /// From when on this file is too old to say who is trusted; none means never.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub expires: Option<Timestamp>,
+    /// Levels and properties that the gate must have found: each stands in the verification summary.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub required_levels: Vec<String>,
+    /// Which witnesses must have cosigned the log, as a C2SP tlog-policy; none means that nobody has to.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub witness_policy: Option<String>,
 }
 
 /// A key and since when it holds.
@@ -38,6 +47,20 @@ pub struct TrustedKey {
     pub public_key: PublicKey,
     /// Since when.
     pub since: Timestamp,
+    /// From which entry of the log on its signatures do not count; none means that it holds.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub retired: Option<Retired>,
+}
+
+/// The end of a key. The place in the log decides, not a clock: who has stolen a key can write any time into a
+/// statement, but cannot put it before an entry that witnesses have seen.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Retired {
+    /// Entries of the log from this index on do not count.
+    pub index: u64,
+    /// Why.
+    pub reason: String,
 }
 
 /// The key of a person who may approve findings. A removed one stays, for what it approved before.
@@ -87,6 +110,9 @@ pub enum TrustError {
     /// Another schema.
     #[error("trust file has schema `{0}` where `{SCHEMA}` was expected")]
     Schema(String),
+    /// The witness policy is none.
+    #[error("the trust file's witness policy cannot be used")]
+    Witnesses(#[source] tlog::PolicyError),
     /// The log's key is not an Ed25519 verifier key.
     #[error("the trust file's log key is not an Ed25519 verifier key")]
     LogKey,
@@ -103,6 +129,7 @@ impl Trust {
             return Err(TrustError::Schema(trust.schema));
         }
         trust.log.ed25519()?;
+        trust.witnesses()?;
         Ok(trust)
     }
 
@@ -111,6 +138,17 @@ impl Trust {
         let mut text = serde_json::to_vec_pretty(self).expect("a trust file has string keys");
         text.push(b'\n');
         text
+    }
+
+    /// Tells whether the file is too old to be relied on at a moment.
+    pub fn is_stale(&self, now: Timestamp) -> bool {
+        self.expires.is_some_and(|expires| expires <= now)
+    }
+
+    /// Reads the witness policy.
+    pub fn witnesses(&self) -> Result<Option<tlog::WitnessPolicy>, TrustError> {
+        let policy = self.witness_policy.as_deref().map(str::as_bytes).map(tlog::WitnessPolicy::parse);
+        policy.transpose().map_err(TrustError::Witnesses)
     }
 
     /// Finds a release key by the hint that a bundle carries.
@@ -126,6 +164,11 @@ impl Trust {
     /// Writes the Sigstore trusted root (protobuf-specs `TrustedRoot` v0.1) that names our log, for standard
     /// clients and for our own use of one.
     pub fn sigstore_trusted_root(&self) -> Result<String, TrustError> {
+        self.sigstore_trusted_root_at(&format!("https://{}", self.log.origin()))
+    }
+
+    /// Writes the same for a log that is served at a URL.
+    pub fn sigstore_trusted_root_at(&self, url: &str) -> Result<String, TrustError> {
         let (id, raw) = self.log.ed25519()?;
         // SubjectPublicKeyInfo of an Ed25519 key (RFC 8410, section 4).
         let mut spki = vec![0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
@@ -133,7 +176,7 @@ impl Trust {
         let root = serde_json::json!({
             "mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1",
             "tlogs": [{
-                "baseUrl": format!("https://{}", self.log.origin()),
+                "baseUrl": url,
                 "hashAlgorithm": "SHA2_256",
                 "publicKey": {
                     "rawBytes": Base64(spki), "keyDetails": "PKIX_ED25519",
@@ -147,13 +190,27 @@ impl Trust {
     }
 }
 
+/// Writes the Sigstore signing configuration (protobuf-specs `SigningConfig` v0.2) that leads clients to our log.
+pub fn signing_config(url: &str, since: Timestamp) -> String {
+    let service = |version: u32| {
+        serde_json::json!({
+            "url": url, "majorApiVersion": version, "validFor": {"start": since}, "operator": "countersign",
+        })
+    };
+    let config = serde_json::json!({
+        "mediaType": "application/vnd.dev.sigstore.signingconfig.v0.2+json",
+        "caUrls": [], "oidcUrls": [], "rekorTlogUrls": [service(2)], "rekorTlogConfig": {"selector": "ANY"},
+        "tsaUrls": [], "tsaConfig": {"selector": "ANY"},
+    });
+    config.to_string()
+}
+
 impl TrustedLog {
     /// Returns the log's origin: the name part of its verifier key.
     pub fn origin(&self) -> &str {
         self.verifier_key.split('+').next().unwrap_or(&self.verifier_key)
     }
 
-    /// Returns the full key id, SHA-256(origin ‖ 0x0A ‖ 0x01 ‖ key) (C2SP signed-note), and the raw key.
     /// Returns the full key id by which bundles name the log.
     pub fn key_id(&self) -> Result<[u8; 32], TrustError> {
         Ok(self.ed25519()?.0)
@@ -196,6 +253,9 @@ mod tests {
             approver_keys: Vec::new(),
             log: TrustedLog { verifier_key: log.verifier_key().to_string() },
             revoked: Vec::new(),
+            expires: None,
+            required_levels: Vec::new(),
+            witness_policy: None,
         };
         let old = String::from_utf8(trust.to_json()).unwrap();
         assert!(!old.contains("approverKeys"), "a file without approvers is as it always was");

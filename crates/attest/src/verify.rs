@@ -15,7 +15,7 @@ use sigstore_verify::{PublicKeyVerificationPolicy, Verifier};
 use crate::bundle::{Bundle, MAX_BYTES};
 use crate::envelope::Envelope;
 use crate::key::PublicKey;
-use crate::trust::Trust;
+use crate::trust::{Trust, TrustedKey};
 
 /// A statement whose signature, key and place in the log have been verified. Only this module makes one.
 #[derive(Clone, PartialEq, Debug)]
@@ -24,6 +24,7 @@ pub struct Verified {
     id: Digest,
     key: PublicKey,
     log_index: u64,
+    witnesses: Vec<String>,
 }
 
 impl Verified {
@@ -45,6 +46,11 @@ impl Verified {
     /// Its place in the log.
     pub fn log_index(&self) -> u64 {
         self.log_index
+    }
+
+    /// The witnesses whose cosignature on the log was verified.
+    pub fn witnesses(&self) -> &[String] {
+        &self.witnesses
     }
 }
 
@@ -76,7 +82,18 @@ impl VerifiedRelease {
     pub fn relied_on(&self, statement: &Digest) -> bool {
         self.summary.input_attestations.iter().any(|input| input.sha256() == Some(*statement))
     }
+
+    /// How many of how many independent builders came to these bytes, if the gate says so.
+    pub fn reproduced(&self) -> Option<(u32, u32)> {
+        let levels = self.summary.verified_levels.iter();
+        levels
+            .filter_map(|level| level.strip_prefix(REPRODUCED)?.split_once("_OF_"))
+            .find_map(|(k, n)| Some((k.parse().ok()?, n.parse().ok()?)))
+    }
 }
+
+/// How a verification summary begins to say how many builders agreed: `COUNTERSIGN_REPRODUCED_2_OF_3`.
+pub const REPRODUCED: &str = "COUNTERSIGN_REPRODUCED_";
 
 /// Why something was not verified. Each has its own finding code.
 #[derive(Debug, thiserror::Error)]
@@ -84,9 +101,29 @@ pub enum Rejection {
     /// Not a bundle in the one form that we write.
     #[error("the bundle is malformed: {0}")]
     Malformed(String),
-    /// Signed by a key that is not trusted for this.
-    #[error("the key with hint `{0}` is not in the trust file")]
+    /// Signed by a key or identity that is not trusted for this.
+    #[error("not by a trusted key or identity: {0}")]
     UnknownKey(String),
+    /// The key is no longer trusted at this place of the log.
+    #[error(
+        "the key {key} does not count from entry {from} of the log on, and this is entry {index}: {reason}"
+    )]
+    RetiredKey {
+        /// Short name of the key.
+        key: String,
+        /// From where on it does not count.
+        from: u64,
+        /// Where this statement stands.
+        index: u64,
+        /// Why it was retired.
+        reason: String,
+    },
+    /// Too few of the witnesses that the trust file names have cosigned the log.
+    #[error("the log is not cosigned by enough witnesses: {0}")]
+    Witnesses(String),
+    /// The gate did not find what the trust file requires.
+    #[error("the release does not have the required level `{0}`")]
+    Level(String),
     /// The signature does not verify.
     #[error("the signature is invalid: {0}")]
     Signature(String),
@@ -101,6 +138,9 @@ pub enum Rejection {
         /// What the statement names.
         found: String,
     },
+    /// The bundle is for other bytes than those that were read.
+    #[error("{0}")]
+    OtherBytes(String),
     /// The statement is of another kind, or does not say what it should.
     #[error("{0}")]
     Statement(String),
@@ -112,6 +152,24 @@ pub enum Rejection {
         /// Since when.
         since: evidence::Timestamp,
     },
+}
+
+impl Rejection {
+    /// Returns the finding code of this reason; each has a page in `docs/findings/`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Malformed(_) => "bundle-malformed",
+            Self::UnknownKey(_) => "release-key-unknown",
+            Self::RetiredKey { .. } => "key-retired",
+            Self::Signature(_) => "signature-invalid",
+            Self::Log(_) => "log-proof-invalid",
+            Self::Witnesses(_) => "witnesses-missing",
+            Self::Level(_) => "level-missing",
+            Self::Artifact { .. } | Self::OtherBytes(_) => "artifact-mismatch",
+            Self::Statement(_) => "not-a-release",
+            Self::Revoked { .. } => "revoked",
+        }
+    }
 }
 
 impl From<StatementError> for Rejection {
@@ -126,10 +184,13 @@ pub fn release(artifact: &Digest, bundle: &[u8], trust: &Trust) -> Result<Verifi
     let key = trust
         .release_key(bundle.key_hint())
         .ok_or_else(|| Rejection::UnknownKey(bundle.key_hint().into()))?;
-    let verified = verify(artifact, &bundle, &key.public_key, trust)?;
+    let verified = verify(artifact, &bundle, key, trust)?;
     let summary: VerificationSummary = verified.statement.predicate()?;
     if summary.verification_result != "PASSED" {
         return Err(Rejection::Statement(format!("the gate's result is `{}`", summary.verification_result)));
+    }
+    if let Some(level) = trust.required_levels.iter().find(|level| !summary.verified_levels.contains(level)) {
+        return Err(Rejection::Level(level.clone()));
     }
     if let Some(revoked) = trust.revoked.iter().find(|revoked| revoked.digest == *artifact) {
         return Err(Rejection::Revoked { reason: revoked.reason.clone(), since: revoked.since });
@@ -147,7 +208,7 @@ pub fn provenance(
     let key = trust
         .builder_key(bundle.key_hint())
         .ok_or_else(|| Rejection::UnknownKey(bundle.key_hint().into()))?;
-    let verified = verify(artifact, &bundle, &key.public_key, trust)?;
+    let verified = verify(artifact, &bundle, key, trust)?;
     let provenance: Provenance = verified.statement.predicate()?;
     Ok((verified, provenance))
 }
@@ -164,7 +225,16 @@ pub fn logged<P: Predicate>(
     }
     let statement = envelope.open().map_err(|error| Rejection::Signature(error.to_string()))?;
     let predicate = statement.predicate()?;
-    Ok((Verified { statement, id: envelope.id(), key: envelope.key.clone(), log_index }, predicate))
+    Ok((
+        Verified {
+            statement,
+            id: envelope.id(),
+            key: envelope.key.clone(),
+            log_index,
+            witnesses: Vec::new(),
+        },
+        predicate,
+    ))
 }
 
 fn read(bytes: &[u8]) -> Result<Bundle, Rejection> {
@@ -179,10 +249,21 @@ fn read(bytes: &[u8]) -> Result<Bundle, Rejection> {
     }
 }
 
-fn verify(artifact: &Digest, bundle: &Bundle, key: &PublicKey, trust: &Trust) -> Result<Verified, Rejection> {
+fn verify(
+    artifact: &Digest,
+    bundle: &Bundle,
+    trusted: &TrustedKey,
+    trust: &Trust,
+) -> Result<Verified, Rejection> {
+    let key = &trusted.public_key;
     let envelope = bundle.envelope(key);
     // Ours: the entry is exactly this signature's, every repeated field repeats what is proven.
-    let log_index = included(bundle, &envelope, trust)?;
+    let (log_index, checkpoint) = included(bundle, &envelope, trust)?;
+    if let Some(retired) = trusted.retired.as_ref().filter(|retired| log_index >= retired.index) {
+        let (from, reason) = (retired.index, retired.reason.clone());
+        return Err(Rejection::RetiredKey { key: key.short(), from, index: log_index, reason });
+    }
+    let witnesses = witnessed(&checkpoint, trust)?;
     let statement = envelope.open().map_err(|error| Rejection::Signature(error.to_string()))?;
     if wire::canonical(&statement) != envelope.payload {
         return Err(Rejection::Malformed("the statement is not in canonical form".into()));
@@ -194,10 +275,14 @@ fn verify(artifact: &Digest, bundle: &Bundle, key: &PublicKey, trust: &Trust) ->
     }
     // Theirs: the same bundle, as any standard client reads it.
     second_opinion(artifact, bundle, key, trust)?;
-    Ok(Verified { statement, id: envelope.id(), key: key.clone(), log_index })
+    Ok(Verified { statement, id: envelope.id(), key: key.clone(), log_index, witnesses })
 }
 
-fn included(bundle: &Bundle, envelope: &Envelope, trust: &Trust) -> Result<u64, Rejection> {
+fn included(
+    bundle: &Bundle,
+    envelope: &Envelope,
+    trust: &Trust,
+) -> Result<(u64, tlog::VerifiedCheckpoint), Rejection> {
     let log = |reason: &str| Rejection::Log(reason.to_owned());
     if bundle.body() != envelope.leaf().encode() {
         return Err(log("the log entry is not for this signature"));
@@ -218,7 +303,28 @@ fn included(bundle: &Bundle, envelope: &Envelope, trust: &Trust) -> Result<u64, 
     let leaf = tlog::leaf_hash(bundle.body());
     tlog::verify_inclusion(&hashes, inclusion.index, inclusion.size, &leaf, checkpoint.root())
         .map_err(|error| Rejection::Log(error.to_string()))?;
-    Ok(inclusion.index)
+    Ok((inclusion.index, checkpoint))
+}
+
+/// Weighs the cosignatures on the log. A line that neither the log nor a known witness has made is refused: no byte
+/// of our bundles goes unchecked.
+fn witnessed(checkpoint: &tlog::VerifiedCheckpoint, trust: &Trust) -> Result<Vec<String>, Rejection> {
+    let policy = trust.witnesses().map_err(|error| Rejection::Witnesses(error.to_string()))?;
+    let known: Vec<&tlog::WitnessKey> =
+        policy.iter().flat_map(|policy| policy.witnesses()).map(|witness| &witness.key).collect();
+    if !checkpoint.is_only_by(&known) {
+        return Err(Rejection::Log(
+            "its checkpoint has a signature by nobody whom the trust file names".into(),
+        ));
+    }
+    let Some(policy) = policy else { return Ok(Vec::new()) };
+    let cosigned = policy.weigh(checkpoint).map_err(|error| Rejection::Log(error.to_string()))?;
+    let names: Vec<String> = cosigned.witnesses.into_iter().map(|(name, _)| name).collect();
+    if cosigned.quorum {
+        return Ok(names);
+    }
+    let have = if names.is_empty() { "by none".to_owned() } else { format!("only by {}", names.join(", ")) };
+    Err(Rejection::Witnesses(have))
 }
 
 fn second_opinion(

@@ -1,6 +1,9 @@
 //! What can be typed.
 
 pub(crate) mod advisories;
+pub(crate) mod inventory;
+pub(crate) mod sbom;
+pub(crate) mod trust;
 pub(crate) mod watch;
 
 use std::ffi::OsString;
@@ -66,17 +69,11 @@ pub(crate) enum Command {
         #[arg(required = true)]
         paths: Vec<PathBuf>,
     },
-    /// Write the bill of materials of what a recorded build really used
-    Sbom {
-        /// A record: `latest`, `r7`, or the beginning of its digest
-        record: String,
-        /// The form
-        #[arg(long, value_enum, default_value_t = SbomFormat::CyclonedxJson)]
-        format: SbomFormat,
-        /// Write to a file instead of stdout
-        #[arg(long, value_name = "FILE")]
-        output: Option<PathBuf>,
-    },
+    /// Write a bill of materials: of a record, a folder, a file, an archive or an image; check, merge, convert documents
+    Sbom(Box<sbom::SbomArgs>),
+    /// What software is on machines, who has what, and what builds use of it
+    #[command(subcommand)]
+    Inventory(inventory::InventoryCommand),
     /// Compare two records, files or folders: what changed, what explains it, what nothing explains
     Compare(CompareArguments),
     /// Judge one artifact against the policy; sign nothing
@@ -88,18 +85,22 @@ pub(crate) enum Command {
     Sign {
         /// The file
         artifact: PathBuf,
+        /// Run a vendor's signer behind the gate: a shell command in which `{in}` is the file and `{out}` what it writes
+        #[arg(long, value_name = "COMMAND")]
+        with: Option<String>,
+        /// The signer writes a signature beside the file: what its name ends in, such as `.asc`
+        #[arg(long, value_name = "SUFFIX", requires = "with")]
+        detached: Option<String>,
     },
-    /// Check a file offline: signature, provenance, log inclusion, revocation
-    Verify {
-        /// The file
-        artifact: PathBuf,
-        /// Its bundle [default: ARTIFACT.sigstore.json]
-        #[arg(long, value_name = "FILE")]
-        bundle: Option<PathBuf>,
-        /// The vendor's trust file [default: that of the store here]
-        #[arg(long, value_name = "FILE")]
-        trust: Option<PathBuf>,
-    },
+    /// Do independent builders, each with its own key, come to the same bytes? The answer is logged, and the gate heeds it
+    Quorum(trust::QuorumArgs),
+    /// Repeat a recorded build from its recorded sources under other conditions, and compare
+    Rebuild(trust::RebuildArgs),
+    /// Look for signatures by our keys that no permitted intent explains, and for other histories of the log
+    Monitor(trust::MonitorArgs),
+    /// Check files and folders offline: signature, provenance, log inclusion, witnesses, revocation; also anybody's
+    /// Sigstore bundles
+    Verify(trust::VerifyArgs),
     /// Take responsibility for a finding, signed and logged
     Approve(ApproveArgs),
     /// The people who may approve findings, each with a key of their own
@@ -115,10 +116,12 @@ pub(crate) enum Command {
     },
     /// The transparency log
     #[command(subcommand)]
-    Log(LogCommand),
+    Log(trust::LogCommand),
+    /// Serve a transparency log of its own: Rekor v2's write API, tlog-tiles reads
+    Serve(trust::ServeArgs),
     /// The file by which customers verify
     #[command(subcommand)]
-    Trust(TrustCommand),
+    Trust(trust::TrustCommand),
     /// Detect: rules over the stored trace of a record; who and what changes this build machine
     Watch(Box<watch::WatchArgs>),
     /// What the world says about packages, and what of it touches us
@@ -310,48 +313,9 @@ pub(crate) struct ShowArgs {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-pub(crate) enum SbomFormat {
-    /// CycloneDX 1.6
-    CyclonedxJson,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum YesNo {
     No,
     Yes,
-}
-
-#[derive(Subcommand)]
-pub(crate) enum LogCommand {
-    /// List the entries
-    Show {
-        /// The first entry
-        #[arg(long, default_value_t = 0)]
-        from: u64,
-        /// How many
-        #[arg(long, default_value_t = 1000)]
-        count: u64,
-    },
-    /// Re-hash the log, look for signatures without an intent, and compare with an older checkpoint
-    Check {
-        /// A checkpoint that was kept from earlier or elsewhere
-        #[arg(long, value_name = "FILE")]
-        against: Option<PathBuf>,
-    },
-    /// Write checkpoint, key and tiles as a static log
-    Export {
-        /// The folder
-        folder: PathBuf,
-    },
-}
-
-#[derive(Subcommand)]
-pub(crate) enum TrustCommand {
-    /// Write the trust file to hand to customers
-    Export {
-        /// The file
-        file: PathBuf,
-    },
 }
 
 #[derive(Subcommand)]

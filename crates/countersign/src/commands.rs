@@ -2,14 +2,21 @@
 
 mod advisories;
 mod approvals;
+mod builders;
 mod compare;
 mod describe;
 mod drills;
+mod inventory;
 mod log;
+mod monitor;
 mod records;
 mod releases;
 mod run;
+mod sbom;
+mod serve;
 mod store;
+mod trust;
+mod verify;
 mod watch;
 mod why;
 
@@ -28,20 +35,21 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<u8> {
         Command::Records => records::list(context),
         Command::Show(arguments) => records::show(context, &arguments),
         Command::Inspect { paths } => describe::inspect(context, &paths),
-        Command::Sbom { record, format, output } => {
-            records::sbom(context, &record, format, output.as_deref())
-        }
+        Command::Sbom(arguments) => sbom::run(context, *arguments),
+        Command::Inventory(command) => inventory::run(context, command),
         Command::Compare(arguments) => compare::compare(context, &arguments),
         Command::Gate { artifact } => releases::gate(context, &artifact),
-        Command::Sign { artifact } => releases::sign(context, &artifact),
-        Command::Verify { artifact, bundle, trust } => {
-            releases::verify(context, artifact, bundle, trust.as_deref())
-        }
+        Command::Sign { artifact, with, detached } => releases::sign(context, &artifact, with, detached),
+        Command::Quorum(arguments) => builders::quorum(context, arguments),
+        Command::Rebuild(arguments) => builders::rebuild(context, arguments),
+        Command::Monitor(arguments) => monitor::monitor(context, arguments),
+        Command::Verify(arguments) => verify::verify(context, arguments),
         Command::Approve(arguments) => approvals::approve(context, &arguments),
         Command::Approver(command) => approvals::approver(context, command),
         Command::Revoke { artifact, reason } => releases::revoke(context, &artifact, &reason),
         Command::Log(command) => log::run(context, command),
-        Command::Trust(command) => store::trust(context, command),
+        Command::Serve(arguments) => serve::serve(context, &arguments),
+        Command::Trust(command) => trust::run(context, command),
         Command::Watch(arguments) => watch::run(context, *arguments),
         Command::Advisories(command) => advisories::run(context, command),
         Command::Fsck => store::fsck(context),

@@ -3,8 +3,12 @@
 //!
 //! A drill that cannot fail proves nothing: each control can be switched off, and then the drill must miss.
 
+mod evil_builder;
+mod failed_publish;
+mod log_fork;
 mod sandbox;
 mod shai_hulud;
+mod stolen_key;
 mod sunspot;
 mod three_cx;
 
@@ -84,7 +88,15 @@ impl Score {
 }
 
 /// All drills.
-pub const ALL: &[Drill] = &[three_cx::DRILL, sunspot::DRILL, shai_hulud::DRILL];
+pub const ALL: &[Drill] = &[
+    three_cx::DRILL,
+    sunspot::DRILL,
+    shai_hulud::DRILL,
+    stolen_key::DRILL,
+    failed_publish::DRILL,
+    log_fork::DRILL,
+    evil_builder::DRILL,
+];
 
 /// Finds a drill by its name.
 pub fn find(name: &str) -> Option<&'static Drill> {

@@ -1,8 +1,8 @@
 //! A folder of its own with a store of its own, in which the real program is run.
 
-use std::io;
+use std::io::{self, BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
 
@@ -78,6 +78,24 @@ impl Answer {
             .collect()
     }
 
+    /// The findings of one code, for people; an error counts where its words are given as a code.
+    pub(crate) fn of_code(&self, code: &str) -> Vec<String> {
+        let error = self.document.get("error").and_then(Value::as_str).unwrap_or("");
+        let found = self.document.get("findings").and_then(Value::as_array);
+        let words = |finding: &Value| {
+            let because = finding.get("because").and_then(Value::as_array).cloned().unwrap_or_default();
+            let because: Vec<&str> = because.iter().filter_map(Value::as_str).collect();
+            format!("{code}: {}", because.join("; "))
+        };
+        found
+            .into_iter()
+            .flatten()
+            .filter(|finding| finding.get("code").and_then(Value::as_str) == Some(code))
+            .map(words)
+            .chain(error.contains(code).then(|| error.to_owned()))
+            .collect()
+    }
+
     /// Lists the findings that deny, or all where nothing is weighed, as code and path.
     pub(crate) fn findings(&self) -> Vec<(String, String)> {
         let findings = self.document.get("findings").and_then(Value::as_array);
@@ -90,6 +108,27 @@ impl Answer {
             })
             .map(|finding| (text(finding.get("code")), text(finding.pointer("/subject/path"))))
             .collect()
+    }
+}
+
+/// A command that goes on until this is dropped.
+pub(crate) struct Started {
+    child: Child,
+    document: Value,
+}
+
+impl Started {
+    /// A text of the document that it began with; empty if there is none.
+    pub(crate) fn text(&self, name: &str) -> &str {
+        self.document.get(name).and_then(Value::as_str).unwrap_or("")
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        // It may have ended by itself; either way it is gone then.
+        self.child.kill().ok();
+        self.child.wait().ok();
     }
 }
 
@@ -150,6 +189,33 @@ impl Sandbox {
         self.write(".countersign/policy.toml", (policy + &lines).as_bytes())
     }
 
+    /// Starts a command that goes on, and waits for the document in which it says where it listens.
+    pub(crate) fn start(&self, arguments: &[&str]) -> Result<Started, DrillError> {
+        let mut child = self.command(arguments).arg("--json").stdout(Stdio::piped()).spawn()?;
+        let mut text = String::new();
+        if let Some(out) = child.stdout.take() {
+            for line in BufReader::new(out).lines() {
+                let line = line?;
+                text += &line;
+                if line == "}" {
+                    break;
+                }
+            }
+        }
+        let started = Started { child, document: serde_json::from_str(&text).unwrap_or_default() };
+        if started.text("url").is_empty() {
+            let said = format!("it did not say where it listens: {text}");
+            return Err(DrillError::Step { command: arguments.join(" "), said });
+        }
+        Ok(started)
+    }
+
+    /// Copies a file or folder.
+    pub(crate) fn copy(&self, from: &str, to: &Path) -> Result<(), DrillError> {
+        let output = Command::new("cp").arg("-a").arg(self.path(from)).arg(to).output()?;
+        if output.status.success() { Ok(()) } else { Err(failed(&["(cp)", from], &output)) }
+    }
+
     /// Checks that programs are installed.
     pub(crate) fn needs(&self, programs: &[&str]) -> Result<(), DrillError> {
         let paths = std::env::var_os("PATH").unwrap_or_default();
@@ -170,6 +236,12 @@ impl Sandbox {
         }
         let lines = String::from_utf8_lossy(&output.stderr).lines().map(str::to_owned).collect();
         Ok(Watched { lines })
+    }
+
+    /// Runs a command that must end with this code.
+    pub(crate) fn ends_with(&self, code: i32, arguments: &[&str]) -> Result<(), DrillError> {
+        let output = self.command(arguments).output()?;
+        if output.status.code() == Some(code) { Ok(()) } else { Err(failed(arguments, &output)) }
     }
 
     /// Runs a command that must succeed.

@@ -75,6 +75,7 @@ pub fn assess(world: &World, path: &Path) -> Result<Assessment> {
                 .zip(comparison.as_ref())
                 .map(|((before, _), comparison)| Baseline { record: before.digest, comparison }),
             approvals: &approvals(world)?,
+            quorum: crate::quorum::about(world, &artifact)?,
         };
         gate(&case, &policy, world.now())
     };

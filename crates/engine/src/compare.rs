@@ -1,9 +1,12 @@
 //! `compare`: two records, artifacts or folders.
 
+use std::io::{Read, Seek};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use evidence::Tree;
-use judge::compare::{Comparison, Contrasts, SourceChanged, trees};
+use evidence::{BytePath, Problem, Tree};
+use inspect::sbom::Document;
+use judge::compare::{Comparison, Contrasts, SourceChanged, boms, trees};
 
 use crate::assess::compare_records;
 use crate::error::{Error, Result};
@@ -63,6 +66,9 @@ pub fn compare(
             Ok(Compared { comparison: compare_records(world, old, new)?, contrasts: Contrasts::new() })
         }
         (Comparand::Path(old), Comparand::Path(new), _) => {
+            if let Some(comparison) = documents(old, new, source)? {
+                return Ok(Compared { comparison, contrasts: Contrasts::new() });
+            }
             let (old_tree, new_tree) = both(old, new)?;
             // Two builds of one source: the bytes say why they differ.
             let contrasts = if look_at_bytes || source == SourceChanged::No {
@@ -76,6 +82,35 @@ pub fn compare(
             "a record with a file: give two records, or two files or folders".into(),
         )),
     }
+}
+
+/// Compares two files that are bills of materials; `None` if they are not.
+fn documents(old: &Path, new: &Path, source: SourceChanged) -> Result<Option<Comparison>> {
+    let (Some(before), Some(after)) = (document(old)?, document(new)?) else { return Ok(None) };
+    let (Some(then), Some(now)) = (before.0, after.0) else { return Ok(None) };
+    let problems = before.1.into_iter().chain(after.1).collect();
+    Ok(Some(boms(&then.bom, &now.bom, source, problems)))
+}
+
+/// Reads a bill of materials, if the file may be one: what else is JSON is compared as a file.
+fn document(path: &Path) -> Result<Option<(Option<Document>, Vec<Problem>)>> {
+    if path.is_dir() {
+        return Ok(None);
+    }
+    let fail = |source| Error::Read { path: path.to_path_buf(), source };
+    let mut file = std::fs::File::open(path).map_err(fail)?;
+    let mut start = [0; 64];
+    let read = file.read(&mut start).map_err(fail)?;
+    if !start[..read].trim_ascii_start().starts_with(b"{") {
+        return Ok(None);
+    }
+    file.rewind().map_err(fail)?;
+    let (document, mut problems) = inspect::sbom::read(file);
+    let name = path.file_name().unwrap_or(path.as_os_str()).as_bytes();
+    for problem in &mut problems {
+        problem.path = BytePath::from(name);
+    }
+    Ok(Some((document, problems)))
 }
 
 /// Inspects both at a time.

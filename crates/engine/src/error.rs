@@ -15,6 +15,41 @@ pub enum Error {
     /// A store where none should be.
     #[error("there is an evidence store at `{0}` already")]
     StoreExists(PathBuf),
+    /// A source is not as it was recorded.
+    #[error("`{path}` is not as it was recorded: it has {found} now")]
+    SourceChanged {
+        /// The file.
+        path: PathBuf,
+        /// What it has now.
+        found: evidence::Digest,
+    },
+    /// A record without sources.
+    #[error("the record names no sources that could be built again")]
+    NoSources,
+    /// A vendor's signer could not be run.
+    #[error("cannot run the signer by `{program}`")]
+    Signer {
+        /// What was run.
+        program: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A witness has seen another history of the log.
+    #[error("the log has forked: {0}")]
+    Forked(String),
+    /// Too few witnesses have cosigned.
+    #[error("the log is not cosigned by enough witnesses: {0}")]
+    Unwitnessed(String),
+    /// A served log that has ended.
+    #[error("the log takes no more entries: its sequencer has ended")]
+    LogClosed,
+    /// A witness policy for other logs.
+    #[error("the witness policy names other logs than this store's, whose key is `{0}`")]
+    ForeignPolicy(String),
+    /// No key of that name.
+    #[error("no release or builder key of this store is called `{0}`")]
+    NoSuchKey(String),
     /// A file could not be read.
     #[error("cannot read `{path}`")]
     Read {
@@ -23,6 +58,14 @@ pub enum Error {
         /// Why.
         #[source]
         source: std::io::Error,
+    },
+    /// A file is no bill of materials.
+    #[error("`{path}` is no bill of materials: {detail}")]
+    NoBill {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        detail: String,
     },
     /// A file could not be written.
     #[error("cannot write `{path}`")]
@@ -269,13 +312,24 @@ impl Error {
             }
             Self::Watched(_) => "end the other one first; two would report everything twice".into(),
             Self::Unstable(_) => "wait until nothing writes the file".into(),
+            Self::ForeignPolicy(_) => "a policy without `log` lines is for the store's log".into(),
+            Self::Forked(_) => "sign nothing; `countersign help log-forked` says what to find out".into(),
+            Self::Unwitnessed(_) => {
+                "run the command again when they can be reached; nothing is released without them".into()
+            }
+            Self::SourceChanged { .. } => "name a folder that has the recorded sources: `--from FOLDER`".into(),
+            Self::NoSources => "record it with a tracer that sees inputs, not `snapshot`".into(),
+            Self::LogClosed => "start it again: it completes what it had acknowledged".into(),
+            Self::NoSuchKey(_) => "`countersign log show` prints the names of keys".into(),
             Self::NoBaseline(_) => {
                 "record a good build without `--baseline` first; `--product` names the product".into()
             }
             Self::EgressUntraced => "leave out `--tracer snapshot`, or `--egress`".into(),
+            Self::NoBill { .. } => "CycloneDX JSON, SPDX JSON (2 and 3) and syft's JSON are read".into(),
             Self::WebhookSecret { .. } => "make one with `openssl rand -hex 32`".into(),
             Self::Trace(_)
             | Self::Watch(_)
+            | Self::Signer { .. }
             | Self::Outbound(_)
             | Self::Read { .. }
             | Self::Write { .. }
@@ -294,6 +348,9 @@ impl Error {
             self,
             Self::Store(_)
                 | Self::Log(_)
+                | Self::LogClosed
+                | Self::Forked(_)
+                | Self::Unwitnessed(_)
                 | Self::Document { .. }
                 | Self::Unstable(_)
                 | Self::Advisories(_)

@@ -75,11 +75,22 @@ pub fn init(
     let log_signer = tlog::Ed25519Signer::from_pkcs8(&origin, &log_der).map_err(log_error)?;
     let trust = Trust {
         schema: SCHEMA.into(),
-        release_keys: vec![TrustedKey { public_key: release.public_key().clone(), since: now }],
-        builder_keys: vec![TrustedKey { public_key: builder.public_key().clone(), since: now }],
+        release_keys: vec![TrustedKey {
+            public_key: release.public_key().clone(),
+            since: now,
+            retired: None,
+        }],
+        builder_keys: vec![TrustedKey {
+            public_key: builder.public_key().clone(),
+            since: now,
+            retired: None,
+        }],
         log: TrustedLog { verifier_key: log_signer.verifier_key().to_string() },
         approver_keys: Vec::new(),
         revoked: Vec::new(),
+        expires: None,
+        required_levels: Vec::new(),
+        witness_policy: None,
     };
     files::write(&layout.trust(), &trust.to_json())?;
     files::write(&layout.policy(), judge::policy::DEFAULT.as_bytes())?;

@@ -25,12 +25,16 @@ pub fn inspect(path: &Path) -> Result<Tree> {
     if !std::fs::metadata(path).map_err(fail)?.is_dir() {
         return Ok(inspect_bytes(&name, &files::read(path, FILE_MAX_BYTES)?));
     }
-    let entries = walk(path).map_err(fail)?;
-    let contents = entries.into_iter().map(|(relative, file)| {
+    let contents = contents(path).map_err(fail)?;
+    Ok(inspect::folder(&name, contents, &mut Budget::default()))
+}
+
+/// Reads the files below a folder one by one, in order.
+pub(crate) fn contents(folder: &Path) -> io::Result<impl Iterator<Item = (BytePath, io::Result<Vec<u8>>)>> {
+    Ok(walk(folder)?.into_iter().map(|(relative, file)| {
         let content = read_entry(&file);
         (relative, content)
-    });
-    Ok(inspect::folder(&name, contents, &mut Budget::default()))
+    }))
 }
 
 /// Lists the files below a folder by their paths relative to it, sorted.

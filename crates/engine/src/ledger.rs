@@ -8,7 +8,8 @@
 use attest::{Envelope, Inclusion, Leaf, PublicKey};
 use evidence::statement::{
     Approval, ApproverStatement, Intent, MachineReport, PolicyStatement, Predicate, Provenance,
-    RecordStatement, Revocation, Statement, VerificationSummary,
+    QuorumStatement, RebuildStatement, RecordStatement, Revocation, SigningEvent, Statement,
+    VerificationSummary,
 };
 use evidence::{Digest, Record, Timestamp};
 use store::{ApprovalRow, Fact, FileRow, Heads, Index, RecordRow, StoreLock};
@@ -49,6 +50,9 @@ pub(crate) fn kind_of(predicate_type: &str) -> &str {
         PolicyStatement::TYPE => "policy",
         Revocation::TYPE => "revocation",
         MachineReport::TYPE => "machine-report",
+        SigningEvent::TYPE => "signing-event",
+        QuorumStatement::TYPE => "quorum",
+        RebuildStatement::TYPE => "rebuild",
         other => other,
     }
 }
@@ -86,13 +90,13 @@ impl World {
         })?;
         drop(lock);
         self.catch_up()?;
-        inclusions.iter().map(inclusion).collect()
+        Ok(inclusions.iter().map(Inclusion::from).collect())
     }
 
     /// Returns the place of an entry in the log as of now.
     pub(crate) fn inclusion(&self, index: u64) -> Result<Inclusion> {
         let proof = self.with_log(|log| log.inclusion_proof(index))?;
-        inclusion(&proof)
+        Ok(Inclusion::from(&proof))
     }
 
     /// Reads an entry and its statement; the entry is proven against the checkpoint, the signature is not yet
@@ -158,8 +162,7 @@ impl World {
             attest::verify::logged::<VerificationSummary>(&envelope, log_index, &self.release_keys())
         {
             for artifact in subjects {
-                let record = self.index.records_with_output(&artifact).map_err(store_error)?.pop();
-                let Some(record) = record else { continue };
+                let Some(record) = self.record_behind(&artifact)? else { continue };
                 facts.push(Fact::Signature {
                     artifact,
                     log_index,
@@ -178,6 +181,22 @@ impl World {
             }));
         }
         Ok(facts)
+    }
+
+    /// The record that an artifact comes from; what a vendor's signer has signed comes from what it was before.
+    fn record_behind(&self, artifact: &Digest) -> Result<Option<RecordRow>> {
+        if let Some(record) = self.index.records_with_output(artifact).map_err(store_error)?.pop() {
+            return Ok(Some(record));
+        }
+        for row in self.index.entries_about(artifact).map_err(store_error)? {
+            let envelope = self.envelope(row.log_index)?;
+            let event =
+                attest::verify::logged::<SigningEvent>(&envelope, row.log_index, &self.release_keys());
+            if let Ok((_, event)) = event {
+                return Ok(self.index.records_with_output(&event.before).map_err(store_error)?.pop());
+            }
+        }
+        Ok(None)
     }
 
     fn record_facts(
@@ -251,16 +270,6 @@ pub(crate) fn row(index: u64, envelope: &Envelope, statement: &Statement) -> Log
             .collect(),
         time,
     }
-}
-
-fn inclusion(proof: &tlog::InclusionProof) -> Result<Inclusion> {
-    Ok(Inclusion {
-        index: proof.index,
-        size: proof.size,
-        root: *proof.root.as_bytes(),
-        hashes: proof.hashes.iter().map(|hash| *hash.as_bytes()).collect(),
-        checkpoint: proof.checkpoint.clone(),
-    })
 }
 
 fn malformed(kind: &'static str, digest: Digest) -> Error {

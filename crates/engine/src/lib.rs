@@ -9,21 +9,30 @@ mod approve;
 mod approver;
 mod assess;
 mod compare;
+mod cosign;
 mod error;
 mod files;
 mod fsck;
 mod init;
 mod inspect_path;
+mod inventory;
 mod ledger;
 mod log;
+mod log_service;
 mod look;
+mod monitor;
+mod native;
 mod outlets;
+mod quorum;
+mod rebuild;
 mod record;
 mod records;
 mod sbom;
 mod sign;
+mod trusting;
 mod verify;
 mod watch;
+mod witness;
 mod world;
 
 pub use advisories::{
@@ -35,26 +44,49 @@ pub use approve::{Approve, Approved, Person, approve};
 pub use approver::{Approver, ApproverChanged, RELEASE_PERSON, approver_add, approver_remove, approvers};
 pub use assess::{Assessment, assess, hash_file as digest_of, latest_outputs};
 pub use compare::{Comparand, Compared, compare};
+pub use cosign::{Cosigning, Exchange, cosign};
 pub use error::{Error, Result};
 pub use fsck::{FsckReport, fsck};
 pub use init::{Initialised, init};
 pub use inspect_path::inspect;
+pub use inventory::{
+    Look, Looked, Query, Seen, Unused, UnusedPackage, Used, inventories, inventory_collect, inventory_query,
+    inventory_store, inventory_unused, inventory_used,
+};
 pub use ledger::{LogRow, outcome};
 pub use log::{LogReport, log_check, log_export, log_rows};
+pub use log_service::{LogService, Submitted};
+pub use monitor::{Monitor, MonitorReport, monitor};
+pub use native::NativeSigner;
 pub use outlets::{OutletOptions, Outlets};
+pub use quorum::{Quorum, QuorumReport, quorum};
+pub use rebuild::{Rebuild, Rebuilt, rebuild};
 pub use record::{Recorded, Run, TracerKind, probe, run};
 pub use records::{RecordView, records, show, timeline, why};
-pub use sbom::sbom;
+pub use sbom::{Bill, BillOf, bill, sbom, sbom_merge, sbom_of_record, sbom_of_text, sbom_read, sbom_write};
 pub use sign::{Revoked, SignOutcome, Signed, revoke, sign};
-pub use verify::{Verification, Verify, verify};
+pub use trusting::{TrustChange, add_builders, keys_of, retire_key, sigstore_export, trust_set};
+pub use verify::{
+    ForeignVerification, Signatory, Verification, Verify, VerifyForeign, explain, verify, verify_foreign,
+};
 pub use watch::{
     Collect, Collected, LogKind, MachineView, Replay, Replayed, Source, Surroundings, collect, presence,
     replay,
 };
+pub use witness::{Witness, WitnessAnswer};
 pub use world::{Passphrase, World, find_store, trust_export, trust_file};
 
 /// What a build may reach, for those who say it.
 pub use host::{AllowList, Egress};
+
+/// One file of a verification, for those who render results.
+pub use verifier::FileReport;
+
+/// Reaches a witness over the network.
+pub use host::outbound::exchange;
+
+/// How much a served log does at a time.
+pub use tlog::GroupLimits;
 
 /// The vocabulary, for those who render results.
 pub use evidence;

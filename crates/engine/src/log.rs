@@ -1,10 +1,12 @@
 //! `log show`, `log check`, `log export`: the transparency log, read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use attest::verify::logged;
-use evidence::statement::{Approval, Intent, Statement, VerificationSummary};
+use evidence::statement::{
+    Approval, Intent, PolicyStatement, RecordStatement, SigningEvent, Statement, VerificationSummary,
+};
 use evidence::{Digest, Finding, Subject};
 use judge::codes;
 
@@ -47,7 +49,8 @@ pub fn log_check(world: &World, older: Option<&Path>) -> Result<LogReport> {
         findings = unrecorded(world)?;
     }
     if let Some(path) = older {
-        findings.extend(fork(world, path)?);
+        let source = path.display().to_string();
+        findings.extend(fork(world, &files::read_text(path, 1 << 16)?, &source)?);
     }
     Ok(LogReport {
         size: checkpoint.size(),
@@ -75,12 +78,14 @@ pub(crate) fn damage(world: &World) -> Result<Vec<Finding>> {
     Ok(findings)
 }
 
-/// Reads every entry: each must be a statement by one of our keys, each release must follow its intent.
+/// Reads every entry: each must be a statement by one of our keys, each intent must be for a build that had ended well
+/// and a policy in force, each release must follow its intent.
 pub(crate) fn unrecorded(world: &World) -> Result<Vec<Finding>> {
     let size = world.with_log(|log| Ok(log.size()))?;
     let (release_keys, builder_keys) = (world.release_keys(), world.builder_keys());
     let approver_keys = world.approver_keys();
     let mut intents: BTreeMap<Digest, Vec<Digest>> = BTreeMap::new();
+    let (mut attestable, mut policies) = (BTreeSet::<Digest>::new(), BTreeSet::<Digest>::new());
     let mut findings = Vec::new();
     for index in 0..size {
         let foreign = |why: String| {
@@ -113,8 +118,34 @@ pub(crate) fn unrecorded(world: &World) -> Result<Vec<Finding>> {
         }
         let subjects: Vec<Digest> =
             statement.subject.iter().filter_map(evidence::statement::ResourceDescriptor::sha256).collect();
-        if logged::<Intent>(&envelope, index, &release_keys).is_ok() {
-            intents.insert(envelope.id(), subjects);
+        if let Ok((_, record)) = logged::<RecordStatement>(&envelope, index, &builder_keys) {
+            attestable.extend(subjects.iter().filter(|_| record.attestable));
+        } else if logged::<PolicyStatement>(&envelope, index, &release_keys).is_ok() {
+            policies.extend(&subjects);
+        } else if let Ok((_, intent)) = logged::<Intent>(&envelope, index, &release_keys) {
+            // An intent counts only for a build that the log knows to have ended well, under a policy that it knows.
+            let why = if !attestable.contains(&intent.record) {
+                Some(format!(
+                    "the intent at entry {index} names a build that is not known to have ended well"
+                ))
+            } else if !policies.contains(&intent.policy) {
+                Some(format!("the intent at entry {index} names a policy that the log does not know"))
+            } else {
+                None
+            };
+            match why {
+                Some(why) => {
+                    let subject = Subject { path: None, digest: subjects.first().copied() };
+                    findings.push(codes::UNRECORDED_SIGNATURE.finding(subject, vec![why]));
+                }
+                None => drop(intents.insert(envelope.id(), subjects)),
+            }
+        } else if let Ok((_, event)) = logged::<SigningEvent>(&envelope, index, &release_keys) {
+            // What came out of a permitted signing may be released under the same intent.
+            let intended = intents.get(&event.intent).is_some_and(|intent| *intent == [event.before]);
+            if intended && event.outcome == "signed" {
+                intents.insert(envelope.id(), subjects);
+            }
         } else if let Ok((_, summary)) = logged::<VerificationSummary>(&envelope, index, &release_keys) {
             let named =
                 summary.input_attestations.iter().filter_map(evidence::statement::ResourceDescriptor::sha256);
@@ -122,17 +153,18 @@ pub(crate) fn unrecorded(world: &World) -> Result<Vec<Finding>> {
                 named.filter_map(|statement| intents.get(&statement)).any(|intent| *intent == subjects);
             if !intended {
                 let subject = Subject { path: None, digest: subjects.first().copied() };
-                findings.push(codes::UNRECORDED_SIGNATURE.finding(subject, vec![format!("entry {index}")]));
+                let because = format!("the release at entry {index} has no permitted intent before it");
+                findings.push(codes::UNRECORDED_SIGNATURE.finding(subject, vec![because]));
             }
         }
     }
     Ok(findings)
 }
 
-fn fork(world: &World, path: &Path) -> Result<Option<Finding>> {
-    let text = files::read_text(path, 1 << 16)?;
+/// Compares a checkpoint that was kept somewhere with the log: it must be a beginning of it.
+pub(crate) fn fork(world: &World, note: &str, source: &str) -> Result<Option<Finding>> {
     let key = tlog::VerifierKey::parse(&world.trust.log.verifier_key).map_err(log_error)?;
-    let older = tlog::Checkpoint::verify(&text, &key).map_err(log_error)?;
+    let older = tlog::Checkpoint::verify(note, &key).map_err(log_error)?;
     let (size, extends) = world.with_log(|log| {
         let extends = older.size() <= log.size() && log.extends(&older)?;
         Ok((log.size(), extends))
@@ -141,9 +173,9 @@ fn fork(world: &World, path: &Path) -> Result<Option<Finding>> {
         return Ok(None);
     }
     let because = if older.size() > size {
-        format!("the checkpoint names {} entries, the log has {size}", older.size())
+        format!("the checkpoint of {source} names {} entries, the log has {size}", older.size())
     } else {
-        format!("the first {} entries are not those that the checkpoint names", older.size())
+        format!("the first {} entries are not those that the checkpoint of {source} names", older.size())
     };
     Ok(Some(codes::FORKED.finding(Subject::default(), vec![because])))
 }

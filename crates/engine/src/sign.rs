@@ -3,26 +3,29 @@
 //!
 //! Order of effects, and what a crash after each leaves:
 //! 1. the gate permits (nothing is written);
-//! 2. the intent is logged (an intent without an outcome: visible, harmless, the next `sign` makes its own);
+//! 2. the intent is logged (an intent without an outcome: visible, harmless, the next `sign` makes its own), and the
+//!    witnesses that the trust file demands have cosigned it: a forked log ends here;
 //! 3. the release key signs in memory;
-//! 4. the signature is logged: the outcome;
+//! 4. the signature is logged: the outcome; the witnesses cosign again;
 //! 5. the bundles are written beside the artifact, whole or not at all (`sign` again writes them again).
 
 use std::path::{Path, PathBuf};
 
 use attest::{Bundle, Envelope, Inclusion, KeyPair, Signer};
-use evidence::Digest;
 use evidence::statement::{
     Intent, PolicyStatement, ResourceDescriptor, Revocation, Statement, VerificationSummary, Verifier,
     sha256_set,
 };
+use evidence::{Digest, Finding};
 use judge::gate::Permit;
 use store::{Heads, StoreError};
 use tlog::Ed25519Signer;
 
 use crate::assess::{Assessment, assess, hash_file};
+use crate::cosign::{cosigned_note, must_be_witnessed};
 use crate::error::{Error, Result};
 use crate::files;
+use crate::native::{self, NativeSigner};
 use crate::world::{Passphrase, World, log_error, store_error};
 
 /// Name of the head that holds the digest of the policy logged last.
@@ -35,15 +38,21 @@ pub struct SignOutcome {
     pub assessment: Assessment,
     /// The signature, if it permitted.
     pub signed: Option<Signed>,
+    /// Why what a vendor's signer wrote was not let out.
+    pub refused: Vec<Finding>,
 }
 
 /// A signature that was made and logged.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Signed {
+    /// Digest of what was released: with a vendor's signature in it, another than what was built.
+    pub artifact: Digest,
     /// The bundle that was written.
     pub bundle: PathBuf,
-    /// The bundle of the build's provenance.
-    pub provenance_bundle: PathBuf,
+    /// The bundle of the build's provenance, where the artifact still has the bytes that were built.
+    pub provenance_bundle: Option<PathBuf>,
+    /// What a vendor's signer made.
+    pub native: Option<PathBuf>,
     /// Place of the intent in the log.
     pub intent_index: u64,
     /// Place of the signature in the log.
@@ -59,16 +68,18 @@ struct LoggedPermit {
     index: u64,
 }
 
-/// Judges an artifact and, if it is permitted, signs it. Only then is the passphrase asked for.
+/// Judges an artifact and, if it is permitted, signs it; with a vendor's signer, that one first. Only then is the
+/// passphrase asked for.
 pub fn sign(
     world: &World,
     path: &Path,
+    with: Option<&NativeSigner>,
     passphrase: &dyn Fn() -> std::result::Result<Passphrase, String>,
 ) -> Result<SignOutcome> {
     let mut assessment = assess(world, path)?;
     let permit = match assessment.decision.take_permit() {
         Some(permit) => permit,
-        None => return Ok(SignOutcome { assessment, signed: None }),
+        None => return Ok(SignOutcome { assessment, signed: None, refused: Vec::new() }),
     };
     let provenance_index = assessment.provenance_index.ok_or(Error::NoRecord("provenance".into()))?;
     let passphrase = passphrase().map_err(Error::Passphrase)?;
@@ -77,22 +88,74 @@ pub fn sign(
     log_policy(world, &assessment, &release, &log_key)?;
     let logged = log_intent(world, permit, &release, &log_key)?;
     let intent_index = logged.index;
-    let envelope = countersign(world, logged, &release)?;
+    // Before there is a signature: if a witness has seen another history, none is made.
+    must_be_witnessed(world, &host::outbound::exchange)?;
+    let native = match with {
+        Some(signer) => Some(signed_natively(world, path, signer, &logged, &release, &log_key)?),
+        None => None,
+    };
+    if let Some(native) = &native
+        && !native.findings.is_empty()
+    {
+        return Ok(SignOutcome { assessment, signed: None, refused: native.findings.clone() });
+    }
+    let artifact = native.as_ref().and_then(|native| native.artifact).unwrap_or(assessment.artifact);
+    let event = native.as_ref().map(|native| native.event);
+    let envelope = countersign(world, logged, artifact, event, &release)?;
     let log_index = append_one(world, &envelope, &log_key)?.index;
+    must_be_witnessed(world, &host::outbound::exchange)?;
 
     // The bundles carry proofs for one and the same checkpoint.
     let bundle = with_suffix(path, ".sigstore.json");
     let provenance_bundle = with_suffix(path, ".provenance.sigstore.json");
-    files::write(&provenance_bundle, &bundle_of(world, provenance_index)?.encode())?;
+    // The provenance is about what the build made; what a signer has changed since has other bytes.
+    let is_as_built = artifact == assessment.artifact;
+    if is_as_built {
+        files::write(&provenance_bundle, &bundle_of(world, provenance_index)?.encode())?;
+    }
     files::write(&bundle, &bundle_of(world, log_index)?.encode())?;
-    if hash_file(path)? != assessment.artifact {
+    if hash_file(path)? != artifact {
         return Err(Error::Unstable(path.to_path_buf()));
     }
     let key = release.public_key().short();
+    let native = native.map(|native| native.file);
+    let provenance_bundle = is_as_built.then_some(provenance_bundle);
     Ok(SignOutcome {
         assessment,
-        signed: Some(Signed { bundle, provenance_bundle, intent_index, log_index, key }),
+        signed: Some(Signed { artifact, bundle, provenance_bundle, native, intent_index, log_index, key }),
+        refused: Vec::new(),
     })
+}
+
+/// What a vendor's signer made, in place and logged.
+struct SignedNatively {
+    /// The artifact's digest now, if the signature is in it.
+    artifact: Option<Digest>,
+    /// The signing event.
+    event: Digest,
+    /// What was written.
+    file: PathBuf,
+    /// Why it was refused.
+    findings: Vec<Finding>,
+}
+
+fn signed_natively(
+    world: &World,
+    path: &Path,
+    signer: &NativeSigner,
+    logged: &LoggedPermit,
+    release: &KeyPair,
+    log_key: &Ed25519Signer,
+) -> Result<SignedNatively> {
+    let native = native::run(path, logged.permit.artifact(), signer, logged.intent, world.now())?;
+    let envelope = signed(&native::statement(path, signer, &native), release)?;
+    append_one(world, &envelope, log_key)?;
+    let file = native::destination(path, signer);
+    if let Some(bytes) = &native.signed {
+        files::write(&file, bytes)?;
+    }
+    let artifact = native.signed.as_deref().filter(|_| signer.detached.is_none()).map(Digest::of);
+    Ok(SignedNatively { artifact, event: envelope.id(), file, findings: native.findings })
 }
 
 /// Returns the path beside an artifact where a file about it stands.
@@ -150,7 +213,13 @@ fn log_intent(
 }
 
 /// Makes the release signature: a verification summary that names the intent and the provenance.
-fn countersign(world: &World, logged: LoggedPermit, release: &KeyPair) -> Result<Envelope> {
+fn countersign(
+    world: &World,
+    logged: LoggedPermit,
+    artifact: Digest,
+    event: Option<Digest>,
+    release: &KeyPair,
+) -> Result<Envelope> {
     let permit = logged.permit;
     let summary = VerificationSummary {
         verifier: Verifier { id: format!("urn:countersign:gate:{}", release.public_key().short()) },
@@ -161,17 +230,26 @@ fn countersign(world: &World, logged: LoggedPermit, release: &KeyPair) -> Result
             digest: sha256_set(permit.policy()),
             ..ResourceDescriptor::default()
         },
-        input_attestations: vec![
-            attestation("intent", &logged.intent),
-            attestation("provenance", permit.provenance()),
-        ],
+        input_attestations: [
+            Some(attestation("intent", &logged.intent)),
+            Some(attestation("provenance", permit.provenance())),
+            event.map(|event| attestation("signing-event", &event)),
+        ]
+        .into_iter()
+        .flatten()
+        .collect(),
         verification_result: "PASSED".into(),
         verified_levels: std::iter::once("SLSA_BUILD_LEVEL_1".to_owned())
             .chain(permit.is_observed().then(|| "COUNTERSIGN_OBSERVED_COMPLETE".to_owned()))
+            .chain(
+                permit
+                    .reproduced()
+                    .map(|(agreed, of)| format!("{}{agreed}_OF_{of}", attest::verify::REPRODUCED)),
+            )
             .collect(),
         slsa_version: "1.2".into(),
     };
-    let subject = ResourceDescriptor::named(permit.name().to_string(), permit.artifact());
+    let subject = ResourceDescriptor::named(permit.name().to_string(), &artifact);
     signed(&Statement::new(vec![subject], &summary), release)
 }
 
@@ -183,11 +261,11 @@ fn attestation(kind: &str, statement: &Digest) -> ResourceDescriptor {
     }
 }
 
-fn signed(statement: &Statement, key: &KeyPair) -> Result<Envelope> {
+pub(crate) fn signed(statement: &Statement, key: &KeyPair) -> Result<Envelope> {
     Envelope::sign(statement, key).map_err(|source| Error::Key { name: "release", source })
 }
 
-fn append_one(world: &World, envelope: &Envelope, log_key: &Ed25519Signer) -> Result<Inclusion> {
+pub(crate) fn append_one(world: &World, envelope: &Envelope, log_key: &Ed25519Signer) -> Result<Inclusion> {
     let mut inclusions = world.append(std::slice::from_ref(envelope), log_key)?;
     inclusions.pop().ok_or_else(|| log_error(std::io::Error::other("the log acknowledged nothing")))
 }
@@ -195,7 +273,13 @@ fn append_one(world: &World, envelope: &Envelope, log_key: &Ed25519Signer) -> Re
 /// Assembles the bundle of an entry with a proof for the newest checkpoint.
 pub(crate) fn bundle_of(world: &World, index: u64) -> Result<Bundle> {
     let envelope = world.envelope(index)?;
-    let inclusion = world.inclusion(index)?;
+    let mut inclusion = world.inclusion(index)?;
+    let checkpoint = world.with_log(|log| Ok(log.checkpoint().clone()))?;
+    if let Some(cosigned) = cosigned_note(world, &checkpoint)?
+        && checkpoint.note() == inclusion.checkpoint
+    {
+        inclusion.checkpoint = cosigned.note().to_owned();
+    }
     let key_id = world.trust.log.key_id().map_err(log_error)?;
     Ok(Bundle::new(&envelope, &inclusion, key_id))
 }

@@ -2,6 +2,8 @@
 //!
 //! A statement says something about subjects named by digest. Signing it is not done here (`attest`).
 
+mod events;
+
 use std::collections::BTreeMap;
 
 use serde::de::DeserializeOwned;
@@ -11,6 +13,8 @@ use serde_json::Value;
 use crate::machine::Position;
 use crate::record::Completeness;
 use crate::{BytePath, Digest, Timestamp};
+
+pub use events::{BuilderVote, QuorumStatement, RebuildStatement, SigningEvent};
 
 /// `_type` of an in-toto Statement v1.
 pub const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";

@@ -53,6 +53,9 @@ pub struct Node {
     /// Digest of the members' names in the container's order, where there are two or more.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub order: Option<Digest>,
+    /// The signature of a container: an installer database, a Java archive.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub signature: Option<Box<CodeSignature>>,
     /// Facts of an executable format. A universal binary has one entry per slice.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub executables: Vec<Executable>,
@@ -76,6 +79,7 @@ impl Node {
             link: None,
             packing: None,
             order: None,
+            signature: None,
             executables: Vec::new(),
             content: None,
             members: Vec::new(),

@@ -1,8 +1,11 @@
 //! Written forms: canonical JSON for everything that is signed or named by digest, and the documents of other
 //! standards that we write.
 
+pub mod bill;
 pub mod cyclonedx;
 pub mod ocsf;
+pub mod spdx;
+pub mod spdx3;
 pub mod syslog;
 
 use serde::Serialize;

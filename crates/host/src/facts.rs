@@ -9,6 +9,11 @@ pub struct Facts {
     pub kernel: String,
 }
 
+/// The machine's name, as the kernel has it.
+pub fn facts_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
 /// Asks the kernel.
 pub fn facts() -> Facts {
     let name = rustix::system::uname();

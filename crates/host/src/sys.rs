@@ -213,7 +213,8 @@ pub(crate) fn try_read_lease(file: BorrowedFd<'_>) -> io::Result<()> {
 
 /// The signals that end programs and that the recorder survives; of the others one tells that a lease is in the way,
 /// and one that something became of a child, which only those need who wait for that.
-const CAUGHT: [c_int; 5] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGIO, libc::SIGCHLD];
+const CAUGHT: [c_int; 6] =
+    [libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGHUP, libc::SIGIO, libc::SIGCHLD];
 
 /// Where the handler writes; the handler of a process is one, so this is, too.
 static SIGNALS: AtomicI32 = AtomicI32::new(-1);

@@ -7,25 +7,39 @@
 //!
 //! | module | documents |
 //! |---|---|
-//! | `system` | dpkg, apk; `os-release` |
+//! | `system`, `rpm`, `unix` | dpkg, apk, rpm, pacman, Homebrew; `os-release`; models |
+//! | `jar`, `dotnet`, `mobile`, `beam`, `native`, `languages` | archives of Java; .NET; Swift, Dart, CocoaPods; Elixir, Erlang; C and C++; R, Lua, Perl, Haskell, OCaml, Julia, Conda |
+//! | `pipelines` | actions, images, providers, charts |
+//! | `program` | what compilers write into programs; version strings of C libraries
 //! | `cargo`, `npm`, `yarn`, `python`, `golang`, `java`, `php`, `ruby` | lock files, manifests, installed packages |
 
+mod beam;
 mod cargo;
+mod dotnet;
 mod found;
 mod golang;
+mod image;
+mod jar;
 mod java;
+mod languages;
 mod licence;
 mod lines;
 mod loose;
+mod mobile;
+mod native;
 mod npm;
 mod patterns;
 mod php;
+mod pipelines;
 mod place;
+mod program;
 mod purl;
 mod python;
+mod rpm;
 mod ruby;
 mod scan;
 mod system;
+mod unix;
 mod yarn;
 
 #[cfg(test)]
@@ -34,8 +48,11 @@ mod tests;
 use evidence::BytePath;
 
 pub use found::{Found, Stated, System};
+pub(crate) use image::{Image, drop_replaced};
+pub use lines::base64;
 pub(crate) use loose::{Either as Whole, List, Text};
-pub use patterns::{Candidates, candidates};
+pub use patterns::{Candidates, candidates, may_want};
+pub use program::{Content, is_library_name, read_program};
 pub use scan::{Catalog, Reading, Scan};
 
 /// A document larger than this is a problem, not read.
@@ -66,9 +83,6 @@ enum Pattern {
     Folder(&'static str),
     /// A file whose name begins and ends so.
     Around(&'static str, &'static str),
-    /// A program or library.
-    #[expect(dead_code, reason = "catalogers of programs follow")]
-    Program,
 }
 
 /// A document to be read.
@@ -102,7 +116,31 @@ pub const ALL: &[&[Cataloger]] = &[
     java::CATALOGERS,
     php::CATALOGERS,
     ruby::CATALOGERS,
+    rpm::CATALOGERS,
+    unix::CATALOGERS,
+    jar::CATALOGERS,
+    dotnet::CATALOGERS,
+    mobile::CATALOGERS,
+    beam::CATALOGERS,
+    native::CATALOGERS,
+    languages::CATALOGERS,
+    pipelines::CATALOGERS,
 ];
+
+impl Cataloger {
+    /// How much of a file it needs: of models of gigabytes, the beginning.
+    pub fn most_bytes(&self) -> u64 {
+        if self.name == unix::MODEL { MODEL_HEAD_BYTES } else { DOCUMENT_MAX_BYTES }
+    }
+
+    /// Whether the beginning of a file is enough.
+    pub fn wants_beginning(&self) -> bool {
+        self.name == unix::MODEL
+    }
+}
+
+/// The beginning of a model.
+const MODEL_HEAD_BYTES: u64 = 1 << 20;
 
 /// Reads a document by one cataloger.
 pub fn read(cataloger: &Cataloger, path: &BytePath, bytes: &[u8]) -> Found {

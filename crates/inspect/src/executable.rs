@@ -17,6 +17,8 @@ use crate::entropy::entropy_millibits;
 use crate::format::Format;
 use crate::open::Inspection;
 
+pub(crate) use authenticode::{detached, of_database};
+
 /// Reads the facts of an image into a node.
 pub(crate) fn read(
     inspection: &mut Inspection,

@@ -19,6 +19,7 @@
 //! | [`sbom`] | bills of materials of other makers |
 //! | [`machine`] | what a machine's logs say of who came and went |
 
+mod base64;
 mod budget;
 mod bytes;
 pub mod catalog;
@@ -37,5 +38,5 @@ mod unpack;
 pub use budget::{Budget, RATIO_FREE_BYTES};
 pub use contrast::contrast;
 pub use format::{Format, format};
-pub use open::{extract, folder, open_file};
+pub use open::{catalog_file, catalog_folder, extract, folder, open_file};
 pub use unpack::zip_files;

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use evidence::{BytePath, Digest, Hasher, Node, Problem, Tree};
 
 use crate::budget::{Budget, Exhausted};
+use crate::catalog::{Image, Scan};
 use crate::content::{self, Siblings};
 use crate::extract::Wanted;
 use crate::format::{Format, format, format_by_name};
@@ -28,6 +29,16 @@ pub(crate) struct Inspection<'a> {
     siblings: Siblings,
     /// Members whose bytes are wanted; facts are not, then.
     wanted: Option<Wanted>,
+    /// Takes what members say of packages. With it, nothing else is looked at but names, digests and formats.
+    catalog: Option<Catalogued>,
+}
+
+/// What opening a file or folder showed of packages.
+#[derive(Default)]
+struct Catalogued {
+    scan: Scan,
+    /// The layers of the images that were found, lowest first: containers with the names of members.
+    images: Vec<Image>,
 }
 
 impl<'a> Inspection<'a> {
@@ -40,6 +51,15 @@ impl<'a> Inspection<'a> {
             depth: 0,
             siblings: Siblings::default(),
             wanted: None,
+            catalog: None,
+        }
+    }
+
+    /// Notes the layers of an image, if packages are looked for.
+    pub(crate) fn image(&mut self, container: &BytePath, separator: u8, layers: Vec<Vec<String>>) {
+        if let Some(catalog) = &mut self.catalog {
+            let images = layers.into_iter().map(|layers| Image::new(container, separator, layers));
+            catalog.images.extend(images);
         }
     }
 
@@ -56,7 +76,7 @@ impl<'a> Inspection<'a> {
     /// Opens one member; `path` is the path of its container.
     pub(crate) fn member(&mut self, container: &Node, path: &BytePath, name: BytePath, bytes: &[u8]) -> Node {
         let path = container.join(path, &name);
-        if self.wanted.is_none() {
+        if self.wanted.is_none() && self.catalog.is_none() {
             self.siblings.take(&name, bytes);
         }
         self.node(name, &path, bytes)
@@ -89,7 +109,8 @@ impl<'a> Inspection<'a> {
         self.depth += 1;
         let outer = std::mem::take(&mut self.siblings);
         read(self, node);
-        std::mem::replace(&mut self.siblings, outer).judge(&mut node.members);
+        let signature = std::mem::replace(&mut self.siblings, outer).judge(&mut node.members);
+        node.signature = signature.map(Box::new).or(node.signature.take());
         self.depth -= 1;
         if node.members.len() > 1 {
             let mut names = Hasher::new();
@@ -128,10 +149,13 @@ impl<'a> Inspection<'a> {
             Format::Unsupported(word) => {
                 self.problem(path, "unsupported-container", format!("{word} is recognised and not opened"));
             }
-            Format::Pe | Format::Elf | Format::MachO | Format::Wasm => {
+            Format::Pe | Format::Elf | Format::MachO | Format::Wasm if self.catalog.is_none() => {
                 executable::read(self, &mut node, path, format, bytes);
             }
             _ => {}
+        }
+        if let Some(catalog) = &mut self.catalog {
+            catalog.scan.offer(path, bytes);
         }
         if self.may_descend() {
             self.descend(&mut node, |inspection, node| {
@@ -140,7 +164,9 @@ impl<'a> Inspection<'a> {
         } else if unpack::has_members(format, bytes) {
             self.exhausted(path, Exhausted("containers nested too deep"));
         }
-        if matches!(format, Format::Data | Format::Pe | Format::Elf | Format::MachO | Format::Wasm) {
+        if matches!(format, Format::Data | Format::Pe | Format::Elf | Format::MachO | Format::Wasm)
+            && self.catalog.is_none()
+        {
             node.content = content::read(&node, format, bytes);
         }
         node
@@ -170,6 +196,27 @@ pub fn open_file(name: &BytePath, bytes: &[u8], budget: &mut Budget) -> Tree {
     Tree { root, problems: inspection.problems }
 }
 
+/// Opens a file under a name for the packages of which it and its members speak. Of an image, what a layer above replaces or
+/// deletes does not count.
+pub fn catalog_file(name: &BytePath, bytes: &[u8], budget: &mut Budget) -> (Tree, Scan) {
+    let mut inspection = Inspection::new(budget);
+    inspection.catalog = Some(Catalogued::default());
+    let root = inspection.node(name.clone(), name, bytes);
+    inspection.catalogued(root)
+}
+
+/// Opens the files of a folder for the packages of which they and their members speak.
+pub fn catalog_folder(
+    name: &BytePath,
+    files: impl Iterator<Item = (BytePath, io::Result<Vec<u8>>)>,
+    budget: &mut Budget,
+) -> (Tree, Scan) {
+    let mut inspection = Inspection::new(budget);
+    inspection.catalog = Some(Catalogued::default());
+    let root = inspection.folder(name, files);
+    inspection.catalogued(root)
+}
+
 /// Returns the bytes of members, by their paths as [`open_file`] would write them; at most `room` bytes in all.
 ///
 /// A member that is not there, or for which there is no room, is not in the answer.
@@ -193,32 +240,54 @@ pub fn folder(
     budget: &mut Budget,
 ) -> Tree {
     let mut inspection = Inspection::new(budget);
-    let mut root = Node::leaf(name.clone(), "folder", Digest::of(b""), 0);
-    root.digest = None;
-    let mut documents = unpack::Documents::default();
-    for (relative, content) in files {
-        if let Err(what) = inspection.budget.member() {
-            inspection.exhausted(name, what);
-            break;
-        }
-        match content {
-            Ok(bytes) => {
-                documents.note(&relative, &bytes);
-                let node = inspection.member(&root, name, relative, &bytes);
-                root.size = root.size.saturating_add(node.size);
-                root.members.push(node);
-            }
-            Err(error) => {
-                let path = root.join(name, &relative);
-                inspection.problem(&path, "unreadable", error);
-            }
-        }
-    }
-    std::mem::take(&mut inspection.siblings).judge(&mut root.members);
-    for (member, kind, detail) in documents.check(&mut root) {
-        let path = root.join(name, &member);
-        inspection.problem(&path, kind, detail);
-    }
-    root.members.sort_by(|a, b| a.name.cmp(&b.name));
+    let root = inspection.folder(name, files);
     Tree { root, problems: inspection.problems }
+}
+
+impl Inspection<'_> {
+    /// Ends an opening for packages.
+    fn catalogued(self, root: Node) -> (Tree, Scan) {
+        let tree = Tree { root, problems: self.problems };
+        let Catalogued { mut scan, images } = self.catalog.unwrap_or_default();
+        crate::catalog::drop_replaced(&tree.root, &images, &mut scan);
+        (tree, scan)
+    }
+
+    fn folder(
+        &mut self,
+        name: &BytePath,
+        files: impl Iterator<Item = (BytePath, io::Result<Vec<u8>>)>,
+    ) -> Node {
+        let inspection = self;
+        let mut root = Node::leaf(name.clone(), "folder", Digest::of(b""), 0);
+        root.digest = None;
+        let mut documents = unpack::Documents::default();
+        for (relative, content) in files {
+            if let Err(what) = inspection.budget.member() {
+                inspection.exhausted(name, what);
+                break;
+            }
+            match content {
+                Ok(bytes) => {
+                    documents.note(&relative, &bytes);
+                    let node = inspection.member(&root, name, relative, &bytes);
+                    root.size = root.size.saturating_add(node.size);
+                    root.members.push(node);
+                }
+                Err(error) => {
+                    let path = root.join(name, &relative);
+                    inspection.problem(&path, "unreadable", error);
+                }
+            }
+        }
+        root.signature = std::mem::take(&mut inspection.siblings).judge(&mut root.members).map(Box::new);
+        let (findings, layers) = documents.check(&mut root);
+        for (member, kind, detail) in findings {
+            let path = root.join(name, &member);
+            inspection.problem(&path, kind, detail);
+        }
+        inspection.image(name, b'/', layers);
+        root.members.sort_by(|a, b| a.name.cmp(&b.name));
+        root
+    }
 }

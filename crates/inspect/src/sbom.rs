@@ -119,10 +119,10 @@ impl Parts {
             return None;
         }
         if let Some(purl) = package.purl.take() {
-            if is_purl(&purl) {
-                package.purl = Some(purl);
-            } else {
-                self.problem("malformed-purl", &purl);
+            // In the canonical form: what is the same must look the same.
+            match evidence::purl::Purl::parse_lenient(&purl) {
+                Ok(canonical) => package.purl = Some(canonical.to_string().into()),
+                Err(_) => self.problem("malformed-purl", &purl),
             }
         }
         let place = u32::try_from(self.bom.packages.len()).ok()?;
@@ -203,18 +203,6 @@ impl Parts {
         self.bom.arrange();
         (Some(Document { form, version, bom: self.bom }), self.problems)
     }
-}
-
-/// Tells whether a text can be a package URL: scheme, type, name.
-fn is_purl(text: &str) -> bool {
-    let Some(rest) = text.strip_prefix("pkg:") else { return false };
-    let Some((kind, name)) = rest.trim_start_matches('/').split_once('/') else { return false };
-    let kind_is_one =
-        kind.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'+'));
-    kind_is_one
-        && kind.starts_with(|c: char| c.is_ascii_alphabetic())
-        && !name.is_empty()
-        && !name.starts_with('@')
 }
 
 /// Reads the document's own fields, whichever form they belong to.

@@ -17,7 +17,7 @@ mod stream;
 mod tar;
 mod xar;
 pub(crate) mod xml;
-mod zip;
+pub(crate) mod zip;
 
 use std::collections::BTreeSet;
 use std::io::{self, Read};
@@ -231,9 +231,11 @@ impl Container<'_, '_> {
     /// Says what only all members together show.
     fn finish(&mut self) {
         self.check_names();
-        for (name, kind, detail) in std::mem::take(&mut self.documents).check(self.node) {
+        let (findings, layers) = std::mem::take(&mut self.documents).check(self.node);
+        for (name, kind, detail) in findings {
             self.member_problem(&name, kind, detail);
         }
+        self.inspection.image(self.path, b'!', layers);
     }
 
     /// Notes names that would leave the folder they are unpacked to, and names that stand for two contents.

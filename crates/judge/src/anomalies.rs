@@ -21,8 +21,12 @@ const TABLE_MAX_BYTES: u64 = 64 << 10;
 pub fn anomalies(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
     tree.root.walk(|path, node| {
-        for signature in node.executables.iter().filter_map(|executable| executable.signature.as_ref()) {
-            if let Some(because) = hidden_data(signature) {
+        let of_images = node.executables.iter().filter_map(|executable| executable.signature.as_ref());
+        for signature in of_images.chain(node.signature.as_deref()) {
+            // A Java archive may have members that its signature leaves out: `compare` tells if some are new.
+            if signature.kind != "jar"
+                && let Some(because) = hidden_data(signature)
+            {
                 findings.push(codes::AUTHENTICODE_HIDDEN_DATA.finding(subject(path, node), because));
             }
             let mut because = Vec::new();

@@ -91,6 +91,15 @@ codes! {
     BUILDER_UNKNOWN = "builder-unknown", Critical, final,
         "the provenance is signed by a key that is not a known builder",
         "add the builder's key to the trust file only if that machine is yours";
+    QUORUM_DISAGREEMENT = "quorum-disagreement", Critical, final,
+        "independent builders came to different bytes",
+        "compare the records: `countersign compare`; one of the builders may be compromised, or the build is not reproducible";
+    QUORUM_MISSING = "quorum-missing", High, final,
+        "fewer independent builders agree than the policy requires",
+        "have the artifact built by the other builders, then run `countersign quorum`";
+    NOT_REPRODUCED = "not-reproduced", High, approvable,
+        "a repetition of the recorded build came to other bytes",
+        "make the build independent of what was varied; the reasons say what that was";
     BUILD_FAILED = "build-failed", Critical, final,
         "the recorded build did not end well",
         "a failed build is never signed; mend it and record it again";
@@ -174,6 +183,24 @@ codes! {
     DEPENDENCY_ADDED = "dependency-added", Medium, approvable,
         "a new dependency was used that no changed source asks for",
         "find out what pulls it in";
+    COMPILER_ADDED = "compiler-added", Medium, approvable,
+        "an executable was made by a compiler that made none before",
+        "find out whether the build moved to it; code that was brought along has the compiler of whoever made it";
+    TIMESTAMP_IMPLAUSIBLE = "timestamp-implausible", Medium, approvable,
+        "an executable was linked at a time that does not fit the build",
+        "find out where the file comes from: a build writes its own time, or one and the same";
+    COMPONENT_HASH_CHANGED = "component-hash-changed", High, approvable,
+        "a component has other bytes under the same version",
+        "a published version never changes: compare both with the registry's digest before you ship either";
+    COMPONENT_SUPPLIER_CHANGED = "component-supplier-changed", Medium, approvable,
+        "a component comes from another supplier",
+        "find out who maintains it now, and since when";
+    COMPONENT_LICENCE_CHANGED = "component-licence-changed", Low, approvable,
+        "a component has another licence",
+        "have it read by whoever answers for licences";
+    COMPONENT_DRIFT = "component-drift", Medium, approvable,
+        "the components differ though the source is the same",
+        "find out which of the two bills of materials is right, and what pulled the component in";
     DEPENDENCY_CHANGED = "dependency-changed", High, approvable,
         "an input from outside the project changed and no package vouches for it",
         "find out where the file comes from";
@@ -206,6 +233,9 @@ codes! {
     SIGNER_CHANGED = "signer-changed", High, approvable,
         "a file is signed by another organisation than before",
         "check with the vendor";
+    SIGNER_CHANGED_CONTENT = "signer-changed-content", Critical, final,
+        "the vendor signer changed more than the signature",
+        "do not use what it wrote; look into the signing program and its machine";
     PACKED_SECTION = "packed-section", High, approvable,
         "an executable has a new section of random-looking data",
         "compilers do not make these: look for packed or encrypted code";
@@ -287,24 +317,45 @@ codes! {
     BUNDLE_MALFORMED = "bundle-malformed", Critical, final,
         "the bundle is damaged or not one of ours",
         "download it again";
+    MANIFEST_MALFORMED = "manifest-malformed", Critical, final,
+        "the manifest of the folder cannot be read",
+        "get the manifest again; it is what `sha256sum` writes";
     RELEASE_KEY_UNKNOWN = "release-key-unknown", Critical, final,
         "the bundle is signed by a key that the trust file does not name",
         "get the vendor's current trust file over a channel that you trust";
+    KEY_RETIRED = "key-retired", Critical, final,
+        "the signing key does not count at this place of the log",
+        "ask the vendor for a release by the current key";
     SIGNATURE_INVALID = "signature-invalid", Critical, final,
         "the signature does not verify",
         "download file and bundle again; if it persists, tell the vendor";
     LOG_PROOF_INVALID = "log-proof-invalid", Critical, final,
         "the bundle does not prove that the signature is in the transparency log",
         "a signature outside the log is an incident: tell the vendor";
+    WITNESSES_MISSING = "witnesses-missing", High, final,
+        "too few of the required witnesses have cosigned the log",
+        "ask the vendor for a bundle with the cosignatures that the trust file requires";
     ARTIFACT_MISMATCH = "artifact-mismatch", Critical, final,
         "the bundle is for other bytes than this file",
         "download the file again; check that bundle and file belong together";
+    FILE_UNLISTED = "file-unlisted", High, final,
+        "a file in the folder is not in its released manifest",
+        "find out who put it there; compare with a fresh installation";
+    FILE_MISSING = "file-missing", High, final,
+        "a file of the released manifest is not in the folder",
+        "install again, or find out who removed it";
     NOT_A_RELEASE = "not-a-release", Critical, final,
         "the statement in the bundle does not release this file",
         "use the bundle that `countersign sign` wrote, not a provenance or approval";
+    LEVEL_MISSING = "level-missing", High, final,
+        "the release lacks a level that the trust file requires",
+        "ask the vendor why the gate did not find it";
     REVOKED = "revoked", Critical, final,
         "the vendor no longer vouches for this file",
         "do not use it; see the reason";
+    TRUST_STALE = "trust-stale", High, final,
+        "the trust file is too old to be relied on",
+        "get the current trust file from the vendor over a channel that you trust";
     PROVENANCE_MISMATCH = "provenance-mismatch", Critical, final,
         "the provenance beside the file is not the one that the gate relied on, or does not verify",
         "download it again; if it persists, tell the vendor";
@@ -378,6 +429,19 @@ codes! {
     OBJECT_MISSING = "object-missing", Critical, final,
         "an object that the log refers to is not in the vault",
         "restore it from a backup or another copy of the store";
+    // Bills of materials of one release beside each other, and alone.
+    SHIPPED_NOT_RECORDED = "shipped-not-recorded", Critical, approvable,
+        "the artifact carries a package that the recorded build did not use",
+        "find out where it came from: ship nothing that no recorded build has read";
+    USED_NOT_DECLARED = "used-not-declared", High, approvable,
+        "the build used a package that no lock file declares",
+        "declare it, or find out which step brought it in";
+    DECLARED_NOT_USED = "declared-not-used", Low, approvable,
+        "a lock file declares a package that the build did not use",
+        "remove it from the manifest, unless another target or platform uses it";
+    SBOM_ELEMENT_MISSING = "sbom-element-missing", Medium, approvable,
+        "the bill of materials lacks something that it must say",
+        "have the maker of the bill add it; `countersign sbom` writes what the sources say";
     LOG_DAMAGED = "log-damaged", Critical, final,
         "the transparency log does not match its signed checkpoint",
         "restore the named tile from a backup or a mirror; do not append before";
@@ -385,8 +449,11 @@ codes! {
         "the log has an entry that no key of this store made, or that cannot be read",
         "find out who can write the store";
     UNRECORDED_SIGNATURE = "unrecorded-signature", Critical, final,
-        "a release signature in the log has no permitted intent before it",
+        "a signature by our key that no permitted intent explains",
         "a signature without an intent is an incident: rotate the release key";
+    FAILED_BUILD_PUBLISHED = "failed-build-published", Critical, final,
+        "a file that only failed or incomplete builds have made is in circulation",
+        "withdraw it; find out who took it from the build and published it";
     FORKED = "log-forked", Critical, final,
         "two signed checkpoints of one log contradict each other",
         "stop signing; find out which copy of the store was rolled back or copied";

@@ -5,6 +5,7 @@
 //! the caller's word on whether the source changed, and else plausibility: what releases do is *expected*, what
 //! attacks do is not.
 
+mod boms;
 mod causes;
 mod executables;
 pub(crate) mod inputs;
@@ -20,6 +21,7 @@ use std::collections::BTreeMap;
 use evidence::{Digest, Finding, Problem, Severity};
 use serde::Serialize;
 
+pub use boms::boms;
 pub use causes::Cause;
 pub use members::{Contrasts, SourceChanged, trees, worth_a_look};
 pub use records::{Side, is_observed, records, witnessed as records_witnessed};

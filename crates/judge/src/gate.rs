@@ -1,5 +1,6 @@
 //! The gate: all evidence about one artifact, a policy and a moment in; a permit or a denial out.
 
+mod quorum;
 mod weigh;
 
 use std::collections::BTreeSet;
@@ -11,6 +12,7 @@ use crate::policy::Policy;
 use evidence::record::{Exit, Record};
 use evidence::{BytePath, Digest, Finding, Problem, Subject, Timestamp, Tree};
 
+pub use quorum::Quorum;
 pub use weigh::{Approvals, Approved, Weighed, Weight};
 use weigh::{Detected, expired, weigh};
 
@@ -31,6 +33,8 @@ pub struct Case<'a> {
     pub baseline: Option<Baseline<'a>>,
     /// Approvals in the log, signature verified.
     pub approvals: &'a [Approved],
+    /// What independent builders made, if they were asked.
+    pub quorum: Option<Quorum>,
 }
 
 /// A document with its digest.
@@ -91,10 +95,16 @@ pub struct Permit {
     baseline: Option<Digest>,
     observed: bool,
     approved: Vec<String>,
+    reproduced: Option<(u32, u32)>,
     decided: Timestamp,
 }
 
 impl Permit {
+    /// How many of how many builders came to these bytes, if they were asked.
+    pub fn reproduced(&self) -> Option<(u32, u32)> {
+        self.reproduced
+    }
+
     /// The artifact that may be signed.
     pub fn artifact(&self) -> &Digest {
         &self.artifact
@@ -200,6 +210,7 @@ pub fn gate(case: &Case, policy: &Policy, now: Timestamp) -> Decision {
                 baseline: case.baseline.as_ref().map(|baseline| baseline.record),
                 observed: compare::is_observed(record.document),
                 approved,
+                reproduced: case.quorum.as_ref().map(|quorum| (quorum.agreed, quorum.of)),
                 decided: now,
             })
         }
@@ -239,6 +250,7 @@ fn collect(case: &Case, policy: &Policy) -> Vec<Finding> {
             findings.push(code.finding(about(), Vec::new()));
         }
     }
+    findings.extend(quorum::findings(case.quorum.as_ref(), policy, &about));
     findings.extend(anomalies(case.tree));
     findings.extend(case.tree.problems.iter().map(unread));
     findings.sort_by(|a, b| a.id.cmp(&b.id));
@@ -361,6 +373,7 @@ mod tests {
             tree,
             baseline: Some(Baseline { record: Digest::of(b"b"), comparison: &comparison }),
             approvals: &world.approvals,
+            quorum: None,
         };
         gate(&case, &Policy::parse(world.policy.as_bytes()).unwrap(), Timestamp::from_unix(NOW))
     }

@@ -5,6 +5,7 @@
 
 pub mod anomalies;
 pub mod baseline;
+pub mod bill;
 pub mod codes;
 pub mod compare;
 pub mod detect;

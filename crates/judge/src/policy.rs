@@ -26,6 +26,8 @@ pub struct Policy {
     pub approval_persons: u32,
     /// Whether one of them must name evidence.
     pub approval_evidence: bool,
+    /// How many independent builders must have come to the same bytes; 0 asks nobody.
+    pub quorum_builders: u32,
     /// What the machine of the store is for: how severe detections are.
     pub machine: MachineRole,
     /// Codes that are treated otherwise than by severity.
@@ -78,7 +80,14 @@ struct File {
     baseline: Baseline,
     machine: MachineRole,
     approvals: Approvals,
+    quorum: Quorum,
     findings: BTreeMap<String, Treatment>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct Quorum {
+    builders: u32,
 }
 
 #[derive(Deserialize)]
@@ -97,6 +106,7 @@ impl Default for File {
             baseline: Baseline::WhenAvailable,
             machine: MachineRole::Build,
             approvals: Approvals::default(),
+            quorum: Quorum::default(),
             findings: BTreeMap::new(),
         }
     }
@@ -134,6 +144,7 @@ impl Policy {
             approval_max_days: file.approvals.max_days,
             approval_persons: file.approvals.persons,
             approval_evidence: file.approvals.evidence,
+            quorum_builders: file.quorum.builders,
             exceptions: file.findings,
         })
     }
@@ -161,6 +172,8 @@ mod tests {
             ("[approvals]\npersons = 0", "somebody has to answer"),
             ("[approvals]\npersons = -1", "malformed policy"),
             ("[approvals]\nevidence = 1", "malformed policy"),
+            ("[quorum]\nbuilders = -1", "malformed policy"),
+            ("[findings]\nquorum-disagreement = \"allow\"", "can never be allowed"),
             ("[findings]\nno-such-code = \"allow\"", "does not exist"),
             ("[findings]\nbuild-failed = \"allow\"", "can never be allowed"),
         ] {

@@ -10,6 +10,9 @@ pub enum StoreError {
     /// A part of the store is not there.
     #[error("`{0}` is missing from the store")]
     Missing(PathBuf),
+    /// Another process sequences the log.
+    #[error("another process writes this log: it holds `{0}`")]
+    Sequenced(PathBuf),
     /// No object with this digest.
     #[error("object {0} is not in the vault")]
     NoObject(Digest),

@@ -20,7 +20,7 @@ pub trait Heads {
     /// Returns one cell as the log's head.
     fn cell<'a>(&'a self, name: &'a str) -> HeadsCell<'a>
     where
-        Self: Sized,
+        Self: Sized + Sync,
     {
         HeadsCell { heads: self, name }
     }
@@ -28,7 +28,7 @@ pub trait Heads {
 
 /// One cell, as the log sees it.
 pub struct HeadsCell<'a> {
-    heads: &'a dyn Heads,
+    heads: &'a (dyn Heads + Sync),
     name: &'a str,
 }
 

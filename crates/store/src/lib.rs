@@ -7,6 +7,7 @@
 mod error;
 mod heads;
 mod index;
+mod journal;
 mod lock;
 pub mod occurrences;
 mod segment;
@@ -16,7 +17,8 @@ mod vault;
 pub use error::StoreError;
 pub use heads::{Heads, HeadsCell, MemoryHeads, SqliteHeads};
 pub use index::{ApprovalRow, EntryRow, Fact, FileRow, Index, RecordRow, SqliteIndex};
-pub use lock::StoreLock;
+pub use journal::FileJournal;
+pub use lock::{SequencerLock, StoreLock};
 pub use segment::{SEGMENT_ROWS_MAX, SegmentWriter, read_segment};
 pub use tiles::TileDirectory;
 pub use vault::{DirectoryVault, MemoryVault, Vault};

@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::cosignature::WitnessKey;
 use crate::merkle::Hash;
 use crate::note::{self, NoteError, NoteSigner, VerifierKey};
 
@@ -21,6 +22,7 @@ pub struct Checkpoint {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct VerifiedCheckpoint {
     checkpoint: Checkpoint,
+    key: VerifierKey,
     note: String,
 }
 
@@ -61,10 +63,11 @@ impl Checkpoint {
         if checkpoint.origin != key.name() {
             return Err(CheckpointError::Origin { found: checkpoint.origin, wanted: key.name().to_owned() });
         }
-        Ok(VerifiedCheckpoint { checkpoint, note: signed.to_owned() })
+        Ok(VerifiedCheckpoint { checkpoint, key: key.clone(), note: signed.to_owned() })
     }
 
-    fn parse(text: &str) -> Result<Self, CheckpointError> {
+    /// Reads the text of a checkpoint, of which no signature has been checked.
+    pub fn parse(text: &str) -> Result<Self, CheckpointError> {
         let mut lines = text.lines();
         let (Some(origin), Some(size), Some(root), None) =
             (lines.next(), lines.next(), lines.next(), lines.next())
@@ -103,5 +106,49 @@ impl VerifiedCheckpoint {
     /// The signed note.
     pub fn note(&self) -> &str {
         &self.note
+    }
+
+    /// The text that is signed.
+    pub fn text(&self) -> String {
+        self.checkpoint.text()
+    }
+
+    /// Returns when a witness cosigned it, in seconds since 1970, or none if it did not. A line that names the
+    /// witness and is not its is an error.
+    pub fn cosigned_by(&self, witness: &WitnessKey) -> Result<Option<u64>, NoteError> {
+        let (text, lines) = note::read(&self.note)?;
+        let mut newest = None;
+        for line in &lines {
+            if let Some(time) = witness.verify(text, line) {
+                newest = newest.max(Some(time?));
+            }
+        }
+        Ok(newest)
+    }
+
+    /// Tells whether each signature line names the log or one of these witnesses, so that no line is there that
+    /// nobody has checked.
+    pub fn is_only_by(&self, witnesses: &[&WitnessKey]) -> bool {
+        let Ok((text, lines)) = note::read(&self.note) else { return false };
+        lines.iter().all(|line| {
+            self.key.is_named_by(line) || witnesses.iter().any(|witness| witness.verify(text, line).is_some())
+        })
+    }
+
+    /// Adds the cosignatures in a witness's answer that are by this witness and verify; returns whether one was
+    /// there.
+    pub fn add_cosignatures(&mut self, answer: &str, witness: &WitnessKey) -> Result<bool, NoteError> {
+        let text = self.text();
+        let mut added = false;
+        for written in answer.lines() {
+            let line = note::line(written)?;
+            if let Some(time) = witness.verify(&text, &line) {
+                time?;
+                self.note.push_str(written);
+                self.note.push('\n');
+                added = true;
+            }
+        }
+        Ok(added)
     }
 }

@@ -4,13 +4,23 @@
 //! It knows nothing of builds. A reader trusts nothing that it has not hashed up to a signed checkpoint.
 
 mod checkpoint;
+mod cosignature;
+mod edge;
+mod group;
+mod journal;
 mod log;
 mod merkle;
 mod note;
 mod path;
+mod policy;
 mod seam;
+mod sequencer;
+mod witness;
 
 pub use checkpoint::{Checkpoint, CheckpointError, VerifiedCheckpoint};
+pub use cosignature::{Cosigner, WitnessKey};
+pub use group::{GroupLimits, Receipt, Submission, commit_groups};
+pub use journal::Journal;
 pub use log::{Appended, CheckReport, Damage, ENTRY_MAX_BYTES, InclusionProof, Log, LogError};
 pub use merkle::{
     Hash, ProofError, leaf_hash, node_hash, prove_consistency, prove_inclusion, root_of, verify_consistency,
@@ -18,4 +28,7 @@ pub use merkle::{
 };
 pub use note::{Ed25519Signer, NoteError, NoteSigner, VerifierKey};
 pub use path::{ENTRIES, tile_path};
-pub use seam::{Fault, HeadCell, MemoryHead, MemoryTiles, SeamError, Tiles};
+pub use policy::{Cosigned, PolicyError, PolicyLog, PolicyWitness, WitnessPolicy};
+pub use seam::{Fault, HeadCell, MemoryHead, MemoryJournal, MemoryTiles, SeamError, Tiles};
+pub use sequencer::{Batch, Sequencer, Settlement, recover};
+pub use witness::{WitnessAnswer, add_checkpoint, add_checkpoint_body};

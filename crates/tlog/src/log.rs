@@ -12,6 +12,7 @@
 //! Partial tiles carry their width in the path, so step 2 never touches a file that a signed tree needs.
 
 use crate::checkpoint::{Checkpoint, CheckpointError, VerifiedCheckpoint};
+use crate::edge::{Edge, width};
 use crate::merkle::{
     Hash, ProofError, consistency_ranges, inclusion_ranges, leaf_hash, node_hash, root_of,
     verify_consistency, verify_inclusion,
@@ -66,6 +67,23 @@ pub enum LogError {
         /// What is wrong.
         damage: Damage,
     },
+    /// A batch is too large for one record of the journal.
+    #[error("a batch of {0} entries is too large")]
+    BatchSize(usize),
+    /// The journal does not go on where the log ends.
+    #[error("the journal goes on at entry {found} of a log of {expected}")]
+    Journal {
+        /// Where the log ends.
+        expected: u64,
+        /// Where the journal goes on.
+        found: u64,
+    },
+    /// A record in the middle of the journal is damaged.
+    #[error("the journal is damaged before its end")]
+    JournalDamaged,
+    /// The sequencer has failed before.
+    #[error("the sequencer has failed before; open the log again")]
+    Unusable,
     /// What was read does not hash up to the signed root.
     #[error("the log does not hash up to its signed checkpoint")]
     Root(#[source] ProofError),
@@ -198,10 +216,15 @@ impl<'a> Log<'a> {
         }
         let first_index = self.size();
         let mut edge = self.right_edge()?;
+        let before = edge.size;
         for entry in entries {
-            edge.push(entry, self.tiles)?;
+            for (path, bytes) in edge.push(entry) {
+                self.tiles.write(&path, &bytes)?;
+            }
         }
-        edge.flush(self.tiles)?;
+        for (path, bytes) in edge.partial_tiles(before) {
+            self.tiles.write(&path, &bytes)?;
+        }
         let checkpoint =
             Checkpoint { origin: self.key.name().to_owned(), size: edge.size, root: edge.root() };
         let note = checkpoint.sign(signer).map_err(LogError::Sign)?;
@@ -414,9 +437,10 @@ impl<'a> Log<'a> {
 
     /// Reads the partial tiles at the right edge and hashes them up to the signed root, so that nothing that was
     /// tampered with is ever built upon.
-    fn right_edge(&self) -> Result<Edge, LogError> {
+    pub(crate) fn right_edge(&self) -> Result<Edge, LogError> {
         let size = self.size();
-        let mut edge = Edge { size, entries: Vec::new(), levels: Vec::new(), from: size };
+        let mut edge = Edge::empty();
+        edge.size = size;
         for level in 0..LEVELS_MAX {
             let count = size >> (8 * u32::from(level));
             if count == 0 {
@@ -424,12 +448,14 @@ impl<'a> Log<'a> {
             }
             let partial = count % TILE_WIDTH;
             let hashes = if partial == 0 { Vec::new() } else { self.tile(level, count / TILE_WIDTH, size)? };
-            edge.levels.push(hashes);
+            edge.levels.push(hashes.into_iter().collect());
         }
         if !size.is_multiple_of(TILE_WIDTH) {
             edge.entries = self.bundle(size / TILE_WIDTH, size)?;
-            let leaves: Vec<Hash> = edge.entries.iter().map(|entry| leaf_hash(entry)).collect();
-            if edge.levels.first() != Some(&leaves) {
+            let same = edge.levels.first().is_some_and(|level| {
+                level.leaves().iter().copied().eq(edge.entries.iter().map(|entry| leaf_hash(entry)))
+            });
+            if !same {
                 let path = tile_path(ENTRIES, size / TILE_WIDTH, size % TILE_WIDTH);
                 return Err(LogError::Tile { path, damage: Damage::Different });
             }
@@ -439,94 +465,4 @@ impl<'a> Log<'a> {
         }
         Ok(edge)
     }
-}
-
-/// Returns how many of the `count` hashes or entries of a level stand in its tile `index`.
-fn width(count: u64, index: u64) -> u64 {
-    count.saturating_sub(index * TILE_WIDTH).min(TILE_WIDTH)
-}
-
-/// The right edge of a growing tree: the partial tile of each level.
-struct Edge {
-    size: u64,
-    entries: Vec<Vec<u8>>,
-    levels: Vec<Vec<Hash>>,
-    from: u64,
-}
-
-impl Edge {
-    fn push(&mut self, entry: &[u8], tiles: &dyn Tiles) -> Result<(), LogError> {
-        self.entries.push(entry.to_vec());
-        self.size += 1;
-        if self.entries.len() as u64 == TILE_WIDTH {
-            let path = tile_path(ENTRIES, self.size / TILE_WIDTH - 1, TILE_WIDTH);
-            tiles.write(&path, &encode_bundle(&self.entries))?;
-            self.entries.clear();
-        }
-        let mut hash = leaf_hash(entry);
-        for level in 0.. {
-            if self.levels.len() == level {
-                self.levels.push(Vec::new());
-            }
-            let hashes = &mut self.levels[level];
-            hashes.push(hash);
-            if (hashes.len() as u64) < TILE_WIDTH {
-                break;
-            }
-            let index = (self.size >> (8 * level)) / TILE_WIDTH - 1;
-            tiles.write(&tile_path(Some(level as u8), index, TILE_WIDTH), &encode_tile(hashes))?;
-            hash = root_of(hashes);
-            hashes.clear();
-        }
-        Ok(())
-    }
-
-    /// Writes the partial tiles that changed.
-    fn flush(&self, tiles: &dyn Tiles) -> Result<(), LogError> {
-        if !self.entries.is_empty() && self.size != self.from {
-            let path = tile_path(ENTRIES, self.size / TILE_WIDTH, self.size % TILE_WIDTH);
-            tiles.write(&path, &encode_bundle(&self.entries))?;
-        }
-        for (level, hashes) in self.levels.iter().enumerate() {
-            let shift = 8 * level;
-            if !hashes.is_empty() && self.size >> shift != self.from >> shift {
-                let path =
-                    tile_path(Some(level as u8), (self.size >> shift) / TILE_WIDTH, hashes.len() as u64);
-                tiles.write(&path, &encode_tile(hashes))?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Computes the root: each level's partial tile is a run of complete subtrees, larger ones further left.
-    fn root(&self) -> Hash {
-        let mut right: Option<Hash> = None;
-        for hashes in &self.levels {
-            let mut rest = hashes.as_slice();
-            let mut nodes = Vec::new();
-            while !rest.is_empty() {
-                let (node, tail) = rest.split_at(1 << (usize::BITS - 1 - rest.len().leading_zeros()));
-                nodes.push(root_of(node));
-                rest = tail;
-            }
-            for node in nodes.iter().rev() {
-                right = Some(right.map_or(*node, |right| node_hash(node, &right)));
-            }
-        }
-        right.unwrap_or_else(|| root_of(&[]))
-    }
-}
-
-fn encode_tile(hashes: &[Hash]) -> Vec<u8> {
-    hashes.iter().flat_map(|hash| *hash.as_bytes()).collect()
-}
-
-fn encode_bundle(entries: &[Vec<u8>]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for entry in entries {
-        // Lengths were checked when the entries came in.
-        bytes.extend_from_slice(&(entry.len() as u16).to_be_bytes());
-        bytes.extend_from_slice(entry);
-    }
-    bytes
 }

@@ -54,10 +54,7 @@ pub struct VerifierKey {
 impl VerifierKey {
     /// Makes a key.
     pub fn new(name: &str, key: [u8; 32]) -> Result<Self, NoteError> {
-        let blank = name
-            .chars()
-            .any(|character| character.is_whitespace() || character == '+' || character.is_control());
-        if name.is_empty() || name.len() > 255 || blank {
+        if !is_key_name(name) {
             return Err(NoteError::Key);
         }
         let mut id = [0; 4];
@@ -87,6 +84,22 @@ impl VerifierKey {
     pub fn name(&self) -> &str {
         &self.name
     }
+
+    /// Returns the raw key, by which two keys are the same whatever they are called.
+    pub fn raw(&self) -> &[u8; 32] {
+        &self.key
+    }
+
+    /// Tells whether a signature line names this key.
+    pub(crate) fn is_named_by(&self, line: &SignatureLine<'_>) -> bool {
+        line.name == self.name && line.id == self.id
+    }
+}
+
+/// Tells whether a text can be the name of a key.
+pub(crate) fn is_key_name(name: &str) -> bool {
+    let unfit = |character: char| character.is_whitespace() || character == '+' || character.is_control();
+    !name.is_empty() && name.len() <= 255 && !name.chars().any(unfit)
 }
 
 impl fmt::Display for VerifierKey {
@@ -140,9 +153,16 @@ pub(crate) fn sign(text: &str, signer: &dyn NoteSigner) -> Result<String, NoteEr
     Ok(format!("{text}\n— {} {}\n", key.name, STANDARD.encode(signature)))
 }
 
-/// Verifies that a note carries a valid signature by `key`; returns its text. Signatures by other keys are
-/// ignored, as the specification wants it.
-pub(crate) fn open<'a>(note: &'a str, key: &VerifierKey) -> Result<&'a str, NoteError> {
+/// A line of a note's signature block, read but not verified.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct SignatureLine<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) id: [u8; 4],
+    pub(crate) signature: Vec<u8>,
+}
+
+/// Reads a note into its text and its signature lines; nothing is verified.
+pub(crate) fn read(note: &str) -> Result<(&str, Vec<SignatureLine<'_>>), NoteError> {
     if note.len() > NOTE_MAX_BYTES {
         return Err(NoteError::Malformed("too long"));
     }
@@ -154,25 +174,32 @@ pub(crate) fn open<'a>(note: &'a str, key: &VerifierKey) -> Result<&'a str, Note
     if !signatures.ends_with('\n') {
         return Err(NoteError::Malformed("a signature line without end"));
     }
-    let lines: Vec<&str> = signatures.lines().collect();
+    let lines: Vec<SignatureLine<'_>> = signatures.lines().map(line).collect::<Result<_, _>>()?;
     if lines.is_empty() || lines.len() > SIGNATURES_MAX {
         return Err(NoteError::Malformed("the number of signatures"));
     }
+    Ok((text, lines))
+}
+
+/// Reads one signature line, without its newline.
+pub(crate) fn line(line: &str) -> Result<SignatureLine<'_>, NoteError> {
+    let (name, encoded) = line
+        .strip_prefix("— ")
+        .and_then(|rest| rest.split_once(' '))
+        .ok_or(NoteError::Malformed("a signature line"))?;
+    let bytes = STANDARD.decode(encoded).map_err(|_| NoteError::Malformed("base64 of a signature"))?;
+    let (id, signature) = bytes.split_first_chunk::<4>().ok_or(NoteError::Malformed("a short signature"))?;
+    Ok(SignatureLine { name, id: *id, signature: signature.to_vec() })
+}
+
+/// Verifies that a note carries a valid signature by `key`; returns its text. Signatures by other keys are
+/// ignored, as the specification wants it.
+pub(crate) fn open<'a>(note: &'a str, key: &VerifierKey) -> Result<&'a str, NoteError> {
+    let (text, lines) = read(note)?;
     let mut valid = false;
-    for line in lines {
-        let (name, encoded) = line
-            .strip_prefix("— ")
-            .and_then(|rest| rest.split_once(' '))
-            .ok_or(NoteError::Malformed("a signature line"))?;
-        let signature =
-            STANDARD.decode(encoded).map_err(|_| NoteError::Malformed("base64 of a signature"))?;
-        let (id, signature) =
-            signature.split_first_chunk::<4>().ok_or(NoteError::Malformed("a short signature"))?;
-        if name != key.name || *id != key.id {
-            continue;
-        }
+    for line in lines.iter().filter(|line| key.is_named_by(line)) {
         UnparsedPublicKey::new(&ED25519, &key.key)
-            .verify(text.as_bytes(), signature)
+            .verify(text.as_bytes(), &line.signature)
             .map_err(|_| NoteError::Invalid(key.name.clone()))?;
         valid = true;
     }

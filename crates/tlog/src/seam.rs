@@ -27,6 +27,16 @@ pub trait Tiles {
 
     /// Writes a file whole; durable when this returns. May replace what an append that never ended has left.
     fn write(&self, path: &str, bytes: &[u8]) -> Result<(), SeamError>;
+
+    /// Writes a file whole; durable only after the next [`Tiles::settle`].
+    fn stage(&self, path: &str, bytes: &[u8]) -> Result<(), SeamError> {
+        self.write(path, bytes)
+    }
+
+    /// Makes everything durable that was staged.
+    fn settle(&self) -> Result<(), SeamError> {
+        Ok(())
+    }
 }
 
 /// The one cell that says which tree is the log's.
@@ -150,5 +160,46 @@ impl HeadCell for MemoryHead {
             return Err(SeamError::Conflict);
         }
         faulty.run(|| *value = Some(new.to_vec()))
+    }
+}
+
+/// A journal in memory.
+#[derive(Default)]
+pub struct MemoryJournal {
+    bytes: Mutex<(Vec<u8>, Faulty)>,
+}
+
+impl MemoryJournal {
+    /// Makes a coming write fail.
+    pub fn fail(&self, fault: Fault) {
+        self.bytes.lock().unwrap_or_else(std::sync::PoisonError::into_inner).1.fault = Some(fault);
+    }
+
+    /// Takes a fault back that has not struck yet.
+    pub fn heal(&self) {
+        self.bytes.lock().unwrap_or_else(std::sync::PoisonError::into_inner).1.fault = None;
+    }
+
+    /// Changes the bytes behind the sequencer's back.
+    pub fn tamper(&self, change: impl FnOnce(&mut Vec<u8>)) {
+        change(&mut self.bytes.lock().unwrap_or_else(std::sync::PoisonError::into_inner).0);
+    }
+}
+
+impl crate::Journal for MemoryJournal {
+    fn append(&self, bytes: &[u8]) -> Result<(), SeamError> {
+        let mut guard = self.bytes.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let (written, faulty) = &mut *guard;
+        faulty.run(|| written.extend_from_slice(bytes))
+    }
+
+    fn read(&self) -> Result<Vec<u8>, SeamError> {
+        Ok(self.bytes.lock().unwrap_or_else(std::sync::PoisonError::into_inner).0.clone())
+    }
+
+    fn clear(&self) -> Result<(), SeamError> {
+        let mut guard = self.bytes.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let (written, faulty) = &mut *guard;
+        faulty.run(|| written.clear())
     }
 }

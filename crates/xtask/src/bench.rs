@@ -5,8 +5,10 @@ mod advisories;
 mod compare;
 mod detect;
 mod drift;
+mod log;
 pub(crate) mod projects;
 mod record;
+mod sbom;
 mod scale;
 mod slices;
 mod verify;
@@ -26,6 +28,9 @@ const USAGE: &str =
   bench compare      `compare` beside diffoscope on real releases
   bench drift [NAME] what `compare` finds in honest updates (those whose line has NAME) and in attacked releases
   bench advisories   the advisory index: building, opening, asking; an advisory against 10^8 occurrences
+  bench log [SECONDS [ENTRIES]]  durable appends with proofs; a large log opened and read
+  bench serve [SECONDS]          verified entries over loopback HTTP
+  bench sbom [NAME]  `sbom` beside syft and trivy: npm, venv, cargo, go, java, root
   bench verify       verification of one artifact, and the start of the program";
 
 /// Runs a measurement.
@@ -39,8 +44,12 @@ pub(crate) fn run(words: &[&str]) -> Result<()> {
         ["compare"] => compare::run(),
         ["drift"] => drift::run(""),
         ["drift", name] => drift::run(name),
+        ["log", rest @ ..] => log::run(rest),
+        ["serve", rest @ ..] => log::serve(rest),
         ["verify"] => verify::run(),
         ["advisories"] => advisories::run(),
+        ["sbom"] => sbom::run(""),
+        ["sbom", name] => sbom::run(name),
         // What the two above run under the recorder.
         ["opens", folder, slices] => slices::opens(Path::new(folder), slices.parse()?),
         ["probes", count] => scale::probes(count.parse()?),

@@ -23,6 +23,7 @@ const TOOLS: &[(&str, &str)] = &[
     ("node", "nodejs"),
     ("npm", "npm"),
     ("javac", "default-jdk-headless"),
+    ("wixl", "wixl"),
 ];
 
 /// The peers that read what we write.
@@ -32,12 +33,19 @@ const PEERS: &[&str] = &[
     "securesystemslib[crypto]==1.6.0",
     "in-toto-attestation==0.9.3",
     "sigstore==4.5.1",
+    "spdx-tools==0.8.5",
+    "spdx-python-model==0.0.6",
 ];
+
+/// The same for those in JavaScript.
+const NODE_PEERS: &[&str] =
+    &["@sigstore/verify@4.1.3", "@sigstore/bundle@5.0.1", "@sigstore/protobuf-specs@0.5.2"];
 
 pub(crate) fn run() -> Result<()> {
     tools()?;
     components()?;
     let python = peers()?;
+    let node = node_peers()?;
     crate::must(Command::new("cargo").args(["fmt", "--all", "--check"]))?;
     crate::must(Command::new("cargo").args([
         "clippy",
@@ -56,12 +64,14 @@ pub(crate) fn run() -> Result<()> {
             .args(["test", "--locked"])
             .args(arguments)
             .env("CI", "1")
-            .env("COUNTERSIGN_TEST_PYTHON", &python);
+            .env("COUNTERSIGN_TEST_PYTHON", &python)
+            .env("COUNTERSIGN_TEST_NODE", &node);
         crate::must(&mut command)
     };
     test(&["--workspace", "--exclude", "countersign-host"])?;
     // The recorder has the signals and the file-mode mask of its whole process: one test at a time.
     test(&["--package", "countersign-host", "--", "--test-threads=1"])?;
+    crate::conformance::run()?;
     crate::demo::run()?;
     crate::quiet::run()
 }
@@ -78,9 +88,11 @@ fn tools() -> Result<()> {
     if !venv.is_ok_and(|output| output.status.success()) {
         missing.push("python3-venv");
     }
-    // It has an option of its own for its version.
-    if !runs("makensis", "-VERSION") {
-        missing.push("nsis");
+    // These have words of their own for their version.
+    for (tool, word, package) in [("makensis", "-VERSION", "nsis"), ("openssl", "version", "openssl")] {
+        if !runs(tool, word) {
+            missing.push(package);
+        }
     }
     if missing.is_empty() {
         return Ok(());
@@ -136,4 +148,22 @@ fn peers() -> Result<PathBuf> {
     std::fs::write(&stamp, wanted)?;
     ensure!(runs(&python, "--version"), "the Python environment does not run");
     Ok(python)
+}
+
+/// Makes a folder with the JavaScript peers beside the build products; returns it.
+fn node_peers() -> Result<PathBuf> {
+    let metadata = crate::metadata()?;
+    let target = metadata["target_directory"].as_str().context("no target folder")?;
+    let folder = Path::new(target).join("node-peers");
+    let stamp = folder.join("installed");
+    let wanted = NODE_PEERS.join("\n");
+    if std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
+        return Ok(folder);
+    }
+    std::fs::create_dir_all(&folder)?;
+    std::fs::write(folder.join("package.json"), "{\"private\": true}\n")?;
+    let install = ["install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts"];
+    crate::must(Command::new("npm").args(install).arg("--prefix").arg(&folder).args(NODE_PEERS))?;
+    std::fs::write(stamp, wanted)?;
+    Ok(folder)
 }

@@ -1,9 +1,11 @@
-//! Developer commands: `cargo xtask tidy|ci|demo|fuzz|bench`.
+//! Developer commands: `cargo xtask tidy|ci|demo|conformance|fuzz|bench`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a developer reads it")]
 
 mod bench;
 mod ci;
+mod conformance;
 mod demo;
+mod faults;
 mod fuzz;
 mod lua;
 mod quiet;
@@ -18,9 +20,11 @@ const USAGE: &str = "cargo xtask COMMAND
   demo               record, compare, sign and verify a real C project, and see a poisoned release denied
   ci                 install what the tests need, then check and test everything
   tidy               layers, documentation pages, unsafe code, file lengths
+  conformance        the field's own test suites, run against our program
+  faults [N]         each system call by which `sign` writes fails in turn (each Nth)
   quiet              five clean rebuilds of three real projects raise no alarm
   fuzz TARGET…       runs fuzz targets: --seconds N each; --keep takes what is new and small into the replayed corpus
-  bench NAME         measurements: record, slices, scale, detect, advisories, verify";
+  bench NAME         measurements: record, slices, scale, detect, sbom, log, serve, advisories, verify";
 
 /// Variables by which cargo tells its children about itself. A build that inherits them looks for libraries in places
 /// where nobody's build does.
@@ -43,6 +47,9 @@ fn main() -> Result<()> {
         ["demo"] => demo::run(),
         ["ci"] => ci::run(),
         ["tidy"] => tidy::run(),
+        ["conformance"] => conformance::run(),
+        ["faults"] => faults::run(1),
+        ["faults", every] => faults::run(every.parse()?),
         ["quiet"] => quiet::run(),
         ["fuzz", rest @ ..] => fuzz::run(rest),
         ["bench", rest @ ..] => bench::run(rest),

@@ -18,9 +18,14 @@ const EDGES: &[(&str, &[&str])] = &[
     ("store", &["evidence", "tlog"]),
     ("feeds", &["evidence", "inspect", "versions"]),
     ("host", &["evidence", "inspect"]),
-    ("engine", &["evidence", "tlog", "attest", "inspect", "judge", "store", "host", "versions", "feeds"]),
+    ("verifier", &["evidence", "tlog", "attest"]),
+    (
+        "engine",
+        &["evidence", "tlog", "attest", "inspect", "judge", "store", "host", "verifier", "versions", "feeds"],
+    ),
+    ("server", &["engine", "evidence", "attest", "tlog"]),
     ("drill", &["engine", "forge"]),
-    ("countersign", &["engine", "drill"]),
+    ("countersign", &["engine", "drill", "server"]),
     ("xtask", &[]),
 ];
 

@@ -18,8 +18,11 @@ fn vendor() -> Vendor {
     let key = || EncryptedKey::generate_p256(b"a test", Cost::Machine).unwrap().1;
     let (release, builder) = (key(), key());
     let log_key = Ed25519Signer::from_seed("log.example", &[7; 32]).unwrap();
-    let trusted =
-        |key: &KeyPair| TrustedKey { public_key: key.public_key().clone(), since: Timestamp::from_unix(0) };
+    let trusted = |key: &KeyPair| TrustedKey {
+        public_key: key.public_key().clone(),
+        since: Timestamp::from_unix(0),
+        retired: None,
+    };
     let trust = Trust {
         schema: SCHEMA.into(),
         release_keys: vec![trusted(&release)],
@@ -27,6 +30,9 @@ fn vendor() -> Vendor {
         log: TrustedLog { verifier_key: log_key.verifier_key().to_string() },
         approver_keys: Vec::new(),
         revoked: Vec::new(),
+        expires: None,
+        required_levels: Vec::new(),
+        witness_policy: None,
     };
     Vendor { release, trust, log_key }
 }

@@ -68,7 +68,7 @@ pub(crate) fn approve(context: &Context, arguments: &ApproveArgs) -> Result<u8> 
 }
 
 /// Reads a moment: `2026-12-31`, `2026-12-31T12:00:00Z`, or a span from now such as `30d`.
-fn moment(text: &str) -> Result<Timestamp> {
+pub(super) fn moment(text: &str) -> Result<Timestamp> {
     if let Some(days) = text.strip_suffix('d').and_then(|days| days.parse().ok()) {
         return Ok(Context::now().plus_days(days));
     }

@@ -1,17 +1,59 @@
-//! `log show`, `log check`, `log export`.
+//! `log show`, `log check`, `log cosign`, `log export`.
 
 use std::fmt::Write as _;
 
 use anyhow::Result;
 use serde_json::json;
 
-use crate::args::LogCommand;
+use crate::args::trust::LogCommand;
 use crate::context::Context;
 use crate::output::{self, NO, YES};
 
 pub(crate) fn run(context: &Context, command: LogCommand) -> Result<u8> {
+    if let LogCommand::Witness { folder, name, log, listen } = command {
+        return super::serve::witness(context, &folder, &name, &log, &listen);
+    }
     let world = context.world()?;
     match command {
+        LogCommand::Witness { .. } => unreachable!("a witness needs no store and was begun above"),
+        LogCommand::Cosign => {
+            let cosigning = engine::cosign(&world, &engine::exchange)?;
+            let verdict = if !cosigning.findings.is_empty() {
+                "forked"
+            } else if cosigning.quorum {
+                "cosigned"
+            } else {
+                "unwitnessed"
+            };
+            let good = verdict == "cosigned";
+            if context.json {
+                let missing: Vec<_> = cosigning
+                    .missing
+                    .iter()
+                    .map(|(name, why)| json!({ "witness": name, "because": why }))
+                    .collect();
+                output::document(
+                    "log-cosign",
+                    json!({
+                        "verdict": verdict, "findings": cosigning.findings, "problems": [], "size": cosigning.size,
+                        "witnesses": cosigning.witnesses, "missing": missing,
+                    }),
+                )?;
+            } else {
+                let mut text = output::findings(&cosigning.findings);
+                for (name, why) in &cosigning.missing {
+                    writeln!(text, "  no cosignature by {name}: {why}")?;
+                }
+                let by = if cosigning.witnesses.is_empty() {
+                    "nobody".into()
+                } else {
+                    cosigning.witnesses.join(", ")
+                };
+                writeln!(text, "{}: {} entries, by {by}", output::verdict(verdict, good), cosigning.size)?;
+                output::text(&text)?;
+            }
+            Ok(if good { YES } else { NO })
+        }
         LogCommand::Show { from, count } => {
             let rows = engine::log_rows(&world, from, count)?;
             if context.json {

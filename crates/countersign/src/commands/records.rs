@@ -1,16 +1,15 @@
-//! `records`, `show`, `sbom`.
+//! `records`, `show`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use engine::evidence::record::{Exit, Process};
 use engine::evidence::{Event, Record};
 use engine::{RecordView, World};
 use serde_json::json;
 
-use crate::args::{SbomFormat, ShowArgs};
+use crate::args::ShowArgs;
 use crate::context::Context;
 use crate::output::{self, YES};
 
@@ -224,23 +223,4 @@ fn event_document(event: &Event) -> serde_json::Value {
         "errno": event.errno, "status": event.status, "arguments": event.arguments,
         "environment": event.environment, "detail": event.detail,
     })
-}
-
-pub(crate) fn sbom(context: &Context, name: &str, format: SbomFormat, to: Option<&Path>) -> Result<u8> {
-    let world = context.world()?;
-    let view = engine::show(&world, name)?;
-    let bytes = match format {
-        SbomFormat::CyclonedxJson => engine::sbom(&view),
-    };
-    match to {
-        Some(path) => {
-            std::fs::write(path, &bytes).with_context(|| format!("cannot write `{}`", path.display()))?;
-            if context.json {
-                output::document("sbom", json!({ "file": path, "record": format!("r{}", view.number) }))?;
-            }
-        }
-        // The document itself is JSON: it is the answer with and without `--json`.
-        None => output::bytes(&bytes)?,
-    }
-    Ok(YES)
 }

@@ -1,11 +1,11 @@
-//! `gate`, `sign`, `verify`, `revoke`.
+//! `gate`, `sign`, `revoke`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Result;
 use engine::evidence::Digest;
 use engine::judge::gate::Weighed;
-use engine::{Assessment, Verify};
+use engine::{Assessment, NativeSigner};
 use serde_json::{Value, json};
 
 use crate::context::Context;
@@ -59,79 +59,48 @@ pub(crate) fn gate(context: &Context, artifact: &Path) -> Result<u8> {
     Ok(if permitted { YES } else { NO })
 }
 
-pub(crate) fn sign(context: &Context, artifact: &Path) -> Result<u8> {
+pub(crate) fn sign(
+    context: &Context,
+    artifact: &Path,
+    with: Option<String>,
+    detached: Option<String>,
+) -> Result<u8> {
     let world = context.world()?;
-    let outcome =
-        engine::sign(&world, artifact, &|| context.passphrase().map_err(|error| error.to_string()))?;
+    let signer = with.map(|command| NativeSigner { command, detached });
+    let passphrase = || context.passphrase().map_err(|error| error.to_string());
+    let outcome = engine::sign(&world, artifact, signer.as_ref(), &passphrase)?;
     let verdict = if outcome.signed.is_some() { "signed" } else { "denied" };
     if context.json {
         let mut content = assessment_document(&outcome.assessment, verdict);
         if let (Some(signed), Value::Object(fields)) = (&outcome.signed, &mut content) {
+            fields.insert("released".into(), json!(signed.artifact));
+            fields.insert("native".into(), json!(signed.native));
             fields.insert("bundle".into(), json!(signed.bundle));
             fields.insert("provenanceBundle".into(), json!(signed.provenance_bundle));
             fields.insert("intentIndex".into(), json!(signed.intent_index));
             fields.insert("logIndex".into(), json!(signed.log_index));
             fields.insert("key".into(), json!(signed.key));
         }
+        if let (false, Value::Object(fields)) = (outcome.refused.is_empty(), &mut content)
+            && let Some(Value::Array(findings)) = fields.get_mut("findings")
+        {
+            findings.extend(outcome.refused.iter().map(|finding| json!(finding)));
+        }
         output::document("sign", content)?;
     } else {
         let mut text = assessment_text(&outcome.assessment, verdict, outcome.signed.is_some());
         if let Some(signed) = &outcome.signed {
             text += &format!(
-                "  key {}, intent at log entry {}, signature at {}\n  wrote {}\n  wrote {}\n",
-                signed.key,
-                signed.intent_index,
-                signed.log_index,
-                signed.bundle.display(),
-                signed.provenance_bundle.display()
+                "  key {}, intent at log entry {}, signature at {}\n",
+                signed.key, signed.intent_index, signed.log_index,
             );
+            let files = signed.native.iter().chain([&signed.bundle]).chain(&signed.provenance_bundle);
+            files.for_each(|file| text += &format!("  wrote {}\n", file.display()));
         }
+        text += &output::findings(&outcome.refused);
         output::text(&text)?;
     }
     Ok(if outcome.signed.is_some() { YES } else { NO })
-}
-
-pub(crate) fn verify(
-    context: &Context,
-    artifact: PathBuf,
-    bundle: Option<PathBuf>,
-    trust: Option<&Path>,
-) -> Result<u8> {
-    let trust = context.trust(trust)?;
-    let name = artifact.display().to_string();
-    let verification = engine::verify(&Verify { artifact, bundle, trust })?;
-    let verified = verification.findings.is_empty() && verification.release.is_some();
-    let verdict = if verified { "verified" } else { "rejected" };
-    let release = verification.release.as_ref();
-    if context.json {
-        let release = release.map(|release| {
-            json!({
-                "key": release.verified().key().short(), "statement": release.verified().id(), "logIndex": release.verified().log_index(),
-                "timeVerified": release.summary().time_verified, "policy": release.summary().policy.uri,
-            })
-        });
-        output::document(
-            "verify",
-            json!({
-                "verdict": verdict, "findings": verification.findings, "problems": [], "artifact": verification.artifact,
-                "release": release, "provenance": verification.provenance,
-            }),
-        )?;
-    } else {
-        let mut text = format!("{}: {name} {}\n", output::verdict(verdict, verified), verification.artifact);
-        if let Some(release) = release {
-            text += &format!(
-                "  released {} by key {}, entry {} of the log; {}\n",
-                release.summary().time_verified,
-                release.verified().key().short(),
-                release.verified().log_index(),
-                if verification.provenance { "provenance verified" } else { "no provenance beside it" }
-            );
-        }
-        text += &output::findings(&verification.findings);
-        output::text(&text)?;
-    }
-    Ok(if verified { YES } else { NO })
 }
 
 pub(crate) fn revoke(context: &Context, artifact: &str, reason: &str) -> Result<u8> {

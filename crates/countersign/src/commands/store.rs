@@ -1,9 +1,8 @@
-//! `init`, `fsck`, `trust`.
+//! `init`, `fsck`.
 
 use anyhow::Result;
 use serde_json::json;
 
-use crate::args::TrustCommand;
 use crate::context::Context;
 use crate::output::{self, NO, Progress, YES};
 
@@ -73,19 +72,4 @@ pub(crate) fn fsck(context: &Context) -> Result<u8> {
         output::text(&output::findings(&report.findings))?;
     }
     Ok(if sound { YES } else { NO })
-}
-
-pub(crate) fn trust(context: &Context, command: TrustCommand) -> Result<u8> {
-    let TrustCommand::Export { file } = command;
-    let world = context.world()?;
-    engine::trust_export(&world, &file)?;
-    if context.json {
-        output::document("trust-export", json!({ "file": file }))?;
-    } else {
-        output::text(&format!(
-            "{}: hand it to your customers over a channel that they trust\n",
-            file.display()
-        ))?;
-    }
-    Ok(YES)
 }

@@ -131,3 +131,56 @@ fn the_causes_for_which_two_builds_of_one_source_differ_are_named() {
         (Some("same"), &serde_json::Value::Null)
     );
 }
+
+#[test]
+fn two_bills_of_materials_are_compared_whoever_wrote_them() {
+    let sandbox = Sandbox::bare();
+    let digest = |digit: &str| digit.repeat(64);
+    let cyclonedx = |release: &str, packages: &[(&str, &str, &str)]| {
+        let components: Vec<_> = packages
+            .iter()
+            .map(|(name, version, digit)| {
+                serde_json::json!({
+                    "type": "library", "name": name, "version": version, "purl": format!("pkg:npm/{name}@{version}"),
+                    "hashes": [{"alg": "SHA-256", "content": digest(digit)}],
+                })
+            })
+            .collect();
+        serde_json::json!({
+            "bomFormat": "CycloneDX", "specVersion": "1.6",
+            "metadata": {"component": {"type": "application", "name": "demo", "version": release}},
+            "components": components,
+        })
+        .to_string()
+    };
+    let spdx = serde_json::json!({
+        "spdxVersion": "SPDX-2.3", "SPDXID": "SPDXRef-DOCUMENT", "name": "demo",
+        "packages": [{
+            "SPDXID": "SPDXRef-a", "name": "left", "versionInfo": "1.0.0",
+            "checksums": [{"algorithm": "SHA256", "checksumValue": digest("9")}],
+            "externalRefs": [{
+                "referenceCategory": "PACKAGE-MANAGER", "referenceType": "purl", "referenceLocator": "pkg:npm/left@1.0.0"
+            }],
+        }],
+    });
+    sandbox.write("1.json", cyclonedx("1.0.0", &[("left", "1.0.0", "1"), ("right", "2.0.0", "2")]));
+    sandbox.write("2.json", cyclonedx("1.1.0", &[("left", "1.0.0", "1"), ("right", "2.1.0", "3")]));
+    sandbox.write("evil.json", cyclonedx("1.1.0", &[("left", "1.0.0", "6"), ("right", "2.1.0", "3")]));
+    sandbox.write("spdx.json", spdx.to_string());
+    let honest = sandbox.run(&["compare", "1.json", "2.json", "--json"]);
+    assert_eq!((honest.code, honest.json()["verdict"].as_str()), (0, Some("explained")), "{}", honest.out);
+    assert_eq!(honest.json()["differences"][0]["path"], "pkg:npm/right");
+    let evil = sandbox.run(&["compare", "1.json", "evil.json", "--json"]);
+    assert_eq!((evil.code, evil.codes()), (1, vec!["component-hash-changed".to_owned()]), "{}", evil.out);
+    let other_form = sandbox.run(&["compare", "1.json", "spdx.json", "--json"]);
+    assert!(other_form.codes().contains(&"component-hash-changed".to_owned()), "{}", other_form.out);
+    assert_eq!(sandbox.run(&["compare", "1.json", "1.json"]).code, 0);
+    // What is JSON and no bill is compared as a file.
+    sandbox.write("a.json", "{\"a\": 1}");
+    sandbox.write("b.json", "{\"a\": 2}");
+    let plain = sandbox.run(&["compare", "a.json", "b.json", "--json"]);
+    assert_eq!(plain.code, 3, "{}", plain.out);
+    // One that is cut off is never the same.
+    sandbox.write("cut.json", &cyclonedx("1.0.0", &[("left", "1.0.0", "1")])[..150]);
+    assert_eq!(sandbox.run(&["compare", "cut.json", "cut.json"]).code, 3);
+}

@@ -72,3 +72,40 @@ fn what_does_not_exist_is_no_drill() {
     assert_eq!(sandbox.run(&["drill", "run", "3cx", "--without", "nothing"]).code, 2);
     assert_eq!(sandbox.run(&["drill", "run", "nothing"]).code, 2);
 }
+
+/// Each of the drills about trust is caught by every control, and without any one control by the others alone.
+fn trust_drill(name: &str, controls: usize, words: &[&str]) {
+    caught(name, controls, words);
+    let sandbox = Sandbox::bare();
+    let listed = sandbox.ok(&["drill", "list", "--json"]).json();
+    let drill = listed["drills"].as_array().unwrap().iter().find(|drill| drill["name"] == name).unwrap();
+    for control in drill["controls"].as_array().unwrap() {
+        let control = control["name"].as_str().unwrap();
+        let missed = sandbox.run(&["drill", "run", name, "--without", control, "--json"]);
+        assert_eq!((missed.code, missed.json()["verdict"].as_str()), (1, Some("missed")), "{control}");
+        let score = missed.json();
+        let steps = score["scores"][0]["steps"].as_array().unwrap();
+        let step = steps.iter().find(|step| step["control"] == control).unwrap();
+        assert_eq!(step["caught"], false, "{control}");
+    }
+}
+
+#[test]
+fn the_stolen_key_drill_is_caught() {
+    trust_drill("stolen-key", 4, &["unrecorded-signature", "log-forked", "witnesses-missing", "key-retired"]);
+}
+
+#[test]
+fn the_failed_build_publish_drill_is_caught() {
+    trust_drill("failed-build-publish", 3, &["build-failed", "failed-build-published", "made only by r1"]);
+}
+
+#[test]
+fn the_log_fork_drill_is_caught() {
+    trust_drill("log-fork", 3, &["it has seen", "log-forked", "kept"]);
+}
+
+#[test]
+fn the_evil_builder_drill_is_caught() {
+    trust_drill("evil-builder", 3, &["quorum-missing", "it is outvoted"]);
+}

@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::sandbox::Sandbox;
 
 /// The Python with the peers' libraries, as `cargo xtask ci` installs them.
-fn python() -> Option<PathBuf> {
+pub(crate) fn python() -> Option<PathBuf> {
     let python = std::env::var_os("COUNTERSIGN_TEST_PYTHON").map(PathBuf::from);
     if python.is_none() {
         assert!(std::env::var_os("CI").is_none(), "CI must set COUNTERSIGN_TEST_PYTHON");
@@ -15,7 +15,7 @@ fn python() -> Option<PathBuf> {
     python
 }
 
-fn says(python: &PathBuf, sandbox: &Sandbox, script: &str) -> String {
+pub(crate) fn says(python: &PathBuf, sandbox: &Sandbox, script: &str) -> String {
     let output = Command::new(python).args(["-c", script]).current_dir(sandbox.path("")).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap().trim().to_owned()

@@ -70,6 +70,10 @@ pub struct Executable {
     /// PE header `TimeDateStamp`: seconds since 1970, or a hash in reproducible builds.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub timestamp: Option<u32>,
+    /// The timestamp is a digest of the content: the linker was asked for reproducible output
+    /// (`IMAGE_DEBUG_TYPE_REPRO`).
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub timestamp_is_digest: bool,
     /// Where execution begins.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub entry: Option<Entry>,

@@ -10,7 +10,7 @@ use crate::Digest;
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CodeSignature {
-    /// `authenticode` or `apple`.
+    /// `authenticode`, `apple`, `msi` or `jar`.
     pub kind: String,
     /// Whether the signed digest equals the digest recomputed over the image; absent if it could not be told.
     #[serde(skip_serializing_if = "Option::is_none", default)]

@@ -1,11 +1,15 @@
-//! CycloneDX 1.6 JSON (ECMA-424): the bill of materials of what a build was observed to use.
+//! CycloneDX 1.6 JSON (ECMA-424): the bill of materials of what a build was observed to use, and any other.
 //!
 //! Packages carry a purl, the files of them that were really read (with SHA-256) and the evidence; files that
 //! no package owns stand by digest. Nothing is listed that was not read.
 
+mod write;
+
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
+
+pub use write::write;
 
 use crate::record::{File, Record, Role};
 use crate::{Component, Digest};

@@ -74,7 +74,7 @@ impl Webhook {
 }
 
 /// The authority must be a loopback address written out: a name may mean anything tomorrow.
-fn is_this_machine(rest: &str) -> bool {
+pub(super) fn is_this_machine(rest: &str) -> bool {
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let host = match authority.rsplit_once(':') {
         Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
@@ -84,7 +84,7 @@ fn is_this_machine(rest: &str) -> bool {
     host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-fn roots() -> Result<RootCerts, OutboundError> {
+pub(super) fn roots() -> Result<RootCerts, OutboundError> {
     let missing =
         || io::Error::new(io::ErrorKind::NotFound, "this machine has no list of trusted certificates");
     let pem = ROOTS.iter().find_map(|path| fs::read(path).ok());

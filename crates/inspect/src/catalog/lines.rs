@@ -127,7 +127,7 @@ pub(super) fn paragraphs(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Decodes base64 with the usual or the URL-safe alphabet, padded or not.
-pub(super) fn base64(text: &str) -> Option<Vec<u8>> {
+pub fn base64(text: &str) -> Option<Vec<u8>> {
     let (mut bytes, mut bits, mut count) = (Vec::with_capacity(text.len() / 4 * 3), 0_u32, 0);
     for byte in text.trim_end_matches('=').bytes() {
         let value = match byte {

@@ -1,6 +1,6 @@
 //! Which catalogers want a file: looked up by its name, so that hundreds of thousands of files cost nothing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
 use super::{ALL, Cataloger, Pattern};
@@ -10,6 +10,139 @@ use super::{ALL, Cataloger, Pattern};
 pub struct Candidates {
     /// Those that want it for its name.
     pub documents: Vec<&'static Cataloger>,
+    /// Whether it may be a program, as far as its name says.
+    pub program: bool,
+}
+
+impl Candidates {
+    /// Tells whether nobody wants the file.
+    pub fn is_empty(&self) -> bool {
+        self.documents.is_empty() && !self.program
+    }
+}
+
+/// Tells from the name of a file alone whether anybody may want it. Those in a folder whose every file is wanted are asked for by
+/// their whole path: they have no extension, or a short one.
+pub fn may_want(name: &[u8]) -> bool {
+    !extension(name).is_some_and(|extension| OF_NO_PROGRAM.contains(&extension)) || TABLE.wants_name(name)
+}
+
+/// Extensions of files that are no programs, and that no cataloger wants for their extension.
+const OF_NO_PROGRAM: &[&str] = &[
+    "a",
+    "bmp",
+    "bz2",
+    "c",
+    "cc",
+    "cmake",
+    "cpp",
+    "css",
+    "csv",
+    "d",
+    "dat",
+    "eot",
+    "flow",
+    "gif",
+    "gz",
+    "h",
+    "hpp",
+    "htm",
+    "html",
+    "ico",
+    "idx",
+    "inc",
+    "ipp",
+    "java",
+    "jpeg",
+    "jpg",
+    "js",
+    "jsx",
+    "la",
+    "less",
+    "ll",
+    "log",
+    "lua",
+    "m4",
+    "map",
+    "markdown",
+    "md",
+    "mdx",
+    "mjs",
+    "mo",
+    "mp3",
+    "mp4",
+    "mts",
+    "o",
+    "obj",
+    "otf",
+    "pack",
+    "pak",
+    "pc",
+    "pdf",
+    "php",
+    "pl",
+    "pm",
+    "png",
+    "po",
+    "pod",
+    "ps1",
+    "py",
+    "pyc",
+    "pyi",
+    "pyo",
+    "pyx",
+    "rb",
+    "rlib",
+    "rmeta",
+    "rs",
+    "rst",
+    "s",
+    "scss",
+    "sh",
+    "snap",
+    "sql",
+    "svg",
+    "tcl",
+    "tex",
+    "ts",
+    "tsx",
+    "ttf",
+    "txt",
+    "vim",
+    "vue",
+    "wasm",
+    "woff",
+    "woff2",
+    "xhtml",
+    "xml",
+    "xsd",
+    "xsl",
+    "cts",
+    "cjs",
+    "json",
+    "yml",
+    "yaml",
+    "toml",
+    "lock",
+    "properties",
+    "rsrc",
+    "bin-info",
+    "timestamp",
+    "sum",
+    "pem",
+    "crt",
+    "exp",
+    "out",
+    "ini",
+    "cfg",
+    "conf",
+    "patch",
+    "diff",
+];
+
+fn extension(name: &[u8]) -> Option<&str> {
+    let at = name.iter().rposition(|byte| *byte == b'.').filter(|at| *at > 0)?;
+    std::str::from_utf8(&name[at + 1..]).ok()
 }
 
 /// Finds the catalogers that want a file. `path` is separated by `/`; what is inside a container follows a `!`.
@@ -17,12 +150,13 @@ pub fn candidates(path: &[u8]) -> Candidates {
     let mut found = Candidates::default();
     let name = path.rsplit(|byte| matches!(byte, b'/' | b'!')).next().unwrap_or(path);
     let Ok(name) = std::str::from_utf8(name) else { return found };
+    found.program = extension(name.as_bytes()).is_none_or(|extension| !OF_NO_PROGRAM.contains(&extension));
+    let documents = &mut found.documents;
     let mut add = |list: Option<&Vec<Entry>>| {
         for entry in list.into_iter().flatten() {
-            if entry.fits(path, name)
-                && !found.documents.iter().any(|known| std::ptr::eq(*known, entry.cataloger))
+            if entry.fits(path, name) && !documents.iter().any(|known| std::ptr::eq(*known, entry.cataloger))
             {
-                found.documents.push(entry.cataloger);
+                documents.push(entry.cataloger);
             }
         }
     };
@@ -65,7 +199,6 @@ impl Entry {
                     && name.starts_with(prefix)
                     && name.ends_with(suffix)
             }
-            Pattern::Program => false,
         }
     }
 }
@@ -81,6 +214,23 @@ struct Table {
     names: HashMap<&'static str, Vec<Entry>>,
     extensions: HashMap<&'static str, Vec<Entry>>,
     folders: HashMap<&'static str, Vec<Entry>>,
+    /// Extensions of files that are wanted for their folder.
+    folder_extensions: HashSet<&'static str>,
+}
+
+impl Table {
+    fn wants_name(&self, name: &[u8]) -> bool {
+        let Ok(name) = std::str::from_utf8(name) else { return false };
+        if self.names.contains_key(name) {
+            return true;
+        }
+        let of_extension = extension(name.as_bytes()).and_then(|extension| self.extensions.get(extension));
+        of_extension.into_iter().flatten().any(|entry| match entry.pattern {
+            Pattern::Around(prefix, suffix) => name.starts_with(prefix) && name.ends_with(suffix),
+            _ => true,
+        }) || !self.folder_extensions.is_empty()
+            && extension(name.as_bytes()).is_some_and(|extension| self.folder_extensions.contains(extension))
+    }
 }
 
 static TABLE: LazyLock<Table> = LazyLock::new(|| {
@@ -92,9 +242,13 @@ static TABLE: LazyLock<Table> = LazyLock::new(|| {
                 Pattern::Name(name) => (&mut table.names, name),
                 Pattern::End(end) => (&mut table.names, last(end)),
                 Pattern::Extension(extension) => (&mut table.extensions, extension),
-                Pattern::Around(_, suffix) => (&mut table.extensions, suffix.trim_start_matches('.')),
-                Pattern::Folder(folder) => (&mut table.folders, last(folder)),
-                Pattern::Program => continue,
+                Pattern::Around(_, suffix) => {
+                    (&mut table.extensions, suffix.rsplit('.').next().unwrap_or(suffix))
+                }
+                Pattern::Folder(folder) => {
+                    table.folder_extensions.extend(["json", "yml", "yaml", "conf"]);
+                    (&mut table.folders, last(folder))
+                }
             };
             list.entry(key).or_default().push(Entry { cataloger, pattern });
         }

@@ -304,7 +304,7 @@ mod tests {
                 "pkg:pypi/numpy",
                 "pkg:pypi/requests@2.31.0",
                 "pkg:pypi/x",
-                "pkg:pypi/zope-interface@5.0"
+                "pkg:pypi/zope.interface@5.0"
             ]
         );
         assert_eq!(catalog.bom.packages[0].hashes.len(), 1);

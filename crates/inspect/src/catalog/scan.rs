@@ -10,6 +10,9 @@ use super::found::{Found, Stated, System};
 use super::place::place;
 use super::{Candidates, Cataloger, DOCUMENT_MAX_BYTES, candidates, licence, purl};
 
+/// A name that more packages have says nothing.
+const SAME_NAME_MAX: usize = 8;
+
 /// The result of a scan.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Catalog {
@@ -47,15 +50,24 @@ impl Scan {
 
     /// Reads a file whose content is at hand, if a cataloger wants it. Tells whether one did.
     pub fn offer(&mut self, path: &BytePath, bytes: &[u8]) -> bool {
-        let Candidates { documents } = candidates(path.as_bytes());
+        let Candidates { documents, program } = candidates(path.as_bytes());
         for cataloger in &documents {
             self.read(cataloger, path, bytes);
         }
-        !documents.is_empty()
+        let readings = if program { super::read_program(&bytes) } else { Vec::new() };
+        let wanted = !documents.is_empty() || !readings.is_empty();
+        for (by, found) in readings {
+            self.take(Reading { path: path.clone(), by: by.to_owned(), found });
+        }
+        wanted
     }
 
     /// Reads a file by one cataloger.
     pub fn read(&mut self, cataloger: &Cataloger, path: &BytePath, bytes: &[u8]) {
+        let bytes = match usize::try_from(cataloger.most_bytes()) {
+            Ok(most) if cataloger.wants_beginning() => &bytes[..bytes.len().min(most)],
+            _ => bytes,
+        };
         if bytes.len() as u64 > DOCUMENT_MAX_BYTES {
             self.problem(path, "budget-exhausted", "the document is too large");
             return;
@@ -152,10 +164,9 @@ impl Scan {
             }
         }
         for (from, space, name) in needs {
-            // A name that several packages have is followed to none but the only one of that name.
-            if let Some([to]) = names.get(&(space, name.to_lowercase())).map(Vec::as_slice) {
-                bom.relations.push((from, *to));
-            }
+            // A name that several packages have or provide may mean each of them: a package of two architectures, say.
+            let to = names.get(&(space, name.to_lowercase())).filter(|list| list.len() <= SAME_NAME_MAX);
+            bom.relations.extend(to.into_iter().flatten().map(|to| (from, *to)));
         }
         bom.arrange();
         self.problems.sort();
@@ -166,12 +177,8 @@ impl Scan {
 
 /// Returns the name as the list of catalogers has it.
 fn static_name(name: &str) -> Option<&'static str> {
-    super::ALL
-        .iter()
-        .copied()
-        .flatten()
-        .find(|cataloger| cataloger.name == name)
-        .map(|cataloger| cataloger.name)
+    let catalogers = super::ALL.iter().copied().flatten().map(|cataloger| cataloger.name);
+    catalogers.chain(super::program::NAMES).find(|known| *known == name)
 }
 
 /// The folder within which names of dependencies are followed: two above a package's own document (`site-packages`), the
@@ -252,7 +259,13 @@ impl Systems {
             let own = container(path.as_bytes())?;
             self.0.iter().rfind(|(root, _)| container(root.as_bytes()).as_ref() == Some(&own))
         };
-        match nearest.or_else(beside) {
+        // All layers of an image of which nothing but one system is known.
+        let only = || {
+            let (first, rest) = self.0.split_first()?;
+            let one = rest.iter().all(|(_, system)| *system == first.1);
+            (one && path.as_bytes().contains(&b'!')).then_some(first)
+        };
+        match nearest.or_else(beside).or_else(only) {
             Some((_, system)) => {
                 stated.namespace = system.id.clone();
                 let distribution = [system.id.as_str(), system.version.as_str()];

@@ -62,6 +62,9 @@ fn dpkg(input: &Input, found: &mut Found) {
         let mut package = Stated::new("deb", name, version, State::Installed)
             .qualified("arch", fields.one("Architecture").unwrap_or_default());
         package.supplier = fields.one("Maintainer").map(str::to_owned);
+        package = package
+            .with("installed-kib", fields.one("Installed-Size").unwrap_or_default())
+            .with("essential", fields.one("Essential").filter(|said| *said == "yes").unwrap_or_default());
         package.provides = names(fields.one("Provides").unwrap_or_default()).collect();
         // `Source: name (version)`: advisories speak of source packages.
         if let Some(source) = fields.one("Source") {

@@ -6,8 +6,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use evidence::tree::{Content, Stale};
-use evidence::{BytePath, Digest, Node};
+use evidence::tree::{CodeSignature, Content, Stale};
+use evidence::{BytePath, Node};
+
+use super::vouch::Vouchers;
+use crate::base64::encode_url;
 
 /// Sources of one container are kept up to this size, until their bytecode has come by.
 const SOURCES_BYTES_MAX: usize = 32 << 20;
@@ -31,6 +34,8 @@ pub(crate) struct Siblings {
     record: Option<(BytePath, Vec<u8>)>,
     /// Bytecode by the path of the source that it should come from.
     compiled: Vec<Compiled>,
+    /// Documents that vouch for others.
+    vouchers: Vouchers,
 }
 
 struct Compiled {
@@ -43,6 +48,7 @@ struct Compiled {
 impl Siblings {
     /// Takes a member, if it is one or the other.
     pub(crate) fn take(&mut self, name: &BytePath, bytes: &[u8]) {
+        self.vouchers.take(name, bytes);
         let path = name.as_bytes();
         // At the top: packages that others carry inside have records of where they come from.
         let is_record =
@@ -61,7 +67,8 @@ impl Siblings {
     }
 
     /// Writes what does not fit into the members of their container.
-    pub(crate) fn judge(self, members: &mut [Node]) {
+    /// Returns the signature of the container.
+    pub(crate) fn judge(self, members: &mut [Node]) -> Option<CodeSignature> {
         let stale: BTreeMap<&BytePath, Stale> = self
             .compiled
             .iter()
@@ -80,6 +87,7 @@ impl Siblings {
         if let Some((name, record)) = &self.record {
             recorded(name, record, members);
         }
+        self.vouchers.judge(members)
     }
 }
 
@@ -103,7 +111,7 @@ fn recorded(name: &BytePath, record: &[u8], members: &mut [Node]) {
         let reason = match rows.get(path) {
             None => "the record of the wheel does not list it",
             Some(stated) => match stated.strip_prefix("sha256=") {
-                Some(stated) if stated.trim_end_matches('=') != base64(&digest) => {
+                Some(stated) if stated.trim_end_matches('=') != encode_url(digest.as_bytes()) => {
                     "the record of the wheel has another digest for it"
                 }
                 _ => continue,
@@ -112,20 +120,6 @@ fn recorded(name: &BytePath, record: &[u8], members: &mut [Node]) {
         member.content.get_or_insert_with(Content::default).stale =
             Some(Stale { source: name.to_string(), reason: reason.to_owned() });
     }
-}
-
-/// Writes a digest in base64 for URLs, without padding (RFC 4648, section 5).
-fn base64(digest: &Digest) -> String {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let bits = |chunk: &[u8]| {
-        chunk.iter().fold(0_usize, |sum, byte| sum << 8 | usize::from(*byte)) << (8 * (3 - chunk.len()))
-    };
-    let letter = |bits: usize, index: usize| char::from(LETTERS[bits >> (18 - 6 * index) & 63]);
-    digest
-        .as_bytes()
-        .chunks(3)
-        .flat_map(|chunk| (0..=chunk.len()).map(move |index| letter(bits(chunk), index)))
-        .collect()
 }
 
 impl Compiled {

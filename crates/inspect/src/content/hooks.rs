@@ -46,7 +46,11 @@ pub(super) fn read(name: &BytePath, bytes: &[u8], hooks: &mut BTreeSet<String>) 
         b"post-link.sh" | b"pre-link.sh" | b"post-link.bat" => add(hooks, "conda-install", &text(base)),
         b"autorun.inf" => add(hooks, "medium", "autorun.inf"),
         b"#script" => rows(bytes, &["EW_SHELLEXEC ", "EW_EXECUTE "], "nsis-install", hooks),
-        b"CustomAction" if path.ends_with(b"#table/CustomAction") => rows(bytes, &[""], "msi-install", hooks),
+        b"CustomAction" if path.ends_with(b"#table/CustomAction") => {
+            // The first line names the columns.
+            let first = bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |end| end + 1);
+            rows(&bytes[first..], &[""], "msi-install", hooks);
+        }
         _ if base.ends_with(b".pth") => python_path(base, bytes, hooks),
         _ if MAINTAINER.contains(&path.strip_prefix(b"./").unwrap_or(path)) && is_script(bytes) => {
             add(hooks, "deb-install", &text(base));
@@ -161,7 +165,10 @@ mod tests {
         assert_eq!(hooks("./etc/cron.d/", ""), [""; 0]);
         let script = "EW_CREATEDIR path=\"$INSTDIR\"\nEW_SHELLEXEC verb=\"open\", file=\"a.exe\"\n";
         assert_eq!(hooks("#script", script), ["nsis-install: EW_SHELLEXEC verb=\"open\", file=\"a.exe\""]);
-        assert_eq!(hooks("#table/CustomAction", "Run\t34\n"), ["msi-install: Run 34"]);
+        assert_eq!(
+            hooks("#table/CustomAction", "Action*:2d48\tType:0502\nRun\t34\n"),
+            ["msi-install: Run 34"]
+        );
         assert_eq!(hooks("#table/File", "Run\t34\n"), [""; 0]);
         assert_eq!(hooks("package/binding.gyp", "{}"), ["npm-install: node-gyp rebuild"]);
     }

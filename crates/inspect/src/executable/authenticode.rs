@@ -50,19 +50,53 @@ pub(super) fn read(
     let signed = entries(table, from, &mut facts, &mut places);
     places.take("behind the table", to, bytes.len());
     let parts = image_parts(bytes, checksum as usize, entry as usize, from, to);
-    facts.image_digest = parts.as_ref().map(|parts| {
-        let mut hasher = Hasher::new();
-        for part in parts {
-            hasher.update(part);
-        }
-        hasher.finish().to_string()
-    });
+    facts.image_digest = parts.as_deref().map(digest);
     if let Some(structure) = signed {
         signature(structure, parts.as_deref(), &mut facts, &mut places);
     }
     places.found.sort_by_key(|place| place.offset);
     facts.uncovered = places.found;
     Ok(facts)
+}
+
+/// Reads the signature of an installer database: a stream with the structure, over the other streams.
+pub(crate) fn of_database(stream: &[u8], parts: Option<&[&[u8]]>) -> CodeSignature {
+    let mut facts = CodeSignature {
+        kind: "msi".into(),
+        table_bytes: stream.len() as u64,
+        entries: 1,
+        image_digest: parts.map(digest),
+        ..CodeSignature::default()
+    };
+    let mut places = Places { bytes: stream, found: Vec::new() };
+    let mut rest = stream;
+    if let Some(structure) = der::next(&mut rest) {
+        facts.signature_bytes = structure.whole.len() as u64;
+        signature(structure, parts, &mut facts, &mut places);
+    }
+    places.take("behind the PKCS#7", stream.len() - rest.len(), stream.len());
+    places.found.sort_by_key(|place| place.offset);
+    facts.uncovered = places.found;
+    facts
+}
+
+/// Reads a signature over content that is kept elsewhere.
+pub(crate) fn detached(structure: &[u8], content: &[u8]) -> Option<CodeSignature> {
+    let mut rest = structure;
+    let element = der::next(&mut rest)?;
+    let signed = Signed::read(element)?;
+    let mut facts = CodeSignature { signature_bytes: element.whole.len() as u64, ..CodeSignature::default() };
+    outer(&signed, &mut facts);
+    facts.signature_valid = signed.verify(signed.signers.first()?, Some(content));
+    Some(facts)
+}
+
+fn digest(parts: &[&[u8]]) -> String {
+    let mut hasher = Hasher::new();
+    for part in parts {
+        hasher.update(part);
+    }
+    hasher.finish().to_string()
 }
 
 /// Collects stretches that are not covered.

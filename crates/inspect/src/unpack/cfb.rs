@@ -66,6 +66,8 @@ pub(super) struct CompoundFile<'a> {
     mini_fat: Vec<u32>,
     mini_stream: Cow<'a, [u8]>,
     mini_cutoff: u64,
+    /// Class of the root storage.
+    pub(super) class: [u8; 16],
     pub(super) streams: Vec<Stream>,
 }
 
@@ -94,6 +96,7 @@ impl<'a> CompoundFile<'a> {
             mini_fat: Vec::new(),
             mini_stream: Cow::Borrowed(b""),
             mini_cutoff,
+            class: [0; 16],
             streams: Vec::new(),
         };
         file.read_fat()?;
@@ -102,6 +105,7 @@ impl<'a> CompoundFile<'a> {
         file.mini_fat = words(&mini_fat);
         let directory = file.chain(word(48)?, u64::MAX)?.into_owned();
         let root = directory.get(..ENTRY_BYTES).ok_or("there is no directory")?;
+        file.class.copy_from_slice(&root[80..96]);
         let (start, size) = (le32(root, 116).unwrap_or(FREE), le64(root, 120).unwrap_or(0));
         if size > 0 {
             file.mini_stream = file.chain(start, file.size(size))?;

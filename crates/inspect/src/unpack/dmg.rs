@@ -83,7 +83,7 @@ fn partitions(list: &[u8]) -> Vec<Partition> {
                     partition.name = text;
                 }
                 (b"data", Some(partition)) if in_blocks && key == b"Data" => {
-                    partition.table = xml::base64(&text).unwrap_or_default();
+                    partition.table = crate::base64::decode(&text).unwrap_or_default();
                 }
                 _ => {}
             },

@@ -42,14 +42,14 @@ impl Documents {
     }
 
     /// Compares the members of an image with what its documents say, and marks the deletions in its layers. Does nothing where
-    /// there is no image.
-    pub(crate) fn check(&self, node: &mut Node) -> Vec<Finding> {
+    /// there is no image. Returns the layers of each image too, lowest first.
+    pub(crate) fn check(&self, node: &mut Node) -> (Vec<Finding>, Vec<Vec<String>>) {
         let layout = self.texts.contains_key("oci-layout");
         let saved = self.json("manifest.json").filter(|saved| {
             saved.as_array().is_some_and(|images| images.iter().any(|image| image.get("Layers").is_some()))
         });
         if !layout && saved.is_none() {
-            return Vec::new();
+            return (Vec::new(), Vec::new());
         }
         let places = node
             .members
@@ -59,7 +59,7 @@ impl Documents {
                 Some((std::str::from_utf8(plain(member.name.as_bytes())).ok()?.to_owned(), place))
             })
             .collect();
-        let mut image = Image { documents: self, node, places, findings: Vec::new() };
+        let mut image = Image { documents: self, node, places, findings: Vec::new(), orders: Vec::new() };
         image.blobs();
         if let Some(saved) = &saved {
             image.saved(saved);
@@ -69,7 +69,9 @@ impl Documents {
         }
         image.findings.sort();
         image.findings.dedup();
-        image.findings
+        image.orders.sort();
+        image.orders.dedup();
+        (image.findings, image.orders)
     }
 
     fn json(&self, name: &str) -> Option<Value> {
@@ -83,6 +85,8 @@ struct Image<'a> {
     /// Members by name.
     places: BTreeMap<String, usize>,
     findings: Vec<Finding>,
+    /// The layers of each image, lowest first.
+    orders: Vec<Vec<String>>,
 }
 
 impl Image<'_> {
@@ -205,6 +209,7 @@ impl Image<'_> {
 
     /// Compares the layers with the `diff_ids` of a configuration, and marks the deletions in them.
     fn layers(&mut self, config: &str, layers: &[String]) {
+        self.orders.push(layers.to_vec());
         let config = self.documents.json(config);
         let ids = config.as_ref().and_then(|config| config.get("rootfs")?.get("diff_ids"));
         let ids = ids.map(|ids| texts(Some(ids)));

@@ -168,7 +168,9 @@ fn entries(table: &[u8], limit: usize, heap: u64) -> (Vec<Entry>, Vec<(usize, us
                 }
                 let Some(entry) = files.last().and_then(|file| entries.get_mut(*file)) else { continue };
                 match open.as_slice() {
-                    [.., b"file", b"name"] if is_base64 => entry.name = xml::base64(&text).unwrap_or(text),
+                    [.., b"file", b"name"] if is_base64 => {
+                        entry.name = crate::base64::decode(&text).unwrap_or(text)
+                    }
                     [.., b"file", b"name"] => entry.name = text,
                     [.., b"file", b"type"] => entry.kind = text,
                     [.., b"file", b"link"] => entry.link = Some(text),

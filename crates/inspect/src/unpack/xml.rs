@@ -68,28 +68,6 @@ pub(crate) fn attribute<'a>(attributes: &'a [u8], name: &str) -> Option<&'a [u8]
     slice(rest, 0, rest.iter().position(|byte| *byte == b'"')? as u64)
 }
 
-/// Decodes base64 (RFC 4648, section 4) with blanks between; `None` at any other character.
-pub(crate) fn base64(text: &[u8]) -> Option<Vec<u8>> {
-    let (mut out, mut bits, mut count) = (Vec::new(), 0_u32, 0);
-    for byte in text.iter().filter(|byte| !byte.is_ascii_whitespace() && **byte != b'=') {
-        let value = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        };
-        bits = (bits << 6 | u32::from(value)) & 0xff_ffff;
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            out.push((bits >> count & 0xff) as u8);
-        }
-    }
-    Some(out)
-}
-
 /// Replaces the five entities and numbers; others stay as they are.
 fn unescaped(text: &[u8]) -> Vec<u8> {
     let (mut out, mut rest) = (Vec::new(), text);
@@ -149,11 +127,5 @@ mod tests {
         for broken in [&b"<a"[..], b"a>", b"<", b"&#;<"] {
             assert!(Reader::new(broken).count() <= 1);
         }
-    }
-
-    #[test]
-    fn base64_is_decoded() {
-        assert_eq!(base64(b"Zm9v\n YmE="), Some(b"fooba".to_vec()));
-        assert_eq!(base64(b"Zm9*"), None);
     }
 }

@@ -34,6 +34,33 @@ pub(super) fn appended(bytes: &[u8]) -> Option<usize> {
         .filter(|first| bytes.get(*first..).is_some_and(|at| at.starts_with(b"PK\x03\x04")))
 }
 
+/// Reads the members of an archive whose names are wanted, at most `room` bytes of them. What cannot be read is left out; that
+/// it is so, an opening of the archive tells.
+pub(crate) fn select(
+    bytes: &[u8],
+    wanted: &dyn Fn(&[u8]) -> bool,
+    room: &mut u64,
+) -> Option<Vec<(BytePath, Vec<u8>)>> {
+    let entries = Directory::read(bytes).ok()?.entries(bytes).ok()?;
+    let mut members = Vec::new();
+    for entry in entries.iter().filter(|entry| wanted(entry.name.as_bytes())) {
+        if entry.size > *room {
+            continue;
+        }
+        let Some(local) = Local::read(bytes, entry).filter(|_| entry.flags & FLAG_ENCRYPTED == 0) else {
+            continue;
+        };
+        let packed = bytes.get(local.content.0..local.content.1).unwrap_or_default();
+        let mut content = Vec::new();
+        let read = decoder(entry, packed).and_then(|reader| reader.take(*room).read_to_end(&mut content));
+        if read.is_ok() {
+            *room = room.saturating_sub(content.len() as u64);
+            members.push((entry.name.clone(), content));
+        }
+    }
+    Some(members)
+}
+
 fn read(container: &mut Container, bytes: &[u8], directory: &Directory) {
     let entries = match directory.entries(bytes) {
         Ok(entries) => entries,

@@ -321,3 +321,23 @@ fn a_webassembly_module_shows_its_facts() {
         assert!(!tree.problems.is_empty() || *sections < 8, "{cut}");
     }
 }
+
+#[test]
+fn a_timestamp_that_is_a_digest_is_known() {
+    // One entry of the debug directory (PE Format, "Debug Directory"), alone in its section.
+    let entry = |kind: u32| {
+        let words = [0, 0x1234_5678, 0, kind, 0, 0, 0_u32];
+        words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>()
+    };
+    let read = |kind: u32| {
+        let section = PeSection { name: ".rdata2".into(), data: entry(kind), flags: 0x4000_0040 };
+        let mut bytes =
+            PeImage { name: "a.dll".into(), sections: vec![section], ..PeImage::default() }.bytes();
+        let directory = 0x80 + 24 + 112 + 6 * 8;
+        bytes[directory..directory + 4].copy_from_slice(&0x2000_u32.to_le_bytes());
+        bytes[directory + 4..directory + 8].copy_from_slice(&28_u32.to_le_bytes());
+        image(&bytes).timestamp_is_digest
+    };
+    assert!(read(16));
+    assert!(!read(2));
+}

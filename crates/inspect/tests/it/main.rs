@@ -3,6 +3,7 @@
 
 mod apple;
 mod attached;
+mod catalogs;
 mod containers;
 mod corpus;
 mod damage;
@@ -12,6 +13,7 @@ mod images_oci;
 mod packages;
 mod replay;
 mod samples;
+mod signatures;
 mod streams;
 mod windows;
 mod zips;

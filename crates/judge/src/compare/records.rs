@@ -31,7 +31,7 @@ pub fn records(old: &Side, new: &Side) -> Comparison {
     let mut differences = std::mem::take(&mut inputs.differences);
     let mut findings = std::mem::take(&mut inputs.findings);
     let lineage = Lineage::of(new.record);
-    let judge = Judge { lineage: &lineage, inputs: &inputs };
+    let judge = Judge { lineage: &lineage, inputs: &inputs, until: new.record.finished.unix() };
 
     let releases = (old.record.release.as_str(), new.record.release.as_str());
     for (before, after) in pair(by_path(old.record), by_path(new.record), releases) {
@@ -101,6 +101,8 @@ fn by_path(record: &Record) -> BTreeMap<Vec<u8>, &Artifact> {
 struct Judge<'a> {
     lineage: &'a Lineage<'a>,
     inputs: &'a Inputs<'a>,
+    /// When the new build ended, in seconds since 1970.
+    until: i64,
 }
 
 impl<'a> Judge<'a> {
@@ -162,6 +164,7 @@ impl<'a> Judge<'a> {
                     .any(|difference| difference.path == artifact.path && difference.is_spoken_for());
                 let mut around = Around::of(&old_tree.root, &new_tree.root);
                 around.releases = (releases.0.to_owned(), releases.1.to_owned());
+                around.built_until = Some(self.until);
                 for difference in &found {
                     // Whether something new belongs there, the trace knows better.
                     if let (Some(old), Some(new)) = (difference.old, difference.new) {

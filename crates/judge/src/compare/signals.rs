@@ -8,6 +8,7 @@ mod image;
 mod load;
 #[cfg(test)]
 mod tests;
+mod tools;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,6 +30,10 @@ pub(super) struct Around {
     kinds: BTreeSet<(String, String)>,
     /// Digests of the old artifact: what was there before is not new at another place.
     known: BTreeSet<Digest>,
+    /// Compilers of the executables of the old artifact.
+    compilers: BTreeSet<&'static str>,
+    /// When the recorded build ended, in seconds since 1970.
+    pub(super) built_until: Option<i64>,
     /// The releases that the names of the artifacts state, or nothing.
     pub(super) releases: (String, String),
 }
@@ -42,6 +47,7 @@ impl Around {
             around.earlier.insert(plain_name(node.name.as_bytes()));
             for image in &node.executables {
                 around.kinds.insert((node.format.clone(), image.machine.clone()));
+                around.compilers.extend(tools::compilers(image));
             }
         });
         around
@@ -69,13 +75,18 @@ pub(super) fn suspicions(path: &BytePath, old: Option<&Node>, new: &Node, around
     let Some(old) = old else {
         if new.digest.is_none_or(|digest| !around.known.contains(&digest)) {
             content::added(new, around, &mut findings);
+            for image in &new.executables {
+                tools::added(image, around, &mut findings);
+            }
         }
         return findings.found;
     };
+    load::signature(old.signature.as_deref(), new.signature.as_deref(), None, &mut findings);
     let mut structure = Structure::default();
     for (before, after) in slices(old, new) {
         image::judge(before, after, &mut structure, &mut findings);
         load::judge(before, after, around, &mut structure, &mut findings);
+        tools::judge(before, after, around, &mut findings);
     }
     content::changed(old, new, around, &structure, &mut findings);
     findings.found

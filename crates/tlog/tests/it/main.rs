@@ -5,3 +5,5 @@
 mod log;
 mod note;
 mod proofs;
+mod sequencer;
+mod witness;

@@ -4,8 +4,8 @@ use evidence::Digest;
 use evidence::tree::{Entry, Executable};
 use object::LittleEndian as LE;
 use object::pe::{
-    IMAGE_DIRECTORY_ENTRY_COM_DESCRIPTOR, IMAGE_DIRECTORY_ENTRY_SECURITY, IMAGE_DIRECTORY_ENTRY_TLS,
-    IMAGE_SCN_MEM_EXECUTE, IMAGE_SCN_MEM_WRITE, ImageSectionHeader,
+    IMAGE_DIRECTORY_ENTRY_COM_DESCRIPTOR, IMAGE_DIRECTORY_ENTRY_DEBUG, IMAGE_DIRECTORY_ENTRY_SECURITY,
+    IMAGE_DIRECTORY_ENTRY_TLS, IMAGE_SCN_MEM_EXECUTE, IMAGE_SCN_MEM_WRITE, ImageSectionHeader,
 };
 use object::read::pe::{ImageNtHeaders, ImageOptionalHeader, PeFile};
 use object::{Object, pe};
@@ -36,6 +36,7 @@ pub(super) fn read<H: ImageNtHeaders>(
     let header = file.nt_headers();
     let optional = header.optional_header();
     image.timestamp = Some(header.file_header().time_date_stamp.get(LE));
+    image.timestamp_is_digest = is_reproducible(bytes, file);
     image.linker = Some(format!("{}.{}", optional.major_linker_version(), optional.minor_linker_version()));
     image.rich_digest = file.rich_header_info().map(|rich| {
         let tools: Vec<u8> = rich
@@ -119,6 +120,17 @@ fn number(data: &[u8], wide: bool) -> Option<u64> {
     } else {
         data.first_chunk().map(|bytes| u64::from(u32::from_le_bytes(*bytes)))
     }
+}
+
+/// Whether the debug directory has an entry that says so (PE Format, "Debug Type": `IMAGE_DEBUG_TYPE_REPRO`).
+fn is_reproducible<H: ImageNtHeaders>(bytes: &[u8], file: &PeFile<H>) -> bool {
+    const ENTRY_BYTES: usize = 28;
+    const TYPE_REPRO: u64 = 16;
+    let Some(directory) = file.data_directory(IMAGE_DIRECTORY_ENTRY_DEBUG) else { return false };
+    let (address, size) = directory.address_range();
+    let entries = file.section_table().pe_data_at(bytes, address).unwrap_or_default();
+    let entries = usize::try_from(size).ok().and_then(|size| entries.get(..size)).unwrap_or_default();
+    entries.chunks_exact(ENTRY_BYTES).any(|entry| number(&entry[12..], false) == Some(TYPE_REPRO))
 }
 
 fn managed<H: ImageNtHeaders>(bytes: &[u8], file: &PeFile<H>) -> Option<std::collections::BTreeSet<String>> {

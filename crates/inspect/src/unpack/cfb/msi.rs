@@ -4,6 +4,8 @@
 //!
 //! The layout of the tables is not published; it is that of Wine's `dlls/msi` and of the `msi` crate.
 
+mod signature;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -48,6 +50,7 @@ pub(super) fn members(container: &mut Container, file: &CompoundFile) {
             Database::default()
         }
     };
+    container.node.signature = signature::read(file).map(Box::new);
     let names = Rc::new(database.file_names(file));
     for stream in &file.streams {
         if !container.admit() {

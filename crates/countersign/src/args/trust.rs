@@ -1,0 +1,169 @@
+//! What can be typed about trust: `verify`, `trust`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+#[derive(Args)]
+pub(crate) struct VerifyArgs {
+    /// Files and folders; with an expected signatory also a digest `sha256:…`
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// The bundle of the one file [default: FILE.sigstore.json]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) bundle: Option<PathBuf>,
+    /// The vendor's trust file [default: that of the store here]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trust: Option<PathBuf>,
+    /// The manifest of a folder [default: SHA256SUMS in it]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) manifest: Option<PathBuf>,
+    /// Also print the commands by which other tools check the same
+    #[arg(long)]
+    pub(crate) explain: bool,
+    /// Verify anybody's Sigstore bundle: the identity in the certificate, exactly
+    #[arg(long, value_name = "IDENTITY", requires = "certificate_oidc_issuer", conflicts_with_all = ["trust", "key"])]
+    pub(crate) certificate_identity: Option<String>,
+    /// Who vouches for that identity, exactly
+    #[arg(long, value_name = "URL", requires = "certificate_identity")]
+    pub(crate) certificate_oidc_issuer: Option<String>,
+    /// Verify anybody's Sigstore bundle: by this public key, PEM
+    #[arg(long, value_name = "FILE", conflicts_with = "trust")]
+    pub(crate) key: Option<PathBuf>,
+    /// The Sigstore trusted root for anybody's bundles [default: the public instance's]
+    #[arg(long, value_name = "FILE", conflicts_with = "trust")]
+    pub(crate) trusted_root: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum TrustCommand {
+    /// Write the trust file to hand to customers
+    Export {
+        /// The file
+        file: PathBuf,
+        /// Also write `trusted_root.json` and `signing_config.v0.2.json` for Sigstore clients into a folder
+        #[arg(long, value_name = "FOLDER")]
+        sigstore: Option<PathBuf>,
+        /// Where the log is served, for the Sigstore files
+        #[arg(long, value_name = "URL", requires = "sigstore")]
+        url: Option<String>,
+    },
+    /// Change what the trust file demands of every release
+    Set {
+        /// Until when it may be relied on: a date, a moment, a span like `90d`, or `never`
+        #[arg(long, value_name = "WHEN")]
+        expires: Option<String>,
+        /// A level that every release must have (repeatable; replaces the list; `none` empties it)
+        #[arg(long, value_name = "LEVEL")]
+        require_level: Vec<String>,
+        /// Which witnesses must have cosigned the log: a C2SP tlog-policy file; `none` for nobody
+        #[arg(long, value_name = "FILE")]
+        witness_policy: Option<PathBuf>,
+    },
+    /// Trust the builder keys of another store's trust file: its records count for a quorum
+    AddBuilder {
+        /// The other store's trust file
+        file: PathBuf,
+    },
+    /// From now on a key does not count: entries of the log behind the present end are not believed
+    RetireKey {
+        /// Short name of a release or builder key, as `log show` prints it
+        key: String,
+        /// Why
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+#[derive(Args)]
+pub(crate) struct QuorumArgs {
+    /// The file
+    pub(crate) artifact: PathBuf,
+    /// A record of this store, or `STORE@RECORD` of another (repeatable)
+    #[arg(long, required = true, value_name = "RECORD")]
+    pub(crate) record: Vec<String>,
+    /// How many builders have to agree [default: all]
+    #[arg(short = 'k', long, value_name = "COUNT")]
+    pub(crate) needed: Option<u32>,
+}
+
+#[derive(Args)]
+pub(crate) struct RebuildArgs {
+    /// `latest`, `r7`, or the beginning of its digest
+    pub(crate) record: String,
+    /// Where the sources are [default: where they were recorded]
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) from: Option<PathBuf>,
+    /// Change nothing but the folder and the time
+    #[arg(long)]
+    pub(crate) same_conditions: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct MonitorArgs {
+    /// A folder, mirror or file to sweep for what carries our signature (repeatable)
+    #[arg(long, value_name = "PATH")]
+    pub(crate) sweep: Vec<PathBuf>,
+    /// A checkpoint that was kept elsewhere (repeatable)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) against: Vec<PathBuf>,
+    /// Ask the witnesses of the trust file what they have seen
+    #[arg(long)]
+    pub(crate) refresh: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct ServeArgs {
+    /// The folder with the log; made if it is not there
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) log: PathBuf,
+    /// The log's name, as in `log.example.com`
+    #[arg(long, value_name = "NAME")]
+    pub(crate) origin: String,
+    /// Where to listen
+    #[arg(long, default_value = "127.0.0.1:8087", value_name = "ADDRESS")]
+    pub(crate) listen: String,
+    /// Take entries only by the keys of this trust file [default: by everybody]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trust: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum LogCommand {
+    /// List the entries
+    Show {
+        /// The first entry
+        #[arg(long, default_value_t = 0)]
+        from: u64,
+        /// How many
+        #[arg(long, default_value_t = 1000)]
+        count: u64,
+    },
+    /// Re-hash the log, look for signatures without an intent, and compare with an older checkpoint
+    Check {
+        /// A checkpoint that was kept from earlier or elsewhere
+        #[arg(long, value_name = "FILE")]
+        against: Option<PathBuf>,
+    },
+    /// Show the newest checkpoint to the witnesses of the trust file and keep their cosignatures
+    Cosign,
+    /// Be a witness (C2SP tlog-witness): cosign the checkpoints of logs as long as each goes on from the last
+    Witness {
+        /// The folder with key and state; made if it is not there
+        folder: PathBuf,
+        /// The witness's name, as in `witness.example.com/w1`
+        #[arg(long)]
+        name: String,
+        /// The verifier key of a log, or a file with it (repeatable)
+        #[arg(long, required = true, value_name = "KEY")]
+        log: Vec<String>,
+        /// Where to listen
+        #[arg(long, default_value = "127.0.0.1:8088", value_name = "ADDRESS")]
+        listen: String,
+    },
+    /// Write checkpoint, key and tiles as a static log
+    Export {
+        /// The folder
+        folder: PathBuf,
+    },
+}

@@ -1,0 +1,110 @@
+//! `quorum`, `rebuild`: builders that check each other.
+
+use anyhow::Result;
+use engine::{Quorum, Rebuild};
+use serde_json::json;
+
+use crate::args::trust::{QuorumArgs, RebuildArgs};
+use crate::context::Context;
+use crate::output::{self, NO, UNDECIDED, YES};
+
+pub(crate) fn quorum(context: &Context, arguments: QuorumArgs) -> Result<u8> {
+    let world = context.world()?;
+    let ask = Quorum { artifact: arguments.artifact, records: arguments.record, needed: arguments.needed };
+    let report = engine::quorum(&world, &ask, &context.passphrase()?)?;
+    let statement = &report.statement;
+    let verdict = statement.verdict.as_str();
+    if context.json {
+        output::document(
+            "quorum",
+            json!({
+                "verdict": verdict, "findings": report.findings, "problems": [], "artifact": report.artifact,
+                "agreed": statement.agreed, "of": statement.of, "needed": statement.needed,
+                "builders": statement.builders, "logIndex": report.log_index,
+            }),
+        )?;
+    } else {
+        let mut text = String::new();
+        for vote in &statement.builders {
+            let made = match (&vote.excluded, &vote.output) {
+                (Some(why), _) => format!("does not count: {why}"),
+                (None, Some(output)) if *output == report.artifact => "made these bytes".to_owned(),
+                (None, Some(output)) => format!("made {output}"),
+                (None, None) => "made nothing of that name".to_owned(),
+            };
+            text += &format!("  builder {}  {made}\n", vote.builder);
+        }
+        text += &output::findings(&report.findings);
+        text += &format!(
+            "{}: {} of {} builders, {} needed; logged at entry {}, where the gate reads it\n",
+            output::verdict(verdict, verdict == "agree"),
+            statement.agreed,
+            statement.of,
+            statement.needed,
+            report.log_index
+        );
+        output::text(&text)?;
+    }
+    Ok(match verdict {
+        "agree" => YES,
+        "disagree" => NO,
+        _ => UNDECIDED,
+    })
+}
+
+pub(crate) fn rebuild(context: &Context, arguments: RebuildArgs) -> Result<u8> {
+    let world = context.world()?;
+    let what = Rebuild {
+        record: arguments.record,
+        from: arguments.from,
+        same_conditions: arguments.same_conditions,
+        environment: std::env::vars_os().collect(),
+    };
+    let passphrase = context.passphrase()?;
+    let rebuilt = engine::rebuild(&world, &what, &passphrase, &Context::now)?;
+    let same = rebuilt.outputs.iter().all(|(_, same)| *same) && !rebuilt.outputs.is_empty();
+    let verdict = match (same, rebuilt.outputs.is_empty()) {
+        (true, _) => "agree",
+        (false, true) => "undetermined",
+        (false, false) => "disagree",
+    };
+    if context.json {
+        let outputs: Vec<_> =
+            rebuilt.outputs.iter().map(|(path, same)| json!({ "path": path, "same": same })).collect();
+        output::document(
+            "rebuild",
+            json!({
+                "verdict": verdict, "findings": rebuilt.findings, "problems": rebuilt.comparison.problems,
+                "first": format!("r{}", rebuilt.first), "second": format!("r{}", rebuilt.second),
+                "variations": rebuilt.variations, "outputs": outputs, "logIndex": rebuilt.log_index,
+                "explanations": rebuilt.comparison.findings,
+            }),
+        )?;
+    } else {
+        let mut text = String::new();
+        for variation in &rebuilt.variations {
+            text += &format!("  varied  {variation}\n");
+        }
+        for (path, same) in &rebuilt.outputs {
+            text += &format!("  {}  {path}\n", if *same { "same   " } else { "DIFFERS" });
+        }
+        text += &output::findings(&rebuilt.findings);
+        text += &format!(
+            "{}: r{} repeats r{}{}\n",
+            output::verdict(verdict, same),
+            rebuilt.second,
+            rebuilt.first,
+            if same {
+                String::new()
+            } else {
+                format!("; see `countersign compare r{} r{}`", rebuilt.first, rebuilt.second)
+            }
+        );
+        output::text(&text)?;
+    }
+    Ok(match verdict {
+        "agree" => YES,
+        "disagree" => NO,
+        _ => UNDECIDED,
+    })
+}

@@ -1,0 +1,54 @@
+//! `monitor`.
+
+use anyhow::Result;
+use engine::Monitor;
+use serde_json::json;
+
+use crate::args::trust::MonitorArgs;
+use crate::context::Context;
+use crate::output::{self, NO, UNDECIDED, YES};
+
+pub(crate) fn monitor(context: &Context, arguments: MonitorArgs) -> Result<u8> {
+    let world = context.world()?;
+    let what =
+        Monitor { sweep: arguments.sweep, checkpoints: arguments.against, witnesses: arguments.refresh };
+    let report = engine::monitor(&world, &what, &engine::exchange)?;
+    let found = |code: &str| report.findings.iter().any(|finding| finding.code == code);
+    let verdict = if found("log-forked") {
+        "forked"
+    } else if found("unrecorded-signature") || found("failed-build-published") {
+        "unrecorded-signature"
+    } else if !report.findings.is_empty() {
+        "damaged"
+    } else if !report.problems.is_empty() {
+        "undetermined"
+    } else {
+        "consistent"
+    };
+    let good = verdict == "consistent";
+    if context.json {
+        output::document(
+            "monitor",
+            json!({
+                "verdict": verdict, "findings": report.findings, "problems": report.problems, "size": report.size,
+                "swept": report.swept, "sightings": report.sightings, "compared": report.compared,
+            }),
+        )?;
+    } else {
+        output::text(&format!(
+            "{}{}{}: {} entries, {} files swept, {} signatures by our keys seen, {} checkpoints of others compared\n",
+            output::findings(&report.findings),
+            output::problems(&report.problems),
+            output::verdict(verdict, good),
+            report.size,
+            report.swept,
+            report.sightings,
+            report.compared
+        ))?;
+    }
+    Ok(match (good, report.findings.is_empty()) {
+        (true, _) => YES,
+        (false, true) => UNDECIDED,
+        (false, false) => NO,
+    })
+}

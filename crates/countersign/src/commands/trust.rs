@@ -1,0 +1,78 @@
+//! `trust export`, `trust set`, `trust retire-key`.
+
+use anyhow::{Context as _, Result, bail};
+use engine::TrustChange;
+use serde_json::json;
+
+use crate::args::trust::TrustCommand;
+use crate::context::{Context, UsageError};
+use crate::output::{self, YES};
+
+pub(crate) fn run(context: &Context, command: TrustCommand) -> Result<u8> {
+    let world = context.world()?;
+    match command {
+        TrustCommand::Export { file, sigstore, url } => {
+            engine::trust_export(&world, &file)?;
+            let mut written = vec![file.clone()];
+            if let Some(folder) = sigstore {
+                written.extend(engine::sigstore_export(&world, &folder, url.as_deref())?);
+            }
+            if context.json {
+                output::document("trust-export", json!({ "file": file, "files": written }))?;
+            } else {
+                output::text(&format!(
+                    "{}: hand it to your customers over a channel that they trust\n",
+                    file.display()
+                ))?;
+            }
+        }
+        TrustCommand::Set { expires, require_level, witness_policy } => {
+            let change = TrustChange {
+                expires: expires.map(|word| when(&word)).transpose()?,
+                required_levels: match require_level.as_slice() {
+                    [] => None,
+                    [none] if none == "none" => Some(Vec::new()),
+                    levels => Some(levels.to_vec()),
+                },
+                witness_policy: match witness_policy {
+                    None => None,
+                    Some(word) if word.as_os_str() == "none" => Some(None),
+                    Some(path) => Some(Some(
+                        std::fs::read_to_string(&path)
+                            .with_context(|| format!("cannot read `{}`", path.display()))?,
+                    )),
+                },
+            };
+            if change == TrustChange::default() {
+                bail!(UsageError(
+                    "say what to change: `--expires`, `--require-level`, `--witness-policy`".into()
+                ));
+            }
+            let file = engine::trust_set(&world, change)?;
+            said(context, &file)?;
+        }
+        TrustCommand::AddBuilder { file } => {
+            let file = engine::add_builders(&world, &file)?;
+            said(context, &file)?;
+        }
+        TrustCommand::RetireKey { key, reason } => {
+            let file = engine::retire_key(&world, &key, &reason)?;
+            said(context, &file)?;
+        }
+    }
+    Ok(YES)
+}
+
+fn when(word: &str) -> Result<Option<engine::evidence::Timestamp>> {
+    if word == "never" {
+        return Ok(None);
+    }
+    super::approvals::moment(word).map(Some)
+}
+
+fn said(context: &Context, file: &std::path::Path) -> Result<()> {
+    if context.json {
+        return output::document("trust-set", json!({ "file": file }));
+    }
+    output::text(&format!("{} says so now: hand it to your customers again\n", file.display()))
+}

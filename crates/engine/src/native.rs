@@ -1,0 +1,247 @@
+//! `sign --with`: a vendor's own signer behind the gate. It gets a copy of the permitted artifact in a folder of its
+//! own, and what it wrote is let out only if nothing but a signature was added.
+//!
+//! Order of effects, and what a crash after each leaves: gate; the intent is logged; the signer runs on the copy (a
+//! folder that nobody uses); what came out is checked; the signing event is logged (a logged event without files: run it
+//! again); the files are put in place, whole or not at all; then the release itself is signed as always.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use evidence::statement::{ResourceDescriptor, SigningEvent, Statement};
+use evidence::tree::{CodeSignature, Node};
+use evidence::{BytePath, Digest, Finding, Subject};
+use judge::codes;
+
+use crate::error::{Error, Result};
+use crate::files;
+use crate::inspect_path::{FILE_MAX_BYTES, inspect_bytes};
+
+/// How the vendor's signer is run.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NativeSigner {
+    /// A shell command; `{in}` is the artifact and `{out}` what it writes. Without `{out}` it signs in place; without
+    /// both, the artifact is added at the end.
+    pub command: String,
+    /// The signature is a file beside the artifact: what its name ends in.
+    pub detached: Option<String>,
+}
+
+/// What the signer made, checked.
+pub(crate) struct Native {
+    /// The bytes that may be let out; none if it was refused.
+    pub(crate) signed: Option<Vec<u8>>,
+    pub(crate) event: SigningEvent,
+    pub(crate) findings: Vec<Finding>,
+}
+
+/// Folders under which the signature of a container stands.
+const SIGNATURE_PLACES: &[&str] =
+    &["META-INF/", "_gpg", "[Content_Types].xml", ".signature.p7s", "AppxSignature.p7x"];
+
+/// Runs the signer on a copy of the artifact and checks what it wrote.
+pub(crate) fn run(
+    artifact: &Path,
+    before: &Digest,
+    signer: &NativeSigner,
+    intent: Digest,
+    now: evidence::Timestamp,
+) -> Result<Native> {
+    let fail = |source| Error::Read { path: artifact.to_path_buf(), source };
+    let folder = tempfile::Builder::new().prefix("countersign-signing-").tempdir().map_err(fail)?;
+    let name = artifact.file_name().unwrap_or(artifact.as_os_str());
+    let original = files::read(artifact, FILE_MAX_BYTES)?;
+    if Digest::of(&original) != *before {
+        return Err(Error::Unstable(artifact.to_path_buf()));
+    }
+    let (input, output) = (folder.path().join("in").join(name), folder.path().join("out").join(name));
+    for path in [&input, &output] {
+        std::fs::create_dir(path.parent().unwrap_or(folder.path())).map_err(fail)?;
+    }
+    std::fs::write(&input, &original).map_err(fail)?;
+    let writes_other = signer.command.contains("{out}");
+    let command = if signer.command.contains("{in}") || writes_other {
+        signer.command.replace("{in}", &quoted(&input)).replace("{out}", &quoted(&output))
+    } else {
+        format!("{} {}", signer.command, quoted(&input))
+    };
+    let status = Command::new("sh").args(["-c", &command]).env_remove("COUNTERSIGN_PASSPHRASE").status();
+    let status = status.map_err(|source| Error::Signer { program: "sh".into(), source })?;
+    let mut because = Vec::new();
+    if !status.success() {
+        because.push(format!("the signer ended with {status}"));
+    }
+    let written = if writes_other { &output } else { &input };
+    let signed = if written.is_file() { Some(files::read(written, FILE_MAX_BYTES)?) } else { None };
+    if writes_other && files::read(&input, FILE_MAX_BYTES)? != original {
+        because.push("the signer changed what it was given to read".into());
+    }
+    let subject_name = BytePath::from(std::os::unix::ffi::OsStrExt::as_bytes(name));
+    let (method, image) = match &signed {
+        None => {
+            because.push("the signer wrote nothing".into());
+            ("none", None)
+        }
+        Some(signed) if signer.detached.is_some() => {
+            if signed.is_empty() || *signed == original {
+                because.push("the detached signature is empty, or the artifact itself".into());
+            }
+            ("detached", None)
+        }
+        Some(signed) => {
+            let (method, image, wrong) = only_signed(&subject_name, &original, signed);
+            because.extend(wrong);
+            (method, image)
+        }
+    };
+    let refused = !because.is_empty();
+    let subject = Subject { path: Some(subject_name), digest: signed.as_deref().map(Digest::of) };
+    let findings = if refused {
+        vec![codes::SIGNER_CHANGED_CONTENT.finding(subject, because.clone())]
+    } else {
+        Vec::new()
+    };
+    let event = SigningEvent {
+        method: method.into(),
+        outcome: if refused { "refused" } else { "signed" }.into(),
+        because,
+        before: *before,
+        image_digest: image.as_ref().and_then(|image| image.image_digest.clone()),
+        signer: image.and_then(|image| image.signer),
+        program: signer.command.split_whitespace().next().unwrap_or("").to_owned(),
+        command: Digest::of(signer.command.as_bytes()),
+        intent,
+        decided: now,
+    };
+    Ok(Native { signed: signed.filter(|_| !refused), event, findings })
+}
+
+/// The statement about what came out: the signed file, or the artifact and its detached signature.
+pub(crate) fn statement(artifact: &Path, signer: &NativeSigner, native: &Native) -> Statement {
+    let name = artifact.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    let before = ResourceDescriptor::named(name.clone(), &native.event.before);
+    let subject = match (&native.signed, &signer.detached) {
+        (Some(signature), Some(suffix)) => {
+            vec![before, ResourceDescriptor::named(format!("{name}{suffix}"), &Digest::of(signature))]
+        }
+        (Some(signed), None) => vec![ResourceDescriptor::named(name, &Digest::of(signed))],
+        (None, _) => vec![before],
+    };
+    Statement::new(subject, &native.event)
+}
+
+/// Where the result goes.
+pub(crate) fn destination(artifact: &Path, signer: &NativeSigner) -> PathBuf {
+    match &signer.detached {
+        Some(suffix) => crate::sign::with_suffix(artifact, suffix),
+        None => artifact.to_path_buf(),
+    }
+}
+
+/// Compares a file before and after: the method by which it was signed, the facts of its signature, and what is wrong.
+fn only_signed(
+    name: &BytePath,
+    before: &[u8],
+    after: &[u8],
+) -> (&'static str, Option<CodeSignature>, Vec<String>) {
+    let tree = inspect_bytes(name, after);
+    let signature = tree.root.executables.first().and_then(|image| image.signature.clone());
+    if before.starts_with(b"MZ") {
+        let wrong = authenticode(name, before, after, signature.as_ref());
+        return ("authenticode", signature, wrong);
+    }
+    let first = inspect_bytes(name, before);
+    if first.root.members.is_empty() || !first.problems.is_empty() || !tree.problems.is_empty() {
+        let why =
+            "it is of no kind in which a signature can be told from content; sign it detached".to_owned();
+        return ("none", signature, vec![why]);
+    }
+    ("container", signature, members(&first.root, &tree.root))
+}
+
+/// An image differs only in its checksum, the entry of its certificate table, padding to eight bytes, and the table,
+/// in which nothing is uncovered.
+fn authenticode(
+    name: &BytePath,
+    before: &[u8],
+    after: &[u8],
+    signature: Option<&CodeSignature>,
+) -> Vec<String> {
+    let Some(signature) = signature else { return vec!["it carries no Authenticode signature".into()] };
+    let mut wrong = Vec::new();
+    let earlier = inspect_bytes(name, before);
+    let earlier = earlier.root.executables.first().and_then(|image| image.signature.clone());
+    let content = earlier.map_or(before.len(), |earlier| (earlier.table_offset as usize).min(before.len()));
+    let table = signature.table_offset as usize;
+    let fields = fields(before);
+    let same = match (&fields, before.get(..content), after.get(..content)) {
+        (Some(fields), Some(old), Some(new)) => {
+            let free = |at: usize| fields.iter().any(|(from, to)| (*from..*to).contains(&at));
+            old.iter().zip(new).enumerate().all(|(at, (old, new))| old == new || free(at))
+        }
+        _ => false,
+    };
+    if !same {
+        wrong.push("bytes of the image outside of checksum and certificate table entry were changed".into());
+    }
+    let padding = after.get(content..table);
+    if padding.is_none_or(|padding| padding.len() > 7 || padding.iter().any(|byte| *byte != 0)) {
+        wrong.push("something stands between the image and its certificate table".into());
+    }
+    if signature.digest_matches != Some(true) || signature.signature_valid != Some(true) {
+        wrong.push("the signature does not verify over the image".into());
+    }
+    if signature.entries != 1 || signature.unknown_entries > 0 || signature.bytes_after_table > 0 {
+        wrong.push("the certificate table holds more than one signature".into());
+    }
+    if let Some(hidden) = signature.uncovered.first() {
+        wrong.push(format!(
+            "{} bytes in the signature block that the signature does not cover: {}",
+            hidden.size, hidden.place
+        ));
+    }
+    wrong
+}
+
+/// Where checksum and certificate table entry stand in a PE image (PE Format, "Optional Header").
+fn fields(image: &[u8]) -> Option<[(usize, usize); 2]> {
+    let number =
+        |at: usize| image.get(at..at + 4).and_then(|bytes| Some(u32::from_le_bytes(bytes.try_into().ok()?)));
+    let optional = (number(0x3c)? as usize).checked_add(24)?;
+    let magic = image.get(optional..optional + 2)?;
+    let directories = optional + if magic == [0x0b, 0x02] { 112 } else { 96 };
+    let entry = directories + 4 * 8;
+    (entry + 8 <= image.len()).then_some([(optional + 64, optional + 68), (entry, entry + 8)])
+}
+
+/// A container has the members that it had, each with its bytes, and new ones only where signatures stand.
+fn members(before: &Node, after: &Node) -> Vec<String> {
+    let is_signature = |node: &Node| {
+        let name = node.name.to_string();
+        SIGNATURE_PLACES.iter().any(|place| name.starts_with(place))
+    };
+    let content = |node: &Node| -> Vec<(BytePath, Option<Digest>, Option<u32>)> {
+        let kept = node.members.iter().filter(|member| !is_signature(member));
+        kept.map(|member| (member.name.clone(), member.digest, member.mode)).collect()
+    };
+    let (old, new) = (content(before), content(after));
+    let mut wrong = Vec::new();
+    for (name, digest, _) in &old {
+        if !new.iter().any(|(other, found, _)| other == name && found == digest) {
+            wrong.push(format!("the member `{name}` was changed or taken away"));
+        }
+    }
+    for (name, ..) in &new {
+        if !old.iter().any(|(other, ..)| other == name) {
+            wrong.push(format!("the member `{name}` was added"));
+        }
+    }
+    if !after.members.iter().any(is_signature) {
+        wrong.push("no signature was added".into());
+    }
+    wrong
+}
+
+fn quoted(path: &Path) -> String {
+    format!("'{}'", path.display().to_string().replace('\'', "'\\''"))
+}

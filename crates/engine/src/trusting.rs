@@ -1,0 +1,99 @@
+//! What the trust file demands and whom it names, changed; and the same for standard Sigstore clients.
+
+use std::path::{Path, PathBuf};
+
+use attest::trust::Retired;
+use evidence::Timestamp;
+
+use crate::error::{Error, Result};
+use crate::files;
+use crate::world::{World, log_error};
+
+/// What changes in a trust file; none leaves as it is.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct TrustChange {
+    /// Until when it may be relied on; inner none is for ever.
+    pub expires: Option<Option<Timestamp>>,
+    /// Levels that every release must have.
+    pub required_levels: Option<Vec<String>>,
+    /// The C2SP tlog-policy of witnesses; inner none is nobody.
+    pub witness_policy: Option<Option<String>>,
+}
+
+/// Changes what the trust file demands. A witness policy that names another log than ours is refused.
+pub fn trust_set(world: &World, change: TrustChange) -> Result<PathBuf> {
+    if let Some(Some(text)) = &change.witness_policy {
+        let policy = tlog::WitnessPolicy::parse(text.as_bytes()).map_err(log_error)?;
+        let ours = |log: &tlog::PolicyLog| log.key.to_string() == world.trust.log.verifier_key;
+        if !policy.logs().is_empty() && !policy.logs().iter().any(ours) {
+            return Err(Error::ForeignPolicy(world.trust.log.verifier_key.clone()));
+        }
+    }
+    world.change_trust(|trust| {
+        if let Some(expires) = change.expires {
+            trust.expires = expires;
+        }
+        if let Some(levels) = change.required_levels {
+            trust.required_levels = levels;
+        }
+        if let Some(policy) = change.witness_policy {
+            trust.witness_policy = policy;
+        }
+    })
+}
+
+/// Lets a key no longer count: signatures behind the present end of the log are not believed. What it signed before
+/// stays good.
+pub fn retire_key(world: &World, short: &str, reason: &str) -> Result<PathBuf> {
+    let trust = &world.trust;
+    let mut keys = trust.release_keys.iter().chain(&trust.builder_keys);
+    let known = keys.any(|key| key.public_key.short() == short);
+    if !known {
+        return Err(Error::NoSuchKey(short.to_owned()));
+    }
+    let index = world.with_log(|log| Ok(log.size()))?;
+    world.change_trust(|trust| {
+        for key in trust.release_keys.iter_mut().chain(&mut trust.builder_keys) {
+            if key.public_key.short() == short && key.retired.is_none() {
+                key.retired = Some(Retired { index, reason: reason.to_owned() });
+            }
+        }
+    })
+}
+
+/// Writes `trusted_root.json` and `signing_config.v0.2.json`, by which unmodified Sigstore clients find and trust our
+/// log.
+pub fn sigstore_export(world: &World, folder: &Path, url: Option<&str>) -> Result<Vec<PathBuf>> {
+    let fail = |source| Error::Write { path: folder.to_path_buf(), source };
+    std::fs::create_dir_all(folder).map_err(fail)?;
+    let url = url.map_or_else(|| format!("https://{}", world.trust.log.origin()), str::to_owned);
+    let root = world.trust.sigstore_trusted_root_at(&url).map_err(log_error)?;
+    let config = attest::trust::signing_config(&url, world.now());
+    let mut written = Vec::new();
+    for (name, text) in [("trusted_root.json", root), ("signing_config.v0.2.json", config)] {
+        let path = folder.join(name);
+        files::write(&path, text.as_bytes())?;
+        written.push(path);
+    }
+    Ok(written)
+}
+
+/// Returns all keys that a trust file names.
+pub fn keys_of(trust_file: &Path) -> Result<Vec<attest::PublicKey>> {
+    let trust = crate::world::read_trust(trust_file)?;
+    let keys = trust.release_keys.iter().chain(&trust.builder_keys).map(|key| key.public_key.clone());
+    Ok(keys.chain(trust.approver_keys.iter().map(|key| key.public_key.clone())).collect())
+}
+
+/// Trusts the builder keys that another store's trust file names. They build and release nothing here; their records
+/// count for a quorum.
+pub fn add_builders(world: &World, trust_file: &Path) -> Result<PathBuf> {
+    let others = crate::world::read_trust(trust_file)?.builder_keys;
+    world.change_trust(|trust| {
+        for key in others {
+            if !trust.builder_keys.iter().any(|known| known.public_key == key.public_key) {
+                trust.builder_keys.push(key);
+            }
+        }
+    })
+}

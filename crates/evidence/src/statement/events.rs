@@ -1,0 +1,100 @@
+//! Statements about what happens around a release: native signatures, rebuilds, quorums of builders.
+
+use serde::{Deserialize, Serialize};
+
+use super::Predicate;
+use crate::{Digest, Timestamp};
+
+/// A vendor's own signer was run on a permitted artifact. The subjects are what came out: the signed file, or the
+/// artifact and its detached signature.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SigningEvent {
+    /// What kind of signature: `authenticode`, `container`, `detached`.
+    pub method: String,
+    /// Whether only a signature was added: `signed`, or `refused` where nothing was let out.
+    pub outcome: String,
+    /// Why it was refused.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub because: Vec<String>,
+    /// The artifact that was permitted.
+    pub before: Digest,
+    /// Digest of the image without its signature, before and behind (Authenticode).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub image_digest: Option<String>,
+    /// Common name in the signer's certificate, where the signature has one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub signer: Option<String>,
+    /// The program that was run.
+    pub program: String,
+    /// Digest of the whole command: it may hold secrets.
+    pub command: Digest,
+    /// The intent that was logged before.
+    pub intent: Digest,
+    /// When it ended.
+    pub decided: Timestamp,
+}
+
+impl Predicate for SigningEvent {
+    const TYPE: &'static str = "urn:countersign:predicate:signing-event:v1";
+}
+
+/// Several builders were asked for the same artifact. The subject is the artifact.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct QuorumStatement {
+    /// `agree`, `disagree`, `undetermined`.
+    pub verdict: String,
+    /// Builders, each with its own key, that came to the subject's bytes.
+    pub agreed: u32,
+    /// Builders that were asked.
+    pub of: u32,
+    /// How many have to agree.
+    pub needed: u32,
+    /// What each of them made.
+    pub builders: Vec<BuilderVote>,
+    /// When it was decided.
+    pub decided: Timestamp,
+}
+
+/// What one builder made.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BuilderVote {
+    /// Short name of the builder's key.
+    pub builder: String,
+    /// The record that it signed.
+    pub record: Digest,
+    /// What it made under the artifact's name; none if nothing, or nothing that counts.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub output: Option<Digest>,
+    /// Why it does not count.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub excluded: Option<String>,
+}
+
+impl Predicate for QuorumStatement {
+    const TYPE: &'static str = "urn:countersign:predicate:quorum:v1";
+}
+
+/// A recorded build was repeated in another place. The subjects are the outputs of the first record.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RebuildStatement {
+    /// `same`, `differs`.
+    pub verdict: String,
+    /// The record that was repeated.
+    pub first: Digest,
+    /// The record of the repetition.
+    pub second: Digest,
+    /// What was made different on purpose.
+    pub variations: Vec<String>,
+    /// Outputs that came out otherwise.
+    pub differing: Vec<String>,
+    /// When it ended.
+    pub decided: Timestamp,
+}
+
+impl Predicate for RebuildStatement {
+    const TYPE: &'static str = "urn:countersign:predicate:rebuild:v1";
+}

@@ -1,0 +1,95 @@
+//! Signatures of containers, made by the tools that people use.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use evidence::Tree;
+use evidence::tree::CodeSignature;
+
+use crate::open;
+
+const INSTALLER: &str = r#"<?xml version="1.0" encoding="utf-8"?>
+<Wix xmlns="http://schemas.microsoft.com/wix/2006/wi">
+<Product Name="demo" Id="ABCDDCBA-86C7-4D14-AEC0-86416A69ABDE" UpgradeCode="ABCDDCBA-7349-453F-94F6-BCB5110BA4FD"
+ Language="1033" Codepage="1252" Version="1.0.0" Manufacturer="example">
+<Package Id="*" InstallerVersion="200" Compressed="yes" SummaryCodepage="1252"/>
+<Media Id="1" Cabinet="demo.cab" EmbedCab="yes"/>
+<Directory Id="TARGETDIR" Name="SourceDir"><Directory Id="ProgramFilesFolder"><Directory Id="INSTALLDIR" Name="demo">
+<Component Id="Main" Guid="ABCDDCBA-83F1-4F22-985B-FDB3C8ABD471"><File Id="File" Name="content.txt" Source="content.txt" KeyPath="yes"/></Component>
+</Directory></Directory></Directory>
+<Feature Id="Complete" Level="1"><ComponentRef Id="Main"/></Feature>
+</Product></Wix>
+"#;
+
+fn run(folder: &Path, script: &str) {
+    let output = Command::new("sh").args(["-ec", script]).current_dir(folder).output().unwrap();
+    assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn opened(folder: &Path, name: &str) -> Tree {
+    open(name, &fs::read(folder.join(name)).unwrap())
+}
+
+fn signature(tree: &Tree) -> &CodeSignature {
+    tree.root.signature.as_deref().unwrap()
+}
+
+#[test]
+fn a_signed_installer_database_verifies_and_bytes_in_it_are_seen() {
+    let keep = tempfile::tempdir().unwrap();
+    let at = keep.path();
+    fs::write(at.join("plain.wxs"), INSTALLER).unwrap();
+    fs::write(at.join("content.txt"), "stored content ".repeat(400)).unwrap();
+    run(at, "wixl -o plain.msi plain.wxs");
+    run(
+        at,
+        "openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -days 30 -subj '/O=Example/CN=Signer' 2>/dev/null
+         osslsigncode sign -h sha256 -certs cert.pem -key key.pem -in plain.msi -out signed.msi
+         osslsigncode sign -h sha256 -add-msi-dse -certs cert.pem -key key.pem -in plain.msi -out extended.msi",
+    );
+    assert!(opened(at, "plain.msi").root.signature.is_none());
+    for name in ["signed.msi", "extended.msi"] {
+        let tree = opened(at, name);
+        let facts = signature(&tree);
+        assert_eq!((facts.kind.as_str(), facts.organisation.as_deref()), ("msi", Some("Example")), "{name}");
+        assert_eq!((facts.digest_matches, facts.signature_valid), (Some(true), Some(true)), "{name}");
+        assert_eq!(facts.uncovered, [], "{name}");
+        // One byte of the cabinet inside.
+        let mut bytes = fs::read(at.join(name)).unwrap();
+        let place = bytes.windows(4).position(|window| window == b"MSCF").unwrap();
+        bytes[place + 100] ^= 1;
+        let changed = open(name, &bytes);
+        assert_eq!(signature(&changed).digest_matches, Some(false), "{name}");
+    }
+}
+
+#[test]
+fn a_signed_java_archive_verifies_and_a_class_more_is_seen() {
+    let keep = tempfile::tempdir().unwrap();
+    let at = keep.path();
+    fs::create_dir_all(at.join("org/example")).unwrap();
+    fs::write(at.join("org/example/A.class"), b"\xca\xfe\xba\xbe\0\0\0\x41A").unwrap();
+    fs::write(at.join("org/example/B.class"), b"\xca\xfe\xba\xbe\0\0\0\x41B").unwrap();
+    run(
+        at,
+        "keytool -genkeypair -alias k -keyalg RSA -keystore ks -storepass changeit -dname 'CN=Signer, O=Example' >/dev/null 2>&1
+         jar cf plain.jar org/example/A.class
+         cp plain.jar signed.jar
+         jarsigner -keystore ks -storepass changeit signed.jar k >/dev/null
+         cp signed.jar more.jar && jar uf more.jar org/example/B.class
+         cp signed.jar other.jar && printf '\\312\\376\\272\\276\\0\\0\\0AX' > org/example/A.class && jar uf other.jar org/example/A.class",
+    );
+    assert!(opened(at, "plain.jar").root.signature.is_none());
+    let tree = opened(at, "signed.jar");
+    let facts = signature(&tree);
+    assert_eq!((facts.kind.as_str(), facts.organisation.as_deref()), ("jar", Some("Example")));
+    assert_eq!((facts.digest_matches, facts.signature_valid), (Some(true), Some(true)));
+    assert_eq!(facts.uncovered, []);
+    let more = opened(at, "more.jar");
+    let places: Vec<&str> = signature(&more).uncovered.iter().map(|one| one.place.as_str()).collect();
+    assert_eq!(places, ["member `org/example/B.class`"]);
+    let other = opened(at, "other.jar");
+    let class = crate::find(&other, "A.class");
+    assert_eq!(class.content.unwrap().stale.unwrap().source, "META-INF/MANIFEST.MF");
+}
