@@ -6,6 +6,7 @@
 mod affected;
 mod integrity;
 mod matching;
+mod names;
 mod notices;
 mod targets;
 

@@ -159,17 +159,19 @@ impl Purl {
     /// What documents write differently for the same package: a scope inside the name.
     fn tidy(&mut self, reading: Reading) {
         let whole_name = matches!(self.kind.as_str(), "npm" | "golang" | "composer");
-        if reading == Reading::Lenient && whole_name && self.namespace.is_none() {
-            if let Some((namespace, name)) = self.name.rsplit_once('/') {
-                (self.namespace, self.name) = (Some(namespace.to_owned()), name.to_owned());
-            }
+        if reading == Reading::Lenient
+            && whole_name
+            && self.namespace.is_none()
+            && let Some((namespace, name)) = self.name.rsplit_once('/')
+        {
+            (self.namespace, self.name) = (Some(namespace.to_owned()), name.to_owned());
         }
         // The namespace of a repository is its host; all that follows is its name.
-        if self.kind == "git" {
-            if let Some((host, above)) = self.namespace.as_deref().and_then(|all| all.split_once('/')) {
-                self.name = format!("{above}/{}", self.name);
-                self.namespace = Some(host.to_owned());
-            }
+        if self.kind == "git"
+            && let Some((host, above)) = self.namespace.as_deref().and_then(|all| all.split_once('/'))
+        {
+            self.name = format!("{above}/{}", self.name);
+            self.namespace = Some(host.to_owned());
         }
     }
 
@@ -185,10 +187,10 @@ impl Purl {
             }
             _ => {}
         }
-        if reading == Reading::Strict {
-            if let Some(key) = rule.qualifier().filter(|key| !self.qualifiers.contains_key(*key)) {
-                return Err(Error::QualifierMissing { kind: self.kind.clone(), key });
-            }
+        if reading == Reading::Strict
+            && let Some(key) = rule.qualifier().filter(|key| !self.qualifiers.contains_key(*key))
+        {
+            return Err(Error::QualifierMissing { kind: self.kind.clone(), key });
         }
         rule.check(&self.name, self.version.as_deref())
     }

@@ -6,6 +6,7 @@
 mod authenticode;
 mod der;
 mod elf;
+pub mod occurrences;
 mod pack;
 mod pe;
 mod stuffing;

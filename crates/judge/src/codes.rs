@@ -391,34 +391,34 @@ codes! {
         "find out who sets it; it can put foreign code into every compiler";
 
     // Advisories.
-    MALICIOUS_PACKAGE_EXECUTED = "malicious-package-executed", Critical, approvable,
+    MALICIOUS_PACKAGE_EXECUTED = "malicious-package-executed", Critical, final,
         "a malicious package ran in a build",
         "take the build machine off the net, sign nothing that was built on it since, and change every secret that it could read";
-    MALICIOUS_PACKAGE = "malicious-package", Critical, approvable,
+    MALICIOUS_PACKAGE = "malicious-package", Critical, final,
         "a malicious package was found",
         "find out whether it ever ran (`countersign advisories affected ADVISORY`); remove it, and change the secrets it could read";
-    MALICIOUS_ARTIFACT = "malicious-artifact", Critical, approvable,
+    MALICIOUS_ARTIFACT = "malicious-artifact", Critical, final,
         "a file has the bytes of a known attack",
         "treat the machine as compromised: the bytes are the same, whatever the file is called";
-    EXPLOITED_PACKAGE = "exploited-package", Critical, approvable,
+    EXPLOITED_PACKAGE = "exploited-package", Critical, final,
         "an affected package has a fault that is known to be exploited",
-        "update it, or show that the fault cannot be reached; look for signs of use";
-    VULNERABLE_PACKAGE = "vulnerable-package", High, approvable,
+        "update it, and look for signs of use where the product runs";
+    VULNERABLE_PACKAGE = "vulnerable-package", High, final,
         "a package is affected by an advisory",
         "update it to a version that the advisory calls fixed";
-    ADVISORY_UNDETERMINED = "advisory-undetermined", Medium, approvable,
+    ADVISORY_UNDETERMINED = "advisory-undetermined", Medium, final,
         "an advisory speaks of a package, and nobody can tell whether this version is affected",
         "find out the exact version, or read the advisory";
-    ADVISORIES_MISSING = "advisories-missing", Medium, approvable,
+    ADVISORIES_MISSING = "advisories-missing", Medium, final,
         "packages of an ecosystem were seen for which no advisories were imported",
         "import that ecosystem: `countersign advisories import`; until then nothing is known of these packages";
-    ADVISORY_INDEX_STALE = "advisory-index-stale", High, approvable,
+    ADVISORY_INDEX_STALE = "advisory-index-stale", High, final,
         "the advisories are older than they may be",
         "get newer ones: `countersign advisories update --from …`; until then silence means nothing";
-    PACKAGE_BYTES_DIFFER = "package-bytes-differ", Critical, approvable,
+    PACKAGE_BYTES_DIFFER = "package-bytes-differ", Critical, final,
         "a package that the build used has other bytes than its lock file says",
         "find out who served or changed these bytes; do not release what was built with them";
-    NAME_LIKE_POPULAR = "name-like-popular", High, approvable,
+    NAME_LIKE_POPULAR = "name-like-popular", High, final,
         "a package is called almost like a popular one",
         "check that the name is meant; a name within one edit of a popular one is how squatters are installed";
 

@@ -5,9 +5,13 @@
 //! the score of the vector. Among equals, what was executed comes before what is only listed.
 
 mod grade;
+mod names;
 mod rank;
+#[cfg(test)]
+mod tests;
 
 pub use grade::{Grade, Seen, seen};
+pub use names::Popular;
 pub use rank::{Advisory, Certainty, Exploitation, Priority, Ranked, Sighting, Use, rank};
 
 /// What matching comes to.

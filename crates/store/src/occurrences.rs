@@ -41,13 +41,14 @@ impl Role {
 }
 
 type Bitmaps = [RoaringBitmap; Role::ALL.len()];
+type Versions = BTreeMap<Box<str>, Box<Bitmaps>>;
 
 /// The occurrences of all packages.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Occurrences {
     assets: u32,
     /// Package key → version → assets by role.
-    packages: BTreeMap<Box<[u8]>, BTreeMap<Box<str>, Box<Bitmaps>>>,
+    packages: BTreeMap<Box<[u8]>, Versions>,
 }
 
 impl Occurrences {

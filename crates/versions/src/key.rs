@@ -86,7 +86,7 @@ pub(crate) fn is_number(text: &str) -> bool {
 }
 
 /// Splits where the class of characters changes; `class` returns the same for characters that stay together.
-pub(crate) fn runs<'a, C: PartialEq>(text: &'a str, class: impl Fn(char) -> C) -> Vec<&'a str> {
+pub(crate) fn runs<C: PartialEq>(text: &str, class: impl Fn(char) -> C) -> Vec<&str> {
     let mut runs = Vec::new();
     let mut start = 0;
     let mut before = None;

@@ -1,6 +1,7 @@
 //! Measurements that print a ratio against the bare work or a named peer, in one interleaved run. Never a test:
 //! machines differ.
 
+mod advisories;
 mod compare;
 mod detect;
 mod drift;
@@ -26,6 +27,7 @@ const USAGE: &str =
   bench detect       what the detection rules cost, beside the bare build
   bench compare      `compare` beside diffoscope on real releases
   bench drift [NAME] what `compare` finds in honest updates (those whose line has NAME) and in attacked releases
+  bench advisories   the advisory index: building, opening, asking; an advisory against 10^8 occurrences
   bench log [SECONDS [ENTRIES]]  durable appends with proofs; a large log opened and read
   bench serve [SECONDS]          verified entries over loopback HTTP
   bench sbom [NAME]  `sbom` beside syft and trivy: npm, venv, cargo, go, java, root
@@ -45,6 +47,7 @@ pub(crate) fn run(words: &[&str]) -> Result<()> {
         ["log", rest @ ..] => log::run(rest),
         ["serve", rest @ ..] => log::serve(rest),
         ["verify"] => verify::run(),
+        ["advisories"] => advisories::run(),
         ["sbom"] => sbom::run(""),
         ["sbom", name] => sbom::run(name),
         // What the two above run under the recorder.

@@ -60,6 +60,9 @@ pub(crate) enum AdvisoriesCommand {
         /// Show everything
         #[arg(long)]
         full: bool,
+        /// Folder with lists of popular names (`npm.txt`, `pypi.txt.gz`): a name within one edit of one is a finding
+        #[arg(long, value_name = "DIR")]
+        names: Option<PathBuf>,
         #[command(flatten)]
         age: AgeArgs,
     },

@@ -28,8 +28,9 @@ pub(crate) fn run(context: &Context, command: AdvisoriesCommand) -> Result<u8> {
             imported(context, &engine::update_advisories(&store, world.as_ref(), &from, options(&how), now)?)
         }
         AdvisoriesCommand::Status { age } => status(context, age.max_age),
-        AdvisoriesCommand::Match { targets, full, age } => {
-            matching::run(context, &targets, full, age.max_age)
+        AdvisoriesCommand::Match { targets, full, names, age } => {
+            let options = engine::Matching { max_age_days: age.max_age, now, names };
+            matching::run(context, &targets, full, &options)
         }
         AdvisoriesCommand::Affected { what } => affected(context, &what),
         AdvisoriesCommand::Versions { ecosystem, left, right } => {
@@ -69,13 +70,11 @@ fn imported(context: &Context, report: &ImportReport) -> Result<u8> {
     for (kind, count) in &imported.kinds {
         writeln!(text, "  {count:>8} {kind}")?;
     }
-    if !imported.changes.is_empty() || imported.newly_exploited > 0 {
-        writeln!(
-            text,
-            "  {} records are new or changed, {} vulnerabilities are newly known to be exploited",
-            imported.changes.len(),
-            imported.newly_exploited
-        )?;
+    if !imported.changes.is_empty() {
+        writeln!(text, "  {} records are new or have changed", imported.changes.len())?;
+    }
+    if imported.newly_exploited > 0 {
+        writeln!(text, "  {} vulnerabilities are newly known to be exploited", imported.newly_exploited)?;
     }
     text += &output::problems(&imported.problems[..imported.problems.len().min(SHOWN)]);
     let more = imported.problems.len().saturating_sub(SHOWN) as u64 + imported.more_problems;

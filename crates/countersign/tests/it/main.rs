@@ -1,6 +1,7 @@
 //! Tests through the binary: few, whole, with real compilers and the peers' own tools.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, clippy::print_stderr, reason = "tests")]
 
+mod advisories;
 mod approvals;
 mod bad_input;
 mod comparisons;

@@ -14,13 +14,15 @@ use judge::matching::{Advisory, Certainty, Exploitation, Priority, Ranked, Sight
 use serde::Serialize;
 
 use super::targets::{self, Target};
-use super::{integrity, open};
+use super::{integrity, names, open};
 use crate::World;
 use crate::error::Result;
 
 /// How matching is done.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Matching {
+    /// A folder with lists of popular names, `npm.txt.gz`, `pypi.txt`: names that look like one of them are a finding.
+    pub names: Option<std::path::PathBuf>,
     /// Older advisories are a finding.
     pub max_age_days: u32,
     /// Now.
@@ -130,6 +132,9 @@ pub fn match_advisories(
     let snapshot = open(store)?;
     let targets = names.iter().map(|name| targets::read(world, name)).collect::<Result<Vec<Target>>>()?;
     let mut others = integrity::check(world, names)?;
+    if let Some(folder) = &options.names {
+        others.extend(names::check(folder, &targets)?);
+    }
     let mut matched = ask(&snapshot, targets, options.now)?;
     if matched.snapshot.age_days > options.max_age_days {
         let because = vec![

@@ -216,8 +216,9 @@ impl Finish<'_> {
     }
 
     fn packages(&mut self, files: &mut [File]) -> Vec<evidence::Component> {
-        let paths: Vec<&BytePath> =
-            files.iter().filter(|file| file.is_input()).map(|file| &file.path).collect();
+        // What the build wrote itself and then read or ran belongs to a package, too, if it installed one.
+        let used = |file: &&File| file.is_input() || !file.read.is_empty();
+        let paths: Vec<&BytePath> = files.iter().filter(used).map(|file| &file.path).collect();
         let owned = self.packages.owners(&paths);
         for file in files.iter_mut() {
             file.package = owned.by_path.get(&file.path).cloned();

@@ -188,7 +188,7 @@ fn artifacts(records: &[(Record, u64)], out: &mut Vec<u8>) {
 }
 
 fn postings(records: &[(Record, u64)], sections: &mut [Vec<u8>; SECTIONS]) -> usize {
-    let mut packages: HashMap<Vec<u8>, Vec<(u32, &Affected)>> = HashMap::new();
+    let mut packages: BTreeMap<Vec<u8>, Vec<(u32, &Affected)>> = BTreeMap::new();
     for (number, (record, _)) in records.iter().enumerate() {
         for affected in &record.affected {
             let silent = affected.ranges.is_empty() && affected.versions.is_empty() && !affected.incomparable;
@@ -197,11 +197,9 @@ fn postings(records: &[(Record, u64)], sections: &mut [Vec<u8>; SECTIONS]) -> us
             }
         }
     }
-    let mut packages: Vec<(Vec<u8>, Vec<(u32, &Affected)>)> = packages.into_iter().collect();
-    packages.sort_unstable_by(|one, other| one.0.cmp(&other.0));
-    let names: Vec<&[u8]> = packages.iter().map(|(name, _)| name.as_slice()).collect();
+    let names: Vec<&[u8]> = packages.keys().map(Vec::as_slice).collect();
     sections[Section::Packages as usize] = names::write(&names);
-    for (_, entries) in &packages {
+    for entries in packages.values() {
         let at = sections[Section::Postings as usize].len() as u32;
         sections[Section::PostingOffsets as usize].extend(at.to_le_bytes());
         posting(entries, &mut sections[Section::Postings as usize]);

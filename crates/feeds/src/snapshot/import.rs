@@ -87,6 +87,7 @@ pub enum ChangeKind {
 
 #[derive(Default)]
 struct Reading {
+    now: i64,
     builder: Builder,
     enrichment: Enrichment,
     statements: Vec<Statement>,
@@ -115,12 +116,18 @@ impl Reading {
             return self.table(source, document);
         }
         let why = match osv::read(document.bytes) {
-            Ok(record) => {
+            Ok(mut record) => {
+                // A date to come would hide how old everything else is, and every change until then.
+                if record.modified > self.now {
+                    record.modified = self.now;
+                    record.faults.push("it was modified in the future");
+                }
                 for fault in &record.faults {
                     self.problem(&document.place, "doubtful-advisory", format!("{}: {fault}", record.id));
                 }
                 // Those without a date say the year 1.
-                let modified = Some(record.modified).filter(|modified| *modified > 0);
+                let dated = record.modified > 0 && record.modified < self.now;
+                let modified = dated.then_some(record.modified);
                 self.count(source, "osv", 1, modified);
                 let mut hasher = std::hash::DefaultHasher::new();
                 hasher.write(document.bytes);
@@ -184,7 +191,7 @@ pub fn import(folder: &Path, options: &Import<'_>) -> Result<Imported, Error> {
     // One import at a time; the lock goes with the process.
     let lock = std::fs::File::create(folder.join("lock")).map_err(write_error)?;
     lock.lock().map_err(write_error)?;
-    let mut reading = Reading::default();
+    let mut reading = Reading { now: options.now.unix(), ..Reading::default() };
     for (name, path) in options.inputs {
         let mut problems = Vec::new();
         documents::read(path, &mut |document| reading.document(name, &document), &mut problems);
@@ -205,7 +212,7 @@ fn write(
     reading: Reading,
     before: Option<Snapshot<Vec<u8>>>,
 ) -> Result<Imported, Error> {
-    let Reading { mut builder, enrichment, statements, sources, problems, more } = reading;
+    let Reading { mut builder, enrichment, statements, sources, problems, more, .. } = reading;
     let kept = before.as_ref().filter(|_| !options.replace);
     let mut manifest = kept.map_or_else(|| Manifest::new(options.now), |kept| kept.manifest().clone());
     manifest.created = options.now;

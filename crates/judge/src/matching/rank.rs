@@ -150,7 +150,7 @@ pub fn rank(sightings: Vec<(Sighting, Vec<Advisory>)>) -> Vec<Ranked> {
     for (sighting, advisories) in sightings {
         ranked.extend(joined(advisories).into_iter().map(|advisory| one(sighting.clone(), advisory)));
     }
-    ranked.sort_by(|left, right| order(left).cmp(&order(right)));
+    ranked.sort_by_key(order);
     ranked
 }
 
@@ -158,13 +158,24 @@ pub fn rank(sightings: Vec<(Sighting, Vec<Advisory>)>) -> Vec<Ranked> {
 fn order(ranked: &Ranked) -> impl Ord + use<> {
     let advisory = &ranked.advisory;
     let epss = advisory.exploitation.epss.map_or(0, |epss| (epss * 1e6) as u32);
-    let score = advisory.score.as_ref().map_or(0, |(tenths, _)| *tenths).max(advisory.severity * 20);
+    let score = advisory.score.as_ref().map_or(0, |(tenths, _)| *tenths).max(tenths_of(advisory.severity));
     (
         ranked.priority,
         std::cmp::Reverse((advisory.exploitation.ransomware, epss.checked_div(100_000), score)),
         std::cmp::Reverse((ranked.sighting.used, ranked.sighting.grade, epss)),
         (ranked.sighting.package.clone(), advisory.id.clone(), ranked.sighting.within.clone()),
     )
+}
+
+/// What a word of a database comes to where a score is asked for: the middle of its range in CVSS.
+fn tenths_of(word: u8) -> u8 {
+    match word {
+        1 => 20,
+        2 => 55,
+        3 => 80,
+        4 => 95,
+        _ => 0,
+    }
 }
 
 /// Puts advisories about one thing together: those that name each other. The worst that any says counts.
@@ -314,7 +325,10 @@ fn finding(priority: Priority, sighting: &Sighting, advisory: &Advisory, inputs:
     };
     // The subject is the package and the bytes that were seen: another version or other bytes are another finding.
     let subject = Subject { path: Some(sighting.package.as_str().into()), digest: sighting.digest };
-    let mut finding = code.finding(subject, inputs.to_vec());
+    // Only what does not change from day to day: a score of tomorrow must not make another finding of it.
+    let what = if advisory.malicious { "malicious package" } else { "vulnerability" };
+    let because = vec![format!("{what} {}", advisory.id), inputs.last().cloned().unwrap_or_default()];
+    let mut finding = code.finding(subject, because);
     finding.title = format!("{} is {}: {}", sighting.package, said(priority), advisory.id);
     if std::ptr::eq(code, &codes::VULNERABLE_PACKAGE) {
         finding.severity = severity(advisory);

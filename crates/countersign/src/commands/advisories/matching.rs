@@ -15,10 +15,9 @@ use crate::output::{self, NO, UNDECIDED, YES};
 const FINDINGS_SHOWN: usize = 10;
 const LISTED_SHOWN: usize = 5;
 
-pub(super) fn run(context: &Context, targets: &[String], full: bool, max_age: u32) -> Result<u8> {
+pub(super) fn run(context: &Context, targets: &[String], full: bool, options: &Matching) -> Result<u8> {
     let world = world(context)?;
-    let options = Matching { max_age_days: max_age, now: Context::now() };
-    let matched = engine::match_advisories(&context.store()?, world.as_ref(), targets, &options)?;
+    let matched = engine::match_advisories(&context.store()?, world.as_ref(), targets, options)?;
     let code = match matched.verdict {
         Verdict::Clean => YES,
         Verdict::Affected => NO,
@@ -56,7 +55,10 @@ fn report(matched: &Matched, full: bool) -> Result<String> {
     let mut text = String::new();
     for (number, ranked) in matched.ranked.iter().take(most(FINDINGS_SHOWN)).enumerate() {
         writeln!(text, "{:>3}. {}", number + 1, ranked.priority.word())?;
-        text += &output::findings(std::slice::from_ref(&ranked.finding));
+        // People see everything that decided; the finding itself keeps what does not change from day to day.
+        let mut finding = ranked.finding.clone();
+        finding.because = ranked.inputs.clone();
+        text += &output::findings(&[finding]);
     }
     let hidden = matched.ranked.len().saturating_sub(most(FINDINGS_SHOWN));
     if hidden > 0 {

@@ -1,0 +1,271 @@
+//! Advisories through the binary: what a build really ran, and what an import changes.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use crate::sandbox::Sandbox;
+
+fn record(id: &str, modified: &str, name: &str, rest: &str) -> String {
+    format!(
+        r#"{{"id": "{id}", "modified": "{modified}", "summary": "a stand-in", "affected": [{{"package": {{"ecosystem": "npm",
+        "name": "{name}"}}, "ranges": [{{"type": "SEMVER", "events": [{{"introduced": "0"}}, {{"fixed": "2.0.0"}}]}}]}}]{rest}}}"#
+    )
+}
+
+/// A moment that is no reason to call the index stale.
+fn today() -> String {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let days = now.as_secs() / 86_400;
+    // Civil from days (Howard Hinnant).
+    let z = days as i64 + 719_468;
+    let era = z / 146_097;
+    let doe = z - era * 146_097;
+    let yoe = (doe - doe / 1460 + doe / 36_524 - doe / 146_096) / 365;
+    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+    let mp = (5 * doy + 2) / 153;
+    let (day, month) = (doy - (153 * mp + 2) / 5 + 1, if mp < 10 { mp + 3 } else { mp - 9 });
+    let year = yoe + era * 400 + i64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02}T00:00:00Z")
+}
+
+fn has(program: &str) -> bool {
+    let found =
+        std::process::Command::new(program).arg("--version").output().is_ok_and(|out| out.status.success());
+    assert!(found || std::env::var_os("CI").is_none(), "{program} is needed");
+    if !found {
+        eprintln!("SKIPPED: no {program}");
+    }
+    found
+}
+
+/// A package whose install script only writes a word into a file; an advisory calls it an attack.
+fn stand_in(sandbox: &Sandbox) {
+    std::fs::create_dir_all(sandbox.path("evil")).unwrap();
+    sandbox.write(
+        "evil/package.json",
+        r#"{"name": "evil-stand-in", "version": "1.0.0", "scripts": {"install": "node install.js"}}"#,
+    );
+    sandbox.write("evil/install.js", "require('fs').writeFileSync('ran', 'harmless')\n");
+    sandbox.write("package.json", r#"{"name": "app", "version": "1.0.0"}"#);
+    let packed = std::process::Command::new("npm")
+        .args(["pack", "--silent", "./evil"])
+        .current_dir(sandbox.path("."))
+        .output()
+        .unwrap();
+    assert!(packed.status.success(), "{}", String::from_utf8_lossy(&packed.stderr));
+}
+
+#[test]
+fn an_install_script_that_ran_ranks_first() {
+    if !has("npm") {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    stand_in(&sandbox);
+    let lines = [
+        record("MAL-2026-1", &today(), "evil-stand-in", ""),
+        record("MAL-2026-2", &today(), "only-listed", ""),
+        record(
+            "GHSA-1",
+            &today(),
+            "vulnerable",
+            r#", "severity": [{"type": "CVSS_V3", "score": "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"}]"#,
+        ),
+    ];
+    sandbox.write("a.jsonl", lines.map(|line| line.replace('\n', " ")).join("\n"));
+    sandbox.ok(&["advisories", "import", "a.jsonl"]);
+    let install = [
+        "run",
+        "--product",
+        "app",
+        "--release",
+        "1",
+        "--",
+        "npm",
+        "install",
+        "--offline",
+        "--no-audit",
+        "--no-fund",
+        "./evil-stand-in-1.0.0.tgz",
+    ];
+    sandbox.ok(&install);
+    assert!(sandbox.path("node_modules/evil-stand-in/ran").exists(), "the script did not run");
+    sandbox.write("list.txt", "pkg:npm/only-listed@1.0.0\npkg:npm/vulnerable@1.0.0\npkg:npm/good@1.0.0\n");
+    let answer = sandbox.run(&["advisories", "match", "latest", "list.txt", "--json"]);
+    assert_eq!(answer.code, 1);
+    let ranked = answer.json()["ranked"].clone();
+    let order: Vec<(&str, &str)> = ranked
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| (row["advisory"].as_str().unwrap(), row["priority"].as_str().unwrap()))
+        .collect();
+    assert_eq!(
+        order,
+        [("MAL-2026-1", "malicious-executed"), ("MAL-2026-2", "malicious"), ("GHSA-1", "scored")],
+        "{ranked:#}"
+    );
+    assert_eq!(ranked[0]["grade"], "executed");
+    let why = ranked[0]["inputs"].to_string();
+    assert!(why.contains("node install.js"), "{why}");
+    let text = sandbox.run(&["advisories", "match", "latest"]).out;
+    assert!(
+        text.contains("malicious-executed") && text.lines().last().unwrap().starts_with("affected"),
+        "{text}"
+    );
+
+    let affected = sandbox.run(&["advisories", "affected", "MAL-2026-1", "--json"]);
+    assert_eq!(affected.code, 1);
+    let document = affected.json();
+    assert_eq!(document["rows"][0]["product"], "app");
+    assert_eq!(document["rows"][0]["role"], "executed in a build");
+    assert_eq!(sandbox.run(&["advisories", "affected", "pkg:npm/evil-stand-in"]).code, 1);
+    assert_eq!(sandbox.run(&["advisories", "affected", "MAL-2026-2"]).code, 0);
+    assert_eq!(sandbox.run(&["advisories", "affected", "MAL-9"]).code, 2);
+
+    // Told once; the same again is no news; taken back, it is.
+    sandbox.write("b.json", record("MAL-2026-1", &today(), "evil-stand-in", r#", "details": "more""#));
+    let again = sandbox.run(&["advisories", "import", "b.json", "--json"]).json();
+    assert_eq!(again["notices"][0]["kind"], "newly-affected", "{again:#}");
+    assert_eq!(
+        sandbox.ok(&["advisories", "import", "b.json", "--json"]).json()["notices"],
+        serde_json::json!([])
+    );
+    let withdrawn = format!(r#", "withdrawn": "{}""#, today());
+    sandbox.write("c.json", record("MAL-2026-1", &today(), "evil-stand-in", &withdrawn));
+    let taken_back = sandbox.ok(&["advisories", "import", "c.json", "--json"]).json();
+    assert_eq!(taken_back["notices"][0]["kind"], "retracted", "{taken_back:#}");
+    let answer = sandbox.run(&["advisories", "match", "pkg:npm/evil-stand-in@1.0.0", "--json"]);
+    assert_eq!((answer.code, answer.json()["retracted"][0]["advisory"].as_str()), (0, Some("MAL-2026-1")));
+}
+
+#[test]
+fn bytes_of_an_attack_are_found_whatever_they_are_called() {
+    let sandbox = Sandbox::new();
+    sandbox.write("payload.h", "/* harmless */\n");
+    sandbox.write("main.c", "#include \"payload.h\"\nint main(void) { return 0; }\n");
+    let build = sandbox.build("1");
+    assert!(build["record"].is_object() || build.is_object());
+    let shown = sandbox.ok(&["show", "latest", "--json"]).json();
+    let files = shown["document"]["files"].as_array().unwrap().clone();
+    let file = files.iter().find(|file| file["path"].as_str().unwrap().ends_with("payload.h")).unwrap();
+    let digest = file["read"][0].as_str().unwrap().strip_prefix("sha256:").unwrap();
+    let specific = format!(
+        r#", "database_specific": {{"leitwacht": {{"indicators_observed": {{"sha256": ["{digest}"]}}}}}}"#
+    );
+    sandbox.write("a.json", record("LWA-1", &today(), "some-package", &specific));
+    sandbox.ok(&["advisories", "import", "a.json"]);
+    let answer = sandbox.run(&["advisories", "match", "latest", "--json"]);
+    assert_eq!(answer.code, 1, "{}", answer.out);
+    assert_eq!(answer.json()["ranked"][0]["finding"], answer.json()["findings"][0]["id"]);
+    assert_eq!(answer.codes().first().map(String::as_str), Some("advisories-missing"));
+    assert!(answer.codes().contains(&"malicious-artifact".to_owned()), "{:?}", answer.codes());
+}
+
+#[test]
+fn clean_only_if_everything_could_be_asked() {
+    let sandbox = Sandbox::bare();
+    let ask = |target: &str| sandbox.run(&["advisories", "match", target, "--json"]);
+    assert_eq!(ask("pkg:npm/good@1").code, 2, "there are no advisories yet");
+    sandbox.write("a.json", record("GHSA-1", &today(), "bad", ""));
+    sandbox.ok(&["advisories", "import", "a.json"]);
+    assert_eq!(ask("pkg:npm/good@1").code, 0);
+    assert_eq!(ask("pkg:npm/bad@2.0.0").code, 0);
+    for (target, code) in [
+        ("pkg:npm/bad@1.0.0", "vulnerable-package"),
+        ("pkg:npm/bad@nonsense", "advisory-undetermined"),
+        ("pkg:npm/bad", "advisory-undetermined"),
+        ("pkg:pypi/good@1", "advisories-missing"),
+        ("pkg:generic/good@1", "advisories-missing"),
+    ] {
+        let answer = ask(target);
+        assert_eq!(answer.code, if code == "vulnerable-package" { 1 } else { 3 }, "{target}");
+        assert_eq!(answer.codes(), [code], "{target}");
+    }
+    sandbox.write("old.json", record("GHSA-2", "2020-01-01T00:00:00Z", "bad", ""));
+    sandbox.ok(&["advisories", "import", "--replace", "old.json"]);
+    assert_eq!(ask("pkg:npm/good@1").codes(), ["advisory-index-stale"]);
+    assert_eq!(sandbox.run(&["advisories", "match", "pkg:npm/good@1", "--max-age", "100000"]).code, 0);
+    assert_eq!(sandbox.run(&["advisories", "status"]).code, 3);
+}
+
+#[test]
+fn a_name_like_a_popular_one_is_found() {
+    let sandbox = Sandbox::bare();
+    std::fs::create_dir_all(sandbox.path("names")).unwrap();
+    sandbox.write("names/npm.txt", "# popular\nlodash\n");
+    sandbox.write("a.json", record("GHSA-1", &today(), "bad", ""));
+    sandbox.ok(&["advisories", "import", "a.json"]);
+    let ask = |name: &str| sandbox.run(&["advisories", "match", name, "--names", "names", "--json"]);
+    assert_eq!(ask("pkg:npm/lodahs@1").codes(), ["name-like-popular"]);
+    assert_eq!(ask("pkg:npm/lodash@1").code, 0);
+}
+
+#[test]
+fn an_archive_with_other_bytes_than_the_lock_file_says_is_found() {
+    let sandbox = Sandbox::new();
+    std::fs::create_dir_all(sandbox.path("cache")).unwrap();
+    sandbox.write("cache/thing-1.0.0.crate", "these bytes");
+    let lock = |digest: &str| {
+        format!(
+            "version = 4\n\n[[package]]\nname = \"thing\"\nversion = \"1.0.0\"\nsource = \"registry+https://github.com/rust-lang/crates.io-index\"\nchecksum = \"{digest}\"\n"
+        )
+    };
+    sandbox.write("a.json", record("GHSA-1", &today(), "bad", ""));
+    sandbox.ok(&["advisories", "import", "a.json"]);
+    let found = |digest: &str| {
+        sandbox.write("Cargo.lock", lock(digest));
+        sandbox.ok(&["run", "--", "sh", "-c", "cat Cargo.lock cache/thing-1.0.0.crate > all"]);
+        sandbox
+            .run(&["advisories", "match", "latest", "--json"])
+            .codes()
+            .contains(&"package-bytes-differ".to_owned())
+    };
+    assert!(found(&"0".repeat(64)));
+    // SHA-256 of `these bytes`.
+    let shown = sandbox.ok(&["show", "latest", "--json"]).json();
+    let files = shown["document"]["files"].as_array().unwrap().clone();
+    let file = files.iter().find(|file| file["path"].as_str().unwrap().ends_with(".crate")).unwrap();
+    let digest = file["read"][0].as_str().unwrap().strip_prefix("sha256:").unwrap().to_owned();
+    assert!(!found(&digest));
+}
+
+#[test]
+fn a_killed_import_leaves_the_advisories_of_before() {
+    let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/advisories/osv");
+    if !shared.is_dir() {
+        eprintln!("SKIPPED: no advisories beside the project (`shared/advisories`)");
+        return;
+    }
+    let sandbox = Sandbox::bare();
+    sandbox.write("a.json", record("GHSA-1", &today(), "bad", ""));
+    let before = sandbox.ok(&["advisories", "import", "a.json", "--json"]).json()["snapshot"].clone();
+    let shared = shared.to_string_lossy().into_owned();
+    let mut killed = 0;
+    for wait in [50, 300, 800, 1_500, 2_500] {
+        let mut child = sandbox
+            .command(&["advisories", "import", "--replace", &shared])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(wait));
+        if child.try_wait().unwrap().is_some() {
+            break;
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let status = sandbox.run(&["advisories", "status", "--json"]).json();
+        if status["snapshot"]["id"] != before {
+            break;
+        }
+        assert_eq!(status["problems"], serde_json::json!([]));
+        killed += 1;
+    }
+    assert!(killed > 0);
+    sandbox.ok(&["advisories", "import", "--replace", &shared]);
+    let status = sandbox.run(&["advisories", "status", "--json"]).json();
+    assert!(status["records"].as_u64().unwrap() > 15_000);
+    assert_eq!(status["problems"], serde_json::json!([]));
+}

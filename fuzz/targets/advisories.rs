@@ -1,0 +1,42 @@
+//! Advisories, exploitation data, statements, version orders, package URLs, and the index over them.
+#![no_main]
+
+use feeds::Package;
+use feeds::enrichment::{Columns, Enrichment};
+use feeds::index::{Builder, Segment};
+use versions::Order;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    if let Ok(record) = feeds::osv::read(bytes) {
+        let packages: Vec<Package> = record.affected.iter().map(|affected| affected.package.clone()).collect();
+        let mut builder = Builder::default();
+        builder.add(record, 0);
+        let segment = Segment::open(builder.write().0).expect("what was written can be opened");
+        segment.verify().expect("what was written is whole");
+        for package in packages {
+            segment.matches(&Package { version: "1.2.3".to_owned(), ..package });
+        }
+        assert!(segment.advisory(0).is_some());
+    }
+    if let Ok(segment) = Segment::open(bytes) {
+        segment.matches(&Package::new("npm", "a", "1.0.0"));
+        segment.find("A-1");
+        segment.advisory(0);
+    }
+    Columns::open(bytes).map(|columns| columns.find("CVE-2021-44228"));
+    let text = String::from_utf8_lossy(bytes);
+    if let Ok(document) = serde_json::from_slice(bytes) {
+        Enrichment::default().read_exploited(&document);
+        feeds::vex::read(&document, "fuzz");
+    }
+    Enrichment::default().read_csv(&text, &mut |_, _| {});
+    for purl in [evidence::Purl::parse(&text), evidence::Purl::parse_lenient(&text)].into_iter().flatten() {
+        let written = purl.to_string();
+        assert_eq!(evidence::Purl::parse_lenient(&written).map(|again| again.to_string()), Ok(written));
+    }
+    versions::vers::Range::parse_lenient(&text).ok().map(|range| range.contains("1.2.3"));
+    let (left, right) = text.split_once('\n').unwrap_or((&text, "1.0"));
+    for order in Order::ALL {
+        assert_eq!(order.compare(left, right), order.compare(right, left).map(std::cmp::Ordering::reverse));
+    }
+});
