@@ -1,4 +1,5 @@
-//! Bundles, statements, log entries, checkpoints, keys, policies, trust files: all readers on the same bytes.
+//! Bundles (ours and anybody's), statements, log entries, checkpoints, requests to log and witness, keys, policies, trust
+//! files: all readers on the same bytes.
 #![no_main]
 
 use evidence::Digest;
@@ -12,7 +13,19 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     if let Ok(trust) = attest::Trust::parse(bytes) {
         attest::verify::release(&Digest::of(b""), bytes, &trust).ok();
     }
+    attest::rekor::read(bytes).ok();
+    for bundle in attest::foreign::bundles(bytes) {
+        let signatory = attest::foreign::Signatory::Certificate { identity: "a".into(), issuer: "b".into() };
+        let artifact = attest::foreign::Artifact::Digest(Digest::of(b""));
+        attest::foreign::verify(artifact, &bundle, attest::foreign::public_root(), &signatory).ok();
+    }
+    tlog::WitnessPolicy::parse(bytes).ok();
+    let cosigner = tlog::Cosigner::from_seed("witness.example", &[1; 32]).unwrap();
+    let cell = |_: &str| -> Box<dyn tlog::HeadCell> { Box::new(tlog::MemoryHead::default()) };
+    tlog::add_checkpoint(&cosigner, &[], cell, bytes, 0).ok();
     if let Ok(text) = std::str::from_utf8(bytes) {
+        tlog::WitnessKey::parse(text).ok();
+        tlog::Checkpoint::parse(text).ok();
         if let Ok(key) = tlog::VerifierKey::parse(text) {
             tlog::Checkpoint::verify(text, &key).ok();
         }

@@ -15,6 +15,7 @@ const TOOLS: &[(&str, &str)] = &[
     ("dpkg-deb", "dpkg"),
     ("git", "git"),
     ("osslsigncode", "osslsigncode"),
+    ("gpg", "gnupg"),
     ("python3", "python3"),
     ("unshare", "util-linux"),
     ("setpriv", "util-linux"),
