@@ -6,11 +6,13 @@
 //! | `walk` | goes through folders, two at a time, and hands files to the catalogers |
 //! | `cache` | what files said before, by identity and time of last change |
 //! | `mounts` | which file systems are entered |
+//! | `links` | whose links lead to a file |
 //! | `root` | a machine's folders: the running one or another root |
 //! | `programs`, `extensions`, `startup`, `trusted`, `live` | the probes |
 
 mod cache;
 mod extensions;
+mod links;
 mod live;
 mod mounts;
 mod programs;
@@ -21,6 +23,7 @@ mod walk;
 
 use evidence::inventory::Item;
 
+pub use links::owners_of_links;
 pub use mounts::holds_files;
 pub use root::Root;
 pub use walk::{Walk, Walked, walk};

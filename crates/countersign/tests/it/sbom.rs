@@ -213,6 +213,18 @@ fn the_toolchain_of_a_record_is_listed_and_what_it_does_not_use_may_go() {
          Package: nmap\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1\nInstalled-Size: 100\n",
     )
     .unwrap();
+    // A link to what was used, of a package that no database of the trace names.
+    let tar = paths.iter().find(|path| path.ends_with("/tar")).unwrap();
+    let status = String::from_utf8(fs::read(root.join("var/lib/dpkg/status")).unwrap()).unwrap();
+    let linking = "\nPackage: linking\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1\n";
+    fs::write(root.join("var/lib/dpkg/status"), status + linking).unwrap();
+    fs::create_dir_all(root.join("var/lib/dpkg/info")).unwrap();
+    fs::write(root.join("var/lib/dpkg/info/linking.list"), "/.\n/opt/archiver\n").unwrap();
+    for folder in ["opt", tar.rsplit_once('/').unwrap().0.trim_start_matches('/')] {
+        fs::create_dir_all(root.join(folder)).unwrap();
+    }
+    fs::write(root.join(tar.trim_start_matches('/')), "").unwrap();
+    std::os::unix::fs::symlink(tar, root.join("opt/archiver")).unwrap();
     let unused = sandbox.ok(&["inventory", "unused", "--since", "1d", "--root", "root", "--json"]).json();
     assert_eq!(unused["packages"].as_array().unwrap().len(), 1, "{unused}");
     assert_eq!(

@@ -8,7 +8,7 @@ use evidence::inventory::Section;
 use evidence::purl::Purl;
 use evidence::record::{Record, Role};
 use evidence::{Digest, Timestamp};
-use host::inventory::{Walk, walk};
+use host::inventory::{Root, Walk, owners_of_links, walk};
 
 use super::inventories;
 use crate::error::{Error, Result};
@@ -193,7 +193,16 @@ pub fn inventory_unused(
     let name_of = |purl: &str| {
         Purl::parse_lenient(purl).ok().filter(|purl| purl.kind() == "deb").map(|purl| purl.name().to_owned())
     };
-    let used = used_names(&records, &name_of);
+    let mut used = used_names(&records, &name_of);
+    let machine = Root::new(root).map_err(fail)?;
+    // A program is called by a link, and the trace has the file behind it: the link's package is used as well.
+    let files: BTreeSet<Vec<u8>> = records
+        .iter()
+        .flat_map(|(_, record)| &record.files)
+        .filter(|file| !file.read.is_empty())
+        .map(|file| file.path.as_bytes().to_vec())
+        .collect();
+    used.extend(owners_of_links(&machine, &files));
     let installed: BTreeMap<u32, &evidence::bom::Package> = (0_u32..)
         .zip(&bom.packages)
         .filter(|(_, package)| package.state == State::Installed && package.ecosystem() == Some("deb"))

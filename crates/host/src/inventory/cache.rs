@@ -15,7 +15,7 @@ use inspect::catalog::{Found, Reading};
 use serde::{Deserialize, Serialize};
 
 /// Changes whenever a cataloger reads differently. With the program's version it is the first line of a cache.
-const VERSION: &str = concat!("countersign catalog 1 ", env!("CARGO_PKG_VERSION"));
+const VERSION: &str = concat!("countersign catalog 2 ", env!("CARGO_PKG_VERSION"));
 
 /// A cache larger than this is made anew.
 const CACHE_MAX_BYTES: u64 = 1 << 30;
