@@ -84,6 +84,18 @@ pub fn compare(
     }
 }
 
+/// Names why two builds of one source made different files, by what is seen in both: a line for each cause, with its remedy.
+pub(crate) fn causes(old: &Path, new: &Path) -> Result<Vec<String>> {
+    let (old_tree, new_tree) = both(old, new)?;
+    let contrasts = look((old, &old_tree), (new, &new_tree))?;
+    let comparison = trees(&old_tree, &new_tree, SourceChanged::No, &contrasts);
+    let line = |(path, cause): (&String, &judge::compare::Cause)| {
+        format!("{}: {path}: {}; {}", cause.kind, cause.evidence, cause.fix)
+    };
+    let each = comparison.causes.iter().flat_map(|(path, list)| list.iter().map(move |cause| (path, cause)));
+    Ok(each.map(line).collect())
+}
+
 /// Compares two files that are bills of materials; `None` if they are not.
 fn documents(old: &Path, new: &Path, source: SourceChanged) -> Result<Option<Comparison>> {
     let (Some(before), Some(after)) = (document(old)?, document(new)?) else { return Ok(None) };

@@ -35,9 +35,17 @@ pub(crate) struct Native {
     pub(crate) findings: Vec<Finding>,
 }
 
-/// Folders under which the signature of a container stands.
-const SIGNATURE_PLACES: &[&str] =
-    &["META-INF/", "_gpg", "[Content_Types].xml", ".signature.p7s", "AppxSignature.p7x"];
+/// Members that are signatures of their container: of packages for .NET and Windows, of Debian packages, of installer
+/// databases.
+const SIGNATURES: &[&str] = &[
+    ".signature.p7s",
+    "AppxSignature.p7x",
+    "_gpgorigin",
+    "_gpgbuilder",
+    "_gpgmaint",
+    "\u{5}DigitalSignature",
+    "\u{5}MsiDigitalSignatureEx",
+];
 
 /// Runs the signer on a copy of the artifact and checks what it wrote.
 pub(crate) fn run(
@@ -65,7 +73,12 @@ pub(crate) fn run(
     } else {
         format!("{} {}", signer.command, quoted(&input))
     };
-    let status = Command::new("sh").args(["-c", &command]).env_remove("COUNTERSIGN_PASSPHRASE").status();
+    // Stdout is the caller's answer; what the signer says goes to stderr, as with a recorded build.
+    let status = Command::new("sh")
+        .args(["-c", &command])
+        .env_remove("COUNTERSIGN_PASSPHRASE")
+        .stdout(std::io::stderr())
+        .status();
     let status = status.map_err(|source| Error::Signer { program: "sh".into(), source })?;
     let mut because = Vec::new();
     if !status.success() {
@@ -156,7 +169,18 @@ fn only_signed(
             "it is of no kind in which a signature can be told from content; sign it detached".to_owned();
         return ("none", signature, vec![why]);
     }
-    ("container", signature, members(&first.root, &tree.root))
+    let mut wrong = members(&first.root, &tree.root);
+    let of_container = tree.root.signature.as_deref();
+    if let Some(facts) = of_container {
+        // What is known to be covered must be, and by a signature that verifies.
+        if facts.digest_matches == Some(false) || facts.signature_valid == Some(false) {
+            wrong.push("the signature does not verify over the container".into());
+        }
+        if let Some(left_out) = facts.uncovered.first() {
+            wrong.push(format!("the signature does not cover: {}", left_out.place));
+        }
+    }
+    ("container", of_container.cloned(), wrong)
 }
 
 /// An image differs only in its checksum, the entry of its certificate table, padding to eight bytes, and the table,
@@ -216,10 +240,7 @@ fn fields(image: &[u8]) -> Option<[(usize, usize); 2]> {
 
 /// A container has the members that it had, each with its bytes, and new ones only where signatures stand.
 fn members(before: &Node, after: &Node) -> Vec<String> {
-    let is_signature = |node: &Node| {
-        let name = node.name.to_string();
-        SIGNATURE_PLACES.iter().any(|place| name.starts_with(place))
-    };
+    let is_signature = |node: &Node| is_signature(&node.name);
     let content = |node: &Node| -> Vec<(BytePath, Option<Digest>, Option<u32>)> {
         let kept = node.members.iter().filter(|member| !is_signature(member));
         kept.map(|member| (member.name.clone(), member.digest, member.mode)).collect()
@@ -242,6 +263,40 @@ fn members(before: &Node, after: &Node) -> Vec<String> {
     wrong
 }
 
+/// Tells a signature by its name. In `META-INF` of a Java archive are services and classes of other versions as well: only the
+/// manifest, at its top, and what it names as signatures may change (JAR File Specification, "Signed JAR File").
+fn is_signature(name: &BytePath) -> bool {
+    let name = String::from_utf8_lossy(name.as_bytes());
+    let Some(of_archive) = name.strip_prefix("META-INF/") else { return SIGNATURES.contains(&name.as_ref()) };
+    let upper = of_archive.to_ascii_uppercase();
+    let at_top = !upper.contains('/');
+    let named = [".SF", ".RSA", ".DSA", ".EC"].iter().any(|ending| upper.ends_with(ending));
+    of_archive.is_empty() || at_top && (named || upper.starts_with("SIG-") || upper == "MANIFEST.MF")
+}
+
 fn quoted(path: &Path) -> String {
     format!("'{}'", path.display().to_string().replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_a_signature_may_be_added() {
+        for name in ["META-INF/", "META-INF/MANIFEST.MF", "META-INF/KEY.SF", "META-INF/key.rsa", "_gpgorigin"]
+        {
+            assert!(is_signature(&name.into()), "{name}");
+        }
+        for name in [
+            "META-INF/versions/9/A.class",
+            "META-INF/services/x",
+            "META-INF/A.class",
+            "META-INF/x/KEY.SF",
+            "_gpg/evil",
+            "[Content_Types].xml",
+        ] {
+            assert!(!is_signature(&name.into()), "{name}");
+        }
+    }
 }

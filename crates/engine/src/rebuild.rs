@@ -18,7 +18,10 @@ use judge::codes;
 use judge::compare::Comparison;
 
 use crate::assess::{compare_records, hash_file};
+use crate::compare::causes;
 use crate::error::{Error, Result};
+use crate::files;
+use crate::inspect_path::FILE_MAX_BYTES;
 use crate::record::{Run, TracerKind, run};
 use crate::records;
 use crate::sign::{append_one, signed};
@@ -111,10 +114,20 @@ pub fn rebuild(
         .filter(|output| differing.contains(&output.path.to_string()))
         .map(|output| {
             let subject = Subject { path: Some(output.path.clone()), digest: Some(output.digest) };
-            let built = std::fs::read(place.path().join(BUILT).join(path(&output.path))).unwrap_or_default();
-            codes::NOT_REPRODUCED.finding(subject, reasons(&built, place.path(), &variations))
+            let built = place.path().join(BUILT).join(path(&output.path));
+            let first = recorded_at.join(path(&output.path));
+            // The first build's output, if it still lies there as it was recorded.
+            let is_there = hash_file(&first).is_ok_and(|found| found == output.digest);
+            let mut because = if is_there && built.is_file() { causes(&first, &built)? } else { Vec::new() };
+            if built.is_file() {
+                because.extend(traces(&files::read(&built, FILE_MAX_BYTES)?, place.path()));
+            }
+            if because.is_empty() {
+                because.push(suspects(&variations));
+            }
+            Ok(codes::NOT_REPRODUCED.finding(subject, because))
         })
-        .collect();
+        .collect::<Result<_>>()?;
     let log_index = log(world, &view.record, view.digest, second.digest, &variations, differing, passphrase)?;
     Ok(Rebuilt {
         first: view.number,
@@ -154,8 +167,8 @@ fn log(
     Ok(append_one(world, &envelope, &world.log_key(passphrase)?)?.index)
 }
 
-/// Copies what the build read of the project and did not make, each only with the bytes that were recorded. Folders of
-/// outputs are made, for builds that find them there.
+/// Copies what the build read of the project and did not make, each only with the bytes that were recorded. As in a clean
+/// clone there are no empty folders: a target of `make` may be one.
 fn copy_sources(record: &Record, from: &Path, to: &Path) -> Result<()> {
     let mut copied = BTreeSet::new();
     for file in record.files.iter().filter(|file| file.role == Role::Source) {
@@ -175,22 +188,14 @@ fn copy_sources(record: &Record, from: &Path, to: &Path) -> Result<()> {
         std::fs::copy(&source, &target).map_err(fail)?;
         copied.insert(below);
     }
-    for output in &record.outputs {
-        let target = to.join(path(&output.path));
-        let fail = |source| Error::Write { path: target.clone(), source };
-        if let Some(parent) = target.parent() {
-            std::fs::create_dir_all(parent).map_err(fail)?;
-        }
-    }
     // A build that was seen and read nothing of the project needs nothing of it.
     if copied.is_empty() && record.machine.tracer == "snapshot" { Err(Error::NoSources) } else { Ok(()) }
 }
 
-/// Says what of that which was varied is seen in an output that differs, and how to mend it; all that was varied, if
-/// nothing is.
-fn reasons(built: &[u8], folder: &Path, variations: &[String]) -> Vec<String> {
+/// Says what of that which was varied is seen in an output that differs, and how to mend it.
+fn traces(built: &[u8], folder: &Path) -> Vec<String> {
     let folder = folder.display().to_string();
-    let seen: Vec<String> = [
+    [
         (
             folder.as_str(),
             "the folder's path is in it: `-ffile-prefix-map`, `--remap-path-prefix`, or relative paths",
@@ -202,15 +207,13 @@ fn reasons(built: &[u8], folder: &Path, variations: &[String]) -> Vec<String> {
     .into_iter()
     .filter(|(needle, _)| built.windows(needle.len()).any(|window| window == needle.as_bytes()))
     .map(|(_, words)| words.to_owned())
-    .collect();
-    if !seen.is_empty() {
-        return seen;
-    }
+    .collect()
+}
+
+/// Names all that was varied, where nothing of it is seen.
+fn suspects(variations: &[String]) -> String {
     let varied: Vec<&str> = variations.iter().map(|words| words.split(':').next().unwrap_or(words)).collect();
-    vec![format!(
-        "one of these matters to it: {}; most often the time: use SOURCE_DATE_EPOCH",
-        varied.join(", ")
-    )]
+    format!("one of these matters to it: {}; most often the time: use SOURCE_DATE_EPOCH", varied.join(", "))
 }
 
 /// What is put before the command to make its surroundings different, and what that is in words.

@@ -316,20 +316,32 @@ impl Bom {
     /// Two packages are the same if they have the same purl, or, without one, the same kind, name, version and first
     /// piece of evidence.
     pub fn arrange(&mut self) {
-        let mut order: Vec<usize> = (0..self.packages.len()).collect();
-        order.sort_by(|a, b| key(&self.packages[*a]).cmp(&key(&self.packages[*b])));
-        let mut places = vec![0_u32; order.len()];
-        let mut taken: Vec<Option<Package>> =
-            std::mem::take(&mut self.packages).into_iter().map(Some).collect();
-        let mut arranged: Vec<Package> = Vec::with_capacity(taken.len());
-        for old in order {
-            let package = taken[old].take().expect("each place stands once in the order");
-            match arranged.last_mut() {
-                Some(last) if key(last) == key(&package) => last.merge(package),
-                _ => arranged.push(package),
+        let mut order: Vec<u32> = (0_u32..).take(self.packages.len()).collect();
+        order.sort_by(|a, b| key(&self.packages[*a as usize]).cmp(&key(&self.packages[*b as usize])));
+        // Brought into order in place: a second list of a million packages would be most of the memory.
+        for new in 0..order.len() {
+            let mut old = order[new] as usize;
+            // What stood there was exchanged already, and with what, the order says.
+            while old < new {
+                old = order[old] as usize;
             }
-            places[old] = u32::try_from(arranged.len() - 1).unwrap_or(u32::MAX);
+            self.packages.swap(new, old);
         }
+        let (mut places, mut next) = (vec![0_u32; order.len()], 0_u32);
+        for (new, old) in order.iter().enumerate() {
+            if new > 0 && key(&self.packages[new - 1]) != key(&self.packages[new]) {
+                next += 1;
+            }
+            places[*old as usize] = next;
+        }
+        drop(order);
+        self.packages.dedup_by(|later, earlier| {
+            let same = key(earlier) == key(later);
+            if same {
+                earlier.merge(std::mem::take(later));
+            }
+            same
+        });
         let moved = |place: u32| places.get(place as usize).copied();
         self.relations = std::mem::take(&mut self.relations)
             .into_iter()
@@ -341,8 +353,7 @@ impl Bom {
         self.direct = std::mem::take(&mut self.direct).into_iter().filter_map(moved).collect();
         self.direct.sort_unstable();
         self.direct.dedup();
-        arranged.shrink_to_fit();
-        self.packages = arranged;
+        self.packages.shrink_to_fit();
     }
 
     /// Leaves out the packages for which `keep` says no; relations through them go with them. Returns how many went.

@@ -125,6 +125,12 @@ impl Parts {
                 Err(_) => self.problem("malformed-purl", &purl),
             }
         }
+        // A list of one element has room for four as it grows.
+        package.licences.shrink_to_fit();
+        package.hashes.shrink_to_fit();
+        package.cpes.shrink_to_fit();
+        package.evidence.shrink_to_fit();
+        package.properties.shrink_to_fit();
         let place = u32::try_from(self.bom.packages.len()).ok()?;
         if !reference.is_empty() {
             let key = self.key(reference);

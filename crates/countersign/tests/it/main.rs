@@ -15,4 +15,5 @@ mod sandbox;
 mod sbom;
 mod sources;
 mod terminal;
+mod trust;
 mod watch;

@@ -5,6 +5,8 @@
 mod golang;
 mod rust;
 mod sections;
+#[cfg(test)]
+mod tests;
 mod versions;
 
 use std::io;

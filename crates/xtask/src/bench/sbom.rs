@@ -27,31 +27,18 @@ const PROJECTS: &[(&str, &[&str])] = &[
         &[
             "sh",
             "-c",
-            "python3 -m venv . && bin/pip install -q --disable-pip-version-check jupyterlab pandas scikit-learn apache-airflow-core sphinx ansible-core",
+            "python3 -m venv . && bin/pip install -q --disable-pip-version-check jupyterlab pandas scikit-learn sphinx ansible-core",
         ],
     ),
-    (
-        "cargo",
-        &[
-            "sh",
-            "-c",
-            "cp \"$COUNTERSIGN_ROOT/Cargo.lock\" \"$COUNTERSIGN_ROOT/Cargo.toml\" . && cp -r \"$COUNTERSIGN_ROOT/crates\" crates",
-        ],
-    ),
-    (
-        "go",
-        &[
-            "sh",
-            "-c",
-            "GOFLAGS=-mod=mod go mod download -json github.com/aquasecurity/trivy@v0.58.0 > m.json",
-        ],
-    ),
+    ("cargo", &["sh", "-c", "cd \"$COUNTERSIGN_ROOT\" && cp -r Cargo.lock Cargo.toml crates \"$OLDPWD\""]),
+    // The peers are written in Go: as a project they are programs with many modules.
+    ("go", &["sh", "-c", "cp \"$COUNTERSIGN_SYFT\" \"$COUNTERSIGN_TRIVY\" ."]),
     (
         "java",
         &[
             "sh",
             "-c",
-            "python3 -m pip download -q --no-deps pyspark==3.5.1 && python3 -c \"import tarfile; tarfile.open('pyspark-3.5.1.tar.gz').extractall('.')\"",
+            "python3 -m pip download -q --disable-pip-version-check --no-deps konlpy==0.6.0 tabula-py==2.10.0 py4j==0.10.9.9 && for w in *.whl; do python3 -m zipfile -e $w . && rm $w; done",
         ],
     ),
 ];
@@ -75,7 +62,7 @@ pub(super) fn run(only: &str) -> Result<()> {
         "work", "program", "CPU s", "wall s", "MiB", "CPU ratio"
     );
     for (name, make) in PROJECTS.iter().filter(|(name, _)| only.is_empty() || only == *name) {
-        match project(&cache, name, make) {
+        match project(&cache, name, make, &peers) {
             Ok(path) => compare(name, &path, &program, &peers, ROUNDS)?,
             Err(error) => println!("{name:8} ABSENT: {error:#}"),
         }
@@ -87,7 +74,7 @@ pub(super) fn run(only: &str) -> Result<()> {
 }
 
 /// Makes a project from registries, once.
-fn project(cache: &Path, name: &str, make: &[&str]) -> Result<PathBuf> {
+fn project(cache: &Path, name: &str, make: &[&str], peers: &Peers) -> Result<PathBuf> {
     let folder = cache.join(name);
     let done = cache.join(format!("{name}.made"));
     if !done.exists() {
@@ -96,9 +83,9 @@ fn project(cache: &Path, name: &str, make: &[&str]) -> Result<PathBuf> {
         }
         fs::create_dir_all(&folder)?;
         let (command, arguments) = make.split_first().context("no command")?;
-        must(
-            Command::new(command).args(arguments).current_dir(&folder).env("COUNTERSIGN_ROOT", crate::root()),
-        )?;
+        let mut command = Command::new(command);
+        command.args(arguments).current_dir(&folder).env("COUNTERSIGN_ROOT", crate::root());
+        must(command.env("COUNTERSIGN_SYFT", &peers.syft).env("COUNTERSIGN_TRIVY", &peers.trivy))?;
         fs::write(&done, "")?;
     }
     Ok(folder)
