@@ -101,12 +101,15 @@ fn occurrences(count: u64) {
         }
         found
     };
+    // Only those that touch something count: the others are answered at once.
     let (mut times, mut touched) = (Vec::new(), 0);
-    for number in (0..2_000).map(|step| step * 10) {
+    for number in 0..forge::occurrences::PACKAGES {
         let began = Instant::now();
         let found = ask(number);
-        times.push(began.elapsed().as_secs_f64() * 1e3);
-        touched += u64::from(!found.is_empty());
+        if !found.is_empty() {
+            times.push(began.elapsed().as_secs_f64() * 1e3);
+            touched += 1;
+        }
     }
     times.sort_by(f64::total_cmp);
     println!("one_p50_ms {:.4}", times[times.len() / 2]);
