@@ -182,7 +182,7 @@ fn looks_at_a_machine_are_kept_shared_and_asked() {
     let first = look();
     assert_eq!(first.code, 3, "{}", first.err);
     let first = first.json();
-    assert_eq!((first["verdict"].as_str(), first["counts"]["packages"].as_u64()), (Some("partial"), Some(2)));
+    assert_eq!((first["verdict"].as_str(), first["counts"]["packages"].as_u64()), (Some("partial"), Some(3)));
     assert_eq!(first["counts"]["ssh-keys"], 1);
     assert!(
         first["gaps"].as_array().unwrap().iter().any(|gap| gap.as_str().unwrap().starts_with("listening"))
