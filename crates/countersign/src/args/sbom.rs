@@ -38,6 +38,7 @@ pub(crate) struct Written {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[expect(clippy::enum_variant_names, reason = "the words of the command line")]
 pub(crate) enum SbomFormat {
     /// CycloneDX 1.6
     CyclonedxJson,

@@ -1,6 +1,7 @@
 //! SPDX 3.0.1 JSON-LD: a graph of elements, in the profiles core, software and simple licensing.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io::{self, Write};
 
 use serde_json::{Value, json};
@@ -140,12 +141,12 @@ fn declare_suppliers(graph: &mut Graph, bom: &Bom) -> io::Result<BTreeMap<String
         let Some(name) = package.supplier.as_deref().map(clean).filter(|name| !name.is_empty()) else {
             continue;
         };
-        if !suppliers.contains_key(&name) {
-            let id = graph.id(&format!("supplier-{}", &Digest::of(name.as_bytes()).hex()[..16]));
+        if let Entry::Vacant(new) = suppliers.entry(name) {
+            let id = graph.id(&format!("supplier-{}", &Digest::of(new.key().as_bytes()).hex()[..16]));
             graph.element(
-                &json!({"type": "Organization", "spdxId": id, "creationInfo": CREATION, "name": name}),
+                &json!({"type": "Organization", "spdxId": id, "creationInfo": CREATION, "name": new.key()}),
             )?;
-            suppliers.insert(name, id);
+            new.insert(id);
         }
     }
     Ok(suppliers)
@@ -212,8 +213,8 @@ fn element(package: &Package, id: &str, suppliers: &BTreeMap<String, String>) ->
         element["verifiedUsing"] = package.hashes.iter().map(hash).collect();
     }
     if !package.cpes.is_empty() {
-        let cpe = |cpe: &Box<str>| json!({"type": "ExternalIdentifier", "externalIdentifierType": "cpe23", "identifier": cpe});
-        element["externalIdentifier"] = package.cpes.iter().map(cpe).collect();
+        let cpe = |cpe: &str| json!({"type": "ExternalIdentifier", "externalIdentifierType": "cpe23", "identifier": cpe});
+        element["externalIdentifier"] = package.cpes.iter().map(|name| cpe(name)).collect();
     }
     element
 }

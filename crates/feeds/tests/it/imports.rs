@@ -79,7 +79,7 @@ fn what_cannot_be_read_is_named_and_the_rest_is_imported() {
         record("A-5", "2026-01-01T00:00:00Z", "c", FROM_0),
     ];
     let path = index.write("all.jsonl", lines.join("\n"));
-    let imported = index.import(&[path.clone()], false).unwrap();
+    let imported = index.import(std::slice::from_ref(&path), false).unwrap();
     let places: Vec<String> = imported.problems.iter().map(|problem| problem.path.to_string()).collect();
     assert!(
         places[0].ends_with("all.jsonl:2") && places[1].ends_with(":3") && places[2].ends_with(":4"),
@@ -148,7 +148,7 @@ fn an_ecosystem_that_shrinks_is_asked_about() {
     let before = index.import(&[index.write("a.jsonl", all.join("\n"))], false).unwrap();
     let fewer = index.write("b.jsonl", all[..80].join("\n"));
     assert!(matches!(
-        index.import(&[fewer.clone()], true),
+        index.import(std::slice::from_ref(&fewer), true),
         Err(Error::Shrinks { before: 100, after: 80, .. })
     ));
     assert_eq!(*index.open().id(), before.snapshot, "the advisories of before stay in use");

@@ -106,13 +106,12 @@ impl Entry {
     }
 }
 
+/// A file, how it is told from others, and what each reader found in it.
+pub(super) type Remembered = (BytePath, Identity, Vec<(String, Found)>);
+
 /// Writes the entries of this look. A file that was changed at most two seconds before the look began may be changed again
 /// without its times showing it: it is read anew next time.
-pub(super) fn write(
-    path: &Path,
-    entries: &[(BytePath, Identity, Vec<(String, Found)>)],
-    began: i64,
-) -> io::Result<()> {
+pub(super) fn write(path: &Path, entries: &[Remembered], began: i64) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;
     let temporary = path.with_extension(format!("{}.new", std::process::id()));

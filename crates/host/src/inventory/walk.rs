@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, PoisonError};
 
 use evidence::BytePath;
-use inspect::catalog::{self, Candidates, DOCUMENT_MAX_BYTES, Found, Reading, Scan};
+use inspect::catalog::{self, Candidates, DOCUMENT_MAX_BYTES, Reading, Scan};
 
-use super::cache::{self, Cache, Identity};
+use super::cache::{self, Cache, Identity, Remembered};
 use super::mounts;
 
 /// Folders of one walk: an endless tree ends.
@@ -118,7 +118,7 @@ struct Shared<'a> {
 #[derive(Default)]
 struct Part {
     walked: Walked,
-    entries: Vec<(BytePath, Identity, Vec<(String, Found)>)>,
+    entries: Vec<Remembered>,
 }
 
 impl Shared<'_> {

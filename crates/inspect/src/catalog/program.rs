@@ -40,6 +40,9 @@ pub(super) const NAMES: [&str; 3] = ["rust-program", "go-program", "version-stri
 /// Bytes of a section that are read at a time.
 const WINDOW_BYTES: usize = 1 << 20;
 
+/// A reader of one kind of facts.
+type Reader = fn(&dyn Content, &[Section], &mut Found) -> io::Result<()>;
+
 /// Reads what a program says of its packages. What is no program says nothing.
 pub fn read_program(content: &dyn Content) -> Vec<(&'static str, Found)> {
     let mut readings = Vec::new();
@@ -48,8 +51,7 @@ pub fn read_program(content: &dyn Content) -> Vec<(&'static str, Found)> {
         // Neither is a damaged program one that says something; what is wrong with it, `inspect` tells.
         Ok(None) | Err(_) => return readings,
     };
-    let readers: [fn(&dyn Content, &[Section], &mut Found) -> io::Result<()>; 3] =
-        [rust::read, golang::read, versions::read];
+    let readers: [Reader; 3] = [rust::read, golang::read, versions::read];
     for (name, read) in NAMES.into_iter().zip(readers) {
         let mut found = Found::default();
         if let Err(error) = read(content, &sections, &mut found) {
