@@ -101,7 +101,7 @@ pub fn check(bom: &Bom) -> Checked {
         document("bsi", "what the document is about", !bom.subject.name.is_empty(), true),
         document("quality", "says whether it is complete", says_completeness(bom), false),
     ]);
-    let part = |row: &Row| if row.of == 0 { 100 } else { row.met * 100 / row.of };
+    let part = |row: &Row| (row.met * 100).checked_div(row.of).unwrap_or(100);
     let score = rules.iter().map(part).sum::<usize>() / rules.len().max(1);
     let mut findings = Vec::new();
     for row in rules.iter().filter(|row| row.demanded && row.met < row.of) {

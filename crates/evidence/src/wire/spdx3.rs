@@ -1,6 +1,7 @@
 //! SPDX 3.0.1 JSON-LD: a graph of elements, in the profiles core, software and simple licensing.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io::{self, Write};
 
 use serde_json::{Value, json};
@@ -140,12 +141,13 @@ fn declare_suppliers(graph: &mut Graph, bom: &Bom) -> io::Result<BTreeMap<String
         let Some(name) = package.supplier.as_deref().map(clean).filter(|name| !name.is_empty()) else {
             continue;
         };
-        if !suppliers.contains_key(&name) {
+        if let Entry::Vacant(entry) = suppliers.entry(name) {
+            let name = entry.key();
             let id = graph.id(&format!("supplier-{}", &Digest::of(name.as_bytes()).hex()[..16]));
             graph.element(
                 &json!({"type": "Organization", "spdxId": id, "creationInfo": CREATION, "name": name}),
             )?;
-            suppliers.insert(name, id);
+            entry.insert(id);
         }
     }
     Ok(suppliers)
@@ -212,8 +214,10 @@ fn element(package: &Package, id: &str, suppliers: &BTreeMap<String, String>) ->
         element["verifiedUsing"] = package.hashes.iter().map(hash).collect();
     }
     if !package.cpes.is_empty() {
-        let cpe = |cpe: &Box<str>| json!({"type": "ExternalIdentifier", "externalIdentifierType": "cpe23", "identifier": cpe});
-        element["externalIdentifier"] = package.cpes.iter().map(cpe).collect();
+        let names = package.cpes.iter().map(
+            |cpe| json!({"type": "ExternalIdentifier", "externalIdentifierType": "cpe23", "identifier": cpe}),
+        );
+        element["externalIdentifier"] = names.collect();
     }
     element
 }

@@ -117,7 +117,7 @@ fn version(mark: &str, text: &[u8]) -> Option<String> {
     let text = text.trim_end_matches(['.', '-', '_']);
     let numbers = text.split('.').filter(|part| part.starts_with(|c: char| c.is_ascii_digit())).count();
     let plain = text.len() <= 20 && text.starts_with(|c: char| c.is_ascii_digit());
-    (plain && numbers >= 2 || (plain && mark == "x264 - core ")).then(|| text.to_owned())
+    (plain && (numbers >= 2 || mark == "x264 - core ")).then(|| text.to_owned())
 }
 
 #[cfg(test)]
