@@ -141,12 +141,13 @@ fn declare_suppliers(graph: &mut Graph, bom: &Bom) -> io::Result<BTreeMap<String
         let Some(name) = package.supplier.as_deref().map(clean).filter(|name| !name.is_empty()) else {
             continue;
         };
-        if let Entry::Vacant(new) = suppliers.entry(name) {
-            let id = graph.id(&format!("supplier-{}", &Digest::of(new.key().as_bytes()).hex()[..16]));
+        if let Entry::Vacant(entry) = suppliers.entry(name) {
+            let name = entry.key();
+            let id = graph.id(&format!("supplier-{}", &Digest::of(name.as_bytes()).hex()[..16]));
             graph.element(
-                &json!({"type": "Organization", "spdxId": id, "creationInfo": CREATION, "name": new.key()}),
+                &json!({"type": "Organization", "spdxId": id, "creationInfo": CREATION, "name": name}),
             )?;
-            new.insert(id);
+            entry.insert(id);
         }
     }
     Ok(suppliers)
@@ -213,8 +214,10 @@ fn element(package: &Package, id: &str, suppliers: &BTreeMap<String, String>) ->
         element["verifiedUsing"] = package.hashes.iter().map(hash).collect();
     }
     if !package.cpes.is_empty() {
-        let cpe = |cpe: &str| json!({"type": "ExternalIdentifier", "externalIdentifierType": "cpe23", "identifier": cpe});
-        element["externalIdentifier"] = package.cpes.iter().map(|name| cpe(name)).collect();
+        let names = package.cpes.iter().map(
+            |cpe| json!({"type": "ExternalIdentifier", "externalIdentifierType": "cpe23", "identifier": cpe}),
+        );
+        element["externalIdentifier"] = names.collect();
     }
     element
 }

@@ -43,8 +43,8 @@ pub(crate) fn drop_replaced(root: &Node, images: &[Image], scan: &mut Scan) {
     let paths: HashSet<&[u8]> = images.iter().flat_map(|image| &image.layers).map(Vec::as_slice).collect();
     let split = |path: &BytePath| -> Option<(Vec<u8>, Vec<u8>)> {
         let bytes = path.as_bytes();
-        let ends = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'!').map(|(at, _)| at);
-        let end = ends.rev().find(|end| paths.contains(&bytes[..*end]))?;
+        let mut ends = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'!').map(|(at, _)| at);
+        let end = ends.rfind(|end| paths.contains(&bytes[..*end]))?;
         // Behind the layer stands its archive, if it is compressed: `layer!layer.tar!path`.
         let inside = &bytes[end + 1..];
         let archive =
