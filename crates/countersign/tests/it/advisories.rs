@@ -269,3 +269,33 @@ fn a_killed_import_leaves_the_advisories_of_before() {
     assert!(status["records"].as_u64().unwrap() > 15_000);
     assert_eq!(status["problems"], serde_json::json!([]));
 }
+
+#[test]
+fn a_statement_suppresses_what_is_not_malicious_and_is_counted() {
+    let sandbox = Sandbox::bare();
+    let lines = [record("GHSA-1", &today(), "bad", ""), record("MAL-1", &today(), "worse", "")];
+    sandbox.write("a.jsonl", lines.map(|line| line.replace('\n', " ")).join("\n"));
+    let statement = |id: &str, package: &str| {
+        format!(
+            r#"{{"vulnerability": {{"name": "{id}"}}, "status": "not_affected", "justification": "component_not_present",
+            "products": [{{"@id": "pkg:npm/{package}@1.0.0"}}]}}"#
+        )
+    };
+    sandbox.write(
+        "vex.json",
+        format!(
+            r#"{{"@context": "https://openvex.dev/ns/v0.2.0", "author": "us", "timestamp": "{}", "statements": [{}, {}]}}"#,
+            today(),
+            statement("GHSA-1", "bad"),
+            statement("MAL-1", "worse")
+        ),
+    );
+    sandbox.ok(&["advisories", "import", "a.jsonl", "vex.json"]);
+    let ask = |target: &str| sandbox.run(&["advisories", "match", target, "--json"]);
+    let suppressed = ask("pkg:npm/bad@1.0.0");
+    assert_eq!(suppressed.code, 0);
+    assert_eq!(suppressed.json()["suppressed"][0]["reason"], "component_not_present");
+    assert_eq!(ask("pkg:npm/bad@1.0.1").code, 1, "another version is another question");
+    let malicious = ask("pkg:npm/worse@1.0.0");
+    assert_eq!((malicious.code, malicious.codes()), (1, vec!["malicious-package".to_owned()]));
+}
