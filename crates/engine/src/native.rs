@@ -35,6 +35,9 @@ pub(crate) struct Native {
     pub(crate) findings: Vec<Finding>,
 }
 
+const MANIFEST: &str = "META-INF/MANIFEST.MF";
+const MANIFEST_MAX_BYTES: usize = 16 << 20;
+
 /// Members that are signatures of their container: of packages for .NET and Windows, of Debian packages, of installer
 /// databases.
 const SIGNATURES: &[&str] = &[
@@ -170,6 +173,13 @@ fn only_signed(
         return ("none", signature, vec![why]);
     }
     let mut wrong = members(&first.root, &tree.root);
+    let manifest = |bytes: &[u8]| {
+        let path = tree.root.join(name, &MANIFEST.into());
+        inspect::extract(name, bytes, [path].into(), MANIFEST_MAX_BYTES, &mut inspect::Budget::default())
+            .into_values()
+            .next()
+    };
+    wrong.extend(manifest_changed(manifest(before).as_deref(), manifest(after).as_deref()));
     let of_container = tree.root.signature.as_deref();
     if let Some(facts) = of_container {
         // What is known to be covered must be, and by a signature that verifies.
@@ -263,6 +273,23 @@ fn members(before: &Node, after: &Node) -> Vec<String> {
     wrong
 }
 
+/// A signer of Java archives adds sections of digests to the manifest; the first section, which says what is started and what is
+/// loaded besides, stays as it was.
+fn manifest_changed(before: Option<&[u8]>, after: Option<&[u8]>) -> Option<String> {
+    /// What a signer writes into a manifest that it makes.
+    const MADE: [&str; 2] = ["Manifest-Version:", "Created-By:"];
+    let main = |bytes: &[u8]| {
+        let text = String::from_utf8_lossy(bytes).replace("\r\n", "\n");
+        text.split("\n\n").next().unwrap_or_default().trim_end().to_owned()
+    };
+    let after = main(after?);
+    let same = match before {
+        Some(before) => main(before) == after,
+        None => after.lines().all(|line| MADE.iter().any(|made| line.starts_with(made))),
+    };
+    (!same).then(|| "the first section of the manifest was changed".to_owned())
+}
+
 /// Tells a signature by its name. In `META-INF` of a Java archive are services and classes of other versions as well: only the
 /// manifest, at its top, and what it names as signatures may change (JAR File Specification, "Signed JAR File").
 fn is_signature(name: &BytePath) -> bool {
@@ -281,6 +308,21 @@ fn quoted(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_signer_leaves_the_first_section_of_a_manifest_alone() {
+        let old = b"Manifest-Version: 1.0\r\nMain-Class: a.B\r\n\r\n".as_slice();
+        let signed = [old, b"Name: a/B.class\r\nSHA-256-Digest: x\r\n\r\n"].concat();
+        assert_eq!(manifest_changed(Some(old), Some(&signed)), None);
+        let other = String::from_utf8(signed.clone()).unwrap().replace("a.B", "a.Evil");
+        assert!(manifest_changed(Some(old), Some(other.as_bytes())).is_some());
+        let more =
+            String::from_utf8(signed).unwrap().replace("a.B\r\n", "a.B\r\nLauncher-Agent-Class: x\r\n");
+        assert!(manifest_changed(Some(old), Some(more.as_bytes())).is_some());
+        assert_eq!(manifest_changed(None, Some(b"Manifest-Version: 1.0\nCreated-By: 17\n\nName: x\n")), None);
+        assert!(manifest_changed(None, Some(b"Manifest-Version: 1.0\nClass-Path: evil.jar\n\n")).is_some());
+        assert_eq!(manifest_changed(None, None), None);
+    }
 
     #[test]
     fn only_what_is_a_signature_may_be_added() {

@@ -38,12 +38,15 @@ fn released() -> Sandbox {
     sandbox
 }
 
-/// Changes one character in the middle of a text of the bundle.
+/// Changes one character in the middle of a text of the bundle. Of a checkpoint it is the root: clients may go by the key's id
+/// and not look at the name behind it.
 fn changed(bundle: &Value, pointer: &str) -> Value {
     let mut bundle = bundle.clone();
     let text = bundle.pointer_mut(pointer).unwrap();
     let mut characters: Vec<char> = text.as_str().unwrap().chars().collect();
-    let middle = characters.len() / 2;
+    let lines: Vec<usize> =
+        characters.iter().enumerate().filter(|(_, one)| **one == '\n').map(|(at, _)| at).collect();
+    let middle = lines.get(1).map_or(characters.len() / 2, |root| root + 10);
     characters[middle] = if characters[middle] == 'A' { 'B' } else { 'A' };
     *text = characters.into_iter().collect::<String>().into();
     bundle
