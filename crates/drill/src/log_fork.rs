@@ -27,55 +27,16 @@ fn run(program: &Path, without: Option<&str>) -> Result<Score, DrillError> {
     let sandbox = Sandbox::new(program)?;
     sandbox.must(&["init", "--origin", "log.vendor.invalid"])?;
     let _witness = witnessed(&sandbox, true)?;
-    sandbox.write("dist/keep", b"")?;
-    sandbox.write("source", b"one\n")?;
-    sandbox.must(&[
-        "run",
-        "-q",
-        "--product",
-        "app",
-        "--output",
-        "dist/app",
-        "--",
-        "cp",
-        "source",
-        "dist/app",
-    ])?;
-    sandbox.must(&["sign", "dist/app"])?;
+    sandbox.release("app", b"one\n")?;
     sandbox.copy(".countersign", &sandbox.path("older"))?;
     // Another release of another product: no comparison stands in the way of what is on trial here.
-    sandbox.write("source", b"two\n")?;
-    sandbox.must(&[
-        "run",
-        "-q",
-        "--product",
-        "app2",
-        "--output",
-        "dist/app",
-        "--",
-        "cp",
-        "source",
-        "dist/app",
-    ])?;
-    sandbox.must(&["sign", "dist/app"])?;
+    sandbox.release("app2", b"two\n")?;
     sandbox.copy(".countersign/log/checkpoint", &sandbox.path("kept"))?;
 
     let began = Instant::now();
     std::fs::rename(sandbox.path(".countersign"), sandbox.path("newer"))?;
     std::fs::rename(sandbox.path("older"), sandbox.path(".countersign"))?;
-    sandbox.write("source", b"a harmless marker in place of malware\n")?;
-    sandbox.must(&[
-        "run",
-        "-q",
-        "--product",
-        "app3",
-        "--output",
-        "dist/app",
-        "--",
-        "cp",
-        "source",
-        "dist/app",
-    ])?;
+    sandbox.record("app3", b"a harmless marker in place of malware\n")?;
     let mut steps = Vec::new();
     let bundle = sandbox.path("dist/app.sigstore.json");
     std::fs::remove_file(&bundle)?;

@@ -202,12 +202,27 @@ impl Sandbox {
                 }
             }
         }
-        let started = Started { child, document: serde_json::from_str(&text).unwrap_or_default() };
+        let started = Started { child, document: serde_json::from_str(&text).unwrap_or(Value::Null) };
         if started.text("url").is_empty() {
             let said = format!("it did not say where it listens: {text}");
             return Err(DrillError::Step { command: arguments.join(" "), said });
         }
         Ok(started)
+    }
+
+    /// Records and signs a build that does nothing but copy `source` to `dist/app`.
+    pub(crate) fn release(&self, product: &str, content: &[u8]) -> Result<(), DrillError> {
+        self.record(product, content)?;
+        self.must(&["sign", "dist/app"])
+    }
+
+    /// Records such a build.
+    pub(crate) fn record(&self, product: &str, content: &[u8]) -> Result<(), DrillError> {
+        self.write("source", content)?;
+        self.write("dist/keep", b"")?;
+        let run =
+            ["run", "-q", "--product", product, "--output", "dist/app", "--", "cp", "source", "dist/app"];
+        self.must(&run)
     }
 
     /// Copies a file or folder.

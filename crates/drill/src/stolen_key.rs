@@ -37,21 +37,7 @@ fn run(program: &Path, without: Option<&str>) -> Result<Score, DrillError> {
     let vendor = Sandbox::new(program)?;
     vendor.must(&["init", "--origin", "log.vendor.invalid"])?;
     let _witness = witnessed(&vendor, without != Some(WITNESSES))?;
-    vendor.write("source", b"honest\n")?;
-    vendor.write("dist/keep", b"")?;
-    vendor.must(&[
-        "run",
-        "-q",
-        "--product",
-        "app",
-        "--output",
-        "dist/app",
-        "--",
-        "cp",
-        "source",
-        "dist/app",
-    ])?;
-    vendor.must(&["sign", "dist/app"])?;
+    vendor.release("app", b"honest\n")?;
     vendor.must(&["trust", "export", "customer.json"])?;
 
     // The thief works on a copy, where no witness is asked and nothing stands in the way.
@@ -59,11 +45,7 @@ fn run(program: &Path, without: Option<&str>) -> Result<Score, DrillError> {
     let thief = Sandbox::new(program)?;
     vendor.copy(".countersign", &thief.path(".countersign"))?;
     thief.must(&["trust", "set", "--witness-policy", "none"])?;
-    thief.write("source", b"a harmless marker in place of malware\n")?;
-    thief.write("dist/keep", b"")?;
-    let built = ["run", "-q", "--product", "other", "--output", "dist/app", "--", "cp", "source", "dist/app"];
-    thief.must(&built)?;
-    thief.must(&["sign", "dist/app"])?;
+    thief.release("other", b"a harmless marker in place of malware\n")?;
     std::fs::create_dir_all(vendor.path("mirror"))?;
     for name in ["app", "app.sigstore.json"] {
         thief.copy(&format!("dist/{name}"), &vendor.path("mirror"))?;

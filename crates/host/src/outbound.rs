@@ -5,6 +5,7 @@
 //! witness answers counts only by its signature. A webhook without TLS is
 //! possible only to this machine itself; redirections are not followed.
 
+mod agent;
 mod exchange;
 mod syslog;
 mod webhook;

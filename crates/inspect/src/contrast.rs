@@ -52,8 +52,7 @@ impl Gap {
 fn stretch(bytes: &[u8], (start, end): (usize, usize)) -> Stretch {
     let content = bytes.get(start..end).unwrap_or_default();
     let first = content.get(..Contrast::SHOWN_BYTES).unwrap_or(content);
-    let hex = first.iter().map(|byte| format!("{byte:02x}")).collect();
-    Stretch { offset: start as u64, size: content.len() as u64, hex }
+    Stretch { offset: start as u64, size: content.len() as u64, shown: first.to_vec() }
 }
 
 /// Walks through the new version along matches that go forward in the old one.

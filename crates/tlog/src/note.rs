@@ -1,4 +1,5 @@
-//! Signed notes (C2SP signed-note) with Ed25519 keys (signature type 0x01).
+//! Signed notes (C2SP signed-note) and their Ed25519 keys. A key is of one signature type, so that one of a witness is never
+//! taken for that of a log.
 
 use std::fmt;
 
@@ -11,7 +12,7 @@ use sha2::{Digest, Sha256};
 const NOTE_MAX_BYTES: usize = 1 << 20;
 /// A note with more signature lines is not read.
 const SIGNATURES_MAX: usize = 100;
-/// Signature type of Ed25519.
+/// Signature type of plain Ed25519.
 const ED25519_TYPE: u8 = 0x01;
 
 /// Why a note or a key was refused.
@@ -43,23 +44,25 @@ pub trait NoteSigner {
     fn sign(&self, text: &[u8]) -> Result<Vec<u8>, NoteError>;
 }
 
-/// An Ed25519 verifier key: `name+hash+base64(0x01 ‖ key)`.
+/// A public Ed25519 key for one type of signature: `name+hash+base64(TYPE ‖ key)`.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct VerifierKey {
-    name: String,
-    id: [u8; 4],
-    key: [u8; 32],
+pub struct PublicKey<const TYPE: u8> {
+    pub(crate) name: String,
+    pub(crate) id: [u8; 4],
+    pub(crate) key: [u8; 32],
 }
 
-impl VerifierKey {
+/// The key by which the notes of a log are verified.
+pub type VerifierKey = PublicKey<ED25519_TYPE>;
+
+impl<const TYPE: u8> PublicKey<TYPE> {
     /// Makes a key.
     pub fn new(name: &str, key: [u8; 32]) -> Result<Self, NoteError> {
         if !is_key_name(name) {
             return Err(NoteError::Key);
         }
         let mut id = [0; 4];
-        let hash =
-            Sha256::new().chain_update(name).chain_update([b'\n', ED25519_TYPE]).chain_update(key).finalize();
+        let hash = Sha256::new().chain_update(name).chain_update([b'\n', TYPE]).chain_update(key).finalize();
         id.copy_from_slice(&hash[..4]);
         Ok(Self { name: name.to_owned(), id, key })
     }
@@ -71,11 +74,7 @@ impl VerifierKey {
             return Err(NoteError::Key);
         };
         let typed = STANDARD.decode(encoded).map_err(|_| NoteError::Key)?;
-        let (ED25519_TYPE, raw) =
-            typed.split_first().map(|(kind, raw)| (*kind, raw)).ok_or(NoteError::Key)?
-        else {
-            return Err(NoteError::Key);
-        };
+        let raw = typed.strip_prefix(&[TYPE]).ok_or(NoteError::Key)?;
         let key = Self::new(name, raw.try_into().map_err(|_| NoteError::Key)?)?;
         if key.to_string() == text { Ok(key) } else { Err(NoteError::Key) }
     }
@@ -97,25 +96,28 @@ impl VerifierKey {
 }
 
 /// Tells whether a text can be the name of a key.
-pub(crate) fn is_key_name(name: &str) -> bool {
+fn is_key_name(name: &str) -> bool {
     let unfit = |character: char| character.is_whitespace() || character == '+' || character.is_control();
     !name.is_empty() && name.len() <= 255 && !name.chars().any(unfit)
 }
 
-impl fmt::Display for VerifierKey {
+impl<const TYPE: u8> fmt::Display for PublicKey<TYPE> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let typed = [&[ED25519_TYPE], &self.key[..]].concat();
+        let typed = [&[TYPE], &self.key[..]].concat();
         write!(f, "{}+{:08x}+{}", self.name, u32::from_be_bytes(self.id), STANDARD.encode(typed))
     }
 }
 
-/// An Ed25519 key in memory.
-pub struct Ed25519Signer {
-    pair: Ed25519KeyPair,
-    public: VerifierKey,
+/// A key pair in memory, for one type of signature.
+pub struct PrivateKey<const TYPE: u8> {
+    pub(crate) pair: Ed25519KeyPair,
+    pub(crate) public: PublicKey<TYPE>,
 }
 
-impl Ed25519Signer {
+/// An Ed25519 key that signs notes.
+pub type Ed25519Signer = PrivateKey<ED25519_TYPE>;
+
+impl<const TYPE: u8> PrivateKey<TYPE> {
     /// Takes a PKCS#8 document (version 1 or 2).
     pub fn from_pkcs8(name: &str, der: &[u8]) -> Result<Self, NoteError> {
         let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(der).map_err(|_| NoteError::PrivateKey)?;
@@ -129,7 +131,7 @@ impl Ed25519Signer {
 
     fn new(name: &str, pair: Ed25519KeyPair) -> Result<Self, NoteError> {
         let key: [u8; 32] = pair.public_key().as_ref().try_into().map_err(|_| NoteError::PrivateKey)?;
-        Ok(Self { public: VerifierKey::new(name, key)?, pair })
+        Ok(Self { public: PublicKey::new(name, key)?, pair })
     }
 }
 

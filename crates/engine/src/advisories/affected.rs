@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use evidence::{Purl, Timestamp};
+use evidence::{Digest, Purl, Timestamp};
 use feeds::Package;
 use feeds::affected::Outcome;
 use feeds::snapshot::At;
@@ -51,9 +51,11 @@ pub struct AffectedRow {
 pub(super) fn occurrences(world: &World, store: &Path) -> Result<(Occurrences, Vec<store::RecordRow>)> {
     let path = folder(store).join(FILE);
     let rows = world.index.records().map_err(store_error)?;
-    let known = files::read(&path, OCCURRENCES_MAX_BYTES).ok().and_then(|bytes| Occurrences::read(&bytes));
-    // It is derived: one that cannot be read, or has more than there is, is made anew.
-    let mut all = known.filter(|known| known.assets() as usize <= rows.len()).unwrap_or_default();
+    // It is derived: one that cannot be read, or is of other records than these, is made anew.
+    let mut all = files::read(&path, OCCURRENCES_MAX_BYTES)
+        .ok()
+        .and_then(|bytes| known(&bytes, &rows))
+        .unwrap_or_default();
     let before = all.assets();
     for row in rows.iter().skip(before as usize) {
         let view = crate::records::view(world, row)?;
@@ -72,9 +74,19 @@ pub(super) fn occurrences(world: &World, store: &Path) -> Result<(Occurrences, V
     if all.assets() != before {
         std::fs::create_dir_all(folder(store))
             .map_err(|source| Error::Write { path: folder(store), source })?;
-        files::write(&path, &all.write())?;
+        let newest = rows.last().map_or_else(|| Digest::of(b""), |row| row.digest);
+        files::write(&path, &[newest.as_bytes(), all.write().as_slice()].concat())?;
     }
     Ok((all, rows))
+}
+
+/// Reads the file of occurrences: the digest of the newest record in it, then the occurrences. The record of that number must
+/// be that one: another store, or one that was set back, has others.
+fn known(bytes: &[u8], rows: &[store::RecordRow]) -> Option<Occurrences> {
+    let (newest, bytes) = bytes.split_first_chunk::<32>()?;
+    let all = Occurrences::read(bytes)?;
+    let row = rows.get((all.assets() as usize).checked_sub(1)?)?;
+    (row.digest.as_bytes() == newest).then_some(all)
 }
 
 /// Finds where a record's packages were, in versions that it speaks of.
@@ -147,4 +159,37 @@ fn rows_of(packages: BTreeSet<String>, found: &Found, records: &[store::RecordRo
     rows.sort_by(|one, other| (one.record, one.role).cmp(&(other.record, other.role)));
     let between = rows.iter().map(|row| row.at).min().zip(rows.iter().map(|row| row.at).max());
     Affected { packages: packages.into_iter().collect(), rows, between }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(content: &[u8]) -> store::RecordRow {
+        let at = Timestamp::from_unix(0);
+        store::RecordRow {
+            number: 1,
+            digest: Digest::of(content),
+            log_index: 0,
+            product: "p".into(),
+            release: "1".into(),
+            outcome: "ok".into(),
+            complete: true,
+            started: at,
+            finished: at,
+        }
+    }
+
+    #[test]
+    fn occurrences_of_other_records_are_not_taken() {
+        let mut all = Occurrences::default();
+        all.add(b"npm\0a", "1", Role::Executed, 0..2);
+        let file = [Digest::of(b"second").as_bytes().as_slice(), &all.write()].concat();
+        let rows = [row(b"first"), row(b"second"), row(b"third")];
+        assert_eq!(known(&file, &rows), Some(all), "what came since is added to it");
+        assert_eq!(known(&file, &[row(b"first"), row(b"other")]), None);
+        assert_eq!(known(&file, &rows[..1]), None, "a store that was set back has fewer");
+        assert_eq!(known(&file[1..], &rows), None);
+        assert_eq!(known(b"", &rows), None);
+    }
 }

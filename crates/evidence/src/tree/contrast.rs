@@ -1,11 +1,8 @@
 //! Two versions of one member side by side: which stretches differ, and which texts came and went. Bounded; made by
 //! `inspect::contrast` for people to look at and for `judge` to find a cause in.
 
-use serde::{Deserialize, Serialize};
-
 /// How the bytes of two versions differ.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Contrast {
     /// Stretches that differ, in the order of the new version; at most [`Contrast::REGIONS_MAX`].
     pub regions: Vec<Region>,
@@ -29,8 +26,7 @@ impl Contrast {
 }
 
 /// One stretch that differs.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Region {
     /// What stood there.
     pub old: Stretch,
@@ -39,20 +35,12 @@ pub struct Region {
 }
 
 /// A part of a file.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Stretch {
     /// Offset in bytes.
     pub offset: u64,
     /// Size in bytes; zero where something was only added or removed.
     pub size: u64,
-    /// Its first bytes, hexadecimal.
-    pub hex: String,
-}
-
-impl Stretch {
-    /// The first bytes.
-    pub fn shown(&self) -> Vec<u8> {
-        hex::decode(&self.hex).unwrap_or_default()
-    }
+    /// Its first bytes.
+    pub shown: Vec<u8>,
 }

@@ -118,6 +118,16 @@ pub(super) fn clean(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).collect()
 }
 
+/// Lists what both SPDX forms keep only as text; `evidence` says where that of packages goes.
+pub(super) fn kept_as_text(bom: &Bom, evidence: &'static str) -> Vec<Loss> {
+    let count = |what: fn(&Package) -> bool| bom.packages.iter().filter(|package| what(package)).count();
+    let mut losses = Vec::new();
+    lose(&mut losses, count(|package| !package.evidence.is_empty()), evidence);
+    let properties = count(|package| !package.properties.is_empty());
+    lose(&mut losses, properties, "packages whose properties are text in `comment`");
+    losses
+}
+
 /// Adds a loss if it has happened.
 pub(super) fn lose(losses: &mut Vec<Loss>, count: usize, what: &'static str) {
     if count > 0 {

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 
 use serde_json::{Map, Value, json};
 
-use super::bill::{Comma, Loss, Style, clean, digest, grouped, lose};
+use super::bill::{Comma, Loss, Style, clean, digest, grouped, kept_as_text, lose};
 use crate::bom::{Bom, Kind, Package};
 use crate::licence;
 
@@ -74,20 +74,10 @@ pub fn write(bom: &Bom, style: &Style, out: &mut dyn Write) -> io::Result<Vec<Lo
         }
     }
     out.write_all(b"]\n}\n")?;
-    let mut losses = Vec::new();
-    let count = |what: fn(&Package) -> bool| bom.packages.iter().filter(|package| what(package)).count();
-    lose(
-        &mut losses,
-        count(|package| !package.evidence.is_empty()),
-        "packages whose evidence is text in `sourceInfo`",
-    );
-    lose(
-        &mut losses,
-        count(|package| !package.properties.is_empty()),
-        "packages whose properties are text in `comment`",
-    );
-    let kinds =
-        count(|package| matches!(package.kind, Kind::Platform | Kind::Model | Kind::Data | Kind::Asset));
+    let mut losses = kept_as_text(bom, "packages whose evidence is text in `sourceInfo`");
+    let without_purpose =
+        |package: &&Package| matches!(package.kind, Kind::Platform | Kind::Model | Kind::Data | Kind::Asset);
+    let kinds = bom.packages.iter().filter(without_purpose).count();
     lose(&mut losses, kinds, "packages of a kind that SPDX 2.3 has no purpose for: it is text in `comment`");
     Ok(losses)
 }

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 
 use serde_json::{Value, json};
 
-use super::bill::{Comma, Loss, Style, clean, digest, grouped, lose};
+use super::bill::{Comma, Loss, Style, clean, digest, grouped, kept_as_text};
 use super::spdx::{licence, texts};
 use crate::bom::{Bom, Kind, Package};
 use crate::{Digest, bom::Hash};
@@ -95,19 +95,7 @@ pub fn write(bom: &Bom, style: &Style, out: &mut dyn Write) -> io::Result<Vec<Lo
         "profileConformance": ["core", "software", "simpleLicensing"],
     }))?;
     out.write_all(b"]\n}\n")?;
-    let mut losses = Vec::new();
-    let count = |what: fn(&Package) -> bool| bom.packages.iter().filter(|package| what(package)).count();
-    lose(
-        &mut losses,
-        count(|package| !package.evidence.is_empty()),
-        "packages whose evidence is text in `software_sourceInfo`",
-    );
-    lose(
-        &mut losses,
-        count(|package| !package.properties.is_empty()),
-        "packages whose properties are text in `comment`",
-    );
-    Ok(losses)
+    Ok(kept_as_text(bom, "packages whose evidence is text in `software_sourceInfo`"))
 }
 
 /// Writes who made the document, with what and when.

@@ -315,10 +315,12 @@ fn enrich(
     if fresh.is_empty() {
         return Ok(0);
     }
-    let mut all = kept
-        .and_then(|kept| kept.enrichment.as_ref())
-        .and_then(|bytes| Enrichment::read(bytes))
-        .unwrap_or_default();
+    let mut all = match kept.and_then(|kept| kept.enrichment.as_ref()) {
+        // What was known of exploitation is not forgotten because its file is damaged.
+        Some(bytes) => Enrichment::read(bytes)
+            .ok_or_else(|| Error::Manifest("the file of exploitation data is damaged".into()))?,
+        None => Enrichment::default(),
+    };
     let exploited = |enrichment: &Enrichment| enrichment.exploited() as u64;
     let before = exploited(&all);
     all.merge(fresh);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
@@ -21,7 +22,15 @@ pub(super) fn listening(root: &Root, facts: &mut Facts) {
     for (table, protocol, listens) in
         [("tcp", "tcp", "0A"), ("tcp6", "tcp", "0A"), ("udp", "udp", "07"), ("udp6", "udp", "07")]
     {
-        let text = fs::read_to_string(Path::new("/proc/net").join(table)).unwrap_or_default();
+        let text = match fs::read_to_string(Path::new("/proc/net").join(table)) {
+            Ok(text) => text,
+            // A machine without IPv6 has no such table.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && table.ends_with('6') => continue,
+            Err(error) => {
+                facts.gaps.push(format!("listening: the table `{table}` cannot be read: {error}"));
+                continue;
+            }
+        };
         for line in text.lines().skip(1) {
             let fields: Vec<&str> = line.split_whitespace().collect();
             let (Some(local), Some(state), Some(inode)) = (fields.get(1), fields.get(3), fields.get(9))
@@ -95,7 +104,14 @@ pub(super) fn modules(root: &Root, facts: &mut Facts) {
     let mut kernel = Item::named("kernel");
     kernel.version = crate::facts().kernel;
     facts.items.push(kernel);
-    for line in fs::read_to_string("/proc/modules").unwrap_or_default().lines() {
+    let text = match fs::read_to_string("/proc/modules") {
+        Ok(text) => text,
+        Err(error) => {
+            facts.gaps.push(format!("kernel-modules: the list cannot be read: {error}"));
+            return;
+        }
+    };
+    for line in text.lines() {
         let words: Vec<&str> = line.split_whitespace().collect();
         if let Some(name) = words.first() {
             // Marks of modules that are not the distribution's: out of tree, unsigned, proprietary.

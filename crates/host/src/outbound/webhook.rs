@@ -3,20 +3,13 @@
 //! `X-Countersign-Signature: sha256=<hex>` is HMAC-SHA-256 over the value of `X-Countersign-Timestamp`, a full stop, and
 //! the body: who knows the secret can tell that the document is ours and not an old one.
 
-use std::fs;
 use std::io;
-use std::sync::Arc;
 
 use aws_lc_rs::hmac;
 use evidence::Timestamp;
 use ureq::Agent;
-use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 
-use super::{OutboundError, PATIENCE};
-
-/// Where distributions keep the certificates that they trust.
-const ROOTS: &[&str] =
-    &["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
+use super::OutboundError;
 
 /// A webhook.
 pub struct Webhook {
@@ -28,26 +21,8 @@ pub struct Webhook {
 impl Webhook {
     /// Takes an `https` address, or an `http` one of this machine itself. Nothing is opened yet.
     pub fn new(url: &str, secret: &[u8]) -> Result<Self, OutboundError> {
-        let wrong = |why| OutboundError::Place(url.to_owned(), why);
-        let mut config = Agent::config_builder()
-            .timeout_global(Some(PATIENCE))
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .http_status_as_error(false)
-            .proxy(None);
-        if url.starts_with("https://") {
-            let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-            let tls = TlsConfig::builder().root_certs(roots()?).unversioned_rustls_crypto_provider(provider);
-            config = config.tls_config(tls.build()).https_only(true);
-        } else {
-            let rest =
-                url.strip_prefix("http://").ok_or_else(|| wrong("only https, or http to this machine"))?;
-            if !is_this_machine(rest) {
-                return Err(wrong("without TLS only this machine itself (127.0.0.1, [::1]) can be sent to"));
-            }
-        }
         let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
-        Ok(Self { url: url.to_owned(), key, agent: config.build().new_agent() })
+        Ok(Self { url: url.to_owned(), key, agent: super::agent::agent(url)? })
     }
 
     /// Posts one document; anything but a 2xx answer is an error, to be tried again.
@@ -71,34 +46,6 @@ impl Webhook {
             Err(io::Error::other(format!("the answer was {}", answer.status().as_u16())))
         }
     }
-}
-
-/// The authority must be a loopback address written out: a name may mean anything tomorrow.
-pub(super) fn is_this_machine(rest: &str) -> bool {
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let host = match authority.rsplit_once(':') {
-        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
-        _ => authority,
-    };
-    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
-pub(super) fn roots() -> Result<RootCerts, OutboundError> {
-    let missing =
-        || io::Error::new(io::ErrorKind::NotFound, "this machine has no list of trusted certificates");
-    let pem = ROOTS.iter().find_map(|path| fs::read(path).ok());
-    let pem = pem.ok_or_else(|| OutboundError::Roots(missing()))?;
-    let certificates: Vec<_> = parse_pem(&pem)
-        .filter_map(|item| match item {
-            Ok(PemItem::Certificate(certificate)) => Some(certificate),
-            _ => None,
-        })
-        .collect();
-    if certificates.is_empty() {
-        return Err(OutboundError::Roots(missing()));
-    }
-    Ok(RootCerts::new_with_certs(&certificates))
 }
 
 #[cfg(test)]

@@ -255,8 +255,8 @@ fn content(contrast: &Contrast, found: &mut Vec<Cause>) {
             Some([u32::from_le_bytes(four), u32::from_be_bytes(four)])
         };
         // The high bytes of two times are mostly the same: a difference of four bytes is rare, and of two or three usual.
-        let (old, new) = (region.old.shown(), region.new.shown());
-        if let (Some(then), Some(now)) = (seconds(&old), seconds(&new))
+        let (old, new) = (&region.old.shown, &region.new.shown);
+        if let (Some(then), Some(now)) = (seconds(old), seconds(new))
             && let Some((then, now)) = then.into_iter().zip(now).find(|(then, now)| {
                 TIMES.contains(then) && TIMES.contains(now) && then.abs_diff(*now) < APART_MAX_SECONDS
             })
@@ -307,11 +307,7 @@ mod tests {
 
     #[test]
     fn a_time_in_binary_is_seen() {
-        let stretch = |seconds: u32| Stretch {
-            offset: 8,
-            size: 4,
-            hex: seconds.to_le_bytes().iter().map(|byte| format!("{byte:02x}")).collect(),
-        };
+        let stretch = |seconds: u32| Stretch { offset: 8, size: 4, shown: seconds.to_le_bytes().to_vec() };
         let region = |then, now| Region { old: stretch(then), new: stretch(now) };
         let kinds = |then, now| {
             let mut found = Vec::new();

@@ -47,8 +47,7 @@ pub(super) fn sight(path: &str, contrast: &Contrast) -> Result<String, fmt::Erro
 
 fn dump(stretch: &Stretch) -> Result<String, fmt::Error> {
     let mut text = format!("at {:#x}, {} bytes\n", stretch.offset, stretch.size);
-    let shown = stretch.shown();
-    for (number, row) in shown.chunks(ROW_BYTES).enumerate() {
+    for (number, row) in stretch.shown.chunks(ROW_BYTES).enumerate() {
         let hex: Vec<String> = row.iter().map(|byte| format!("{byte:02x}")).collect();
         let plain: String = row
             .iter()
@@ -57,7 +56,7 @@ fn dump(stretch: &Stretch) -> Result<String, fmt::Error> {
         let at = stretch.offset + (number * ROW_BYTES) as u64;
         writeln!(text, "{at:08x}  {:<47}  {plain}", hex.join(" "))?;
     }
-    if stretch.size > shown.len() as u64 {
+    if stretch.size > stretch.shown.len() as u64 {
         text += "…\n";
     }
     Ok(format!("<pre>{}</pre>", escaped(&text)))
@@ -70,9 +69,9 @@ mod tests {
 
     #[test]
     fn bytes_are_shown_in_hexadecimal_and_as_text() {
-        let stretch = |hex: &str, size| Stretch { offset: 0x20, size, hex: hex.into() };
+        let stretch = |shown: &[u8], size| Stretch { offset: 0x20, size, shown: shown.into() };
         let contrast = Contrast {
-            regions: vec![Region { old: stretch("3c00", 2), new: stretch("41", 900) }],
+            regions: vec![Region { old: stretch(b"\x3c\0", 2), new: stretch(b"\x41", 900) }],
             more_regions: 2,
             strings_added: vec!["<b>".into()],
             ..Contrast::default()
