@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use evidence::Timestamp;
 use feeds::index::{Builder, Segment};
-use feeds::snapshot::{Import, import};
+use feeds::snapshot::{Import, Opened, import};
 use feeds::{Package, Snapshot, osv};
 use host::Mapped;
 use store::occurrences::{Found, Occurrences, Role};
@@ -32,7 +32,9 @@ fn import_all(index: &Path, shared: &Path) {
     let inputs: Vec<(String, PathBuf)> =
         ["osv", "osv-jsonl", "kev", "epss"].map(|name| (name.to_owned(), shared.join(name))).to_vec();
     let now = Timestamp::from_unix(1_795_651_200);
-    let options = Import { inputs: &inputs, now, replace: false, may_shrink: false };
+    let listed = Default::default();
+    let opened = &Opened::unasked;
+    let options = Import { inputs: &inputs, now, replace: false, may_shrink: false, listed: &listed, opened };
     let imported = import(index, &options).expect("an import");
     println!("records {}", imported.kinds["osv"]);
     let snapshot = Snapshot::open(index, &Mapped::open).unwrap().unwrap();

@@ -223,6 +223,9 @@ pub enum Error {
     /// No advisories were imported.
     #[error("there are no advisories yet")]
     NoAdvisories,
+    /// An issuer of the policy has no key that can be read.
+    #[error("the key of the issuer `{0}` in the policy is no P-256 public key")]
+    Issuer(String),
     /// The advisory index cannot be read or written.
     #[error("cannot use the advisory index")]
     Advisories(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -296,6 +299,9 @@ impl Error {
             }
             Self::Write { source, .. } if CLOSED.contains(&source.kind()) => {
                 "check who owns the folder; the store must be writable for this command".into()
+            }
+            Self::Issuer(_) => {
+                "write the PEM of the public key, or its base64, as `key` under `[advisories.issuers]`".into()
             }
             Self::NoAdvisories => {
                 "get some: `countersign advisories import PATH…` or `countersign advisories update --from MIRROR`".into()
