@@ -1,4 +1,5 @@
-//! What `cargo xtask bench advisories` runs, one measurement a call: `import`, `match`, `occurrences`. Prints names and numbers.
+//! What `cargo xtask bench advisories` runs, one measurement a call: `import`, `match`, `bill`,
+//! `occurrences`. Prints names and numbers.
 #![allow(
     clippy::print_stdout,
     clippy::unwrap_used,
@@ -23,8 +24,9 @@ fn main() {
     match words.as_slice() {
         ["import", index, shared] => import_all(Path::new(index), Path::new(shared)),
         ["match", index, names] => match_all(Path::new(index), Path::new(names)),
+        ["bill", store, path] => bill(Path::new(store), path),
         ["occurrences", count] => occurrences(count.parse().expect("a number")),
-        _ => println!("usage: import INDEX SHARED | match INDEX NAMES | occurrences COUNT"),
+        _ => println!("usage: import INDEX SHARED | match INDEX NAMES | bill STORE SBOM | occurrences COUNT"),
     }
 }
 
@@ -63,10 +65,28 @@ fn match_all(index: &Path, names: &Path) {
         println!("hits {affected}");
     }
     println!("packages {}", packages.len());
+    resident();
+}
+
+fn resident() {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     for line in status.lines().filter(|line| line.starts_with("VmHWM:")) {
         println!("resident_kb {}", line.split_whitespace().nth(1).unwrap());
     }
+}
+
+/// What `advisories match` does with a bill, and what it takes.
+fn bill(store: &Path, path: &str) {
+    let now = Timestamp::from_unix(1_795_651_200);
+    let options =
+        engine::Matching { names: None, max_age_days: Some(3650), vex_max_days: None, snapshot: None, now };
+    let began = Instant::now();
+    let matched = engine::match_advisories(store, None, &[path.to_owned()], &options).unwrap();
+    println!("bill_ms {}", began.elapsed().as_millis());
+    println!("packages {}", matched.packages);
+    println!("affected {}", matched.ranked.len());
+    println!("problems {}", matched.problems.len());
+    resident();
 }
 
 /// One advisory about versions 0 to 4 of a package.

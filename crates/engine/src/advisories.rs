@@ -155,8 +155,11 @@ fn run_import(
     let opened = |envelope: &feeds::vex::Envelope| -> Opened { hearing.opened(envelope) };
     std::fs::create_dir_all(store).map_err(|source| Error::Write { path: store.to_path_buf(), source })?;
     let ImportOptions { replace, may_shrink } = options;
-    let imported = feeds::snapshot::import(&folder(store), &Import { inputs, now, replace, may_shrink, listed, opened: &opened })
-        .map_err(failed)?;
+    let imported = feeds::snapshot::import(
+        &folder(store),
+        &Import { inputs, now, replace, may_shrink, listed, opened: &opened },
+    )
+    .map_err(failed)?;
     let notices = match world {
         Some(world) => notices::after_import(world, store, &imported)?,
         None => Vec::new(),

@@ -310,6 +310,12 @@ impl Error {
                 Some(feeds::snapshot::Error::Shrinks { .. }) => {
                     "look at the source; if it is right, say so with `--allow-shrink`. The advisories of before stay in use".into()
                 }
+                None if matches!(source.downcast_ref(), Some(feeds::mirror::Error::Shrinks { .. })) => {
+                    "look at the mirror; if it is right, say so with `--allow-shrink`. The advisories of before stay in use".into()
+                }
+                None if source.is::<feeds::mirror::Error>() => {
+                    "name a folder or an `http` address of this machine that is laid out like osv.dev".into()
+                }
                 Some(feeds::snapshot::Error::Nothing) => "name OSV, KEV, EPSS, SSVC, CSAF or VEX documents".into(),
                 _ => "`countersign advisories status` says what is damaged; import again with `--replace`".into(),
             },

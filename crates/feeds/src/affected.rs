@@ -122,6 +122,11 @@ impl Affected {
                 return None;
             }
         };
+        let control = |text: &str| text.contains(char::is_control);
+        if control(&package.ecosystem) || control(&package.name) {
+            faults.push("a package's name has control characters");
+            return None;
+        }
         let order = Order::of(&package.ecosystem);
         let (mut ranges, mut incomparable) = (Vec::new(), false);
         for range in entry.ranges.unwrap_or_default() {

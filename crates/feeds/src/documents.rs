@@ -52,9 +52,9 @@ pub const NAME_LISTS: &[(&str, &str)] = &[
 impl Form {
     /// Takes the name of a file without the ending of its compression, in lower case.
     fn of(name: &str) -> Self {
-        let list = name.strip_suffix(".txt").and_then(|stem| {
-            NAME_LISTS.iter().find(|(_, list)| *list == stem).map(|(_, list)| *list)
-        });
+        let list = name
+            .strip_suffix(".txt")
+            .and_then(|stem| NAME_LISTS.iter().find(|(_, list)| *list == stem).map(|(_, list)| *list));
         match list {
             Some(list) => Self::Names(list),
             None if name.ends_with(".csv") => Self::Table,

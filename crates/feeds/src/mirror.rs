@@ -93,6 +93,10 @@ impl Mirror {
                 match ureq::get(&url).config().max_redirects(0).build().call() {
                     Err(ureq::Error::StatusCode(404)) => return Ok(None),
                     Err(error) => return Err(Error::Read(url, error.into())),
+                    Ok(answer) if !answer.status().is_success() => {
+                        let why = format!("the mirror answers {}", answer.status());
+                        return Err(Error::Read(url, why.into()));
+                    }
                     Ok(answer) => {
                         let body = answer.into_body().into_reader();
                         body.take(FILE_MAX_BYTES)
@@ -146,12 +150,8 @@ pub fn fetch(
 ) -> Result<Option<Fetched>, Error> {
     let mirror = Mirror::open(from)?;
     let scratch = tempfile::tempdir().map_err(|error| Error::Read(from.to_owned(), error.into()))?;
-    let mut fetched = Fetched {
-        inputs: Vec::new(),
-        problems: Vec::new(),
-        listed: BTreeMap::new(),
-        _folder: scratch,
-    };
+    let mut fetched =
+        Fetched { inputs: Vec::new(), problems: Vec::new(), listed: BTreeMap::new(), _folder: scratch };
     let ecosystems = mirror.ecosystems()?;
     for ecosystem in &ecosystems {
         let name = format!("{from}/{ecosystem}");

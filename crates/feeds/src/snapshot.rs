@@ -20,8 +20,8 @@ use crate::index::{Advisory, OpenError, Segment};
 use crate::package::Package;
 use crate::vex::Statement;
 
-pub use import::{Change, ChangeKind, Import, Imported, Opened, compact, import};
 pub(crate) use import::shrinks;
+pub use import::{Change, ChangeKind, Import, Imported, Opened, compact, import};
 pub use manifest::{Manifest, SegmentEntry, Source};
 
 /// An index that cannot be used.
@@ -137,9 +137,10 @@ impl<D: AsRef<[u8]>> Snapshot<D> {
         let enrichment =
             manifest.enrichment.map(|digest| open(manifest::enrichment_path(folder, &digest))).transpose()?;
         let statements = manifest.vex.map(|digest| open(manifest::vex_path(folder, &digest))).transpose()?;
-        let names = manifest.names.iter().map(|(list, digest)| {
-            Ok((list.clone(), open(manifest::names_path(folder, digest))?))
-        });
+        let names = manifest
+            .names
+            .iter()
+            .map(|(list, digest)| Ok((list.clone(), open(manifest::names_path(folder, digest))?)));
         let names = names.collect::<Result<_, Error>>()?;
         Ok(Self { id, manifest, segments, replaced, enrichment, statements, names })
     }

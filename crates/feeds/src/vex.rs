@@ -176,7 +176,8 @@ fn openvex(document: &Value, source: &str) -> Vec<Statement> {
         for (products, components) in groups.into_iter().filter(|(products, _)| !products.is_empty()) {
             // The newest word about a statement is when it was last looked at.
             let at = [statement.get("last_updated"), statement.get("timestamp")].into_iter().find_map(moment);
-            let document_at = [document.get("last_updated"), document.get("timestamp")].into_iter().find_map(moment);
+            let document_at =
+                [document.get("last_updated"), document.get("timestamp")].into_iter().find_map(moment);
             statements.push(Statement {
                 vulnerabilities: vulnerabilities.clone(),
                 products,
@@ -227,7 +228,8 @@ fn cyclonedx(document: &Value, vulnerabilities: &[Value], source: &str) -> Vec<S
         if products.is_empty() || ids.is_empty() {
             continue;
         }
-        let ratings = list(vulnerability, "ratings").filter_map(|one| one.get("vector").and_then(Value::as_str));
+        let ratings =
+            list(vulnerability, "ratings").filter_map(|one| one.get("vector").and_then(Value::as_str));
         let dates = [analysis.get("lastUpdated"), analysis.get("firstIssued")];
         let made = document.get("metadata").and_then(|metadata| metadata.get("timestamp"));
         statements.push(Statement {
@@ -277,13 +279,12 @@ const RANGE: &str = "vers";
 /// None if nobody can tell whether the version lies in the range.
 fn covers(theirs: &Purl, ours: &Purl) -> Option<bool> {
     let registry = |name: &str| name.replace("index.docker.io", "docker.io");
-    let same = theirs.identity() == ours.identity()
-        && theirs.version().is_none_or(|version| ours.version() == Some(version))
-        && theirs
-            .qualifiers()
-            .iter()
-            .filter(|(key, _)| *key != RANGE)
-            .all(|(key, value)| ours.qualifier(key).is_some_and(|ours| registry(ours) == registry(value)));
+    let same =
+        theirs.identity() == ours.identity()
+            && theirs.version().is_none_or(|version| ours.version() == Some(version))
+            && theirs.qualifiers().iter().filter(|(key, _)| *key != RANGE).all(|(key, value)| {
+                ours.qualifier(key).is_some_and(|ours| registry(ours) == registry(value))
+            });
     if same { in_range(theirs, ours.version()) } else { Some(false) }
 }
 

@@ -17,8 +17,8 @@ use evidence::{BytePath, Digest, Finding, Problem, Subject, Timestamp, Tree};
 pub use advised::Advised;
 pub use provenance::Provenance;
 pub use quorum::Quorum;
-use weigh::{Detected, Origin, expired, weigh};
 pub use weigh::{Approvals, Approved, Weighed, Weight, holding, weigh_advice};
+use weigh::{Detected, Origin, expired, weigh};
 
 /// All evidence about one artifact. Whoever assembles it has verified signatures and digests; what could not be
 /// found is absent, and absence is denied.

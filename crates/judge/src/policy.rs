@@ -137,7 +137,10 @@ impl Dependencies {
 impl Policy {
     /// What a machine of this name is for.
     pub fn role_of(&self, host: &str) -> MachineRole {
-        self.machines.iter().find(|(pattern, _)| is_like(host, pattern)).map_or(self.machine, |(_, role)| *role)
+        self.machines
+            .iter()
+            .find(|(pattern, _)| is_like(host, pattern))
+            .map_or(self.machine, |(_, role)| *role)
     }
 }
 

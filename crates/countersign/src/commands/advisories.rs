@@ -146,7 +146,12 @@ fn follow(context: &Context, bill: &Path, product: Option<&str>, release: Option
     }
     let name = [followed.product.as_str(), followed.release.as_str()].join(" ");
     let how = if taken.known { "is followed already" } else { "is followed from now on" };
-    output::text(&format!("{} {how}: {} packages, bill of {}\n", name.trim(), followed.count, followed.made))?;
+    output::text(&format!(
+        "{} {how}: {} packages, bill of {}\n",
+        name.trim(),
+        followed.count,
+        followed.made
+    ))?;
     Ok(YES)
 }
 
@@ -239,8 +244,13 @@ fn affected(context: &Context, what: &str) -> Result<u8> {
             Some(until) if until != row.at => format!(" to {until}"),
             _ => String::new(),
         };
-        let gone = if row.gone == Some(true) { ", gone since" } else { "" };
-        let line = format!("{:<8} {:<12} {} {:<32} {}{until}{gone}", row.kind, row.name, row.at, row.role, name);
+        let gone = match row.gone {
+            Some(true) => ", gone since",
+            None if row.kind == "machine" => ", not in the last look, which was partial",
+            _ => "",
+        };
+        let line =
+            format!("{:<8} {:<12} {} {:<32} {}{until}{gone}", row.kind, row.name, row.at, row.role, name);
         writeln!(text, "  {}", line.trim_end())?;
     }
     let next = match (found.shipped_between, found.between) {

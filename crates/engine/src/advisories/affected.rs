@@ -54,8 +54,7 @@ pub struct AffectedRow {
     /// When it was last signed, or last seen there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
-    /// Of a machine: whether a later, complete look does not show it any more.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Of a machine: whether a later look does not show it any more; none if that look was partial, and of anything else.
     pub gone: Option<bool>,
 }
 
@@ -164,14 +163,13 @@ pub fn affected(store: &Path, world: &World, what: &str) -> Result<Affected> {
 }
 
 fn rows_of(packages: BTreeSet<String>, found: &Found, all: &Assets) -> Affected {
-    // Of each machine, the last complete look.
-    let mut newest: BTreeMap<&str, Timestamp> = BTreeMap::new();
+    // Of each machine, the last look and the last complete one.
+    let mut newest: BTreeMap<&str, (Timestamp, Option<Timestamp>)> = BTreeMap::new();
     for asset in &all.list {
-        if let Asset::Machine(look, _) = asset
-            && look.complete
-        {
-            let known = newest.entry(&look.host).or_insert(look.collected);
-            *known = (*known).max(look.collected);
+        if let Asset::Machine(look, _) = asset {
+            let (last, complete) = newest.entry(&look.host).or_insert((look.collected, None));
+            *last = (*last).max(look.collected);
+            *complete = (*complete).max(look.complete.then_some(look.collected));
         }
     }
     let mut rows: BTreeMap<(u8, String, &'static str), AffectedRow> = BTreeMap::new();
@@ -192,7 +190,11 @@ fn rows_of(packages: BTreeSet<String>, found: &Found, all: &Assets) -> Affected 
     let mut rows: Vec<AffectedRow> = rows.into_values().collect();
     for row in rows.iter_mut().filter(|row| row.kind == "machine") {
         let last = row.until.unwrap_or(row.at);
-        row.gone = Some(newest.get(row.name.as_str()).is_some_and(|newest| *newest > last));
+        row.gone = match newest.get(row.name.as_str()) {
+            Some((_, Some(complete))) if *complete > last => Some(true),
+            Some((newest, _)) if *newest > last => None,
+            _ => Some(false),
+        };
     }
     let ends = |row: &AffectedRow| [Some(row.at), row.until];
     let between = |list: Vec<Timestamp>| list.iter().min().copied().zip(list.iter().max().copied());

@@ -282,7 +282,10 @@ mod tests {
         assert_eq!((&read, &occurrences), (&sources, &all));
         let build = MachineRole::Build;
         let look: (&[u8], MachineRole) = (b"look", build);
-        assert!(now(&[b"first", b"second", b"third"], &[look]).has_all(&read), "what came since is added to it");
+        assert!(
+            now(&[b"first", b"second", b"third"], &[look]).has_all(&read),
+            "what came since is added to it"
+        );
         assert!(!now(&[b"first", b"other"], &[look]).has_all(&read));
         assert!(!now(&[b"first"], &[look]).has_all(&read), "a store that was set back has fewer");
         assert!(!now(&[b"first", b"second"], &[(b"look", MachineRole::Developer)]).has_all(&read));

@@ -30,12 +30,20 @@ pub struct Taken {
 /// Order: the list of packages, the document, then the cell. A crash before the last leaves objects that nothing names.
 pub fn follow(world: &World, path: &Path, product: Option<&str>, release: Option<&str>) -> Result<Taken> {
     let bill = crate::digest_of(path)?;
-    let (document, _) = crate::sbom_read(path)?;
-    let bom = document.bom;
+    let file =
+        std::fs::File::open(path).map_err(|source| Error::Read { path: path.to_path_buf(), source })?;
+    let (document, problems) = inspect::sbom::read_names(file);
+    let bom = document.map(|document| document.bom).ok_or_else(|| Error::NoBill {
+        path: path.to_path_buf(),
+        detail: problems.first().map(|problem| problem.detail.clone()).unwrap_or_default(),
+    })?;
     let subject = &bom.subject;
     let name = product.unwrap_or(&subject.name).to_owned();
     if name.is_empty() {
-        return Err(Error::NoTarget(format!("`{}` does not say what it is of: name it with --product", path.display())));
+        return Err(Error::NoTarget(format!(
+            "`{}` does not say what it is of: name it with --product",
+            path.display()
+        )));
     }
     let release = release.unwrap_or(&subject.version).to_owned();
     let counts = bom.packages.iter().filter(|one| !matches!(one.place, Place::Fixture | Place::Cache));

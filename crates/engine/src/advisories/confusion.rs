@@ -29,16 +29,20 @@ pub(super) fn of_package(dependencies: &Dependencies, package: &Package, within:
     let foreign: Vec<&String> =
         places.iter().filter(|place| !is_local(place) && !dependencies.is_ours(place)).collect();
     // A lock file that names no registry leaves it to whoever installs. Go's names say themselves where a module is.
-    let silent =
-        places.is_empty() && package.state == State::Locked && !is_own(package) && kind != "golang";
+    let silent = places.is_empty() && package.state == State::Locked && !is_own(package) && kind != "golang";
     if foreign.is_empty() && !silent {
         return None;
     }
-    let mut because: Vec<String> = foreign.iter().map(|place| format!("it was resolved from {place}")).collect();
+    let mut because: Vec<String> =
+        foreign.iter().map(|place| format!("it was resolved from {place}")).collect();
     if silent {
         because.push("the lock file names no registry for it".to_owned());
     }
-    because.push(format!("`{}` is internal, as the policy says; ours are {}", package.full_name(), ours(dependencies)));
+    because.push(format!(
+        "`{}` is internal, as the policy says; ours are {}",
+        package.full_name(),
+        ours(dependencies)
+    ));
     let subject = Subject { path: package.purl.as_deref().map(Into::into), digest: None };
     let mut finding = codes::DEPENDENCY_CONFUSION.finding(subject, because);
     let said = package.evidence.first().map(|evidence| format!("{within}: {}", evidence.path));
@@ -112,7 +116,10 @@ mod tests {
         };
         let from = |place: &str| format!(r#", "resolved": "{place}""#);
         assert_eq!(npm("@corp/ui", &from("https://npm.corp.example/ui.tgz")), Vec::<String>::new());
-        assert_eq!(npm("@corp/ui", &from("https://registry.npmjs.example/ui.tgz")), ["pkg:npm/%40corp/ui@9.9.9"]);
+        assert_eq!(
+            npm("@corp/ui", &from("https://registry.npmjs.example/ui.tgz")),
+            ["pkg:npm/%40corp/ui@9.9.9"]
+        );
         assert_eq!(npm("corp-ui", &from("https://npm.corp.example.evil/ui.tgz")), ["pkg:npm/corp-ui@9.9.9"]);
         assert_eq!(npm("corp-ui", ""), ["pkg:npm/corp-ui@9.9.9"], "a lock file that does not say");
         assert_eq!(npm("react", &from("https://registry.npmjs.example/r.tgz")), Vec::<String>::new());
@@ -122,6 +129,9 @@ mod tests {
         };
         assert_eq!(cargo(""), Vec::<String>::new(), "a package of the workspace");
         assert_eq!(cargo("source = \"sparse+https://npm.corp.example/index/\"\n"), Vec::<String>::new());
-        assert_eq!(cargo("source = \"registry+https://github.example/index\"\n"), ["pkg:cargo/corp-core@1.0.0"]);
+        assert_eq!(
+            cargo("source = \"registry+https://github.example/index\"\n"),
+            ["pkg:cargo/corp-core@1.0.0"]
+        );
     }
 }

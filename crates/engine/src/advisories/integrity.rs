@@ -267,9 +267,9 @@ fn archives(package: &Package, wanted: &Wanted, read: &Read<'_>, used: &[(String
     let mut found = Vec::new();
     for (name, files) in &read.by_name {
         if archive::is_of(name, kind, package) {
-            let own = files.iter().filter(|file| {
-                kind != "golang" || file.path.to_string().contains(&archive::go_zip(package))
-            });
+            let own = files
+                .iter()
+                .filter(|file| kind != "golang" || file.path.to_string().contains(&archive::go_zip(package)));
             found.extend(own.map(|file| Archive::read(file)));
         }
     }

@@ -309,7 +309,9 @@ impl<'a> Asking<'a> {
         found.extend(affected.map(|about| {
             let certainty = match about.certain {
                 true => Certainty::Affected,
-                false => Certainty::Doubtful("the versions that the advisory names cannot be compared with this one"),
+                false => Certainty::Doubtful(
+                    "the versions that the advisory names cannot be compared with this one",
+                ),
             };
             (stated(self.snapshot, about.statement, certainty), None)
         }));
@@ -342,7 +344,11 @@ impl<'a> Asking<'a> {
         let (findings, catalog) = integrity::record(view);
         self.others.extend(findings);
         for package in &catalog {
-            self.others.extend(confusion::of_package(&self.policy.dependencies, package, &format!("r{}", view.number)));
+            self.others.extend(confusion::of_package(
+                &self.policy.dependencies,
+                package,
+                &format!("r{}", view.number),
+            ));
         }
     }
 
@@ -361,11 +367,14 @@ impl<'a> Asking<'a> {
         matched.retracted.sort();
         matched.retracted.dedup();
         matched.others = self.others;
-        matched.others.sort_by(|one, other| (&one.code, &one.subject, &one.id).cmp(&(&other.code, &other.subject, &other.id)));
+        matched.others.sort_by(|one, other| {
+            (&one.code, &one.subject, &one.id).cmp(&(&other.code, &other.subject, &other.id))
+        });
         matched.others.dedup_by(|one, other| one.id == other.id);
         matched.others.extend(stale(&matched.snapshot, self.policy.advisories.max_age_days));
         if !matched.unasked.is_empty() {
-            let because = matched.unasked.iter().map(|(why, count)| format!("{count} packages {why}")).collect();
+            let because =
+                matched.unasked.iter().map(|(why, count)| format!("{count} packages {why}")).collect();
             matched.others.push(codes::ADVISORIES_MISSING.finding(Subject::default(), because));
         }
         Ok(matched)
@@ -401,11 +410,7 @@ fn stated(snapshot: &Snapshot<Mapped>, statement: &Statement, certainty: Certain
         aliases: ids.collect(),
         summary,
         malicious: false,
-        score: statement
-            .vector
-            .as_deref()
-            .and_then(feeds::osv::score)
-            .map(|cvss| (cvss.tenths, cvss.vector)),
+        score: statement.vector.as_deref().and_then(feeds::osv::score).map(|cvss| (cvss.tenths, cvss.vector)),
         severity: 0,
         exploitation,
         certainty,

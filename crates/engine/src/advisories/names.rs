@@ -30,7 +30,11 @@ impl Names {
     }
 
     /// Tells whether a package is called almost like a popular one.
-    pub(super) fn like<D: AsRef<[u8]>>(&mut self, snapshot: &Snapshot<D>, named: &Named<'_>) -> Option<Finding> {
+    pub(super) fn like<D: AsRef<[u8]>>(
+        &mut self,
+        snapshot: &Snapshot<D>,
+        named: &Named<'_>,
+    ) -> Option<Finding> {
         let (_, list) = NAME_LISTS.iter().find(|(kind, _)| *kind == named.purl.kind())?;
         if !self.known.contains_key(list) {
             let popular = match &self.folder {

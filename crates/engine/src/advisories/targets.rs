@@ -117,7 +117,8 @@ impl Target {
         let product = bom.subject.purl.as_deref().and_then(|purl| Purl::parse_lenient(purl).ok());
         let named = if bom.subject.name.is_empty() { within } else { &*bom.subject.name };
         let place = Where { within, product: named, used };
-        let exact: BTreeSet<(&str, &str)> = match bom.packages.iter().any(|one| one.state == State::Declared) {
+        let exact: BTreeSet<(&str, &str)> = match bom.packages.iter().any(|one| one.state == State::Declared)
+        {
             true => bom
                 .packages
                 .iter()
@@ -189,7 +190,7 @@ fn of_path(path: &Path, take: Take<'_>) -> Result<Target> {
         return contents(path, &within, target, take);
     }
     let file = std::fs::File::open(path).map_err(fail)?;
-    let (document, problems) = inspect::sbom::read(file);
+    let (document, problems) = inspect::sbom::read_names(file);
     for problem in problems {
         let inner = problem.path.to_string();
         let path = if inner.is_empty() { within.clone() } else { format!("{within}!{inner}") };

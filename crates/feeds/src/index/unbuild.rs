@@ -6,7 +6,10 @@ use std::collections::BTreeMap;
 use evidence::Digest;
 
 use super::bytes::{Reader, u32_at};
-use super::{ARTIFACT_BYTES, ENTRY_INCOMPARABLE, ENTRY_RELEASE, RANGE_UNREADABLE, Section, Segment, TEXTS_TOGETHER, order_of};
+use super::{
+    ARTIFACT_BYTES, ENTRY_INCOMPARABLE, ENTRY_RELEASE, RANGE_UNREADABLE, Section, Segment, TEXTS_TOGETHER,
+    order_of,
+};
 use crate::affected::{Affected, Event, Range};
 use crate::osv::{Cvss, Record};
 use crate::package::Package;
@@ -92,7 +95,11 @@ fn postings<D: AsRef<[u8]>>(segment: &Segment<D>) -> Option<BTreeMap<u32, Vec<Af
     whole.map(|()| found)
 }
 
-fn posting(bytes: &[u8], (ecosystem, name): (&str, &str), found: &mut BTreeMap<u32, Vec<Affected>>) -> Option<()> {
+fn posting(
+    bytes: &[u8],
+    (ecosystem, name): (&str, &str),
+    found: &mut BTreeMap<u32, Vec<Affected>>,
+) -> Option<()> {
     let mut reader = Reader::new(bytes);
     let order = order_of(reader.byte()?);
     let mut dictionary: Vec<(bool, &[u8])> = Vec::new();

@@ -208,9 +208,8 @@ impl Reading<'_> {
             }
             Some(statements) => {
                 self.count(source, "vex", statements.len() as u64, None);
-                self.statements.extend(
-                    statements.into_iter().map(|one| Statement { signer: signer.clone(), ..one }),
-                );
+                self.statements
+                    .extend(statements.into_iter().map(|one| Statement { signer: signer.clone(), ..one }));
             }
         }
     }
@@ -394,14 +393,15 @@ fn write(
         let newest = newest.map(Timestamp::from_unix);
         let known = manifest.sources.get(&name);
         let (earlier, listed) = (known.and_then(|one| one.newest), known.and_then(|one| one.listed));
-        manifest
-            .sources
-            .insert(name.clone(), Source {
+        manifest.sources.insert(
+            name.clone(),
+            Source {
                 kinds: counted,
                 newest: newest.max(earlier),
                 listed: options.listed.get(&name).copied().or(listed),
                 read: options.now,
-            });
+            },
+        );
     }
     let snapshot = manifest.write(folder)?;
     manifest.sweep(folder);

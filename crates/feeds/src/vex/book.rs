@@ -38,7 +38,8 @@ impl Book {
     pub fn new(statements: Vec<Statement>) -> Self {
         let mut book = Self::default();
         for statement in statements {
-            let read = |list: &[String]| list.iter().filter_map(|text| Purl::parse_lenient(text).ok()).collect();
+            let read =
+                |list: &[String]| list.iter().filter_map(|text| Purl::parse_lenient(text).ok()).collect();
             let (products, components): (Vec<Purl>, Vec<Purl>) =
                 (read(&statement.products), read(&statement.components));
             let Ok(number) = u32::try_from(book.statements.len()) else { break };
@@ -156,7 +157,10 @@ mod tests {
         let purl = |text: &str| Purl::parse_lenient(text).unwrap();
         let app = purl("pkg:oci/app@sha256:0");
         let count = |text: &str, product: Option<&Purl>| book.about(&purl(text), product).len();
-        assert_eq!((count("pkg:npm/a@1", None), count("pkg:npm/a@2", None), count("pkg:npm/b@9", None)), (1, 0, 1));
+        assert_eq!(
+            (count("pkg:npm/a@1", None), count("pkg:npm/a@2", None), count("pkg:npm/b@9", None)),
+            (1, 0, 1)
+        );
         assert_eq!((count("pkg:npm/c@1", None), count("pkg:npm/c@1", Some(&app))), (0, 2));
         assert_eq!((count("pkg:npm/d@1.0.0", None), count("pkg:npm/d@2.0.0", None)), (1, 0));
         let unsure = book.about(&purl("pkg:npm/e@1"), None);

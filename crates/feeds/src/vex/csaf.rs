@@ -48,14 +48,21 @@ pub(super) fn read(document: &Value, source: &str) -> Vec<Statement> {
             let named: BTreeSet<&str> =
                 named.as_array().into_iter().flatten().take(PRODUCTS_MAX).filter_map(Value::as_str).collect();
             let reason = reason(vulnerability, &named);
-            let found: BTreeSet<&Product> = named.iter().filter_map(|id| products.get(id)).flatten().collect();
+            let found: BTreeSet<&Product> =
+                named.iter().filter_map(|id| products.get(id)).flatten().collect();
             let whole: Vec<String> =
                 found.iter().filter(|one| one.component.is_none()).map(|one| one.purl.clone()).collect();
             let parts = found.iter().filter_map(|one| Some((one.purl.clone(), one.component.clone()?)));
             let groups = std::iter::once((whole, Vec::new()))
                 .chain(parts.map(|(product, component)| (vec![product], vec![component])));
             for (products, components) in groups.filter(|(products, _)| !products.is_empty()) {
-                statements.push(Statement { status, products, components, reason: reason.clone(), ..said.clone() });
+                statements.push(Statement {
+                    status,
+                    products,
+                    components,
+                    reason: reason.clone(),
+                    ..said.clone()
+                });
             }
         }
     }
@@ -150,7 +157,9 @@ fn relationships<'a>(tree: &'a Value, found: &mut BTreeMap<&'a str, Vec<Product>
         let parts: Vec<Product> = side("product_reference").collect();
         let wholes: Vec<Product> = side("relates_to_product_reference").collect();
         let combined = parts.iter().flat_map(|part| {
-            wholes.iter().map(|whole| Product { purl: whole.purl.clone(), component: Some(part.purl.clone()) })
+            wholes
+                .iter()
+                .map(|whole| Product { purl: whole.purl.clone(), component: Some(part.purl.clone()) })
         });
         let combined: Vec<Product> = combined.collect();
         // A part of something that has no purl, such as an operating system, is found wherever the part is.
@@ -169,7 +178,8 @@ fn purls(product: &Value, versions: Option<(&str, &str)>) -> Vec<String> {
 /// Writes the versions of the branch into a purl that has none.
 fn of_versions(text: &str, versions: Option<(&str, &str)>) -> Option<String> {
     let purl = Purl::parse_lenient(text).ok()?;
-    let Some((category, name)) = versions.filter(|(_, name)| purl.version().is_none() && !name.is_empty()) else {
+    let Some((category, name)) = versions.filter(|(_, name)| purl.version().is_none() && !name.is_empty())
+    else {
         return canonical(text);
     };
     let mut qualifiers: Vec<(String, String)> =
@@ -198,9 +208,8 @@ mod tests {
 
     #[test]
     fn ranges_groups_and_parts_are_read() {
-        let product = |id: &str, purl: &str| {
-            json!({"product_id": id, "product_identification_helper": {"purl": purl}})
-        };
+        let product =
+            |id: &str, purl: &str| json!({"product_id": id, "product_identification_helper": {"purl": purl}});
         let document = json!({"document": {"csaf_version": "2.0", "title": "t", "publisher": {"name": "p"},
                 "tracking": {"id": "P-1", "current_release_date": "2026-01-01T00:00:00Z"}},
             "product_tree": {
@@ -234,7 +243,10 @@ mod tests {
         assert_eq!(super::super::covers(&purl(prose), &purl("pkg:npm/b@1")), None, "nobody can tell");
         let not = of(Status::NotAffected);
         assert_eq!(not.reason, "vulnerable_code_not_present");
-        assert_eq!((not.products.as_slice(), not.components.as_slice()), (&["pkg:oci/app".to_owned()][..], &["pkg:npm/c@3.0.0".to_owned()][..]));
+        assert_eq!(
+            (not.products.as_slice(), not.components.as_slice()),
+            (&["pkg:oci/app".to_owned()][..], &["pkg:npm/c@3.0.0".to_owned()][..])
+        );
         assert!(of(Status::Fixed).is_about(&purl("pkg:npm/c@3.0.0"), None));
     }
 }

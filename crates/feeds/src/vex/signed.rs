@@ -23,9 +23,10 @@ pub fn envelope(document: &Value) -> Option<Envelope> {
     let field = |key: &str| document.get(key).and_then(Value::as_str);
     let (kind, payload) = (field("payloadType")?, inspect::catalog::base64(field("payload")?)?);
     let signatures = document.get("signatures").and_then(Value::as_array)?;
-    let signatures = signatures.iter().take(SIGNATURES_MAX).filter_map(|one| {
-        inspect::catalog::base64(one.get("sig").and_then(Value::as_str)?)
-    });
+    let signatures = signatures
+        .iter()
+        .take(SIGNATURES_MAX)
+        .filter_map(|one| inspect::catalog::base64(one.get("sig").and_then(Value::as_str)?));
     let mut signed = format!("DSSEv1 {} {kind} {} ", kind.len(), payload.len()).into_bytes();
     signed.extend_from_slice(&payload);
     Some(Envelope { signatures: signatures.collect(), payload, signed })

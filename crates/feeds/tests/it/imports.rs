@@ -36,7 +36,14 @@ impl Index {
             .collect();
         let now = Timestamp::from_unix(NOW);
         let listed = Default::default();
-        let options = Import { inputs: &inputs, now, replace, may_shrink: false, listed: &listed, opened: &Opened::unasked };
+        let options = Import {
+            inputs: &inputs,
+            now,
+            replace,
+            may_shrink: false,
+            listed: &listed,
+            opened: &Opened::unasked,
+        };
         import(&self.path(), &options)
     }
 
@@ -312,15 +319,51 @@ fn segments_become_one_and_say_the_same() {
     assert_eq!(after.manifest().records(), 303, "what was replaced is gone");
     assert_eq!(after.manifest().ecosystems["npm"], 303);
     // What was known before can still be asked.
-    let earlier = Snapshot::open_earlier(&index.path(), &before.id().hex()[..12], &|path| std::fs::read(path));
+    let earlier =
+        Snapshot::open_earlier(&index.path(), &before.id().hex()[..12], &|path| std::fs::read(path));
     assert_eq!(answers(&earlier.unwrap().unwrap()), expected);
-    assert!(Snapshot::open_earlier(&index.path(), "00000000", &|path| std::fs::read(path)).unwrap().is_none());
+    assert!(
+        Snapshot::open_earlier(&index.path(), "00000000", &|path| std::fs::read(path)).unwrap().is_none()
+    );
     // By itself, once what came later is a tenth of it.
     let many: Vec<String> = (0..60).map(|n| line(400 + n, "2026-03-01T00:00:00Z", FROM_0)).collect();
     index.import(&[index.write("c.jsonl", many.join("\n"))], false).unwrap();
     assert_eq!(index.open().manifest().segments.len(), 1);
     assert_eq!(outcome(&index.open(), "p459", "1.0.0"), Some(Outcome::Affected));
     assert_eq!(outcome(&index.open(), "p0", "1.5.0"), None);
+}
+
+#[test]
+fn a_record_cannot_write_into_others() {
+    let index = Index::new();
+    let lines = [
+        record("K-1", "2026-01-01T00:00:00Z", "a", FROM_0),
+        record("K-2", "2026-01-01T00:00:00Z", r"b\u001dnpm\u0000c", FROM_0),
+        record("K-3", "2026-01-01T00:00:00Z", "d", FROM_0).replacen(
+            "\"summary\"",
+            r#""aliases": ["CVE-1\u001eX", "CVE-2 CVE-3", "CVE-4"], "summary""#,
+            1,
+        ),
+        record(r"K-4\u001e", "2026-01-01T00:00:00Z", "e", FROM_0),
+        record("K-5", "2026-01-01T00:00:00Z", "f", FROM_0),
+    ];
+    let imported = index.import(&[index.write("a.jsonl", lines.join("\n"))], false).unwrap();
+    assert_eq!(kinds(&imported.problems), ["doubtful-advisory", "doubtful-advisory", "malformed-advisory"]);
+    let snapshot = index.open();
+    let named = |id: &str| {
+        let at = snapshot.find(id);
+        at.first()
+            .and_then(|at| snapshot.advisory(*at))
+            .map(|found| (found.id, found.packages, found.aliases))
+    };
+    let of = |id: &str, package: &str, aliases: &[&str]| {
+        let aliases = aliases.iter().map(|id| (*id).to_owned()).collect();
+        Some((id.to_owned(), vec![format!("npm\0{package}")], aliases))
+    };
+    assert_eq!(named("K-1"), of("K-1", "a", &[]));
+    assert_eq!(named("K-3"), of("K-3", "d", &["CVE-4"]));
+    assert_eq!(named("K-5"), of("K-5", "f", &[]));
+    assert_eq!(named("CVE-3"), None);
 }
 
 #[test]
@@ -336,7 +379,14 @@ fn old_snapshots_are_forgotten_with_their_files() {
         let inputs = [("a".to_owned(), path)];
         let listed = Default::default();
         let now = Timestamp::from_unix(NOW + round);
-        let options = Import { inputs: &inputs, now, replace: true, may_shrink: true, listed: &listed, opened: &Opened::unasked };
+        let options = Import {
+            inputs: &inputs,
+            now,
+            replace: true,
+            may_shrink: true,
+            listed: &listed,
+            opened: &Opened::unasked,
+        };
         import(&index.path(), &options).unwrap();
     }
     assert_eq!((count("snapshot"), count("cadx")), (16, 16));
@@ -385,7 +435,10 @@ fn popular_names_are_kept_in_the_snapshot() {
     assert_eq!((imported.kinds["names"], imported.problems.len()), (3, 0));
     let snapshot = index.open();
     snapshot.verify().unwrap();
-    assert_eq!((snapshot.popular("npm"), snapshot.popular("pypi")), (Some("lodash\nreact"), Some("requests")));
+    assert_eq!(
+        (snapshot.popular("npm"), snapshot.popular("pypi")),
+        (Some("lodash\nreact"), Some("requests"))
+    );
     assert_eq!(snapshot.popular("cargo"), None);
 }
 
@@ -403,7 +456,8 @@ fn a_later_version_of_a_document_takes_the_place_of_the_one_before() {
         index.open().statements().unwrap().into_iter().flat_map(|one| one.products).collect()
     };
     index.import(&[index.write("a.json", document(1, "2026-01-01T00:00:00Z", "a"))], false).unwrap();
-    let second = index.import(&[index.write("b.json", document(2, "2026-02-01T00:00:00Z", "b"))], false).unwrap();
+    let second =
+        index.import(&[index.write("b.json", document(2, "2026-02-01T00:00:00Z", "b"))], false).unwrap();
     assert_eq!(products(), ["pkg:npm/b"]);
     assert!(second.stated.contains("CVE-1"));
     index.import(&[index.write("a.json", document(1, "2026-01-01T00:00:00Z", "a"))], false).unwrap();
@@ -456,7 +510,6 @@ fn zip_of(members: &[(&str, u16, u32, &[u8])]) -> Vec<u8> {
         directory.extend(b"PK\x01\x02\x14\x00");
         directory.extend(&fields);
         directory.extend([0; 10]);
-        directory.extend([0; 2]);
         directory.extend(at.to_le_bytes());
         directory.extend(name.as_bytes());
     }

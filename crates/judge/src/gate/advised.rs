@@ -149,7 +149,13 @@ mod tests {
                 assert_eq!(weight(&found, policy, people, &id, expires), expected, "{why}: {policy}");
             }
         };
-        check(LINKED, &["anna"], NOW + 1, Weight::AwaitsSecond, "one is not enough, whatever the policy says");
+        check(
+            LINKED,
+            &["anna"],
+            NOW + 1,
+            Weight::AwaitsSecond,
+            "one is not enough, whatever the policy says",
+        );
         check(LINKED, &["anna", "bob"], NOW + 1, Weight::Approved, "two are");
         check(LINKED, &["anna", "bob"], NOW, Weight::Denies, "it has expired");
         let next = Found { within: "r2", ..LINKED };

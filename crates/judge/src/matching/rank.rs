@@ -338,8 +338,7 @@ fn finding(priority: Priority, sighting: &Sighting, advisory: &Advisory, inputs:
     // finding of it, and neither must the next record of the same bytes.
     let what = if advisory.malicious { "malicious package" } else { "vulnerability" };
     let place = if sighting.product.is_empty() { "what was named" } else { &sighting.product };
-    let because =
-        vec![format!("{what} {}", advisory.id), format!("{} in {place}", sighting.grade.word())];
+    let because = vec![format!("{what} {}", advisory.id), format!("{} in {place}", sighting.grade.word())];
     let mut finding = code.finding(subject, because);
     // Behind the name of the finding: what shows it this time.
     finding.because.extend(inputs.last().cloned());

@@ -88,7 +88,8 @@ pub fn install_scripts(record: &Record) -> Vec<Script> {
 
 /// Cargo runs `target/debug/build/NAME-HASH/build-script-build`.
 fn build_script(path: &str) -> Option<&str> {
-    let folder = path.strip_suffix("/build-script-build").or_else(|| path.strip_suffix("/build-script-main"))?;
+    let folder =
+        path.strip_suffix("/build-script-build").or_else(|| path.strip_suffix("/build-script-main"))?;
     let (before, folder) = folder.rsplit_once('/')?;
     let (name, hash) = folder.rsplit_once('-')?;
     (before.ends_with("/build") && hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()))
@@ -173,7 +174,10 @@ mod tests {
 
     #[test]
     fn build_scripts_of_crates_are_told_by_their_place() {
-        assert_eq!(build_script("/w/target/debug/build/ring-0123456789abcdef/build-script-build"), Some("ring"));
+        assert_eq!(
+            build_script("/w/target/debug/build/ring-0123456789abcdef/build-script-build"),
+            Some("ring")
+        );
         assert_eq!(build_script("/w/build/x/build-script-build"), None);
     }
 }

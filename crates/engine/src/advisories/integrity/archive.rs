@@ -80,7 +80,13 @@ impl Archive {
 
     /// One that lies in a cache.
     pub(super) fn cached(path: &str) -> Self {
-        Self { path: path.into(), digest: None, was_read: false, recorded: Vec::new(), bytes: OnceCell::new() }
+        Self {
+            path: path.into(),
+            digest: None,
+            was_read: false,
+            recorded: Vec::new(),
+            bytes: OnceCell::new(),
+        }
     }
 
     pub(super) fn exists(&self) -> bool {
@@ -101,7 +107,8 @@ impl Archive {
         // Against SHA-256 the record itself answers, whatever became of the file.
         let sha256: Vec<&str> = wanted.of_algorithm(Algorithm::Sha256).collect();
         if self.was_read && !sha256.is_empty() {
-            if let Some(other) = self.recorded.iter().find(|digest| !sha256.contains(&digest.hex().as_str())) {
+            if let Some(other) = self.recorded.iter().find(|digest| !sha256.contains(&digest.hex().as_str()))
+            {
                 return Err(Failed::Differs(other.to_string()));
             }
             return Ok(self.bytes().cloned());
@@ -181,7 +188,11 @@ pub(super) fn members(
 ) -> Option<BTreeMap<String, Digest>> {
     let mut members = BTreeMap::new();
     if kind == "golang" || path.to_string().ends_with(".whl") {
-        let start = if kind == "golang" { format!("{}@{}/", package.full_name(), package.version) } else { String::new() };
+        let start = if kind == "golang" {
+            format!("{}@{}/", package.full_name(), package.version)
+        } else {
+            String::new()
+        };
         let take = &mut |name: &BytePath, content: std::io::Result<Vec<u8>>| {
             if let (Ok(bytes), Some(inside)) = (content, name.to_string().strip_prefix(&start)) {
                 // What pip writes anew when it installs.
@@ -230,8 +241,10 @@ pub(super) fn is_of(archive: &str, kind: &str, package: &Package) -> bool {
         }
         "golang" => archive == format!("{}.zip", escaped(version)),
         "pypi" => {
-            let (archive, start) = (normal(archive), normal(&format!("{name}-{version}")));
-            archive.strip_prefix(&start).is_some_and(|rest| rest.starts_with('-'))
+            let ours = archive.get(..name.len()).is_some_and(|start| normal(start) == normal(name));
+            let rest =
+                archive.get(name.len()..).and_then(|rest| rest.strip_prefix('-')?.strip_prefix(version));
+            ours && rest.is_some_and(|rest| rest.starts_with('-') || matches!(rest, ".tar.gz" | ".zip"))
         }
         _ => false,
     }
@@ -306,7 +319,10 @@ mod tests {
         ] {
             assert_eq!(is_of(archive, kind, &package), expected, "{archive}");
         }
-        assert_eq!(go_zip(&package("github.com/Azure", "SDK", "v1")), "cache/download/github.com/!azure/!s!d!k/@v/v1.zip");
+        assert_eq!(
+            go_zip(&package("github.com/Azure", "SDK", "v1")),
+            "cache/download/github.com/!azure/!s!d!k/@v/v1.zip"
+        );
         assert_eq!(unescaped("github.com/!azure"), "github.com/Azure");
     }
 }

@@ -83,15 +83,21 @@ fn npm(manifest: &[u8], lock: &[u8]) -> Option<Vec<String>> {
             let wanted = wanted.as_str().unwrap_or_default();
             match own.and_then(|own| own.get(name)).and_then(Value::as_str) {
                 Some(known) if known != wanted => {
-                    wrong.push(format!("the manifest asks for {name} {wanted}, the lock file was made for {known}"));
+                    wrong.push(format!(
+                        "the manifest asks for {name} {wanted}, the lock file was made for {known}"
+                    ));
                 }
                 None if packages.is_some() => {
-                    wrong.push(format!("the manifest asks for {name} {wanted}, which the lock file was not made for"));
+                    wrong.push(format!(
+                        "the manifest asks for {name} {wanted}, which the lock file was not made for"
+                    ));
                 }
                 _ => {}
             }
             match version_of(name) {
-                None if table != "optionalDependencies" => wrong.push(format!("{name} {wanted} is not locked")),
+                None if table != "optionalDependencies" => {
+                    wrong.push(format!("{name} {wanted} is not locked"))
+                }
                 Some(version) if npm_has(wanted, version) == Some(false) => {
                     wrong.push(format!("the manifest asks for {name} {wanted}, {version} is locked"));
                 }
@@ -164,7 +170,8 @@ fn cargo(manifest: &[u8], lock: &[u8]) -> Option<Vec<String>> {
         let field = |name: &str| value.get(name).and_then(toml::Value::as_str);
         let elsewhere = ["path", "git", "workspace"].iter().any(|place| value.get(*place).is_some());
         let (name, wanted) = (field("package").unwrap_or(key), value.as_str().or(field("version")));
-        let Some(request) = wanted.filter(|_| !elsewhere).and_then(|wanted| VersionReq::parse(wanted).ok()) else {
+        let Some(request) = wanted.filter(|_| !elsewhere).and_then(|wanted| VersionReq::parse(wanted).ok())
+        else {
             continue;
         };
         match locked.get(name) {
@@ -175,7 +182,10 @@ fn cargo(manifest: &[u8], lock: &[u8]) -> Option<Vec<String>> {
             }
             Some(versions) if !versions.iter().any(|version| request.matches(version)) => {
                 let found: Vec<String> = versions.iter().map(Version::to_string).collect();
-                wrong.insert(format!("the manifest asks for {name} {request}, {} is locked", found.join(", ")));
+                wrong.insert(format!(
+                    "the manifest asks for {name} {request}, {} is locked",
+                    found.join(", ")
+                ));
             }
             Some(_) => {}
         }
@@ -208,9 +218,9 @@ fn go(manifest: &[u8], lock: &[u8]) -> Option<Vec<String>> {
             _ => {}
         }
     }
-    let missing = required.into_iter().filter(|(path, version)| {
-        !replaced.contains(path) && !sums.contains(&(path, version))
-    });
+    let missing = required
+        .into_iter()
+        .filter(|(path, version)| !replaced.contains(path) && !sums.contains(&(path, version)));
     Some(missing.map(|(path, version)| format!("{path} {version} has no hash in go.sum")).collect())
 }
 
@@ -261,25 +271,42 @@ mod tests {
         };
         let npm = |lock: &str| wrong(("p/package.json", manifest), ("p/package-lock.json", lock));
         assert_eq!(npm(&lock(r#"{"a": "^1.0.0"}"#, "1.5.0")), Vec::<String>::new());
-        assert_eq!(npm(&lock(r#"{"a": "^1.0.0"}"#, "2.0.0")), ["the manifest asks for a ^1.0.0, 2.0.0 is locked"]);
-        assert_eq!(npm(&lock(r#"{"a": "^2.0.0"}"#, "1.0.0")), ["the manifest asks for a ^1.0.0, the lock file was made for ^2.0.0"]);
-        assert_eq!(npm(&lock(r#"{"a": "^1.0.0", "evil": "1"}"#, "1.0.0")), ["the lock file was made for evil, which the manifest does not ask for"]);
+        assert_eq!(
+            npm(&lock(r#"{"a": "^1.0.0"}"#, "2.0.0")),
+            ["the manifest asks for a ^1.0.0, 2.0.0 is locked"]
+        );
+        assert_eq!(
+            npm(&lock(r#"{"a": "^2.0.0"}"#, "1.0.0")),
+            ["the manifest asks for a ^1.0.0, the lock file was made for ^2.0.0"]
+        );
+        assert_eq!(
+            npm(&lock(r#"{"a": "^1.0.0", "evil": "1"}"#, "1.0.0")),
+            ["the lock file was made for evil, which the manifest does not ask for"]
+        );
         let old = r#"{"lockfileVersion": 1, "dependencies": {"a": {"version": "1.0.0"}}}"#;
         assert_eq!(npm(old), ["b 2.0.0 is not locked"]);
         let cargo = |lock: &str| {
-            let manifest = "[dependencies]\na = \"1\"\nb = { version = \"2\", package = \"c\" }\nd = { path = \"d\" }\n";
+            let manifest =
+                "[dependencies]\na = \"1\"\nb = { version = \"2\", package = \"c\" }\nd = { path = \"d\" }\n";
             wrong(("Cargo.toml", manifest), ("Cargo.lock", lock))
         };
-        let entry = |name: &str, version: &str| format!("[[package]]\nname = \"{name}\"\nversion = \"{version}\"\n");
+        let entry =
+            |name: &str, version: &str| format!("[[package]]\nname = \"{name}\"\nversion = \"{version}\"\n");
         assert_eq!(cargo(&(entry("a", "1.2.0") + &entry("c", "2.0.0"))), Vec::<String>::new());
-        assert_eq!(cargo(&(entry("a", "0.9.0") + &entry("c", "2.0.0"))), ["the manifest asks for a ^1, 0.9.0 is locked"]);
+        assert_eq!(
+            cargo(&(entry("a", "0.9.0") + &entry("c", "2.0.0"))),
+            ["the manifest asks for a ^1, 0.9.0 is locked"]
+        );
         assert_eq!(cargo(&entry("a", "1.2.0")), ["c ^2 is not locked"]);
         let go = |lock: &str| {
             let manifest = "module m\nrequire a.test/x v1.0.0\nrequire (\n b.test/y v1.1.0 // indirect\n c.test/z v1\n)\nreplace c.test/z => ../z\n";
             wrong(("go.mod", manifest), ("go.sum", lock))
         };
         assert_eq!(go("a.test/x v1.0.0 h1:x=\nb.test/y v1.1.0/go.mod h1:y=\n"), Vec::<String>::new());
-        assert_eq!(go("a.test/x v1.0.1 h1:x=\nb.test/y v1.1.0 h1:y=\n"), ["a.test/x v1.0.0 has no hash in go.sum"]);
+        assert_eq!(
+            go("a.test/x v1.0.1 h1:x=\nb.test/y v1.1.0 h1:y=\n"),
+            ["a.test/x v1.0.0 has no hash in go.sum"]
+        );
         assert_eq!(wrong(("package.json", "{"), ("package-lock.json", "{}")), Vec::<String>::new());
     }
 }
