@@ -249,6 +249,9 @@ pub(crate) struct ApproveArgs {
     /// The artifact where it stands [default: the outputs of the latest record]
     #[arg(long, value_name = "FILE")]
     pub(crate) artifact: Vec<PathBuf>,
+    /// What `advisories match` was asked about: a bill, a lock file, a record; the finding is one of its (repeatable)
+    #[arg(long, value_name = "TARGET", conflicts_with = "artifact")]
+    pub(crate) advisories: Vec<String>,
     /// With `--as`: file with the passphrase of the store's keys [default: COUNTERSIGN_PASSPHRASE, or asked for]
     #[arg(long, value_name = "FILE", requires = "person")]
     pub(crate) store_passphrase_file: Option<PathBuf>,

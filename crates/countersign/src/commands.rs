@@ -77,7 +77,11 @@ fn help(context: &Context, topic: Option<&str>) -> Result<u8> {
             output::document("finding-code", content)?;
             return Ok(YES);
         }
-        let approval = if code.approvable { "A person may approve it." } else { "Nobody can approve it." };
+        let approval = match (code.approvable, code.two_people) {
+            (true, true) => "Two people together may approve it; no policy can allow it.",
+            (true, false) => "A person may approve it.",
+            (false, _) => "Nobody can approve it.",
+        };
         output::text(&format!(
             "{} ({})\n\n{}.\n\nWhat to do: {}.\n{approval}\n\nMore: docs/findings/{}.md\n",
             code.word,

@@ -34,6 +34,8 @@ pub struct Assessment {
     pub comparison: Option<Comparison>,
     /// What could not be read in the artifact.
     pub problems: Vec<Problem>,
+    /// What advisories say of the record, if they were asked and there are any.
+    pub advisories: Option<crate::advisories::Matched>,
     /// Digest of the policy.
     pub policy: Digest,
     /// The answer.
@@ -63,6 +65,10 @@ pub fn assess(world: &World, path: &Path) -> Result<Assessment> {
         (Some(view), Some((before, _))) => Some(compare_records(world, before, view)?),
         _ => None,
     };
+    let advice = match &view {
+        Some(view) => crate::advisories::advise(world, view, &policy)?,
+        None => None,
+    };
     let decision = {
         let case = Case {
             artifact,
@@ -76,6 +82,7 @@ pub fn assess(world: &World, path: &Path) -> Result<Assessment> {
                 .map(|((before, _), comparison)| Baseline { record: before.digest, comparison }),
             approvals: &approvals(world)?,
             quorum: crate::quorum::about(world, &artifact)?,
+            advised: advice.as_ref().map(|advice| &advice.advised),
         };
         gate(&case, &policy, world.now())
     };
@@ -87,6 +94,7 @@ pub fn assess(world: &World, path: &Path) -> Result<Assessment> {
         baseline,
         comparison,
         problems: tree.problems,
+        advisories: advice.and_then(|advice| advice.matched),
         policy,
         decision,
         policy_bytes,
@@ -227,6 +235,7 @@ pub(crate) fn approvals(world: &World) -> Result<Vec<Approved>> {
             finding: approval.finding,
             person,
             key: envelope.key.short(),
+            reason: approval.reason,
             evidence: approval.evidence.iter().filter_map(ResourceDescriptor::sha256).collect(),
             approved: approval.approved,
             expires: approval.expires,

@@ -223,6 +223,9 @@ pub enum Error {
     /// No advisories were imported.
     #[error("there are no advisories yet")]
     NoAdvisories,
+    /// An issuer of the policy has no key that can be read.
+    #[error("the key of the issuer `{0}` in the policy is no P-256 public key")]
+    Issuer(String),
     /// The advisory index cannot be read or written.
     #[error("cannot use the advisory index")]
     Advisories(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -297,12 +300,21 @@ impl Error {
             Self::Write { source, .. } if CLOSED.contains(&source.kind()) => {
                 "check who owns the folder; the store must be writable for this command".into()
             }
+            Self::Issuer(_) => {
+                "write the PEM of the public key, or its base64, as `key` under `[advisories.issuers]`".into()
+            }
             Self::NoAdvisories => {
                 "get some: `countersign advisories import PATH…` or `countersign advisories update --from MIRROR`".into()
             }
             Self::Advisories(source) => match source.downcast_ref() {
                 Some(feeds::snapshot::Error::Shrinks { .. }) => {
                     "look at the source; if it is right, say so with `--allow-shrink`. The advisories of before stay in use".into()
+                }
+                None if matches!(source.downcast_ref(), Some(feeds::mirror::Error::Shrinks { .. })) => {
+                    "look at the mirror; if it is right, say so with `--allow-shrink`. The advisories of before stay in use".into()
+                }
+                None if source.is::<feeds::mirror::Error>() => {
+                    "name a folder or an `http` address of this machine that is laid out like osv.dev".into()
                 }
                 Some(feeds::snapshot::Error::Nothing) => "name OSV, KEV, EPSS, SSVC, CSAF or VEX documents".into(),
                 _ => "`countersign advisories status` says what is damaged; import again with `--replace`".into(),

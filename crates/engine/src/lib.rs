@@ -37,8 +37,8 @@ mod world;
 
 pub use advisories::{
     AdvisoryStatus, Affected, AffectedRow, ImportOptions, ImportReport, Matched, Matching, Notice,
-    NoticeKind, Retracted, SnapshotView, Suppressed, advisory_status, affected, import_advisories,
-    match_advisories, update_advisories,
+    NoticeKind, Retracted, SnapshotView, Suppressed, Taken, advisory_status, affected, compact_advisories,
+    follow, followed, import_advisories, match_advisories, update_advisories,
 };
 pub use approve::{Approve, Approved, Person, approve};
 pub use approver::{Approver, ApproverChanged, RELEASE_PERSON, approver_add, approver_remove, approvers};

@@ -278,6 +278,9 @@ pub struct Intent {
     /// The record it was compared with, if there was one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub baseline: Option<Digest>,
+    /// The snapshot of the advisories that were asked, if they were.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub advisories: Option<Digest>,
     /// Findings that approvals cover.
     pub approved: Vec<String>,
     /// When the gate decided.

@@ -1,5 +1,7 @@
 //! The gate: all evidence about one artifact, a policy and a moment in; a permit or a denial out.
 
+mod advised;
+mod provenance;
 mod quorum;
 mod weigh;
 
@@ -12,9 +14,11 @@ use crate::policy::Policy;
 use evidence::record::{Exit, Record};
 use evidence::{BytePath, Digest, Finding, Problem, Subject, Timestamp, Tree};
 
+pub use advised::Advised;
+pub use provenance::Provenance;
 pub use quorum::Quorum;
-pub use weigh::{Approvals, Approved, Weighed, Weight};
-use weigh::{Detected, expired, weigh};
+pub use weigh::{Approvals, Approved, Weighed, Weight, holding, weigh_advice};
+use weigh::{Detected, Origin, expired, weigh};
 
 /// All evidence about one artifact. Whoever assembles it has verified signatures and digests; what could not be
 /// found is absent, and absence is denied.
@@ -35,6 +39,8 @@ pub struct Case<'a> {
     pub approvals: &'a [Approved],
     /// What independent builders made, if they were asked.
     pub quorum: Option<Quorum>,
+    /// What advisories say of the record, if they were asked.
+    pub advised: Option<&'a Advised>,
 }
 
 /// A document with its digest.
@@ -44,28 +50,6 @@ pub struct Evidence<T> {
     pub digest: Digest,
     /// The document.
     pub document: T,
-}
-
-/// What is known about an artifact's provenance.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Provenance {
-    /// There is none.
-    Missing,
-    /// It does not verify, or does not name this artifact and record.
-    Invalid {
-        /// Why.
-        reason: String,
-    },
-    /// Its signature is good, but nobody knows the key.
-    UnknownBuilder {
-        /// Short name of the key.
-        key: String,
-    },
-    /// Signed by a known builder; names this artifact and this record.
-    Verified {
-        /// Digest of the statement.
-        statement: Digest,
-    },
 }
 
 /// The release compared against.
@@ -95,6 +79,7 @@ pub struct Permit {
     baseline: Option<Digest>,
     observed: bool,
     approved: Vec<String>,
+    advisories: Option<Digest>,
     reproduced: Option<(u32, u32)>,
     decided: Timestamp,
 }
@@ -145,6 +130,11 @@ impl Permit {
         &self.approved
     }
 
+    /// The snapshot of the advisories that were asked.
+    pub fn advisories(&self) -> Option<&Digest> {
+        self.advisories.as_ref()
+    }
+
     /// When the gate decided.
     pub fn decided(&self) -> Timestamp {
         self.decided
@@ -175,12 +165,14 @@ pub fn gate(case: &Case, policy: &Policy, now: Timestamp) -> Decision {
     let mut weighed: Vec<Weighed> = collect(case, policy)
         .into_iter()
         .map(|finding| {
-            let detected = detected.has(&finding);
-            weigh(finding, detected, case.approvals, policy, now)
+            let origin = if detected.has(&finding) { Origin::Rule } else { Origin::Evidence };
+            (finding, origin)
         })
+        .chain(case.advised.into_iter().flat_map(|advised| advised.findings(policy)))
+        .map(|(finding, origin)| weigh(finding, origin, case.approvals, policy, now))
         .collect();
     for finding in expired(&weighed, case, policy, now) {
-        weighed.push(weigh(finding, false, &[], policy, now));
+        weighed.push(weigh(finding, Origin::Evidence, &[], policy, now));
     }
     weighed.sort_by(|a, b| {
         let key = |weighed: &Weighed| (!weighed.weight.denies(), std::cmp::Reverse(weighed.finding.severity));
@@ -210,6 +202,7 @@ pub fn gate(case: &Case, policy: &Policy, now: Timestamp) -> Decision {
                 baseline: case.baseline.as_ref().map(|baseline| baseline.record),
                 observed: compare::is_observed(record.document),
                 approved,
+                advisories: case.advised.and_then(|advised| advised.snapshot),
                 reproduced: case.quorum.as_ref().map(|quorum| (quorum.agreed, quorum.of)),
                 decided: now,
             })
@@ -374,6 +367,7 @@ mod tests {
             baseline: Some(Baseline { record: Digest::of(b"b"), comparison: &comparison }),
             approvals: &world.approvals,
             quorum: None,
+            advised: None,
         };
         gate(&case, &Policy::parse(world.policy.as_bytes()).unwrap(), Timestamp::from_unix(NOW))
     }
@@ -399,6 +393,7 @@ mod tests {
             finding: finding.into(),
             person: person.into(),
             key: person.into(),
+            reason: String::new(),
             evidence: vec![Digest::of(b"looked at")],
             approved: Timestamp::from_unix(approved),
             expires: Timestamp::from_unix(expires),
@@ -583,7 +578,7 @@ mod tests {
         let foreign = Finding::new("our-own", evidence::Severity::High, "t", subject, vec![], "h");
         let policy = Policy::parse(b"").unwrap();
         let approvals = both(&foreign.id);
-        let weighed = weigh(foreign, false, &approvals, &policy, Timestamp::from_unix(NOW));
+        let weighed = weigh(foreign, Origin::Evidence, &approvals, &policy, Timestamp::from_unix(NOW));
         assert_eq!((weighed.weight, weighed.approvable), (Weight::Denies, false));
     }
 }

@@ -2,10 +2,13 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, clippy::print_stderr, reason = "tests")]
 
 mod advisories;
+mod advisory_gate;
 mod approvals;
+mod assets;
 mod bad_input;
 mod comparisons;
 mod crashes;
+mod dependencies;
 mod drills;
 mod egress;
 mod foreign;
@@ -14,6 +17,7 @@ mod release;
 mod sandbox;
 mod sbom;
 mod sources;
+mod statements;
 mod terminal;
 mod trust;
 mod watch;
