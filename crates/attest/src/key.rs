@@ -25,6 +25,25 @@ pub trait Signer {
 
     /// Signs a message: ECDSA P-256 over its SHA-256, ASN.1 DER encoded.
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError>;
+
+    /// Returns how many signatures the key has made, by whoever holds it; none where nobody counts.
+    fn counter(&self) -> Result<Option<u64>, KeyError> {
+        Ok(None)
+    }
+}
+
+impl<S: Signer + ?Sized> Signer for Box<S> {
+    fn public_key(&self) -> &PublicKey {
+        (**self).public_key()
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
+        (**self).sign(message)
+    }
+
+    fn counter(&self) -> Result<Option<u64>, KeyError> {
+        (**self).counter()
+    }
 }
 
 /// Why a key could not be used.
@@ -42,6 +61,9 @@ pub enum KeyError {
     /// The cryptographic library refused.
     #[error("cannot {0}")]
     Crypto(&'static str),
+    /// Who holds the key did not do what was asked.
+    #[error("{0}")]
+    Holder(String),
 }
 
 /// A P-256 public key as SubjectPublicKeyInfo (RFC 5280, section 4.1.2.7) in DER.
@@ -66,10 +88,7 @@ impl PublicKey {
 
     /// Returns the PEM form that other tools take.
     pub fn pem(&self) -> String {
-        let body = to_base64(&self.0);
-        let lines: Vec<&str> =
-            body.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap_or("")).collect();
-        format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", lines.join("\n"))
+        pem("PUBLIC KEY", &self.0)
     }
 
     /// Returns the hint by which bundles name this key: base64 of the SHA-256 of the DER form.
@@ -97,6 +116,14 @@ impl PublicKey {
         };
         key.verify_digest_sig(&digest, signature).is_ok()
     }
+}
+
+/// Writes bytes as PEM (RFC 7468).
+pub(crate) fn pem(label: &str, der: &[u8]) -> String {
+    let body = to_base64(der);
+    let lines: Vec<&str> =
+        body.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap_or("")).collect();
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
 }
 
 impl fmt::Debug for PublicKey {

@@ -162,7 +162,7 @@ fn provenance(world: &World, view: &RecordView, artifact: &Digest) -> Result<(Pr
             let kind = evidence::statement::Statement::parse(&envelope.payload)
                 .map(|statement| statement.predicate_type);
             if kind.is_ok_and(|kind| kind == <ProvenancePredicate as evidence::statement::Predicate>::TYPE) {
-                Ok((Provenance::UnknownBuilder { key: envelope.key.short() }, None))
+                Ok((Provenance::UnknownBuilder { key: envelope.key().short() }, None))
             } else {
                 Ok((Provenance::Missing, None))
             }
@@ -217,16 +217,16 @@ pub(crate) fn approvals(world: &World) -> Result<Vec<Approved>> {
     let mut approvals = Vec::new();
     for row in world.index.approvals().map_err(store_error)? {
         let envelope = world.envelope(row.log_index)?;
-        let key = std::slice::from_ref(&envelope.key);
+        let key = std::slice::from_ref(envelope.key());
         let (_, approval) = attest::verify::logged::<Approval>(&envelope, row.log_index, key)
             .map_err(crate::world::log_error)?;
-        let Some(person) = approver::person(world, &envelope.key, row.log_index)? else {
+        let Some(person) = approver::person(world, envelope.key(), row.log_index)? else {
             continue;
         };
         approvals.push(Approved {
             finding: approval.finding,
             person,
-            key: envelope.key.short(),
+            key: envelope.key().short(),
             evidence: approval.evidence.iter().filter_map(ResourceDescriptor::sha256).collect(),
             approved: approval.approved,
             expires: approval.expires,

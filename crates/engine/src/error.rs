@@ -91,6 +91,22 @@ pub enum Error {
         #[source]
         source: attest::KeyError,
     },
+    /// Certificates or timestamps could not be made.
+    #[error("cannot make a certificate or timestamp")]
+    Authority(#[source] attest::x509::CertificateError),
+    /// What certificates should say cannot be said.
+    #[error("`{0}` cannot stand in a certificate: {1}")]
+    Claim(String, &'static str),
+    /// A key that the trust file does not know, or no longer.
+    #[error("the {name} key `{key}` does not count: {reason}")]
+    KeyOut {
+        /// What it is for.
+        name: &'static str,
+        /// Its short name.
+        key: String,
+        /// Why it does not count.
+        reason: String,
+    },
     /// The passphrase is needed and was not given.
     #[error("the passphrase of the keys is needed")]
     NoPassphrase,
@@ -319,6 +335,10 @@ impl Error {
             }
             Self::SourceChanged { .. } => "name a folder that has the recorded sources: `--from FOLDER`".into(),
             Self::NoSources => "record it with a tracer that sees inputs, not `snapshot`".into(),
+            Self::Authority(attest::x509::CertificateError::Clock { .. }) => {
+                "set the clock; if it is right, make a new authority with `countersign trust authority`".into()
+            }
+            Self::KeyOut { name, .. } => format!("make a new one with `countersign trust new-key {name}`"),
             Self::LogClosed => "start it again: it completes what it had acknowledged".into(),
             Self::NoSuchKey(_) => "`countersign log show` prints the names of keys".into(),
             Self::NoBaseline(_) => {
@@ -330,6 +350,8 @@ impl Error {
             Self::Trace(_)
             | Self::Watch(_)
             | Self::Signer { .. }
+            | Self::Authority(_)
+            | Self::Claim(..)
             | Self::Outbound(_)
             | Self::Read { .. }
             | Self::Write { .. }

@@ -71,18 +71,20 @@ pub fn init(
     }
 
     let origin = origin
-        .map_or_else(|| format!("countersign.invalid/log/{}", release.public_key().short()), str::to_owned);
+        .map_or_else(|| format!("{}.log.countersign.invalid", release.public_key().short()), str::to_owned);
     let log_signer = tlog::Ed25519Signer::from_pkcs8(&origin, &log_der).map_err(log_error)?;
     let trust = Trust {
         schema: SCHEMA.into(),
         release_keys: vec![TrustedKey {
             public_key: release.public_key().clone(),
             since: now,
+            from: None,
             retired: None,
         }],
         builder_keys: vec![TrustedKey {
             public_key: builder.public_key().clone(),
             since: now,
+            from: None,
             retired: None,
         }],
         log: TrustedLog { verifier_key: log_signer.verifier_key().to_string() },
@@ -91,6 +93,7 @@ pub fn init(
         expires: None,
         required_levels: Vec::new(),
         witness_policy: None,
+        authorities: Vec::new(),
     };
     files::write(&layout.trust(), &trust.to_json())?;
     files::write(&layout.policy(), judge::policy::DEFAULT.as_bytes())?;

@@ -8,6 +8,7 @@ mod advisories;
 mod approve;
 mod approver;
 mod assess;
+mod authority;
 mod compare;
 mod cosign;
 mod error;
@@ -16,6 +17,7 @@ mod fsck;
 mod init;
 mod inspect_path;
 mod inventory;
+mod keys;
 mod ledger;
 mod log;
 mod log_service;
@@ -29,6 +31,7 @@ mod record;
 mod records;
 mod sbom;
 mod sign;
+mod timestamping;
 mod trusting;
 mod verify;
 mod watch;
@@ -43,6 +46,7 @@ pub use advisories::{
 pub use approve::{Approve, Approved, Person, approve};
 pub use approver::{Approver, ApproverChanged, RELEASE_PERSON, approver_add, approver_remove, approvers};
 pub use assess::{Assessment, assess, hash_file as digest_of, latest_outputs};
+pub use authority::{NewAuthority, NewAuthorityMade, authority_new};
 pub use compare::{Comparand, Compared, compare};
 pub use cosign::{Cosigning, Exchange, cosign};
 pub use error::{Error, Result};
@@ -53,6 +57,7 @@ pub use inventory::{
     Look, Looked, Query, Seen, Unused, UnusedPackage, Used, inventories, inventory_collect, inventory_query,
     inventory_store, inventory_unused, inventory_used,
 };
+pub use keys::KeyRole;
 pub use ledger::{LogRow, outcome};
 pub use log::{LogReport, log_check, log_export, log_rows};
 pub use log_service::{LogService, Submitted};
@@ -65,7 +70,9 @@ pub use record::{Recorded, Run, TracerKind, probe, run};
 pub use records::{RecordView, records, show, timeline, why};
 pub use sbom::{Bill, BillOf, bill, sbom, sbom_merge, sbom_of_record, sbom_of_text, sbom_read, sbom_write};
 pub use sign::{Revoked, SignOutcome, Signed, revoke, sign};
-pub use trusting::{TrustChange, add_builders, keys_of, retire_key, sigstore_export, trust_set};
+pub use trusting::{
+    NewKeyMade, TrustChange, add_builders, keys_of, new_key, retire_key, sigstore_export, trust_set,
+};
 pub use verify::{
     ForeignVerification, Signatory, Verification, Verify, VerifyForeign, explain, verify, verify_foreign,
 };

@@ -100,9 +100,9 @@ pub(crate) fn unrecorded(world: &World) -> Result<Vec<Finding>> {
                 continue;
             }
         };
-        let by_approver = approver_keys.contains(&envelope.key);
-        if !release_keys.contains(&envelope.key) && !builder_keys.contains(&envelope.key) && !by_approver {
-            findings.push(foreign(format!("signed by the unknown key {}", envelope.key.short())));
+        let by_approver = approver_keys.contains(envelope.key());
+        if !release_keys.contains(envelope.key()) && !builder_keys.contains(envelope.key()) && !by_approver {
+            findings.push(foreign(format!("signed by the unknown key {}", envelope.key().short())));
             continue;
         }
         let statement = match envelope.open() {
@@ -113,7 +113,7 @@ pub(crate) fn unrecorded(world: &World) -> Result<Vec<Finding>> {
             }
         };
         if by_approver && statement.predicate::<Approval>().is_err() {
-            findings.push(foreign(format!("signed by the approver's key {}", envelope.key.short())));
+            findings.push(foreign(format!("signed by the approver's key {}", envelope.key().short())));
             continue;
         }
         let subjects: Vec<Digest> =

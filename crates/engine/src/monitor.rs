@@ -192,7 +192,7 @@ impl Sweep<'_> {
     fn bundle(&self, path: &Path, bytes: &[u8], report: &mut MonitorReport) -> Result<()> {
         let Ok(bundle) = Bundle::decode(bytes) else { return Ok(()) };
         let trust = &self.world.trust;
-        let key = trust.release_key(bundle.key_hint()).or_else(|| trust.builder_key(bundle.key_hint()));
+        let key = trust.release_key(&bundle.key_hint()).or_else(|| trust.builder_key(&bundle.key_hint()));
         let Some(key) = key else { return Ok(()) };
         let envelope = bundle.envelope(&key.public_key);
         let Ok(statement) = envelope.open() else { return Ok(()) }; // It names our key, but our key did not sign it.

@@ -5,23 +5,25 @@
 //! 1. the gate permits (nothing is written);
 //! 2. the intent is logged (an intent without an outcome: visible, harmless, the next `sign` makes its own), and the
 //!    witnesses that the trust file demands have cosigned it: a forked log ends here;
-//! 3. the release key signs in memory;
+//! 3. the release key signs in memory; where the trust file has an authority, a certificate for the key is made, and a
+//!    timestamp for the signature;
 //! 4. the signature is logged: the outcome; the witnesses cosign again;
 //! 5. the bundles are written beside the artifact, whole or not at all (`sign` again writes them again).
 
 use std::path::{Path, PathBuf};
 
-use attest::{Bundle, Envelope, Inclusion, KeyPair, Signer};
+use attest::{Bundle, Envelope, Inclusion, Signer};
 use evidence::statement::{
     Intent, PolicyStatement, ResourceDescriptor, Revocation, Statement, VerificationSummary, Verifier,
     sha256_set,
 };
-use evidence::{Digest, Finding};
+use evidence::{Digest, Finding, Timestamp};
 use judge::gate::Permit;
 use store::{Heads, StoreError};
 use tlog::Ed25519Signer;
 
 use crate::assess::{Assessment, assess, hash_file};
+use crate::authority;
 use crate::cosign::{cosigned_note, must_be_witnessed};
 use crate::error::{Error, Result};
 use crate::files;
@@ -69,12 +71,13 @@ struct LoggedPermit {
 }
 
 /// Judges an artifact and, if it is permitted, signs it; with a vendor's signer, that one first. Only then is the
-/// passphrase asked for.
+/// passphrase asked for. `clock` is for certificate and timestamp: a vendor's signer may take its time.
 pub fn sign(
     world: &World,
     path: &Path,
     with: Option<&NativeSigner>,
     passphrase: &dyn Fn() -> std::result::Result<Passphrase, String>,
+    clock: &dyn Fn() -> Timestamp,
 ) -> Result<SignOutcome> {
     let mut assessment = assess(world, path)?;
     let permit = match assessment.decision.take_permit() {
@@ -85,6 +88,7 @@ pub fn sign(
     let passphrase = passphrase().map_err(Error::Passphrase)?;
     let release = world.release_key(&passphrase)?;
     let log_key = world.log_key(&passphrase)?;
+    let authority = authority::open(world, &passphrase, clock())?;
     log_policy(world, &assessment, &release, &log_key)?;
     let logged = log_intent(world, permit, &release, &log_key)?;
     let intent_index = logged.index;
@@ -102,6 +106,10 @@ pub fn sign(
     let artifact = native.as_ref().and_then(|native| native.artifact).unwrap_or(assessment.artifact);
     let event = native.as_ref().map(|native| native.event);
     let envelope = countersign(world, logged, artifact, event, &release)?;
+    let (envelope, timestamp) = match &authority {
+        Some(authority) => authority.certified(envelope, clock)?,
+        None => (envelope, None),
+    };
     let log_index = append_one(world, &envelope, &log_key)?.index;
     must_be_witnessed(world, &host::outbound::exchange)?;
 
@@ -111,9 +119,9 @@ pub fn sign(
     // The provenance is about what the build made; what a signer has changed since has other bytes.
     let is_as_built = artifact == assessment.artifact;
     if is_as_built {
-        files::write(&provenance_bundle, &bundle_of(world, provenance_index)?.encode())?;
+        files::write(&provenance_bundle, &bundle_of(world, provenance_index, None)?.encode())?;
     }
-    files::write(&bundle, &bundle_of(world, log_index)?.encode())?;
+    files::write(&bundle, &bundle_of(world, log_index, timestamp.as_deref())?.encode())?;
     if hash_file(path)? != artifact {
         return Err(Error::Unstable(path.to_path_buf()));
     }
@@ -144,7 +152,7 @@ fn signed_natively(
     path: &Path,
     signer: &NativeSigner,
     logged: &LoggedPermit,
-    release: &KeyPair,
+    release: &dyn Signer,
     log_key: &Ed25519Signer,
 ) -> Result<SignedNatively> {
     let native = native::run(path, logged.permit.artifact(), signer, logged.intent, world.now())?;
@@ -169,7 +177,7 @@ pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 fn log_policy(
     world: &World,
     assessment: &Assessment,
-    release: &KeyPair,
+    release: &dyn Signer,
     log_key: &Ed25519Signer,
 ) -> Result<()> {
     let known = world.heads.load(POLICY_HEAD).map_err(store_error)?;
@@ -195,7 +203,7 @@ fn log_policy(
 fn log_intent(
     world: &World,
     permit: Permit,
-    release: &KeyPair,
+    release: &dyn Signer,
     log_key: &Ed25519Signer,
 ) -> Result<LoggedPermit> {
     let intent = Intent {
@@ -218,7 +226,7 @@ fn countersign(
     logged: LoggedPermit,
     artifact: Digest,
     event: Option<Digest>,
-    release: &KeyPair,
+    release: &dyn Signer,
 ) -> Result<Envelope> {
     let permit = logged.permit;
     let summary = VerificationSummary {
@@ -261,7 +269,7 @@ fn attestation(kind: &str, statement: &Digest) -> ResourceDescriptor {
     }
 }
 
-pub(crate) fn signed(statement: &Statement, key: &KeyPair) -> Result<Envelope> {
+pub(crate) fn signed(statement: &Statement, key: &dyn Signer) -> Result<Envelope> {
     Envelope::sign(statement, key).map_err(|source| Error::Key { name: "release", source })
 }
 
@@ -271,7 +279,7 @@ pub(crate) fn append_one(world: &World, envelope: &Envelope, log_key: &Ed25519Si
 }
 
 /// Assembles the bundle of an entry with a proof for the newest checkpoint.
-pub(crate) fn bundle_of(world: &World, index: u64) -> Result<Bundle> {
+fn bundle_of(world: &World, index: u64, timestamp: Option<&[u8]>) -> Result<Bundle> {
     let envelope = world.envelope(index)?;
     let mut inclusion = world.inclusion(index)?;
     let checkpoint = world.with_log(|log| Ok(log.checkpoint().clone()))?;
@@ -281,7 +289,7 @@ pub(crate) fn bundle_of(world: &World, index: u64) -> Result<Bundle> {
         inclusion.checkpoint = cosigned.note().to_owned();
     }
     let key_id = world.trust.log.key_id().map_err(log_error)?;
-    Ok(Bundle::new(&envelope, &inclusion, key_id))
+    Ok(Bundle::new(&envelope, &inclusion, key_id, timestamp))
 }
 
 /// An artifact that was taken back.

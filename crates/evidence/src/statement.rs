@@ -14,7 +14,7 @@ use crate::machine::Position;
 use crate::record::Completeness;
 use crate::{BytePath, Digest, Timestamp};
 
-pub use events::{BuilderVote, QuorumStatement, RebuildStatement, SigningEvent};
+pub use events::{BuilderVote, KeyChange, KeyStatement, QuorumStatement, RebuildStatement, SigningEvent};
 
 /// `_type` of an in-toto Statement v1.
 pub const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";

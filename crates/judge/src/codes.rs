@@ -329,6 +329,9 @@ codes! {
     SIGNATURE_INVALID = "signature-invalid", Critical, final,
         "the signature does not verify",
         "download file and bundle again; if it persists, tell the vendor";
+    CERTIFICATE_INVALID = "certificate-invalid", Critical, final,
+        "the certificate or its timestamp is not to be believed",
+        "get the vendor's current trust file; if it stays, tell the vendor";
     LOG_PROOF_INVALID = "log-proof-invalid", Critical, final,
         "the bundle does not prove that the signature is in the transparency log",
         "a signature outside the log is an incident: tell the vendor";

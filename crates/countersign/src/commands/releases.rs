@@ -68,7 +68,7 @@ pub(crate) fn sign(
     let world = context.world()?;
     let signer = with.map(|command| NativeSigner { command, detached });
     let passphrase = || context.passphrase().map_err(|error| error.to_string());
-    let outcome = engine::sign(&world, artifact, signer.as_ref(), &passphrase)?;
+    let outcome = engine::sign(&world, artifact, signer.as_ref(), &passphrase, &Context::now)?;
     let verdict = if outcome.signed.is_some() { "signed" } else { "denied" };
     if context.json {
         let mut content = assessment_document(&outcome.assessment, verdict);

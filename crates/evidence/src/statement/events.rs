@@ -39,6 +39,35 @@ impl Predicate for SigningEvent {
     const TYPE: &'static str = "urn:countersign:predicate:signing-event:v1";
 }
 
+/// A key begins to count or ends to. The subject is the key, by the SHA-256 of its DER form; of an authority, that of its root.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct KeyStatement {
+    /// What the key is for: `release`, `builder`, `authority`.
+    pub role: String,
+    /// What happens.
+    pub change: KeyChange,
+    /// Why.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reason: Option<String>,
+    /// When. The place of the statement in the log counts, not this clock.
+    pub since: Timestamp,
+}
+
+impl Predicate for KeyStatement {
+    const TYPE: &'static str = "urn:countersign:predicate:key:v1";
+}
+
+/// What happens to a key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeyChange {
+    /// Signatures by it behind this statement count.
+    Added,
+    /// Signatures by it behind this statement do not.
+    Retired,
+}
+
 /// Several builders were asked for the same artifact. The subject is the artifact.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
