@@ -81,6 +81,25 @@ impl PublicKey {
         Ok(Self(der.to_vec()))
     }
 
+    /// Takes the point of a key: 0x04, x, y (SEC 1, section 2.3.3).
+    pub fn from_point(point: &[u8]) -> Result<Self, KeyError> {
+        /// What stands before the point in a SubjectPublicKeyInfo of P-256 (RFC 5480).
+        const BEFORE: &[u8] = &[
+            0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a,
+            0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+        ];
+        Self::from_der(&[BEFORE, point].concat())
+    }
+
+    /// Reads the PEM form that other tools write.
+    pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
+        let (label, document) = pkcs8::Document::from_pem(pem.trim()).map_err(|_| KeyError::Algorithm)?;
+        if label != "PUBLIC KEY" {
+            return Err(KeyError::Algorithm);
+        }
+        Self::from_der(document.as_bytes())
+    }
+
     /// Returns the DER bytes.
     pub fn der(&self) -> &[u8] {
         &self.0
@@ -172,6 +191,15 @@ impl Signer for KeyPair {
             self.pair.sign(&SystemRandom::new(), message).map_err(|_| KeyError::Crypto("sign"))?;
         Ok(signature.as_ref().to_vec())
     }
+}
+
+/// Writes a signature as ASN.1 DER that came as r and s, 32 bytes each.
+pub fn signature_from_fixed(fixed: &[u8]) -> Result<Vec<u8>, KeyError> {
+    use der::Encode as _;
+    let bad = || KeyError::Crypto("read a signature");
+    let (r, s) = fixed.split_at_checked(32).filter(|(_, s)| s.len() == 32).ok_or_else(bad)?;
+    let number = |bytes| der::asn1::UintRef::new(bytes).map_err(|_| bad());
+    vec![number(r)?, number(s)?].to_der().map_err(|_| bad())
 }
 
 /// How much work a passphrase guess costs.
@@ -284,6 +312,24 @@ mod tests {
         assert!(pair.public_key().verifies(b"message", &signature));
         assert!(!pair.public_key().verifies(b"messagf", &signature));
         assert!(!other.public_key().verifies(b"message", &signature));
+    }
+
+    #[test]
+    fn keys_and_signatures_have_other_forms_too() {
+        let (_, pair) = EncryptedKey::generate_p256(b"p", Cost::Machine).unwrap();
+        let key = pair.public_key();
+        assert_eq!(&PublicKey::from_pem(&key.pem()).unwrap(), key);
+        assert_eq!(&PublicKey::from_point(&key.der()[26..]).unwrap(), key);
+        assert!(PublicKey::from_point(&key.der()[27..]).is_err());
+        assert!(PublicKey::from_pem("-----BEGIN X-----\nAA==\n-----END X-----\n").is_err());
+        for (fixed, expected) in [
+            ([1; 64].to_vec(), 2 + 2 * 34),
+            ([0xff; 64].to_vec(), 2 + 2 * 35),
+            ([[0; 32], [1; 32]].concat(), 2 + 3 + 34),
+        ] {
+            assert_eq!(signature_from_fixed(&fixed).unwrap().len(), expected);
+        }
+        assert!(signature_from_fixed(&[1; 63]).is_err());
     }
 
     #[test]

@@ -53,9 +53,12 @@ pub(crate) struct Common {
 pub(crate) enum Command {
     /// Create an evidence store: log, keys, policy and trust file
     Init {
-        /// The log's name, as in `build.example.com/log`
+        /// The log's name, as in `log.example.com`
         #[arg(long, value_name = "NAME")]
         origin: Option<String>,
+        /// A release key that is there already, with whom it is: `pkcs11:…`, `hashivault://…`, `NAME://…` for `sigstore-kms-NAME`
+        #[arg(long, value_name = "URI")]
+        release_key: Option<String>,
     },
     /// Record a build: processes, files, network, inputs and outputs with digests
     Run(RunArgs),

@@ -30,7 +30,9 @@ use crate::output::{self, YES};
 /// Runs a command; returns the exit code.
 pub(crate) fn run(context: &Context, command: Command) -> Result<u8> {
     match command {
-        Command::Init { origin } => store::init(context, origin.as_deref()),
+        Command::Init { origin, release_key } => {
+            store::init(context, origin.as_deref(), release_key.as_deref())
+        }
         Command::Run(arguments) => run::run(context, arguments),
         Command::Records => records::list(context),
         Command::Show(arguments) => records::show(context, &arguments),

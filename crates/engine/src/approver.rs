@@ -295,7 +295,7 @@ mod tests {
         let own = Passphrase::new(b"of anna alone".to_vec());
         let now = Timestamp::from_unix(1000);
         let open_world = || World::open(&root, now).expect("a store");
-        crate::init(&root, None, &store, now).expect("a store");
+        crate::init(&root, None, None, &store, now).expect("a store");
         approver_add(&open_world(), "anna", &own, &store).expect("an approver");
         let trust = std::fs::read(open_world().layout().trust()).expect("a trust file");
         let pair = open(&open_world(), "anna", &own).expect("her key");

@@ -94,6 +94,9 @@ pub enum Error {
     /// Certificates or timestamps could not be made.
     #[error("cannot make a certificate or timestamp")]
     Authority(#[source] attest::x509::CertificateError),
+    /// A key URI that is not understood.
+    #[error("the key URI `{0}` cannot be used: {1}")]
+    KeyUri(String, String),
     /// What certificates should say cannot be said.
     #[error("`{0}` cannot stand in a certificate: {1}")]
     Claim(String, &'static str),
@@ -352,6 +355,7 @@ impl Error {
             | Self::Signer { .. }
             | Self::Authority(_)
             | Self::Claim(..)
+            | Self::KeyUri(..)
             | Self::Outbound(_)
             | Self::Read { .. }
             | Self::Write { .. }

@@ -57,7 +57,7 @@ pub use inventory::{
     Look, Looked, Query, Seen, Unused, UnusedPackage, Used, inventories, inventory_collect, inventory_query,
     inventory_store, inventory_unused, inventory_used,
 };
-pub use keys::KeyRole;
+pub use keys::{KeyRole, TOKEN_HELPER};
 pub use ledger::{LogRow, outcome};
 pub use log::{LogReport, log_check, log_export, log_rows};
 pub use log_service::{LogService, Submitted};
@@ -71,7 +71,8 @@ pub use records::{RecordView, records, show, timeline, why};
 pub use sbom::{Bill, BillOf, bill, sbom, sbom_merge, sbom_of_record, sbom_of_text, sbom_read, sbom_write};
 pub use sign::{Revoked, SignOutcome, Signed, revoke, sign};
 pub use trusting::{
-    NewKeyMade, TrustChange, add_builders, keys_of, new_key, retire_key, sigstore_export, trust_set,
+    NewKeyMade, TrustChange, add_builders, count_key, keys_of, new_key, retire_key, sigstore_export,
+    trust_set,
 };
 pub use verify::{
     ForeignVerification, Signatory, Verification, Verify, VerifyForeign, explain, verify, verify_foreign,
@@ -85,6 +86,9 @@ pub use world::{Passphrase, World, find_store, trust_export, trust_file};
 
 /// What a build may reach, for those who say it.
 pub use host::{AllowList, Egress};
+
+/// The helper process that speaks to a PKCS#11 token.
+pub use host::token::serve as serve_token;
 
 /// One file of a verification, for those who render results.
 pub use verifier::FileReport;

@@ -2,7 +2,8 @@
 //! see the same log?
 //!
 //! Four views are compared: the log's own entries; what lies in folders, mirrors and on machines (sightings); what
-//! customers hold (their bundles carry checkpoints); what witnesses have cosigned. Nothing is written.
+//! customers hold (their bundles carry checkpoints); what witnesses have cosigned. The count of signatures that a release key has
+//! made is compared with the log as well. Nothing is written.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ use crate::cosign::Exchange;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::inspect_path::inspect_bytes;
+use crate::keys::counted;
 use crate::log::{damage, fork, unrecorded};
 use crate::world::{World, log_error, store_error};
 
@@ -47,6 +49,8 @@ pub struct MonitorReport {
     pub sightings: u64,
     /// Checkpoints of others that were compared.
     pub compared: u64,
+    /// Release keys whose count of signatures was compared with the log.
+    pub counted: u64,
     /// What is wrong.
     pub findings: Vec<Finding>,
     /// What could not be looked at.
@@ -59,6 +63,7 @@ pub fn monitor(world: &World, what: &Monitor, exchange: Exchange<'_>) -> Result<
     let mut report = MonitorReport { size, findings: damage(world)?, ..MonitorReport::default() };
     if report.findings.is_empty() {
         report.findings = unrecorded(world)?;
+        counters(world, &mut report)?;
     }
     for path in &what.checkpoints {
         report.compared += 1;
@@ -72,6 +77,35 @@ pub fn monitor(world: &World, what: &Monitor, exchange: Exchange<'_>) -> Result<
         sweep.path(path, &mut report)?;
     }
     Ok(report)
+}
+
+/// Compares how many signatures each release key has made with how many the log has by it.
+fn counters(world: &World, report: &mut MonitorReport) -> Result<()> {
+    for key in &world.trust.release_keys {
+        let key = &key.public_key;
+        let Some(made) = counted::count(&world.heads, key)? else { continue };
+        report.counted += 1;
+        let mut logged = 0;
+        for index in 0..report.size {
+            if world.leaf(index)?.credential.key() == key {
+                logged += 1;
+            }
+        }
+        if made != logged {
+            let subject = Subject { path: None, digest: Some(Digest::of(key.der())) };
+            let why = if made > logged {
+                "signatures were made and not logged, or a command was interrupted between the two"
+            } else {
+                "somebody signs with the key and not with this store, or the store was put back to an older state"
+            };
+            let because = format!(
+                "key {} has made {made} signatures here, the log has {logged} by it: {why}",
+                key.short()
+            );
+            report.findings.push(codes::COUNTER_MISMATCH.finding(subject, vec![because]));
+        }
+    }
+    Ok(())
 }
 
 fn ask_witnesses(world: &World, exchange: Exchange<'_>, report: &mut MonitorReport) -> Result<()> {

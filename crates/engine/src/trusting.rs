@@ -92,7 +92,7 @@ pub fn new_key(
 ) -> Result<NewKeyMade> {
     let name = role.word();
     let log_key = world.log_key(passphrase)?;
-    let new = keys::create(world, role, uri, passphrase)?;
+    let new = keys::create(&world.layout(), &world.heads, role, uri, passphrase)?;
     let public_key = new.public_key().clone();
     let short = public_key.short();
     let statement =
@@ -114,6 +114,33 @@ pub fn new_key(
         list.push(TrustedKey { public_key, since, from: Some(from), retired: None });
     })?;
     Ok(NewKeyMade { role: name, key: short, from, trust_file })
+}
+
+/// Begins the count of a release key's signatures anew, at what the log has by it, and says so in the log.
+///
+/// Order: the statement, the count. A crash between the two leaves the count as wrong as it was.
+pub fn count_key(world: &World, short: &str, reason: &str, passphrase: &Passphrase) -> Result<u64> {
+    let release = world.release_key(passphrase)?;
+    let log_key = world.log_key(passphrase)?;
+    let known = world.trust.release_keys.iter().find(|key| key.public_key.short() == short);
+    let key = &known.ok_or_else(|| Error::NoSuchKey(short.to_owned()))?.public_key;
+    let statement = KeyStatement {
+        role: KeyRole::Release.word().into(),
+        change: KeyChange::Counted,
+        reason: Some(reason.to_owned()),
+        since: world.now(),
+    };
+    let subject = ResourceDescriptor::named("release key", &Digest::of(key.der()));
+    append_one(world, &signed(&Statement::new(vec![subject], &statement), &release)?, &log_key)?;
+    let size = world.with_log(|log| Ok(log.size()))?;
+    let mut logged = 0;
+    for index in 0..size {
+        if world.leaf(index)?.credential.key() == key {
+            logged += 1;
+        }
+    }
+    keys::counted::begin(&world.heads, key, logged)?;
+    Ok(logged)
 }
 
 /// Writes `trusted_root.json`, `signing_config.v0.2.json`, and both in `client_trust_config.json`, by which unmodified Sigstore

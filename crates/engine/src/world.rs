@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use crate::error::{Error, Result};
 use crate::files;
-use crate::keys;
+use crate::keys::{self, KeyRole};
 
 /// Name of a store's folder.
 const STORE_NAME: &str = ".countersign";
@@ -65,6 +65,10 @@ impl Layout<'_> {
     }
     pub(crate) fn key(&self, name: &str) -> PathBuf {
         self.0.join("keys").join(format!("{name}.pem"))
+    }
+    /// The URI of a key that somebody else holds.
+    pub(crate) fn key_uri(&self, name: &str) -> PathBuf {
+        self.0.join("keys").join(format!("{name}.uri"))
     }
     /// What a recorded build may not read: the keys, and the salt.
     pub(crate) fn secrets(&self) -> Vec<PathBuf> {
@@ -172,12 +176,12 @@ impl World {
 
     /// Opens the key that signs records.
     pub(crate) fn builder_key(&self, passphrase: &Passphrase) -> Result<Box<dyn Signer>> {
-        keys::open(self, "builder", &self.trust.builder_keys, passphrase)
+        keys::open(self, KeyRole::Builder, &self.trust.builder_keys, passphrase)
     }
 
     /// Opens the key that signs releases, intents and approvals.
     pub(crate) fn release_key(&self, passphrase: &Passphrase) -> Result<Box<dyn Signer>> {
-        keys::open(self, "release", &self.trust.release_keys, passphrase)
+        keys::open(self, KeyRole::Release, &self.trust.release_keys, passphrase)
     }
 
     /// Opens the key that signs the log's checkpoints.

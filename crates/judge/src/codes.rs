@@ -329,6 +329,9 @@ codes! {
     SIGNATURE_INVALID = "signature-invalid", Critical, final,
         "the signature does not verify",
         "download file and bundle again; if it persists, tell the vendor";
+    COUNTER_MISMATCH = "counter-mismatch", High, final,
+        "a key has made another number of signatures than the log has by it",
+        "find out which command was interrupted; if none was, the key is used outside: retire it";
     CERTIFICATE_INVALID = "certificate-invalid", Critical, final,
         "the certificate or its timestamp is not to be believed",
         "get the vendor's current trust file; if it stays, tell the vendor";

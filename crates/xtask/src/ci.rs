@@ -25,6 +25,7 @@ const TOOLS: &[(&str, &str)] = &[
     ("npm", "npm"),
     ("javac", "default-jdk-headless"),
     ("wixl", "wixl"),
+    ("softhsm2-util", "softhsm2"),
 ];
 
 /// The peers that read what we write.

@@ -75,6 +75,14 @@ pub(crate) enum TrustCommand {
         #[arg(long, value_name = "URI")]
         key: Option<String>,
     },
+    /// Begin the count of a release key's signatures anew, and say so in the log
+    Count {
+        /// Short name of the release key, as `log show` prints it
+        key: String,
+        /// What had happened
+        #[arg(long)]
+        reason: String,
+    },
     /// Make an authority for certificates and timestamps, so that `gh` and Sigstore's clients can check our releases
     Authority {
         /// Who signs, as certificates say it: a URI such as `https://vendor.example/releases`

@@ -16,7 +16,10 @@ pub(crate) fn monitor(context: &Context, arguments: MonitorArgs) -> Result<u8> {
     let found = |code: &str| report.findings.iter().any(|finding| finding.code == code);
     let verdict = if found("log-forked") {
         "forked"
-    } else if found("unrecorded-signature") || found("failed-build-published") {
+    } else if ["unrecorded-signature", "failed-build-published", "counter-mismatch"]
+        .iter()
+        .any(|code| found(code))
+    {
         "unrecorded-signature"
     } else if !report.findings.is_empty() {
         "damaged"
@@ -32,6 +35,7 @@ pub(crate) fn monitor(context: &Context, arguments: MonitorArgs) -> Result<u8> {
             json!({
                 "verdict": verdict, "findings": report.findings, "problems": report.problems, "size": report.size,
                 "swept": report.swept, "sightings": report.sightings, "compared": report.compared,
+                "counted": report.counted,
             }),
         )?;
     } else {

@@ -98,6 +98,15 @@ pub(crate) fn run(context: &Context, command: TrustCommand) -> Result<u8> {
                 made.trust_file.display()
             ))?;
         }
+        TrustCommand::Count { key, reason } => {
+            let count = engine::count_key(&world, &key, &reason, &context.passphrase()?)?;
+            if context.json {
+                return output::document("trust-count", json!({ "key": key, "count": count })).map(|()| YES);
+            }
+            output::text(&format!(
+                "key {key}: {count} signatures, as many as the log has; said in the log\n"
+            ))?;
+        }
         TrustCommand::RetireKey { key, reason } => {
             let file = engine::retire_key(&world, &key, &reason)?;
             said(context, &file)?;

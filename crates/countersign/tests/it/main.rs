@@ -9,6 +9,7 @@ mod crashes;
 mod drills;
 mod egress;
 mod foreign;
+mod keys;
 mod peers;
 mod release;
 mod sandbox;

@@ -66,6 +66,8 @@ pub enum KeyChange {
     Added,
     /// Signatures by it behind this statement do not.
     Retired,
+    /// The count of its signatures begins anew at what the log has by it, this statement among them.
+    Counted,
 }
 
 /// Several builders were asked for the same artifact. The subject is the artifact.
