@@ -35,7 +35,7 @@ const YEAR_2050: i64 = 2_524_608_000;
 pub struct Certificate {
     der: Vec<u8>,
     key: PublicKey,
-    parsed: X509,
+    parsed: Box<X509>,
 }
 
 /// Why bytes are no certificate of ours.
@@ -85,7 +85,7 @@ impl Certificate {
         }
         let spki = parsed.tbs_certificate.subject_public_key_info.to_der()?;
         let key = PublicKey::from_der(&spki).map_err(|_| CertificateError::Key)?;
-        Ok(Self { der: bytes.to_vec(), key, parsed })
+        Ok(Self { der: bytes.to_vec(), key, parsed: Box::new(parsed) })
     }
 
     /// Returns the DER bytes.
