@@ -121,6 +121,16 @@ pub enum TrustError {
     /// The witness policy is none.
     #[error("the trust file's witness policy cannot be used")]
     Witnesses(#[source] tlog::PolicyError),
+    /// One key for two purposes.
+    #[error("the key {key} is named as {one} and as {other}; a key has one purpose")]
+    Shared {
+        /// Its short name.
+        key: String,
+        /// The one purpose.
+        one: &'static str,
+        /// The other.
+        other: &'static str,
+    },
     /// The log's key is not an Ed25519 verifier key.
     #[error("the trust file's log key is not an Ed25519 verifier key")]
     LogKey,
@@ -138,6 +148,7 @@ impl Trust {
         }
         trust.log.ed25519()?;
         trust.witnesses()?;
+        trust.separate()?;
         Ok(trust)
     }
 
@@ -146,6 +157,26 @@ impl Trust {
         let mut text = serde_json::to_vec_pretty(self).expect("a trust file has string keys");
         text.push(b'\n');
         text
+    }
+
+    /// A key has one purpose: those who build, sign and approve are never the same.
+    fn separate(&self) -> Result<(), TrustError> {
+        let (mut seen, mut keys) = (std::collections::BTreeMap::new(), Vec::new());
+        keys.extend(self.release_keys.iter().map(|key| (&key.public_key, "release")));
+        keys.extend(self.builder_keys.iter().map(|key| (&key.public_key, "builder")));
+        keys.extend(self.approver_keys.iter().map(|key| (&key.public_key, "approver")));
+        for (key, role) in keys {
+            if let Some(other) = seen.insert(key, role).filter(|other| *other != role) {
+                return Err(TrustError::Shared { key: key.short(), one: other, other: role });
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells whether a key is named for anything.
+    pub fn names(&self, key: &PublicKey) -> bool {
+        let trusted = self.release_keys.iter().chain(&self.builder_keys).map(|known| &known.public_key);
+        trusted.chain(self.approver_keys.iter().map(|known| &known.public_key)).any(|known| known == key)
     }
 
     /// Tells whether the file is too old to be relied on at a moment.

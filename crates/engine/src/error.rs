@@ -94,6 +94,12 @@ pub enum Error {
     /// Certificates or timestamps could not be made.
     #[error("cannot make a certificate or timestamp")]
     Authority(#[source] attest::x509::CertificateError),
+    /// A key that has another purpose already.
+    #[error("the key `{0}` has a purpose already; a key has one")]
+    KeyTaken(String),
+    /// Somebody does what is not theirs to do.
+    #[error("{0}")]
+    Role(String),
     /// A key URI that is not understood.
     #[error("the key URI `{0}` cannot be used: {1}")]
     KeyUri(String, String),
@@ -356,6 +362,8 @@ impl Error {
             | Self::Authority(_)
             | Self::Claim(..)
             | Self::KeyUri(..)
+            | Self::KeyTaken(_)
+            | Self::Role(_)
             | Self::Outbound(_)
             | Self::Read { .. }
             | Self::Write { .. }

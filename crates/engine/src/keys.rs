@@ -13,6 +13,7 @@ mod vault;
 use attest::key::Cost;
 use attest::trust::TrustedKey;
 use attest::{EncryptedKey, KeyError, PublicKey, Signer};
+use judge::roles::Role;
 use store::SqliteHeads;
 
 use crate::error::{Error, Result};
@@ -39,12 +40,35 @@ impl KeyRole {
         }
     }
 
+    pub(crate) const fn actor(self) -> Role {
+        match self {
+            Self::Release => Role::Signer,
+            Self::Builder => Role::Builder,
+        }
+    }
+
     const fn cost(self) -> Cost {
         match self {
             Self::Release => Cost::High,
             Self::Builder => Cost::Machine,
         }
     }
+}
+
+/// Names the key of a role that would be opened now, as far as that can be told without opening it.
+pub(crate) fn current(world: &World, role: KeyRole) -> Option<&PublicKey> {
+    let trusted = match role {
+        KeyRole::Release => &world.trust.release_keys,
+        KeyRole::Builder => &world.trust.builder_keys,
+    };
+    let layout = world.layout();
+    let named = |key: &&TrustedKey| {
+        let file = format!("{}-{}", role.word(), key.public_key.short());
+        layout.key(&file).is_file() || layout.key_uri(&file).is_file()
+    };
+    let mut holding = trusted.iter().rev().filter(|key| key.retired.is_none());
+    let found = holding.clone().find(named).or_else(|| holding.next_back());
+    found.map(|key| &key.public_key)
 }
 
 /// Opens the key of a role that counts now.

@@ -7,9 +7,9 @@
 
 use attest::{Envelope, Inclusion, Leaf, PublicKey};
 use evidence::statement::{
-    Approval, ApproverStatement, Intent, KeyStatement, MachineReport, PolicyStatement, Predicate, Provenance,
-    QuorumStatement, RebuildStatement, RecordStatement, Revocation, SigningEvent, Statement,
-    VerificationSummary,
+    Approval, ApproverStatement, AuditStatement, Intent, KeyStatement, MachineReport, PolicyStatement,
+    Predicate, Provenance, QuorumStatement, RebuildStatement, RecordStatement, ReleaseRequest, Revocation,
+    SigningEvent, Statement, VerificationSummary,
 };
 use evidence::{Digest, Record, Timestamp};
 use store::{ApprovalRow, Fact, FileRow, Heads, Index, RecordRow, StoreLock};
@@ -49,6 +49,8 @@ pub(crate) fn kind_of(predicate_type: &str) -> &str {
         ApproverStatement::TYPE => "approver",
         PolicyStatement::TYPE => "policy",
         KeyStatement::TYPE => "key",
+        ReleaseRequest::TYPE => "release-request",
+        AuditStatement::TYPE => "audit",
         Revocation::TYPE => "revocation",
         MachineReport::TYPE => "machine-report",
         SigningEvent::TYPE => "signing-event",

@@ -61,7 +61,7 @@ pub use keys::{KeyRole, TOKEN_HELPER};
 pub use ledger::{LogRow, outcome};
 pub use log::{LogReport, log_check, log_export, log_rows};
 pub use log_service::{LogService, Submitted};
-pub use monitor::{Monitor, MonitorReport, monitor};
+pub use monitor::{Monitor, MonitorReport, audit, monitor};
 pub use native::NativeSigner;
 pub use outlets::{OutletOptions, Outlets};
 pub use quorum::{Quorum, QuorumReport, quorum};
@@ -69,7 +69,7 @@ pub use rebuild::{Rebuild, Rebuilt, rebuild};
 pub use record::{Recorded, Run, TracerKind, probe, run};
 pub use records::{RecordView, records, show, timeline, why};
 pub use sbom::{Bill, BillOf, bill, sbom, sbom_merge, sbom_of_record, sbom_of_text, sbom_read, sbom_write};
-pub use sign::{Revoked, SignOutcome, Signed, revoke, sign};
+pub use sign::{Revoked, SignOutcome, SignRequest, Signed, revoke, sign};
 pub use trusting::{
     NewKeyMade, TrustChange, add_builders, count_key, keys_of, new_key, retire_key, sigstore_export,
     trust_set,

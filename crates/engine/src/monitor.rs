@@ -8,13 +8,16 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use attest::Bundle;
-use evidence::statement::{ResourceDescriptor, SigningEvent, Statement};
+use attest::{Bundle, Envelope, Signer as _};
+use evidence::statement::{AuditStatement, ResourceDescriptor, SigningEvent, Statement};
 use evidence::tree::Node;
 use evidence::{BytePath, Digest, Finding, Problem, Subject};
 use judge::codes;
+use judge::roles::{Actor, Role};
 use store::Index;
 
+use crate::approve::Person;
+use crate::approver;
 use crate::assess::hash_file;
 use crate::cosign::Exchange;
 use crate::error::{Error, Result};
@@ -22,7 +25,8 @@ use crate::files;
 use crate::inspect_path::inspect_bytes;
 use crate::keys::counted;
 use crate::log::{damage, fork, unrecorded};
-use crate::world::{World, log_error, store_error};
+use crate::sign::append_one;
+use crate::world::{Passphrase, World, log_error, store_error};
 
 /// Larger files are hashed, not opened.
 const OPENED_MAX_BYTES: u64 = 512 << 20;
@@ -106,6 +110,33 @@ fn counters(world: &World, report: &mut MonitorReport) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Lets an auditor sign what was seen; returns where that stands in the log.
+pub fn audit(world: &World, report: &MonitorReport, person: &Person, passphrase: &Passphrase) -> Result<u64> {
+    let key = approver::open(world, &person.name, &person.passphrase)?;
+    let actor =
+        Actor { role: Role::Auditor, key: key.public_key().short(), person: Some(person.name.clone()) };
+    if let Some(why) = world.policy()?.0.roles.refuses(&actor) {
+        return Err(Error::Role(why));
+    }
+    let log_key = world.log_key(passphrase)?;
+    let checkpoint = world.with_log(|log| Ok(log.checkpoint().clone()))?;
+    if checkpoint.size() != report.size {
+        return Err(Error::Unstable(world.layout().log()));
+    }
+    let found: BTreeSet<String> = report.findings.iter().map(|finding| finding.code.clone()).collect();
+    let said = AuditStatement {
+        size: report.size,
+        found: found.into_iter().collect(),
+        problems: report.problems.len() as u64,
+        decided: world.now(),
+    };
+    let root = Digest::from_bytes(*checkpoint.root().as_bytes());
+    let statement = Statement::new(vec![ResourceDescriptor::named(checkpoint.origin(), &root)], &said);
+    let envelope =
+        Envelope::sign(&statement, &key).map_err(|source| Error::Key { name: "approver", source })?;
+    Ok(append_one(world, &envelope, &log_key)?.index)
 }
 
 fn ask_witnesses(world: &World, exchange: Exchange<'_>, report: &mut MonitorReport) -> Result<()> {

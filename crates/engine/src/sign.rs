@@ -14,15 +14,19 @@ use std::path::{Path, PathBuf};
 
 use attest::{Bundle, Envelope, Inclusion, Signer};
 use evidence::statement::{
-    Intent, PolicyStatement, ResourceDescriptor, Revocation, Statement, VerificationSummary, Verifier,
-    sha256_set,
+    Intent, PolicyStatement, ReleaseRequest, ResourceDescriptor, Revocation, Statement, VerificationSummary,
+    Verifier, sha256_set,
 };
-use evidence::{Digest, Finding, Timestamp};
+use evidence::{Digest, Finding, Subject, Timestamp};
+use judge::codes;
 use judge::gate::Permit;
+use judge::roles::{Actor, Role};
 use store::{Heads, StoreError};
 use tlog::Ed25519Signer;
 
-use crate::assess::{Assessment, assess, hash_file};
+use crate::approve::Person;
+use crate::approver;
+use crate::assess::{Assessment, assess_for, hash_file};
 use crate::authority;
 use crate::cosign::{cosigned_note, must_be_witnessed};
 use crate::error::{Error, Result};
@@ -63,6 +67,15 @@ pub struct Signed {
     pub key: String,
 }
 
+/// How to sign.
+#[derive(Default)]
+pub struct SignRequest<'a> {
+    /// A vendor's signer that goes first.
+    pub with: Option<&'a NativeSigner>,
+    /// Who asks for the release.
+    pub person: Option<&'a Person>,
+}
+
 /// A permit whose intent is in the log: the only thing that the release key signs for.
 struct LoggedPermit {
     permit: Permit,
@@ -75,11 +88,25 @@ struct LoggedPermit {
 pub fn sign(
     world: &World,
     path: &Path,
-    with: Option<&NativeSigner>,
+    request: &SignRequest<'_>,
     passphrase: &dyn Fn() -> std::result::Result<Passphrase, String>,
     clock: &dyn Fn() -> Timestamp,
 ) -> Result<SignOutcome> {
-    let mut assessment = assess(world, path)?;
+    let asking =
+        request.person.map(|person| approver::open(world, &person.name, &person.passphrase)).transpose()?;
+    let asks = request.person.zip(asking.as_ref()).map(|(person, key)| Actor {
+        role: Role::Releaser,
+        key: key.public_key().short(),
+        person: Some(person.name.clone()),
+    });
+    let mut assessment = assess_for(world, path, asks.as_ref())?;
+    if asks.is_none() && world.policy()?.0.roles.binds(Role::Releaser) {
+        let subject = Subject { path: Some(assessment.name.clone()), digest: Some(assessment.artifact) };
+        let because =
+            "the policy names releasers, and none of them asks: `countersign sign --as NAME`".to_owned();
+        let refused = vec![codes::ROLE_DENIED.finding(subject, vec![because])];
+        return Ok(SignOutcome { assessment, signed: None, refused });
+    }
     let permit = match assessment.decision.take_permit() {
         Some(permit) => permit,
         None => return Ok(SignOutcome { assessment, signed: None, refused: Vec::new() }),
@@ -90,11 +117,15 @@ pub fn sign(
     let log_key = world.log_key(&passphrase)?;
     let authority = authority::open(world, &passphrase, clock())?;
     log_policy(world, &assessment, &release, &log_key)?;
-    let logged = log_intent(world, permit, &release, &log_key)?;
+    let asked = match &asking {
+        Some(key) => Some(log_request(world, &permit, key, &log_key)?),
+        None => None,
+    };
+    let logged = log_intent(world, permit, asked, &release, &log_key)?;
     let intent_index = logged.index;
     // Before there is a signature: if a witness has seen another history, none is made.
     must_be_witnessed(world, &host::outbound::exchange)?;
-    let native = match with {
+    let native = match request.with {
         Some(signer) => Some(signed_natively(world, path, signer, &logged, &release, &log_key)?),
         None => None,
     };
@@ -200,9 +231,21 @@ fn log_policy(
     }
 }
 
+/// Logs who asks for the release; returns the statement's digest.
+fn log_request(world: &World, permit: &Permit, key: &dyn Signer, log_key: &Ed25519Signer) -> Result<Digest> {
+    let said = ReleaseRequest { record: *permit.record(), decided: world.now() };
+    let subject = ResourceDescriptor::named(permit.name().to_string(), permit.artifact());
+    let statement = Statement::new(vec![subject], &said);
+    let envelope =
+        Envelope::sign(&statement, key).map_err(|source| Error::Key { name: "approver", source })?;
+    append_one(world, &envelope, log_key)?;
+    Ok(envelope.id())
+}
+
 fn log_intent(
     world: &World,
     permit: Permit,
+    request: Option<Digest>,
     release: &dyn Signer,
     log_key: &Ed25519Signer,
 ) -> Result<LoggedPermit> {
@@ -212,6 +255,7 @@ fn log_intent(
         policy: *permit.policy(),
         baseline: permit.baseline().copied(),
         approved: permit.approved().to_vec(),
+        request,
         decided: permit.decided(),
     };
     let subject = ResourceDescriptor::named(permit.name().to_string(), permit.artifact());

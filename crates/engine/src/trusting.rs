@@ -8,6 +8,8 @@ use attest::trust::{Retired, TrustedKey};
 use evidence::statement::{KeyChange, KeyStatement, ResourceDescriptor, Statement};
 use evidence::{Digest, Timestamp};
 
+use judge::roles::Actor;
+
 use crate::error::{Error, Result};
 use crate::files;
 use crate::keys::{self, KeyRole};
@@ -95,6 +97,13 @@ pub fn new_key(
     let new = keys::create(&world.layout(), &world.heads, role, uri, passphrase)?;
     let public_key = new.public_key().clone();
     let short = public_key.short();
+    if world.trust.names(&public_key) {
+        return Err(Error::KeyTaken(short));
+    }
+    let actor = Actor { role: role.actor(), key: short.clone(), person: None };
+    if let Some(why) = world.policy()?.0.roles.refuses(&actor) {
+        return Err(Error::Role(why));
+    }
     let statement =
         KeyStatement { role: name.into(), change: KeyChange::Added, reason: None, since: world.now() };
     let subject = ResourceDescriptor::named(format!("{name} key"), &Digest::of(public_key.der()));
@@ -177,6 +186,13 @@ pub fn keys_of(trust_file: &Path) -> Result<Vec<attest::PublicKey>> {
 /// count for a quorum.
 pub fn add_builders(world: &World, trust_file: &Path) -> Result<PathBuf> {
     let others = crate::world::read_trust(trust_file)?.builder_keys;
+    let taken = |key: &&TrustedKey| {
+        let is_builder = world.trust.builder_keys.iter().any(|known| known.public_key == key.public_key);
+        !is_builder && world.trust.names(&key.public_key)
+    };
+    if let Some(key) = others.iter().find(taken) {
+        return Err(Error::KeyTaken(key.public_key.short()));
+    }
     world.change_trust(|trust| {
         for key in others {
             if !trust.builder_keys.iter().any(|known| known.public_key == key.public_key) {

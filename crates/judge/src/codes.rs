@@ -91,6 +91,9 @@ codes! {
     BUILDER_UNKNOWN = "builder-unknown", Critical, final,
         "the provenance is signed by a key that is not a known builder",
         "add the builder's key to the trust file only if that machine is yours";
+    ROLE_DENIED = "role-denied", Critical, final,
+        "a key or person does what is not theirs to do",
+        "the policy's `[roles]` say who may; a person's everyday key never builds or signs";
     QUORUM_DISAGREEMENT = "quorum-disagreement", Critical, final,
         "independent builders came to different bytes",
         "compare the records: `countersign compare`; one of the builders may be compromised, or the build is not reproducible";

@@ -9,6 +9,7 @@ use crate::anomalies::anomalies;
 use crate::codes;
 use crate::compare::{self, Comparison};
 use crate::policy::Policy;
+use crate::roles::{Actor, Role};
 use evidence::record::{Exit, Record};
 use evidence::{BytePath, Digest, Finding, Problem, Subject, Timestamp, Tree};
 
@@ -35,6 +36,8 @@ pub struct Case<'a> {
     pub approvals: &'a [Approved],
     /// What independent builders made, if they were asked.
     pub quorum: Option<Quorum>,
+    /// Whose keys have built this and would sign it, and who asks for the release.
+    pub actors: &'a [Actor],
 }
 
 /// A document with its digest.
@@ -172,11 +175,12 @@ impl Decision {
 /// successful record that names the artifact, and no finding that denies.
 pub fn gate(case: &Case, policy: &Policy, now: Timestamp) -> Decision {
     let detected = Detected::of(case);
+    let approvals = counted(case, policy);
     let mut weighed: Vec<Weighed> = collect(case, policy)
         .into_iter()
         .map(|finding| {
             let detected = detected.has(&finding);
-            weigh(finding, detected, case.approvals, policy, now)
+            weigh(finding, detected, &approvals, policy, now)
         })
         .collect();
     for finding in expired(&weighed, case, policy, now) {
@@ -219,6 +223,19 @@ pub fn gate(case: &Case, policy: &Policy, now: Timestamp) -> Decision {
     Decision { permitted: permit.is_some(), permit, findings: weighed }
 }
 
+/// The approvals by people who may approve, and who do not ask for this release themselves.
+fn counted(case: &Case, policy: &Policy) -> Vec<Approved> {
+    let asks = |approved: &Approved| {
+        let mut releasers = case.actors.iter().filter(|actor| actor.role == Role::Releaser);
+        releasers.any(|actor| actor.person.as_ref() == Some(&approved.person) || actor.key == approved.key)
+    };
+    let may = |approved: &Approved| {
+        let (key, person) = (approved.key.clone(), Some(approved.person.clone()));
+        policy.roles.refuses(&Actor { role: Role::Approver, key, person }).is_none()
+    };
+    case.approvals.iter().filter(|approved| may(approved) && !asks(approved)).cloned().collect()
+}
+
 fn collect(case: &Case, policy: &Policy) -> Vec<Finding> {
     let about = || Subject { path: Some(case.name.clone()), digest: Some(case.artifact) };
     let mut findings = Vec::new();
@@ -250,6 +267,12 @@ fn collect(case: &Case, policy: &Policy) -> Vec<Finding> {
             findings.push(code.finding(about(), Vec::new()));
         }
     }
+    findings.extend(
+        case.actors
+            .iter()
+            .filter_map(|actor| policy.roles.refuses(actor))
+            .map(|why| codes::ROLE_DENIED.finding(about(), vec![why])),
+    );
     findings.extend(quorum::findings(case.quorum.as_ref(), policy, &about));
     findings.extend(anomalies(case.tree));
     findings.extend(case.tree.problems.iter().map(unread));
@@ -327,6 +350,7 @@ mod tests {
         trees: BTreeMap<BytePath, Tree>,
         provenance: Provenance,
         approvals: Vec<Approved>,
+        actors: Vec<Actor>,
         policy: &'static str,
     }
 
@@ -354,6 +378,7 @@ mod tests {
             trees: tree("A2"),
             provenance: Provenance::Verified { statement: Digest::of(b"p") },
             approvals: vec![],
+            actors: vec![],
             policy: "",
         }
     }
@@ -374,6 +399,7 @@ mod tests {
             baseline: Some(Baseline { record: Digest::of(b"b"), comparison: &comparison }),
             approvals: &world.approvals,
             quorum: None,
+            actors: &world.actors,
         };
         gate(&case, &Policy::parse(world.policy.as_bytes()).unwrap(), Timestamp::from_unix(NOW))
     }
@@ -403,6 +429,45 @@ mod tests {
             approved: Timestamp::from_unix(approved),
             expires: Timestamp::from_unix(expires),
         }
+    }
+
+    #[test]
+    fn keys_do_only_what_their_role_is() {
+        use crate::roles::Role;
+        let actor = |role, key: &str, person: Option<&str>| Actor {
+            role,
+            key: key.into(),
+            person: person.map(str::to_owned),
+        };
+        let with = |actors: Vec<Actor>, policy: &'static str| {
+            denies(|world| (world.actors, world.policy) = (actors.clone(), policy))
+        };
+        let good = vec![actor(Role::Builder, "k1", None), actor(Role::Signer, "k2", None)];
+        assert_eq!(with(good.clone(), ""), Vec::<String>::new());
+        assert_eq!(with(good.clone(), "[roles]\nbuilder = ['k1']\nsigner = ['k2']"), Vec::<String>::new());
+        assert_eq!(with(good.clone(), "[roles]\nbuilder = ['k3']"), ["role-denied"]);
+        assert_eq!(with(good, "[roles]\neveryday = ['k2']"), ["role-denied"]);
+        assert_eq!(with(vec![actor(Role::Signer, "k2", Some("anna"))], ""), ["role-denied"]);
+        assert_eq!(
+            with(vec![actor(Role::Releaser, "k4", Some("ben"))], "[roles]\nreleaser = ['carol']"),
+            ["role-denied"]
+        );
+    }
+
+    #[test]
+    fn who_asks_for_a_release_does_not_approve_it() {
+        use crate::roles::Role;
+        let mut world = World { old: built("v2", "A1"), ..honest() };
+        let id = decide(&world).findings()[0].finding.id.clone();
+        assert!(!decide(&world).is_permit());
+        world.approvals = vec![approval(&id, "anna", NOW - 1, NOW + 1)];
+        assert!(decide(&world).is_permit());
+        world.actors = vec![Actor { role: Role::Releaser, key: "k".into(), person: Some("anna".into()) }];
+        assert!(!decide(&world).is_permit(), "anna asks and approves");
+        world.actors[0].person = Some("ben".into());
+        assert!(decide(&world).is_permit());
+        world.policy = "[roles]\napprover = ['carol']";
+        assert!(!decide(&world).is_permit(), "anna is no approver");
     }
 
     #[test]

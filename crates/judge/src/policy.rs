@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use crate::codes;
 use crate::detect::MachineRole;
+use crate::roles::{self, Roles};
 
 /// The policy that `init` writes. It says what an empty file means, line by line; a test holds the two together.
 pub const DEFAULT: &str = include_str!("policy.default.toml");
@@ -30,6 +31,8 @@ pub struct Policy {
     pub quorum_builders: u32,
     /// What the machine of the store is for: how severe detections are.
     pub machine: MachineRole,
+    /// Who may do what.
+    pub roles: Roles,
     /// Codes that are treated otherwise than by severity.
     pub exceptions: BTreeMap<String, Treatment>,
 }
@@ -59,6 +62,9 @@ pub enum PolicyError {
     /// A finding code that cannot be allowed.
     #[error("the policy allows `{0}`, which can never be allowed")]
     NeverAllowed(String),
+    /// Somebody has roles that exclude each other.
+    #[error("roles exclude each other: {0}")]
+    Roles(String),
     /// Approvals by nobody.
     #[error("`approvals.persons` is 0: somebody has to answer for a detection")]
     NoPersons,
@@ -81,6 +87,7 @@ struct File {
     machine: MachineRole,
     approvals: Approvals,
     quorum: Quorum,
+    roles: roles::File,
     findings: BTreeMap<String, Treatment>,
 }
 
@@ -107,6 +114,7 @@ impl Default for File {
             machine: MachineRole::Build,
             approvals: Approvals::default(),
             quorum: Quorum::default(),
+            roles: roles::File::default(),
             findings: BTreeMap::new(),
         }
     }
@@ -145,6 +153,7 @@ impl Policy {
             approval_persons: file.approvals.persons,
             approval_evidence: file.approvals.evidence,
             quorum_builders: file.quorum.builders,
+            roles: Roles::new(file.roles).map_err(PolicyError::Roles)?,
             exceptions: file.findings,
         })
     }
@@ -173,6 +182,8 @@ mod tests {
             ("[approvals]\npersons = -1", "malformed policy"),
             ("[approvals]\nevidence = 1", "malformed policy"),
             ("[quorum]\nbuilders = -1", "malformed policy"),
+            ("[roles]\nboss = ['x']", "malformed policy"),
+            ("[roles]\nbuilder = ['x']\nsigner = ['x']", "exclude each other"),
             ("[findings]\nquorum-disagreement = \"allow\"", "can never be allowed"),
             ("[findings]\nno-such-code = \"allow\"", "does not exist"),
             ("[findings]\nbuild-failed = \"allow\"", "can never be allowed"),

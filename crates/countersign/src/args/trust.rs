@@ -151,6 +151,12 @@ pub(crate) struct MonitorArgs {
     /// Ask the witnesses of the trust file what they have seen
     #[arg(long)]
     pub(crate) refresh: bool,
+    /// Sign what was seen, as an auditor, and log it: `--passphrase-file` is then the person's
+    #[arg(long = "as", value_name = "NAME")]
+    pub(crate) person: Option<String>,
+    /// With `--as`: file with the passphrase of the store's keys [default: COUNTERSIGN_PASSPHRASE, or asked for]
+    #[arg(long, value_name = "FILE", requires = "person")]
+    pub(crate) store_passphrase_file: Option<PathBuf>,
 }
 
 #[derive(Args)]

@@ -1,7 +1,7 @@
 //! `monitor`.
 
 use anyhow::Result;
-use engine::Monitor;
+use engine::{Monitor, Person};
 use serde_json::json;
 
 use crate::args::trust::MonitorArgs;
@@ -13,6 +13,14 @@ pub(crate) fn monitor(context: &Context, arguments: MonitorArgs) -> Result<u8> {
     let what =
         Monitor { sweep: arguments.sweep, checkpoints: arguments.against, witnesses: arguments.refresh };
     let report = engine::monitor(&world, &what, &engine::exchange)?;
+    let logged = match &arguments.person {
+        None => None,
+        Some(name) => {
+            let person = Person { name: name.clone(), passphrase: context.own_passphrase(name)? };
+            let store = context.store_passphrase(arguments.store_passphrase_file.as_deref())?;
+            Some(engine::audit(&world, &report, &person, &store)?)
+        }
+    };
     let found = |code: &str| report.findings.iter().any(|finding| finding.code == code);
     let verdict = if found("log-forked") {
         "forked"
@@ -35,7 +43,7 @@ pub(crate) fn monitor(context: &Context, arguments: MonitorArgs) -> Result<u8> {
             json!({
                 "verdict": verdict, "findings": report.findings, "problems": report.problems, "size": report.size,
                 "swept": report.swept, "sightings": report.sightings, "compared": report.compared,
-                "counted": report.counted,
+                "counted": report.counted, "logIndex": logged,
             }),
         )?;
     } else {

@@ -12,6 +12,7 @@ mod foreign;
 mod keys;
 mod peers;
 mod release;
+mod roles;
 mod sandbox;
 mod sbom;
 mod sources;

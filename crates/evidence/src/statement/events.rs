@@ -70,6 +70,38 @@ pub enum KeyChange {
     Counted,
 }
 
+/// A person asks for a release. The subject is the artifact.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ReleaseRequest {
+    /// The record from which the artifact comes.
+    pub record: Digest,
+    /// When it was asked for.
+    pub decided: Timestamp,
+}
+
+impl Predicate for ReleaseRequest {
+    const TYPE: &'static str = "urn:countersign:predicate:release-request:v1";
+}
+
+/// A person has looked at the log and at what lies around. The subject is the log's root.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AuditStatement {
+    /// Entries of the log that was looked at.
+    pub size: u64,
+    /// Codes of what was found.
+    pub found: Vec<String>,
+    /// How many things could not be looked at.
+    pub problems: u64,
+    /// When it ended.
+    pub decided: Timestamp,
+}
+
+impl Predicate for AuditStatement {
+    const TYPE: &'static str = "urn:countersign:predicate:audit:v1";
+}
+
 /// Several builders were asked for the same artifact. The subject is the artifact.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
