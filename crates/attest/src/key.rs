@@ -61,6 +61,9 @@ pub enum KeyError {
     /// The cryptographic library refused.
     #[error("cannot {0}")]
     Crypto(&'static str),
+    /// The signature could not be counted, so it was not made.
+    #[error("cannot count the signature")]
+    Count(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// Who holds the key did not do what was asked.
     #[error("{0}")]
     Holder(String),

@@ -279,6 +279,12 @@ impl Error {
             Self::Key { source: attest::KeyError::Passphrase, .. } => {
                 "check the passphrase file, or unset COUNTERSIGN_PASSPHRASE to be asked".into()
             }
+            Self::Key { source: attest::KeyError::Count(source), .. } if caused_by(source.as_ref(), FULL) => {
+                "the disk is full: nothing was lost; make room and run the command again".into()
+            }
+            Self::Key { source: attest::KeyError::Count(source), .. } if caused_by(source.as_ref(), CLOSED) => {
+                "check who owns the store; it must be writable for this command".into()
+            }
             Self::Policy { path, .. } => {
                 format!(
                     "mend `{}`; `docs/manual/policy.md` lists all keys, `countersign help CODE` the finding codes",
@@ -391,6 +397,7 @@ impl Error {
                 | Self::Write { .. }
                 | Self::Trace(_)
                 | Self::Watch(_)
+                | Self::Key { source: attest::KeyError::Count(_) | attest::KeyError::Holder(_), .. }
         )
     }
 }

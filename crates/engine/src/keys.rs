@@ -91,7 +91,9 @@ pub(crate) fn open(
     } else {
         let inner = world.open_file_key(name, &file, passphrase)?;
         match role {
-            KeyRole::Release => Box::new(counted::Counted { inner, heads: layout.heads() }),
+            KeyRole::Release => {
+                Box::new(counted::Counted { inner, heads: layout.heads(), lock: layout.lock() })
+            }
             // A builder's key also signs what is remembered between builds, which no log has.
             KeyRole::Builder => inner,
         }
@@ -128,7 +130,11 @@ pub(crate) fn create(
     files::write_secret(&path, file.pem().as_bytes())?;
     if role == KeyRole::Release {
         counted::begin(heads, pair.public_key(), 0)?;
-        return Ok(Box::new(counted::Counted { inner: Box::new(pair), heads: layout.heads() }));
+        return Ok(Box::new(counted::Counted {
+            inner: Box::new(pair),
+            heads: layout.heads(),
+            lock: layout.lock(),
+        }));
     }
     Ok(Box::new(pair))
 }

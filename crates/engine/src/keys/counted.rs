@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use attest::{KeyError, PublicKey, Signer};
-use store::{Heads, SqliteHeads, StoreError};
+use store::{Heads, SqliteHeads, StoreError, StoreLock};
 
 use crate::error::Result;
 use crate::world::store_error;
@@ -39,10 +39,13 @@ fn read(heads: &SqliteHeads, key: &PublicKey) -> std::result::Result<Option<u64>
 pub(super) struct Counted {
     pub(super) inner: Box<dyn Signer>,
     pub(super) heads: PathBuf,
+    /// The lock that all writers of the store hold.
+    pub(super) lock: PathBuf,
 }
 
 impl Counted {
     fn raise(&self) -> std::result::Result<(), StoreError> {
+        let _lock = StoreLock::acquire(&self.lock)?;
         let heads = SqliteHeads::open(&self.heads)?;
         let name = cell(self.inner.public_key());
         loop {
@@ -62,7 +65,7 @@ impl Signer for Counted {
     }
 
     fn sign(&self, message: &[u8]) -> std::result::Result<Vec<u8>, KeyError> {
-        self.raise().map_err(|error| KeyError::Holder(format!("cannot count the signature: {error}")))?;
+        self.raise().map_err(|error| KeyError::Count(Box::new(error)))?;
         self.inner.sign(message)
     }
 
@@ -70,6 +73,6 @@ impl Signer for Counted {
         let heads = SqliteHeads::open(&self.heads);
         heads
             .and_then(|heads| read(&heads, self.inner.public_key()))
-            .map_err(|error| KeyError::Holder(format!("cannot read the count: {error}")))
+            .map_err(|error| KeyError::Count(Box::new(error)))
     }
 }
