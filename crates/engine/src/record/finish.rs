@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use attest::{Envelope, KeyPair, Signer};
+use attest::{Envelope, Signer};
 use evidence::record::{
     Artifact, Completeness, Detected, Detections, File, Machine, Record, Role, SCHEMA, Segment,
 };
@@ -37,7 +37,7 @@ pub(super) struct Finish<'a> {
     pub(super) packages: &'a mut Packages,
     pub(super) detections: Detections,
     pub(super) baseline: Option<&'a Baseline>,
-    pub(super) builder: &'a KeyPair,
+    pub(super) builder: &'a dyn Signer,
     pub(super) log_key: &'a Ed25519Signer,
 }
 
