@@ -6,13 +6,16 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use evidence::{BytePath, Tree};
-use inspect::{Budget, Entry};
+use inspect::{Budget, Entry, Opened, Wishes};
 
 use crate::error::{Error, Result};
 use crate::files;
 
 /// A larger file is not opened.
 pub(crate) const FILE_MAX_BYTES: u64 = 4 << 30;
+
+/// The roots of a large program have two megabytes.
+const ROOTS_MAX_BYTES: u64 = 64 << 20;
 
 /// Inspects bytes under a name, with the default budget.
 pub(crate) fn inspect_bytes(name: &BytePath, bytes: &[u8]) -> Tree {
@@ -53,6 +56,28 @@ pub fn inspect(path: &Path) -> Result<Tree> {
     }
     let contents = contents(path).map_err(fail)?;
     Ok(inspect::folder(&name, contents, &mut Budget::default()))
+}
+
+/// Inspects a file or a folder, and follows signatures to the certificates in files that somebody trusts.
+pub fn inspect_to_roots(path: &Path, roots: &[PathBuf]) -> Result<Tree> {
+    if roots.is_empty() {
+        return inspect(path);
+    }
+    let mut wishes = Wishes::default();
+    for file in roots {
+        if wishes.add_roots(&files::read(file, ROOTS_MAX_BYTES)?) == 0 {
+            let source = io::Error::new(io::ErrorKind::InvalidData, "there is no certificate in it");
+            return Err(Error::Read { path: file.clone(), source });
+        }
+    }
+    let fail = |source| Error::Read { path: path.to_path_buf(), source };
+    let name = BytePath::from(path.file_name().unwrap_or(path.as_os_str()).as_bytes());
+    let what = if path.is_dir() {
+        Opened::Folder(contents(path).map_err(fail)?)
+    } else {
+        Opened::File(regular(path).map_err(fail)?)
+    };
+    inspect::open_with(&name, what, &wishes, &mut Budget::default()).map_err(fail)
 }
 
 /// Opens the files below a folder one by one, in order.

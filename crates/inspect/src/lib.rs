@@ -40,5 +40,7 @@ mod unpack;
 pub use budget::{Budget, RATIO_FREE_BYTES};
 pub use contrast::contrast;
 pub use format::{Format, format};
-pub use open::{Entry, Input, catalog_file, catalog_folder, extract, folder, open, open_file};
+pub use open::{
+    Entry, Input, Opened, Wishes, catalog_file, catalog_folder, extract, folder, open, open_file, open_with,
+};
 pub use unpack::zip_files;

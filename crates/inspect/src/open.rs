@@ -36,6 +36,8 @@ pub(crate) struct Inspection<'a> {
     pub(crate) names_room: usize,
     /// What may be held in memory.
     pub(crate) room: Rc<Room>,
+    /// Certificates that signatures are to lead to.
+    pub(crate) roots: executable::Roots,
     problems: Vec<Problem>,
     depth: u32,
     /// Members of the container that is being read, as far as they have to be compared with each other.
@@ -61,6 +63,7 @@ impl<'a> Inspection<'a> {
             budget,
             cabinet_names: Rc::default(),
             names_room: NAMES_MAX_BYTES,
+            roots: executable::Roots::default(),
             problems: Vec::new(),
             depth: 0,
             siblings: Siblings::default(),
@@ -400,6 +403,58 @@ pub fn extract(
         Input::File(file) => _ = inspection.source(name.clone(), name, &Source::file(file)?)?,
     }
     Ok(inspection.wanted.map(Wanted::found).unwrap_or_default())
+}
+
+/// What is asked of an inspection beyond the facts of every file.
+#[derive(Clone, Debug, Default)]
+pub struct Wishes {
+    /// Certificates in DER: signatures of images are followed to them.
+    pub roots: Vec<Vec<u8>>,
+}
+
+impl Wishes {
+    /// Adds the certificates of a file: in PEM (RFC 7468), one or several, or one in DER. Says how many there were.
+    pub fn add_roots(&mut self, file: &[u8]) -> usize {
+        const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
+        let before = self.roots.len();
+        if file.starts_with(b"\x30") {
+            self.roots.push(file.to_vec());
+        } else {
+            let text = String::from_utf8_lossy(file);
+            let blocks = text.split(BEGIN).skip(1).filter_map(|rest| rest.split("-----END").next());
+            self.roots.extend(blocks.filter_map(|block| crate::base64::decode(block.as_bytes())));
+        }
+        self.roots.retain(|der| executable::is_certificate(der));
+        self.roots.len() - before
+    }
+}
+
+/// Opens a file under a name, as [`open`] does, or the files of a folder, given by their paths relative to it.
+///
+/// # Errors
+/// If the file cannot be read, or is changed meanwhile.
+pub fn open_with(
+    name: &BytePath,
+    what: Opened<impl Iterator<Item = (BytePath, io::Result<Entry>)>>,
+    wishes: &Wishes,
+    budget: &mut Budget,
+) -> io::Result<Tree> {
+    let mut inspection = Inspection::new(budget);
+    inspection.roots = executable::Roots(Rc::new(wishes.roots.clone()));
+    let root = match what {
+        Opened::File(file) => inspection.source(name.clone(), name, &Source::file(file)?)?,
+        Opened::Folder(entries) => inspection.folder(name, entries),
+    };
+    Ok(Tree { root, problems: inspection.problems })
+}
+
+/// What [`open_with`] opens.
+#[derive(Debug)]
+pub enum Opened<I> {
+    /// A regular file.
+    File(File),
+    /// The files of a folder.
+    Folder(I),
 }
 
 /// Opens the files of a folder, given by their paths relative to it.
