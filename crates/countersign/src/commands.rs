@@ -36,7 +36,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<u8> {
         Command::Run(arguments) => run::run(context, arguments),
         Command::Records => records::list(context),
         Command::Show(arguments) => records::show(context, &arguments),
-        Command::Inspect { paths } => describe::inspect(context, &paths),
+        Command::Inspect { paths, root } => describe::inspect(context, &paths, &root),
         Command::Sbom(arguments) => sbom::run(context, *arguments),
         Command::Inventory(command) => inventory::run(context, command),
         Command::Compare(arguments) => compare::compare(context, &arguments),

@@ -16,7 +16,7 @@ use store::{Index, RecordRow};
 
 use crate::approver;
 use crate::error::{Error, Result};
-use crate::inspect_path::inspect_bytes;
+use crate::inspect_path::inspect_file;
 use crate::keys::{self, KeyRole};
 use crate::records::{self, RecordView};
 use crate::world::{World, store_error};
@@ -214,11 +214,11 @@ fn artifact_tree(
     if let Some(output) = view.and_then(|view| view.record.output(artifact)) {
         return world.document("inspection", &output.tree);
     }
-    let bytes = crate::files::read(path, crate::inspect_path::FILE_MAX_BYTES)?;
-    if Digest::of(&bytes) != *artifact {
+    let tree = inspect_file(name, path)?;
+    if tree.root.digest != Some(*artifact) {
         return Err(Error::Unstable(path.to_path_buf()));
     }
-    Ok(inspect_bytes(name, &bytes))
+    Ok(tree)
 }
 
 /// Chooses what to compare with: the last signed release of the product before this record, else its last

@@ -52,7 +52,7 @@ pub use cosign::{Cosigning, Exchange, cosign};
 pub use error::{Error, Result};
 pub use fsck::{FsckReport, fsck};
 pub use init::{Initialised, init};
-pub use inspect_path::inspect;
+pub use inspect_path::{inspect, inspect_to_roots};
 pub use inventory::{
     Look, Looked, Query, Seen, Unused, UnusedPackage, Used, inventories, inventory_collect, inventory_query,
     inventory_store, inventory_unused, inventory_used,

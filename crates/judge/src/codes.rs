@@ -234,6 +234,9 @@ codes! {
     AUTHENTICODE_MISMATCH = "authenticode-mismatch", Critical, approvable,
         "a file was changed after it had been signed",
         "the embedded signature is not for these bytes: get the file anew from its vendor";
+    SIGNER_UNTRUSTED = "signer-untrusted", Medium, approvable,
+        "a signature does not lead to a given root, or a certificate had expired when it signed",
+        "ask the vendor which certificates sign its releases, and since when";
     SIGNATURE_BLOCK_GREW = "signature-block-grew", Critical, approvable,
         "the signature block of a file grew while the signed part stayed the same",
         "re-signing changes it by at most ten kilobytes: look at what was added";
