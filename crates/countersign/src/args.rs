@@ -2,6 +2,7 @@
 
 pub(crate) mod advisories;
 pub(crate) mod inventory;
+pub(crate) mod posture;
 pub(crate) mod sbom;
 pub(crate) mod trust;
 pub(crate) mod watch;
@@ -80,6 +81,9 @@ pub(crate) enum Command {
     /// What software is on machines, who has what, and what builds use of it
     #[command(subcommand)]
     Inventory(inventory::InventoryCommand),
+    /// Is a machine in the state that its purpose asks for, and are the zones of the network apart
+    #[command(subcommand)]
+    Posture(posture::PostureCommand),
     /// Compare two records, files or folders: what changed, what explains it, what nothing explains
     Compare(CompareArguments),
     /// Judge one artifact against the policy; sign nothing

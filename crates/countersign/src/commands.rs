@@ -9,6 +9,7 @@ mod drills;
 mod inventory;
 mod log;
 mod monitor;
+mod posture;
 mod records;
 mod releases;
 mod run;
@@ -39,6 +40,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<u8> {
         Command::Inspect { paths, root } => describe::inspect(context, &paths, &root),
         Command::Sbom(arguments) => sbom::run(context, *arguments),
         Command::Inventory(command) => inventory::run(context, command),
+        Command::Posture(command) => posture::run(context, command),
         Command::Compare(arguments) => compare::compare(context, &arguments),
         Command::Gate { artifact } => releases::gate(context, &artifact),
         Command::Sign { artifact, with, detached, person, store_passphrase_file } => {

@@ -134,6 +134,27 @@ pub enum Error {
         #[source]
         source: judge::policy::PolicyError,
     },
+    /// Rules of a posture cannot be used.
+    #[error("cannot use the rules{}", path.as_ref().map(|path| format!(" in `{}`", path.display())).unwrap_or_default())]
+    PosturePolicy {
+        /// The file; absent for the rules that come with the program.
+        path: Option<PathBuf>,
+        /// Why.
+        #[source]
+        source: judge::posture::PosturePolicyError,
+    },
+    /// The zone file cannot be used.
+    #[error("cannot use the zone file `{path}`")]
+    Zones {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: judge::segments::ZonesError,
+    },
+    /// The zone of this machine is not known.
+    #[error("the zone file does not tell in which zone this machine is")]
+    NoZone,
     /// The trust file cannot be used.
     #[error("cannot use the trust file `{path}`")]
     Trust {
@@ -294,6 +315,9 @@ impl Error {
                     path.display()
                 )
             }
+            Self::PosturePolicy { .. } => "`countersign posture rules` prints rules to learn from".into(),
+            Self::Zones { .. } => "`docs/manual/posture.md` shows one".into(),
+            Self::NoZone => "name it with `--zone NAME`".into(),
             Self::Rule(_) => "`rules/README.md` describes the format; mend the file or take it away".into(),
             Self::Trust { .. } => "ask the vendor for the current trust file".into(),
             Self::NoRecord(_) => "`countersign records` lists them".into(),

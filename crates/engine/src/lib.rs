@@ -25,6 +25,7 @@ mod look;
 mod monitor;
 mod native;
 mod outlets;
+mod posture;
 mod quorum;
 mod rebuild;
 mod record;
@@ -64,6 +65,9 @@ pub use log_service::{LogService, Submitted};
 pub use monitor::{Monitor, MonitorReport, audit, monitor};
 pub use native::NativeSigner;
 pub use outlets::{OutletOptions, Outlets};
+pub use posture::{
+    PostureCheck, PostureChecked, SegmentsTest, SegmentsTested, posture_check, posture_segments,
+};
 pub use quorum::{Quorum, QuorumReport, quorum};
 pub use rebuild::{Rebuild, Rebuilt, rebuild};
 pub use record::{Recorded, Run, TracerKind, probe, run};

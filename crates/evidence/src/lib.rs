@@ -18,6 +18,7 @@ pub mod inventory;
 pub mod licence;
 pub mod machine;
 pub mod path;
+pub mod posture;
 pub mod purl;
 pub mod record;
 pub mod statement;

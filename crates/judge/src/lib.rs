@@ -13,8 +13,10 @@ pub mod gate;
 pub mod lineage;
 pub mod matching;
 pub mod policy;
+pub mod posture;
 pub mod presence;
 pub mod roles;
+pub mod segments;
 
 pub use compare::{Comparison, Verdict};
 pub use gate::{Case, Decision, Permit};

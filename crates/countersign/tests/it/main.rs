@@ -14,6 +14,7 @@ mod egress;
 mod foreign;
 mod keys;
 mod peers;
+mod posture;
 mod release;
 mod roles;
 mod sandbox;
