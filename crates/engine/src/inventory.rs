@@ -1,5 +1,6 @@
 //! `inventory`: looks at machines, kept in the vault; who has what; what builds use of what is installed.
 
+mod recipe;
 mod usage;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -5,6 +5,7 @@ mod advisories;
 mod compare;
 mod detect;
 mod drift;
+mod images;
 mod log;
 pub(crate) mod projects;
 mod record;
@@ -31,7 +32,7 @@ const USAGE: &str =
   bench advisories   the advisory index: building, opening, asking; an advisory against 10^8 occurrences
   bench log [SECONDS [ENTRIES]]  durable appends with proofs; a large log opened and read
   bench serve [SECONDS]          verified entries over loopback HTTP
-  bench sbom [NAME]  `sbom` beside syft and trivy: npm, venv, cargo, go, java, root
+  bench sbom [NAME]  `sbom` beside syft and trivy: npm, venv, cargo, go, java, images, root
   bench verify       verification of one artifact, and the start of the program";
 
 /// Runs a measurement.

@@ -35,6 +35,9 @@ pub(crate) enum InventoryCommand {
         /// The root folder
         #[arg(long, value_name = "DIR", default_value = "/")]
         root: PathBuf,
+        /// Write a recipe (Dockerfile) for an image with what builds use, and nothing else
+        #[arg(long, value_name = "FILE")]
+        recipe: Option<PathBuf>,
     },
     /// The toolchain that recorded builds used, with digests
     Used {

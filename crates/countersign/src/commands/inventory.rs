@@ -19,7 +19,7 @@ pub(crate) fn run(context: &Context, command: InventoryCommand) -> Result<u8> {
             collect(context, &root, host, output.as_deref(), no_cache)
         }
         InventoryCommand::Query { question } => query(context, &question.join(" ")),
-        InventoryCommand::Unused { since, root } => unused(context, &since, &root),
+        InventoryCommand::Unused { since, root, recipe } => unused(context, &since, &root, recipe.as_deref()),
         InventoryCommand::Used { records } => used(context, &records),
     }
 }
@@ -132,11 +132,17 @@ fn moment(text: &str) -> Result<Timestamp> {
     Ok(text.parse().map_err(|_| UsageError(format!("`{text}` is neither days such as 90d nor a time")))?)
 }
 
-fn unused(context: &Context, since: &str, root: &Path) -> Result<u8> {
+fn unused(context: &Context, since: &str, root: &Path, recipe: Option<&Path>) -> Result<u8> {
     let cache = cache_file(root);
     let found = engine::inventory_unused(&context.world()?, moment(since)?, root, cache.as_deref())?;
     if found.records.is_empty() {
         anyhow::bail!(UsageError("no record since then: nothing says what builds use".into()));
+    }
+    if let Some(file) = recipe {
+        let text = found.recipe.as_deref().ok_or_else(|| {
+            UsageError("this system is not made of Debian packages: there is no recipe for it".into())
+        })?;
+        std::fs::write(file, text).with_context(|| format!("cannot write `{}`", file.display()))?;
     }
     let names: Vec<&str> = found.packages.iter().map(|package| package.name.as_str()).collect();
     let command = format!("apt-get purge --no-auto-remove -s {}", names.join(" "));
@@ -152,7 +158,7 @@ fn unused(context: &Context, since: &str, root: &Path) -> Result<u8> {
             "inventory-unused",
             json!({
                 "packages": rows, "used": found.used, "kept": found.needed, "records": found.records, "touched": found.touched,
-                "command": command,
+                "command": command, "recipe": found.recipe,
             }),
         )?;
         return Ok(code);
