@@ -17,6 +17,9 @@ struct Product {
     component: Option<String>,
 }
 
+/// The branch that says for which versions its products stand: its category and its name.
+type Versions<'a> = Option<(&'a str, &'a str)>;
+
 /// Branches are followed so deep.
 const DEPTH_MAX: usize = 64;
 
@@ -113,9 +116,9 @@ fn vectors(vulnerability: &Value) -> Vec<&str> {
 fn products(document: &Value) -> BTreeMap<&str, Vec<Product>> {
     let mut found: BTreeMap<&str, Vec<Product>> = BTreeMap::new();
     let Some(tree) = document.get("product_tree") else { return found };
-    let mut named: Vec<(&Value, Option<(&str, &str)>)> =
+    let mut named: Vec<(&Value, Versions<'_>)> =
         list(tree, "full_product_names").map(|product| (product, None)).collect();
-    let mut branches: Vec<(&Value, usize, Option<(&str, &str)>)> =
+    let mut branches: Vec<(&Value, usize, Versions<'_>)> =
         list(tree, "branches").map(|branch| (branch, 0, None)).collect();
     while let Some((branch, depth, above)) = branches.pop() {
         let category = text(branch.get("category"));
@@ -168,7 +171,7 @@ fn relationships<'a>(tree: &'a Value, found: &mut BTreeMap<&'a str, Vec<Product>
     }
 }
 
-fn purls(product: &Value, versions: Option<(&str, &str)>) -> Vec<String> {
+fn purls(product: &Value, versions: Versions<'_>) -> Vec<String> {
     let helper = product.get("product_identification_helper");
     let single = helper.and_then(|helper| helper.get("purl")).and_then(Value::as_str);
     let many = helper.into_iter().flat_map(|helper| list(helper, "purls")).filter_map(Value::as_str);
@@ -176,7 +179,7 @@ fn purls(product: &Value, versions: Option<(&str, &str)>) -> Vec<String> {
 }
 
 /// Writes the versions of the branch into a purl that has none.
-fn of_versions(text: &str, versions: Option<(&str, &str)>) -> Option<String> {
+fn of_versions(text: &str, versions: Versions<'_>) -> Option<String> {
     let purl = Purl::parse_lenient(text).ok()?;
     let Some((category, name)) = versions.filter(|(_, name)| purl.version().is_none() && !name.is_empty())
     else {
