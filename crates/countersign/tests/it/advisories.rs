@@ -107,6 +107,7 @@ fn an_install_script_that_ran_ranks_first() {
         "{ranked:#}"
     );
     assert_eq!(ranked[0]["grade"], "executed");
+    assert!(answer.codes().contains(&"install-script-ran".to_owned()), "{:?}", answer.codes());
     let why = ranked[0]["inputs"].to_string();
     assert!(why.contains("node install.js"), "{why}");
     let text = sandbox.run(&["advisories", "match", "latest"]).out;
