@@ -151,7 +151,7 @@ impl<'a, D: AsRef<[u8]>> Where<'a, D> {
 
     fn suppressed(&self, package: &Package, names: &dyn Fn(&str) -> bool) -> bool {
         let said = self.book.of_package(package);
-        self.hearing.latest(&said, names, &mut BTreeMap::new()).is_some()
+        self.hearing.latest(&said, names, &[], &mut BTreeMap::new()).is_some()
     }
 }
 
