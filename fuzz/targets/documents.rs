@@ -1,4 +1,4 @@
-//! Bundles (ours and anybody's), statements, log entries, checkpoints, requests to log and witness, keys, policies, trust
+//! Bundles (ours and anybody's), statements, log entries, checkpoints, certificates, timestamps, requests to log and witness, keys, policies, trust
 //! files: all readers on the same bytes.
 #![no_main]
 
@@ -14,6 +14,10 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         attest::verify::release(&Digest::of(b""), bytes, &trust).ok();
     }
     attest::rekor::read(bytes).ok();
+    attest::Certificate::from_der(bytes).map(|certificate| (certificate.valid(), certificate.identity())).ok();
+    attest::timestamp::Request::read(bytes).ok();
+    attest::timestamp::is_canonical(bytes);
+    attest::timestamp::claimed_time(bytes);
     for bundle in attest::foreign::bundles(bytes) {
         let signatory = attest::foreign::Signatory::Certificate { identity: "a".into(), issuer: "b".into() };
         let artifact = attest::foreign::Artifact::Digest(Digest::of(b""));

@@ -1,5 +1,5 @@
 //! Sigstore bundles, version 0.3 (protobuf-specs `sigstore_bundle.proto`), in the one form that we write: a
-//! DSSE envelope, a public-key hint, one log entry with inclusion proof and checkpoint.
+//! DSSE envelope, a public-key hint or a certificate with one timestamp, one log entry with inclusion proof and checkpoint.
 //!
 //! A bundle has exactly one spelling. Fields that repeat what is proven elsewhere (tree size, root hash, log
 //! index of the proof) are compared with what they repeat, so no byte of a bundle is free to change.
@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize};
 use crate::Base64;
 use crate::envelope::Envelope;
 use crate::key::PublicKey;
-use crate::leaf::Leaf;
+use crate::leaf::{Credential, Leaf};
+use crate::timestamp;
+use crate::x509::Certificate;
 
 /// Media type of a Sigstore bundle v0.3.
 pub const MEDIA_TYPE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
@@ -29,8 +31,31 @@ pub struct Bundle {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct VerificationMaterial {
-    public_key: KeyHint,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    public_key: Option<KeyHint>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    certificate: Option<RawCertificate>,
     tlog_entries: [LogEntry; 1],
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    timestamp_verification_data: Option<TimestampData>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct RawCertificate {
+    raw_bytes: Certificate,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct TimestampData {
+    rfc3161_timestamps: [SignedTimestamp; 1],
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct SignedTimestamp {
+    signed_timestamp: Base64,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -109,12 +134,28 @@ pub struct Inclusion {
 }
 
 impl Bundle {
-    /// Assembles a bundle.
-    pub fn new(envelope: &Envelope, inclusion: &Inclusion, log_key_id: [u8; 32]) -> Self {
+    /// Assembles a bundle. `timestamp` is a response of a timestamp authority over the signature, for one by a certificate.
+    pub fn new(
+        envelope: &Envelope,
+        inclusion: &Inclusion,
+        log_key_id: [u8; 32],
+        timestamp: Option<&[u8]>,
+    ) -> Self {
+        let (public_key, certificate) = match &envelope.credential {
+            Credential::Key(key) => (Some(KeyHint { hint: key.hint() }), None),
+            Credential::Certificate(certificate) => {
+                (None, Some(RawCertificate { raw_bytes: certificate.clone() }))
+            }
+        };
+        let timestamp_verification_data = timestamp.map(|response| TimestampData {
+            rfc3161_timestamps: [SignedTimestamp { signed_timestamp: Base64(response.to_vec()) }],
+        });
         Self {
             media_type: MEDIA_TYPE.into(),
             verification_material: VerificationMaterial {
-                public_key: KeyHint { hint: envelope.key.hint() },
+                public_key,
+                certificate,
+                timestamp_verification_data,
                 tlog_entries: [LogEntry::new(&envelope.leaf(), inclusion, log_key_id)],
             },
             dsse_envelope: DsseEnvelope {
@@ -135,17 +176,37 @@ impl Bundle {
         wire::from_canonical(bytes)
     }
 
-    /// Returns the hint that names the signing key.
-    pub fn key_hint(&self) -> &str {
-        &self.verification_material.public_key.hint
+    /// Returns the hint that names the signing key: as carried, or that of the certificate's key.
+    pub fn key_hint(&self) -> String {
+        let material = &self.verification_material;
+        match (&material.public_key, &material.certificate) {
+            (_, Some(certificate)) => certificate.raw_bytes.key().hint(),
+            (Some(key), None) => key.hint.clone(),
+            (None, None) => String::new(),
+        }
     }
 
-    /// Returns the envelope as if made by `key`; whether it was is for the verifier to find out.
+    /// Returns the certificate, if it has one.
+    pub fn certificate(&self) -> Option<&Certificate> {
+        self.verification_material.certificate.as_ref().map(|certificate| &certificate.raw_bytes)
+    }
+
+    /// Returns the response of the timestamp authority, if it has one.
+    pub fn timestamp(&self) -> Option<&[u8]> {
+        let data = self.verification_material.timestamp_verification_data.as_ref()?;
+        Some(&data.rfc3161_timestamps[0].signed_timestamp.0)
+    }
+
+    /// Returns the envelope as if made by `key` or by the certificate that it carries; whether it was is for the verifier to find
+    /// out.
     pub fn envelope(&self, key: &PublicKey) -> Envelope {
         Envelope {
             payload: self.dsse_envelope.payload.0.clone(),
             signature: self.dsse_envelope.signatures[0].sig.0.clone(),
-            key: key.clone(),
+            credential: match self.certificate() {
+                Some(certificate) => Credential::Certificate(certificate.clone()),
+                None => Credential::Key(key.clone()),
+            },
         }
     }
 
@@ -185,9 +246,17 @@ impl Bundle {
         })
     }
 
-    /// Tells whether the fixed fields have their fixed values.
+    /// Tells whether the fixed fields have their fixed values: a key and nothing else, or a certificate and a timestamp in its one
+    /// form.
     pub(crate) fn has_fixed_fields(&self) -> bool {
-        self.media_type == MEDIA_TYPE
+        let material = &self.verification_material;
+        let credential = match (&material.public_key, &material.certificate, self.timestamp()) {
+            (Some(_), None, None) => true,
+            (None, Some(_), Some(response)) => timestamp::is_canonical(response),
+            _ => false,
+        };
+        credential
+            && self.media_type == MEDIA_TYPE
             && self.dsse_envelope.payload_type == evidence::statement::PAYLOAD_TYPE
             && self.dsse_envelope.signatures[0].keyid.is_empty()
     }

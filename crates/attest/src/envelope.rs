@@ -4,7 +4,8 @@ use evidence::statement::{PAYLOAD_TYPE, Statement};
 use evidence::{Digest, wire};
 
 use crate::key::{KeyError, PublicKey, Signer};
-use crate::leaf::Leaf;
+use crate::leaf::{Credential, Leaf};
+use crate::x509::Certificate;
 
 /// A signed statement: the payload's exact bytes, the signature over their pre-authentication encoding, and the
 /// key that made it. Holding one says nothing about its validity; see [`Envelope::open`].
@@ -14,8 +15,8 @@ pub struct Envelope {
     pub payload: Vec<u8>,
     /// The signature, ASN.1 DER.
     pub signature: Vec<u8>,
-    /// The key that made it.
-    pub key: PublicKey,
+    /// Whose it is.
+    pub credential: Credential,
 }
 
 /// An envelope that does not hold what it should.
@@ -27,6 +28,9 @@ pub enum EnvelopeError {
     /// Bytes that are not a pre-authentication encoding of an in-toto statement.
     #[error("not a signed in-toto statement")]
     Form,
+    /// A certificate for another key.
+    #[error("the certificate is for another key than the one that has signed")]
+    Certificate,
 }
 
 impl Envelope {
@@ -34,7 +38,20 @@ impl Envelope {
     pub fn sign(statement: &Statement, signer: &dyn Signer) -> Result<Self, KeyError> {
         let payload = wire::canonical(statement);
         let signature = signer.sign(&pae(&payload))?;
-        Ok(Self { payload, signature, key: signer.public_key().clone() })
+        Ok(Self { payload, signature, credential: Credential::Key(signer.public_key().clone()) })
+    }
+
+    /// Names the signatory by a certificate for the key that has signed; one for another key is refused.
+    pub fn certified(self, certificate: Certificate) -> Result<Self, EnvelopeError> {
+        if certificate.key() != self.key() {
+            return Err(EnvelopeError::Certificate);
+        }
+        Ok(Self { credential: Credential::Certificate(certificate), ..self })
+    }
+
+    /// Returns the key that made the signature.
+    pub fn key(&self) -> &PublicKey {
+        self.credential.key()
     }
 
     /// Returns the bytes that are signed. They are also what the vault keeps: the log entry names them by
@@ -50,19 +67,19 @@ impl Envelope {
 
     /// Returns the log entry for this signature.
     pub fn leaf(&self) -> Leaf {
-        Leaf { statement: self.id(), signature: self.signature.clone(), key: self.key.clone() }
+        Leaf { statement: self.id(), signature: self.signature.clone(), credential: self.credential.clone() }
     }
 
     /// Puts an envelope together again from its log entry and the signed bytes from the vault.
     pub fn reunite(leaf: &Leaf, signed_bytes: &[u8]) -> Result<Self, EnvelopeError> {
         let payload = payload_of(signed_bytes).ok_or(EnvelopeError::Form)?.to_vec();
-        Ok(Self { payload, signature: leaf.signature.clone(), key: leaf.key.clone() })
+        Ok(Self { payload, signature: leaf.signature.clone(), credential: leaf.credential.clone() })
     }
 
     /// Checks the signature with the key in the envelope and reads the statement. Whether that key is trusted,
     /// and for what, is a second question.
     pub fn open(&self) -> Result<Statement, EnvelopeError> {
-        if !self.key.verifies(&self.signed_bytes(), &self.signature) {
+        if !self.key().verifies(&self.signed_bytes(), &self.signature) {
             return Err(EnvelopeError::Signature);
         }
         Statement::parse(&self.payload).map_err(|_| EnvelopeError::Form)

@@ -25,6 +25,25 @@ pub trait Signer {
 
     /// Signs a message: ECDSA P-256 over its SHA-256, ASN.1 DER encoded.
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError>;
+
+    /// Returns how many signatures the key has made, by whoever holds it; none where nobody counts.
+    fn counter(&self) -> Result<Option<u64>, KeyError> {
+        Ok(None)
+    }
+}
+
+impl<S: Signer + ?Sized> Signer for Box<S> {
+    fn public_key(&self) -> &PublicKey {
+        (**self).public_key()
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
+        (**self).sign(message)
+    }
+
+    fn counter(&self) -> Result<Option<u64>, KeyError> {
+        (**self).counter()
+    }
 }
 
 /// Why a key could not be used.
@@ -42,6 +61,12 @@ pub enum KeyError {
     /// The cryptographic library refused.
     #[error("cannot {0}")]
     Crypto(&'static str),
+    /// The signature could not be counted, so it was not made.
+    #[error("cannot count the signature")]
+    Count(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Who holds the key did not do what was asked.
+    #[error("{0}")]
+    Holder(String),
 }
 
 /// A P-256 public key as SubjectPublicKeyInfo (RFC 5280, section 4.1.2.7) in DER.
@@ -59,6 +84,25 @@ impl PublicKey {
         Ok(Self(der.to_vec()))
     }
 
+    /// Takes the point of a key: 0x04, x, y (SEC 1, section 2.3.3).
+    pub fn from_point(point: &[u8]) -> Result<Self, KeyError> {
+        /// What stands before the point in a SubjectPublicKeyInfo of P-256 (RFC 5480).
+        const BEFORE: &[u8] = &[
+            0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a,
+            0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+        ];
+        Self::from_der(&[BEFORE, point].concat())
+    }
+
+    /// Reads the PEM form that other tools write.
+    pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
+        let (label, document) = pkcs8::Document::from_pem(pem.trim()).map_err(|_| KeyError::Algorithm)?;
+        if label != "PUBLIC KEY" {
+            return Err(KeyError::Algorithm);
+        }
+        Self::from_der(document.as_bytes())
+    }
+
     /// Returns the DER bytes.
     pub fn der(&self) -> &[u8] {
         &self.0
@@ -66,10 +110,7 @@ impl PublicKey {
 
     /// Returns the PEM form that other tools take.
     pub fn pem(&self) -> String {
-        let body = to_base64(&self.0);
-        let lines: Vec<&str> =
-            body.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap_or("")).collect();
-        format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", lines.join("\n"))
+        pem("PUBLIC KEY", &self.0)
     }
 
     /// Returns the hint by which bundles name this key: base64 of the SHA-256 of the DER form.
@@ -97,6 +138,14 @@ impl PublicKey {
         };
         key.verify_digest_sig(&digest, signature).is_ok()
     }
+}
+
+/// Writes bytes as PEM (RFC 7468).
+pub(crate) fn pem(label: &str, der: &[u8]) -> String {
+    let body = to_base64(der);
+    let lines: Vec<&str> =
+        body.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap_or("")).collect();
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
 }
 
 impl fmt::Debug for PublicKey {
@@ -145,6 +194,15 @@ impl Signer for KeyPair {
             self.pair.sign(&SystemRandom::new(), message).map_err(|_| KeyError::Crypto("sign"))?;
         Ok(signature.as_ref().to_vec())
     }
+}
+
+/// Writes a signature as ASN.1 DER that came as r and s, 32 bytes each.
+pub fn signature_from_fixed(fixed: &[u8]) -> Result<Vec<u8>, KeyError> {
+    use der::Encode as _;
+    let bad = || KeyError::Crypto("read a signature");
+    let (r, s) = fixed.split_at_checked(32).filter(|(_, s)| s.len() == 32).ok_or_else(bad)?;
+    let number = |bytes| der::asn1::UintRef::new(bytes).map_err(|_| bad());
+    vec![number(r)?, number(s)?].to_der().map_err(|_| bad())
 }
 
 /// How much work a passphrase guess costs.
@@ -257,6 +315,24 @@ mod tests {
         assert!(pair.public_key().verifies(b"message", &signature));
         assert!(!pair.public_key().verifies(b"messagf", &signature));
         assert!(!other.public_key().verifies(b"message", &signature));
+    }
+
+    #[test]
+    fn keys_and_signatures_have_other_forms_too() {
+        let (_, pair) = EncryptedKey::generate_p256(b"p", Cost::Machine).unwrap();
+        let key = pair.public_key();
+        assert_eq!(&PublicKey::from_pem(&key.pem()).unwrap(), key);
+        assert_eq!(&PublicKey::from_point(&key.der()[26..]).unwrap(), key);
+        assert!(PublicKey::from_point(&key.der()[27..]).is_err());
+        assert!(PublicKey::from_pem("-----BEGIN X-----\nAA==\n-----END X-----\n").is_err());
+        for (fixed, expected) in [
+            ([1; 64].to_vec(), 2 + 2 * 34),
+            ([0xff; 64].to_vec(), 2 + 2 * 35),
+            ([[0; 32], [1; 32]].concat(), 2 + 3 + 34),
+        ] {
+            assert_eq!(signature_from_fixed(&fixed).unwrap().len(), expected);
+        }
+        assert!(signature_from_fixed(&[1; 63]).is_err());
     }
 
     #[test]

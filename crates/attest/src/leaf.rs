@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Base64;
 use crate::key::PublicKey;
+use crate::x509::Certificate;
 
 /// A log entry, read.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -17,8 +18,35 @@ pub struct Leaf {
     pub statement: Digest,
     /// The signature over them.
     pub signature: Vec<u8>,
-    /// The key that made it.
-    pub key: PublicKey,
+    /// Whose signature it is.
+    pub credential: Credential,
+}
+
+/// By what a signature says whose it is: a bare key, or a certificate for one.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Credential {
+    /// A key that who verifies knows.
+    Key(PublicKey),
+    /// A certificate, for those who know an authority.
+    Certificate(Certificate),
+}
+
+impl Credential {
+    /// Returns the key that made the signature.
+    pub fn key(&self) -> &PublicKey {
+        match self {
+            Self::Key(key) => key,
+            Self::Certificate(certificate) => certificate.key(),
+        }
+    }
+
+    /// Returns the certificate, if there is one.
+    pub fn certificate(&self) -> Option<&Certificate> {
+        match self {
+            Self::Key(_) => None,
+            Self::Certificate(certificate) => Some(certificate),
+        }
+    }
 }
 
 /// Bytes that are not a log entry of ours.
@@ -40,10 +68,7 @@ impl Leaf {
                     },
                     signature: Signature {
                         content: Base64(self.signature.clone()),
-                        verifier: Verifier {
-                            key_details: "PKIX_ECDSA_P256_SHA_256".into(),
-                            public_key: RawKey { raw_bytes: self.key.clone() },
-                        },
+                        verifier: Verifier::from(&self.credential),
                     },
                 },
             },
@@ -58,7 +83,7 @@ impl Leaf {
         let leaf = Self {
             statement: Digest::from_bytes(digest),
             signature: rekord.signature.content.0,
-            key: rekord.signature.verifier.public_key.raw_bytes,
+            credential: rekord.signature.verifier.credential()?,
         };
         if leaf.encode() == bytes { Ok(leaf) } else { Err(LeafError) }
     }
@@ -100,17 +125,54 @@ struct Signature {
     verifier: Verifier,
 }
 
+/// Rekor's `Verifier` message: exactly one of key and certificate.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Verifier {
+pub(crate) struct Verifier {
     key_details: String,
-    public_key: RawKey,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    public_key: Option<RawKey>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    x509_certificate: Option<RawCertificate>,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct RawKey {
     raw_bytes: PublicKey,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct RawCertificate {
+    raw_bytes: Certificate,
+}
+
+/// The one algorithm that is logged.
+const KEY_DETAILS: &str = "PKIX_ECDSA_P256_SHA_256";
+
+impl Verifier {
+    /// Takes the one credential.
+    pub(crate) fn credential(self) -> Result<Credential, LeafError> {
+        match (self.public_key, self.x509_certificate) {
+            _ if self.key_details != KEY_DETAILS => Err(LeafError),
+            (Some(key), None) => Ok(Credential::Key(key.raw_bytes)),
+            (None, Some(certificate)) => Ok(Credential::Certificate(certificate.raw_bytes)),
+            _ => Err(LeafError),
+        }
+    }
+}
+
+impl From<&Credential> for Verifier {
+    fn from(credential: &Credential) -> Self {
+        let (public_key, x509_certificate) = match credential {
+            Credential::Key(key) => (Some(RawKey { raw_bytes: key.clone() }), None),
+            Credential::Certificate(certificate) => {
+                (None, Some(RawCertificate { raw_bytes: certificate.clone() }))
+            }
+        };
+        Self { key_details: KEY_DETAILS.into(), public_key, x509_certificate }
+    }
 }
 
 #[cfg(test)]
@@ -124,7 +186,7 @@ mod tests {
         let leaf = Leaf {
             statement: Digest::of(b"s"),
             signature: pair.sign(b"s").unwrap(),
-            key: pair.public_key().clone(),
+            credential: Credential::Key(pair.public_key().clone()),
         };
         let bytes = leaf.encode();
         assert_eq!(Leaf::decode(&bytes).unwrap(), leaf);

@@ -4,21 +4,27 @@
 //! Verification needs only this crate and those below it, never the network, and returns types that nobody
 //! else can make ([`Verified`]). Reading files, clocks and passphrases is the caller's.
 
+pub mod authority;
 pub mod bundle;
+pub mod clients;
 pub mod envelope;
 pub mod foreign;
 pub mod key;
 pub mod leaf;
 pub mod rekor;
+pub mod timestamp;
 pub mod trust;
 pub mod verify;
+pub mod x509;
 
+pub use authority::Authority;
 pub use bundle::{Bundle, Inclusion};
 pub use envelope::Envelope;
 pub use key::{EncryptedKey, KeyError, KeyPair, PublicKey, Signer};
-pub use leaf::Leaf;
+pub use leaf::{Credential, Leaf};
 pub use trust::Trust;
 pub use verify::{Rejection, Verified, VerifiedRelease};
+pub use x509::Certificate;
 
 use base64::Engine as _;
 

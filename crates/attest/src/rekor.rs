@@ -1,20 +1,19 @@
 //! The write API of Rekor v2 (rekor-tiles, `HashedRekordRequestV002`): what a client sends to have a signature logged.
 //!
-//! Only P-256 with SHA-256 by a bare key is taken: that is what Countersign and its peers sign with. The signature is
+//! Only P-256 with SHA-256 is taken, by a bare key or a certificate: that is what Countersign and its peers sign with. The signature is
 //! verified before anything is logged.
 
 use evidence::Digest;
 use serde::Deserialize;
 
 use crate::Base64;
-use crate::key::PublicKey;
-use crate::leaf::Leaf;
+use crate::leaf::{Leaf, Verifier};
 
 /// A request that is not logged.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum RequestError {
     /// Not a request of the known form.
-    #[error("not a hashedRekordRequestV002 with a P-256 key")]
+    #[error("not a hashedRekordRequestV002 by a P-256 key or certificate")]
     Form,
     /// The signature does not verify.
     #[error("the signature does not verify")]
@@ -41,33 +40,17 @@ struct Signature {
     verifier: Verifier,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Verifier {
-    public_key: RawKey,
-    key_details: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct RawKey {
-    raw_bytes: PublicKey,
-}
-
 /// Reads a request and verifies its signature; what comes out may be logged.
 pub fn read(body: &[u8]) -> Result<Leaf, RequestError> {
     let request: Request = serde_json::from_slice(body).map_err(|_| RequestError::Form)?;
     let HashedRekord { digest, signature } = request.hashed_rekord;
-    if signature.verifier.key_details != "PKIX_ECDSA_P256_SHA_256" {
-        return Err(RequestError::Form);
-    }
     let digest: [u8; 32] = digest.0.try_into().map_err(|_| RequestError::Form)?;
     let leaf = Leaf {
         statement: Digest::from_bytes(digest),
         signature: signature.content.0,
-        key: signature.verifier.public_key.raw_bytes,
+        credential: signature.verifier.credential().map_err(|_| RequestError::Form)?,
     };
-    if leaf.key.verifies_digest(&leaf.statement, &leaf.signature) {
+    if leaf.credential.key().verifies_digest(&leaf.statement, &leaf.signature) {
         Ok(leaf)
     } else {
         Err(RequestError::Signature)
@@ -80,7 +63,7 @@ pub fn write(leaf: &Leaf) -> Vec<u8> {
         "digest": Base64(leaf.statement.as_bytes().to_vec()),
         "signature": {
             "content": Base64(leaf.signature.clone()),
-            "verifier": {"publicKey": {"rawBytes": leaf.key}, "keyDetails": "PKIX_ECDSA_P256_SHA_256"},
+            "verifier": Verifier::from(&leaf.credential),
         },
     }});
     request.to_string().into_bytes()
@@ -90,6 +73,7 @@ pub fn write(leaf: &Leaf) -> Vec<u8> {
 mod tests {
     use super::*;
     use crate::key::{Cost, EncryptedKey, Signer};
+    use crate::leaf::Credential;
 
     #[test]
     fn only_what_verifies_is_logged() {
@@ -97,7 +81,7 @@ mod tests {
         let leaf = Leaf {
             statement: Digest::of(b"s"),
             signature: pair.sign(b"s").unwrap(),
-            key: pair.public_key().clone(),
+            credential: Credential::Key(pair.public_key().clone()),
         };
         let body = write(&leaf);
         assert_eq!(read(&body).unwrap(), leaf);

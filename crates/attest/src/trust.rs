@@ -3,8 +3,9 @@
 use evidence::{Digest, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::authority::Authority;
 use crate::key::PublicKey;
-use crate::{Base64, from_base64};
+use crate::{clients, from_base64};
 
 /// The `schema` of a trust file.
 pub const SCHEMA: &str = "urn:countersign:trust:v1";
@@ -37,6 +38,10 @@ pub struct Trust {
     /// Which witnesses must have cosigned the log, as a C2SP tlog-policy; none means that nobody has to.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub witness_policy: Option<String>,
+    /// Authorities whose certificates standard clients ask for. They let nobody release anything: the key in a certificate must be a
+    /// release key besides.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub authorities: Vec<Authority>,
 }
 
 /// A key and since when it holds.
@@ -47,6 +52,9 @@ pub struct TrustedKey {
     pub public_key: PublicKey,
     /// Since when.
     pub since: Timestamp,
+    /// From which entry of the log on its signatures count; none means from the first.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub from: Option<u64>,
     /// From which entry of the log on its signatures do not count; none means that it holds.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub retired: Option<Retired>,
@@ -113,6 +121,16 @@ pub enum TrustError {
     /// The witness policy is none.
     #[error("the trust file's witness policy cannot be used")]
     Witnesses(#[source] tlog::PolicyError),
+    /// One key for two purposes.
+    #[error("the key {key} is named as {one} and as {other}; a key has one purpose")]
+    Shared {
+        /// Its short name.
+        key: String,
+        /// The one purpose.
+        one: &'static str,
+        /// The other.
+        other: &'static str,
+    },
     /// The log's key is not an Ed25519 verifier key.
     #[error("the trust file's log key is not an Ed25519 verifier key")]
     LogKey,
@@ -130,6 +148,7 @@ impl Trust {
         }
         trust.log.ed25519()?;
         trust.witnesses()?;
+        trust.separate()?;
         Ok(trust)
     }
 
@@ -138,6 +157,26 @@ impl Trust {
         let mut text = serde_json::to_vec_pretty(self).expect("a trust file has string keys");
         text.push(b'\n');
         text
+    }
+
+    /// A key has one purpose: those who build, sign and approve are never the same.
+    fn separate(&self) -> Result<(), TrustError> {
+        let (mut seen, mut keys) = (std::collections::BTreeMap::new(), Vec::new());
+        keys.extend(self.release_keys.iter().map(|key| (&key.public_key, "release")));
+        keys.extend(self.builder_keys.iter().map(|key| (&key.public_key, "builder")));
+        keys.extend(self.approver_keys.iter().map(|key| (&key.public_key, "approver")));
+        for (key, role) in keys {
+            if let Some(other) = seen.insert(key, role).filter(|other| *other != role) {
+                return Err(TrustError::Shared { key: key.short(), one: other, other: role });
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells whether a key is named for anything.
+    pub fn names(&self, key: &PublicKey) -> bool {
+        let trusted = self.release_keys.iter().chain(&self.builder_keys).map(|known| &known.public_key);
+        trusted.chain(self.approver_keys.iter().map(|known| &known.public_key)).any(|known| known == key)
     }
 
     /// Tells whether the file is too old to be relied on at a moment.
@@ -169,40 +208,19 @@ impl Trust {
 
     /// Writes the same for a log that is served at a URL.
     pub fn sigstore_trusted_root_at(&self, url: &str) -> Result<String, TrustError> {
-        let (id, raw) = self.log.ed25519()?;
-        // SubjectPublicKeyInfo of an Ed25519 key (RFC 8410, section 4).
-        let mut spki = vec![0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
-        spki.extend_from_slice(&raw);
-        let root = serde_json::json!({
-            "mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1",
-            "tlogs": [{
-                "baseUrl": url,
-                "hashAlgorithm": "SHA2_256",
-                "publicKey": {
-                    "rawBytes": Base64(spki), "keyDetails": "PKIX_ED25519",
-                    "validFor": {"start": "1970-01-01T00:00:00Z"},
-                },
-                "logId": {"keyId": Base64(id.to_vec())},
-            }],
-            "certificateAuthorities": [], "ctlogs": [], "timestampAuthorities": [],
-        });
-        Ok(root.to_string())
+        clients::trusted_root(&self.log, url, &self.authorities, &[])
     }
-}
 
-/// Writes the Sigstore signing configuration (protobuf-specs `SigningConfig` v0.2) that leads clients to our log.
-pub fn signing_config(url: &str, since: Timestamp) -> String {
-    let service = |version: u32| {
-        serde_json::json!({
-            "url": url, "majorApiVersion": version, "validFor": {"start": since}, "operator": "countersign",
-        })
-    };
-    let config = serde_json::json!({
-        "mediaType": "application/vnd.dev.sigstore.signingconfig.v0.2+json",
-        "caUrls": [], "oidcUrls": [], "rekorTlogUrls": [service(2)], "rekorTlogConfig": {"selector": "ANY"},
-        "tsaUrls": [], "tsaConfig": {"selector": "ANY"},
-    });
-    config.to_string()
+    /// Writes the Sigstore signing configuration (protobuf-specs `SigningConfig` v0.2) that leads clients to our log.
+    pub fn signing_config(&self, url: &str, since: Timestamp) -> String {
+        let stamps = self.authorities.iter().any(|authority| authority.until.is_none());
+        clients::signing_config(url, since, stamps)
+    }
+
+    /// Finds the authority that has certified at a moment.
+    pub fn authority_at(&self, moment: Timestamp) -> Option<&Authority> {
+        self.authorities.iter().find(|authority| authority.holds_at(moment))
+    }
 }
 
 impl TrustedLog {
@@ -256,6 +274,7 @@ mod tests {
             expires: None,
             required_levels: Vec::new(),
             witness_policy: None,
+            authorities: Vec::new(),
         };
         let old = String::from_utf8(trust.to_json()).unwrap();
         assert!(!old.contains("approverKeys"), "a file without approvers is as it always was");

@@ -2,19 +2,22 @@
 //!
 //! Two implementations must agree: `sigstore-verify` checks signature, inclusion proof and checkpoint as every
 //! standard client would; ours checks the same again with `tlog`, and that nothing in the bundle is left
-//! unchecked. No network, no clock: keys and log come from the trust file alone.
+//! unchecked. No network: keys, log and authorities come from the trust file alone. A clock is asked in one place only:
+//! `sigstore-verify` does not take authorities whose time has not come yet.
 
 use evidence::statement::{
     Predicate, Provenance, ResourceDescriptor, Statement, StatementError, VerificationSummary,
 };
-use evidence::{Digest, wire};
+use evidence::{Digest, Timestamp, wire};
 use sigstore_verify::trust_root::TrustedRoot;
 use sigstore_verify::types::{DerPublicKey, Sha256Hash};
-use sigstore_verify::{PublicKeyVerificationPolicy, Verifier};
+use sigstore_verify::{Error, PublicKeyVerificationPolicy, VerificationPolicy, Verifier};
 
+use crate::authority::Authority;
 use crate::bundle::{Bundle, MAX_BYTES};
 use crate::envelope::Envelope;
 use crate::key::PublicKey;
+use crate::timestamp;
 use crate::trust::{Trust, TrustedKey};
 
 /// A statement whose signature, key and place in the log have been verified. Only this module makes one.
@@ -25,6 +28,18 @@ pub struct Verified {
     key: PublicKey,
     log_index: u64,
     witnesses: Vec<String>,
+    certified: Option<Certified>,
+}
+
+/// What a certificate adds to a verified statement.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Certified {
+    /// Who signed, by the certificate.
+    pub identity: String,
+    /// Who vouches for that name.
+    pub issuer: String,
+    /// When it was there at the latest, by the timestamp authority.
+    pub time: Timestamp,
 }
 
 impl Verified {
@@ -46,6 +61,11 @@ impl Verified {
     /// Its place in the log.
     pub fn log_index(&self) -> u64 {
         self.log_index
+    }
+
+    /// What the certificate says, if it was signed by one.
+    pub fn certified(&self) -> Option<&Certified> {
+        self.certified.as_ref()
     }
 
     /// The witnesses whose cosignature on the log was verified.
@@ -118,6 +138,16 @@ pub enum Rejection {
         /// Why it was retired.
         reason: String,
     },
+    /// The key is not yet trusted at this place of the log.
+    #[error("the key {key} counts from entry {from} of the log on, and this is entry {index}")]
+    EarlyKey {
+        /// Short name of the key.
+        key: String,
+        /// From where on it counts.
+        from: u64,
+        /// Where this statement stands.
+        index: u64,
+    },
     /// Too few of the witnesses that the trust file names have cosigned the log.
     #[error("the log is not cosigned by enough witnesses: {0}")]
     Witnesses(String),
@@ -127,6 +157,9 @@ pub enum Rejection {
     /// The signature does not verify.
     #[error("the signature is invalid: {0}")]
     Signature(String),
+    /// Certificate or timestamp do not verify, or are of an authority that is not trusted.
+    #[error("the certificate is not to be believed: {0}")]
+    Certificate(String),
     /// The log entry, proof or checkpoint does not verify.
     #[error("the log proof is invalid: {0}")]
     Log(String),
@@ -160,8 +193,9 @@ impl Rejection {
         match self {
             Self::Malformed(_) => "bundle-malformed",
             Self::UnknownKey(_) => "release-key-unknown",
-            Self::RetiredKey { .. } => "key-retired",
+            Self::RetiredKey { .. } | Self::EarlyKey { .. } => "key-retired",
             Self::Signature(_) => "signature-invalid",
+            Self::Certificate(_) => "certificate-invalid",
             Self::Log(_) => "log-proof-invalid",
             Self::Witnesses(_) => "witnesses-missing",
             Self::Level(_) => "level-missing",
@@ -181,9 +215,8 @@ impl From<StatementError> for Rejection {
 /// Verifies the bundle of a release for an artifact with this digest.
 pub fn release(artifact: &Digest, bundle: &[u8], trust: &Trust) -> Result<VerifiedRelease, Rejection> {
     let bundle = read(bundle)?;
-    let key = trust
-        .release_key(bundle.key_hint())
-        .ok_or_else(|| Rejection::UnknownKey(bundle.key_hint().into()))?;
+    let key =
+        trust.release_key(&bundle.key_hint()).ok_or_else(|| Rejection::UnknownKey(bundle.key_hint()))?;
     let verified = verify(artifact, &bundle, key, trust)?;
     let summary: VerificationSummary = verified.statement.predicate()?;
     if summary.verification_result != "PASSED" {
@@ -205,9 +238,8 @@ pub fn provenance(
     trust: &Trust,
 ) -> Result<(Verified, Provenance), Rejection> {
     let bundle = read(bundle)?;
-    let key = trust
-        .builder_key(bundle.key_hint())
-        .ok_or_else(|| Rejection::UnknownKey(bundle.key_hint().into()))?;
+    let key =
+        trust.builder_key(&bundle.key_hint()).ok_or_else(|| Rejection::UnknownKey(bundle.key_hint()))?;
     let verified = verify(artifact, &bundle, key, trust)?;
     let provenance: Provenance = verified.statement.predicate()?;
     Ok((verified, provenance))
@@ -220,8 +252,8 @@ pub fn logged<P: Predicate>(
     log_index: u64,
     keys: &[PublicKey],
 ) -> Result<(Verified, P), Rejection> {
-    if !keys.contains(&envelope.key) {
-        return Err(Rejection::UnknownKey(envelope.key.hint()));
+    if !keys.contains(envelope.key()) {
+        return Err(Rejection::UnknownKey(envelope.key().hint()));
     }
     let statement = envelope.open().map_err(|error| Rejection::Signature(error.to_string()))?;
     let predicate = statement.predicate()?;
@@ -229,9 +261,10 @@ pub fn logged<P: Predicate>(
         Verified {
             statement,
             id: envelope.id(),
-            key: envelope.key.clone(),
+            key: envelope.key().clone(),
             log_index,
             witnesses: Vec::new(),
+            certified: None,
         },
         predicate,
     ))
@@ -263,6 +296,9 @@ fn verify(
         let (from, reason) = (retired.index, retired.reason.clone());
         return Err(Rejection::RetiredKey { key: key.short(), from, index: log_index, reason });
     }
+    if let Some(from) = trusted.from.filter(|from| log_index < *from) {
+        return Err(Rejection::EarlyKey { key: key.short(), from, index: log_index });
+    }
     let witnesses = witnessed(&checkpoint, trust)?;
     let statement = envelope.open().map_err(|error| Rejection::Signature(error.to_string()))?;
     if wire::canonical(&statement) != envelope.payload {
@@ -274,8 +310,8 @@ fn verify(
         return Err(Rejection::Artifact { artifact: *artifact, found: found.join(", ") });
     }
     // Theirs: the same bundle, as any standard client reads it.
-    second_opinion(artifact, bundle, key, trust)?;
-    Ok(Verified { statement, id: envelope.id(), key: key.clone(), log_index, witnesses })
+    let certified = second_opinion(artifact, bundle, key, trust)?;
+    Ok(Verified { statement, id: envelope.id(), key: key.clone(), log_index, witnesses, certified })
 }
 
 fn included(
@@ -327,26 +363,62 @@ fn witnessed(checkpoint: &tlog::VerifiedCheckpoint, trust: &Trust) -> Result<Vec
     Err(Rejection::Witnesses(have))
 }
 
+/// The authority that could have certified this bundle: that of the moment which its timestamp names. Whether the timestamp is
+/// true is checked with the keys of that authority alone.
+fn authority<'t>(bundle: &Bundle, trust: &'t Trust) -> Result<Option<&'t Authority>, Rejection> {
+    if bundle.certificate().is_none() {
+        return Ok(None);
+    }
+    let no = |words: &str| Rejection::Certificate(words.to_owned());
+    let time = bundle.timestamp().and_then(timestamp::claimed_time);
+    let time = time.ok_or_else(|| no("it has no timestamp"))?;
+    let found = trust.authority_at(time);
+    found.map(Some).ok_or_else(|| no(&format!("the trust file names no authority for {time}")))
+}
+
 fn second_opinion(
     artifact: &Digest,
     bundle: &Bundle,
     key: &PublicKey,
     trust: &Trust,
-) -> Result<(), Rejection> {
+) -> Result<Option<Certified>, Rejection> {
+    let authority = authority(bundle, trust)?;
     let root = trust.sigstore_trusted_root().map_err(|error| Rejection::Log(error.to_string()))?;
     let root = TrustedRoot::from_json(&root).map_err(|error| Rejection::Log(error.to_string()))?;
     let verifier = Verifier::new(&root).map_err(|error| Rejection::Log(error.to_string()))?;
     let text = String::from_utf8(bundle.encode()).map_err(|error| Rejection::Malformed(error.to_string()))?;
     let bundle = sigstore_verify::types::Bundle::from_json(&text)
         .map_err(|error| Rejection::Malformed(error.to_string()))?;
-    let policy = PublicKeyVerificationPolicy::new(DerPublicKey::new(key.der().to_vec()));
     let digest =
         Sha256Hash::from_hex(&artifact.hex()).map_err(|error| Rejection::Malformed(error.to_string()))?;
-    let result =
-        verifier.verify(digest, &bundle, &policy).map_err(|error| Rejection::Signature(error.to_string()))?;
-    if result.tlog_verified() {
-        Ok(())
-    } else {
-        Err(Rejection::Log("the second verifier did not check the log".into()))
+    let result = match authority {
+        None => {
+            let policy = PublicKeyVerificationPolicy::new(DerPublicKey::new(key.der().to_vec()));
+            verifier.verify(digest, &bundle, &policy)
+        }
+        Some(authority) => {
+            let policy = VerificationPolicy::new(authority.identity.as_str(), authority.issuer.as_str());
+            verifier.verify(digest, &bundle, &policy)
+        }
+    };
+    let result = result.map_err(|error| match error {
+        Error::Certificate(_)
+        | Error::Timestamp(_)
+        | Error::IdentityMismatch { .. }
+        | Error::IssuerMismatch { .. } => Rejection::Certificate(error.to_string()),
+        error => Rejection::Signature(error.to_string()),
+    })?;
+    if !result.tlog_verified() {
+        return Err(Rejection::Log("the second verifier did not check the log".into()));
+    }
+    let Some(authority) = authority else { return Ok(None) };
+    let times = result.verified_timestamps();
+    match times.first() {
+        Some(time) if result.certificate_verified() && result.sct_verified() => Ok(Some(Certified {
+            identity: authority.identity.clone(),
+            issuer: authority.issuer.clone(),
+            time: Timestamp::from_unix(time.as_second()),
+        })),
+        _ => Err(Rejection::Certificate("the second verifier did not check it".into())),
     }
 }

@@ -53,9 +53,12 @@ pub(crate) struct Common {
 pub(crate) enum Command {
     /// Create an evidence store: log, keys, policy and trust file
     Init {
-        /// The log's name, as in `build.example.com/log`
+        /// The log's name, as in `log.example.com`
         #[arg(long, value_name = "NAME")]
         origin: Option<String>,
+        /// A release key that is there already, with whom it is: `pkcs11:…`, `hashivault://…`, `NAME://…` for `sigstore-kms-NAME`
+        #[arg(long, value_name = "URI")]
+        release_key: Option<String>,
     },
     /// Record a build: processes, files, network, inputs and outputs with digests
     Run(RunArgs),
@@ -68,6 +71,9 @@ pub(crate) enum Command {
         /// Files or folders
         #[arg(required = true)]
         paths: Vec<PathBuf>,
+        /// Certificates (PEM or DER) to one of which signatures of Windows images must lead; may be repeated
+        #[arg(long, value_name = "FILE")]
+        root: Vec<PathBuf>,
     },
     /// Write a bill of materials: of a record, a folder, a file, an archive or an image; check, merge, convert documents
     Sbom(Box<sbom::SbomArgs>),
@@ -91,6 +97,12 @@ pub(crate) enum Command {
         /// The signer writes a signature beside the file: what its name ends in, such as `.asc`
         #[arg(long, value_name = "SUFFIX", requires = "with")]
         detached: Option<String>,
+        /// Who asks for the release, with a key of their own: `--passphrase-file` is then the person's
+        #[arg(long = "as", value_name = "NAME")]
+        person: Option<String>,
+        /// With `--as`: file with the passphrase of the store's keys [default: COUNTERSIGN_PASSPHRASE, or asked for]
+        #[arg(long, value_name = "FILE", requires = "person")]
+        store_passphrase_file: Option<PathBuf>,
     },
     /// Do independent builders, each with its own key, come to the same bytes? The answer is logged, and the gate heeds it
     Quorum(trust::QuorumArgs),

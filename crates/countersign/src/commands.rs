@@ -30,16 +30,21 @@ use crate::output::{self, YES};
 /// Runs a command; returns the exit code.
 pub(crate) fn run(context: &Context, command: Command) -> Result<u8> {
     match command {
-        Command::Init { origin } => store::init(context, origin.as_deref()),
+        Command::Init { origin, release_key } => {
+            store::init(context, origin.as_deref(), release_key.as_deref())
+        }
         Command::Run(arguments) => run::run(context, arguments),
         Command::Records => records::list(context),
         Command::Show(arguments) => records::show(context, &arguments),
-        Command::Inspect { paths } => describe::inspect(context, &paths),
+        Command::Inspect { paths, root } => describe::inspect(context, &paths, &root),
         Command::Sbom(arguments) => sbom::run(context, *arguments),
         Command::Inventory(command) => inventory::run(context, command),
         Command::Compare(arguments) => compare::compare(context, &arguments),
         Command::Gate { artifact } => releases::gate(context, &artifact),
-        Command::Sign { artifact, with, detached } => releases::sign(context, &artifact, with, detached),
+        Command::Sign { artifact, with, detached, person, store_passphrase_file } => {
+            let signer = with.map(|command| engine::NativeSigner { command, detached });
+            releases::sign(context, &artifact, signer.as_ref(), person.zip(Some(store_passphrase_file)))
+        }
         Command::Quorum(arguments) => builders::quorum(context, arguments),
         Command::Rebuild(arguments) => builders::rebuild(context, arguments),
         Command::Monitor(arguments) => monitor::monitor(context, arguments),

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use attest::key::Cost;
 use attest::trust::ApproverKey;
-use attest::{EncryptedKey, Envelope, KeyPair, PublicKey, Signer};
+use attest::{EncryptedKey, Envelope, PublicKey, Signer};
 use evidence::statement::{ApproverChange, ApproverStatement, ResourceDescriptor, Statement};
 use evidence::{Digest, Timestamp};
 use store::Index;
@@ -148,13 +148,13 @@ pub fn approver_remove(world: &World, name: &str, passphrase: &Passphrase) -> Re
 }
 
 /// Opens a person's key, if the person may approve now.
-pub(crate) fn open(world: &World, name: &str, own: &Passphrase) -> Result<KeyPair> {
+pub(crate) fn open(world: &World, name: &str, own: &Passphrase) -> Result<Box<dyn Signer>> {
     let known = active(world, name)?;
     let standing = standing(world, &known.public_key)?;
     if standing.is_none_or(|standing| standing.removed.is_some() || standing.name != known.name) {
         return Err(Error::NoApprover(name.to_owned()));
     }
-    let pair = world.open_key("approver", &key_name(name), own)?;
+    let pair = world.open_file_key("approver", &key_name(name), own)?;
     if pair.public_key() == &known.public_key { Ok(pair) } else { Err(Error::NoApprover(name.to_owned())) }
 }
 
@@ -251,7 +251,7 @@ fn log_change(
     name: &str,
     key: &PublicKey,
     change: ApproverChange,
-    release: &KeyPair,
+    release: &dyn Signer,
     log_key: &tlog::Ed25519Signer,
 ) -> Result<u64> {
     let said = ApproverStatement { name: name.to_owned(), change, since: world.now() };
@@ -295,7 +295,7 @@ mod tests {
         let own = Passphrase::new(b"of anna alone".to_vec());
         let now = Timestamp::from_unix(1000);
         let open_world = || World::open(&root, now).expect("a store");
-        crate::init(&root, None, &store, now).expect("a store");
+        crate::init(&root, None, None, &store, now).expect("a store");
         approver_add(&open_world(), "anna", &own, &store).expect("an approver");
         let trust = std::fs::read(open_world().layout().trust()).expect("a trust file");
         let pair = open(&open_world(), "anna", &own).expect("her key");

@@ -5,17 +5,19 @@ use std::io::Read;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-use attest::Rejection;
+use attest::{PublicKey, Rejection};
 use evidence::statement::{Approval, Provenance as ProvenancePredicate, ResourceDescriptor};
 use evidence::{BytePath, Digest, Hasher, Problem, Tree};
 use judge::Policy;
 use judge::compare::{self, Comparison, Side};
 use judge::gate::{Approved, Baseline, Case, Decision, Evidence, Provenance, gate};
+use judge::roles::{Actor, Role};
 use store::{Index, RecordRow};
 
 use crate::approver;
 use crate::error::{Error, Result};
-use crate::inspect_path::inspect_bytes;
+use crate::inspect_path::inspect_file;
+use crate::keys::{self, KeyRole};
 use crate::records::{self, RecordView};
 use crate::world::{World, store_error};
 
@@ -48,6 +50,11 @@ pub struct Assessment {
 
 /// Judges one artifact against the policy.
 pub fn assess(world: &World, path: &Path) -> Result<Assessment> {
+    assess_for(world, path, None)
+}
+
+/// The same where somebody asks for the release.
+pub(crate) fn assess_for(world: &World, path: &Path, asks: Option<&Actor>) -> Result<Assessment> {
     let (policy, policy_bytes) = world.policy()?;
     let name = BytePath::from(path.file_name().map_or(&[][..], std::os::unix::ffi::OsStrExt::as_bytes));
     let artifact = hash_file(path)?;
@@ -83,6 +90,7 @@ pub fn assess(world: &World, path: &Path) -> Result<Assessment> {
             approvals: &approvals(world)?,
             quorum: crate::quorum::about(world, &artifact)?,
             advised: advice.as_ref().map(|advice| &advice.advised),
+            actors: &actors(world, view.as_ref(), asks)?,
         };
         gate(&case, &policy, world.now())
     };
@@ -100,6 +108,21 @@ pub fn assess(world: &World, path: &Path) -> Result<Assessment> {
         policy_bytes,
         provenance_index,
     })
+}
+
+/// Whose keys have to do with a release: the one that signed the record, the one that would sign now, who asks.
+fn actors(world: &World, view: Option<&RecordView>, asks: Option<&Actor>) -> Result<Vec<Actor>> {
+    let person = |key: &PublicKey| {
+        let known = world.trust.approver_keys.iter().find(|known| known.public_key == *key);
+        known.map(|known| known.name.clone())
+    };
+    let actor = |role, key: &PublicKey| Actor { role, key: key.short(), person: person(key) };
+    let mut actors: Vec<Actor> = asks.cloned().into_iter().collect();
+    if let Some(view) = view {
+        actors.push(actor(Role::Builder, world.leaf(view.log_index)?.credential.key()));
+    }
+    actors.extend(keys::current(world, KeyRole::Release).map(|key| actor(Role::Signer, key)));
+    Ok(actors)
 }
 
 /// Compares two records with the inspections of their outputs.
@@ -170,7 +193,7 @@ fn provenance(world: &World, view: &RecordView, artifact: &Digest) -> Result<(Pr
             let kind = evidence::statement::Statement::parse(&envelope.payload)
                 .map(|statement| statement.predicate_type);
             if kind.is_ok_and(|kind| kind == <ProvenancePredicate as evidence::statement::Predicate>::TYPE) {
-                Ok((Provenance::UnknownBuilder { key: envelope.key.short() }, None))
+                Ok((Provenance::UnknownBuilder { key: envelope.key().short() }, None))
             } else {
                 Ok((Provenance::Missing, None))
             }
@@ -191,11 +214,11 @@ fn artifact_tree(
     if let Some(output) = view.and_then(|view| view.record.output(artifact)) {
         return world.document("inspection", &output.tree);
     }
-    let bytes = crate::files::read(path, crate::inspect_path::FILE_MAX_BYTES)?;
-    if Digest::of(&bytes) != *artifact {
+    let tree = inspect_file(name, path)?;
+    if tree.root.digest != Some(*artifact) {
         return Err(Error::Unstable(path.to_path_buf()));
     }
-    Ok(inspect_bytes(name, &bytes))
+    Ok(tree)
 }
 
 /// Chooses what to compare with: the last signed release of the product before this record, else its last
@@ -225,16 +248,16 @@ pub(crate) fn approvals(world: &World) -> Result<Vec<Approved>> {
     let mut approvals = Vec::new();
     for row in world.index.approvals().map_err(store_error)? {
         let envelope = world.envelope(row.log_index)?;
-        let key = std::slice::from_ref(&envelope.key);
+        let key = std::slice::from_ref(envelope.key());
         let (_, approval) = attest::verify::logged::<Approval>(&envelope, row.log_index, key)
             .map_err(crate::world::log_error)?;
-        let Some(person) = approver::person(world, &envelope.key, row.log_index)? else {
+        let Some(person) = approver::person(world, envelope.key(), row.log_index)? else {
             continue;
         };
         approvals.push(Approved {
             finding: approval.finding,
             person,
-            key: envelope.key.short(),
+            key: envelope.key().short(),
             reason: approval.reason,
             evidence: approval.evidence.iter().filter_map(ResourceDescriptor::sha256).collect(),
             approved: approval.approved,

@@ -91,6 +91,31 @@ pub enum Error {
         #[source]
         source: attest::KeyError,
     },
+    /// Certificates or timestamps could not be made.
+    #[error("cannot make a certificate or timestamp")]
+    Authority(#[source] attest::x509::CertificateError),
+    /// A key that has another purpose already.
+    #[error("the key `{0}` has a purpose already; a key has one")]
+    KeyTaken(String),
+    /// Somebody does what is not theirs to do.
+    #[error("{0}")]
+    Role(String),
+    /// A key URI that is not understood.
+    #[error("the key URI `{0}` cannot be used: {1}")]
+    KeyUri(String, String),
+    /// What certificates should say cannot be said.
+    #[error("`{0}` cannot stand in a certificate: {1}")]
+    Claim(String, &'static str),
+    /// A key that the trust file does not know, or no longer.
+    #[error("the {name} key `{key}` does not count: {reason}")]
+    KeyOut {
+        /// What it is for.
+        name: &'static str,
+        /// Its short name.
+        key: String,
+        /// Why it does not count.
+        reason: String,
+    },
     /// The passphrase is needed and was not given.
     #[error("the passphrase of the keys is needed")]
     NoPassphrase,
@@ -257,6 +282,12 @@ impl Error {
             Self::Key { source: attest::KeyError::Passphrase, .. } => {
                 "check the passphrase file, or unset COUNTERSIGN_PASSPHRASE to be asked".into()
             }
+            Self::Key { source: attest::KeyError::Count(source), .. } if caused_by(source.as_ref(), FULL) => {
+                "the disk is full: nothing was lost; make room and run the command again".into()
+            }
+            Self::Key { source: attest::KeyError::Count(source), .. } if caused_by(source.as_ref(), CLOSED) => {
+                "check who owns the store; it must be writable for this command".into()
+            }
             Self::Policy { path, .. } => {
                 format!(
                     "mend `{}`; `docs/manual/policy.md` lists all keys, `countersign help CODE` the finding codes",
@@ -331,6 +362,10 @@ impl Error {
             }
             Self::SourceChanged { .. } => "name a folder that has the recorded sources: `--from FOLDER`".into(),
             Self::NoSources => "record it with a tracer that sees inputs, not `snapshot`".into(),
+            Self::Authority(attest::x509::CertificateError::Clock { .. }) => {
+                "set the clock; if it is right, make a new authority with `countersign trust authority`".into()
+            }
+            Self::KeyOut { name, .. } => format!("make a new one with `countersign trust new-key {name}`"),
             Self::LogClosed => "start it again: it completes what it had acknowledged".into(),
             Self::NoSuchKey(_) => "`countersign log show` prints the names of keys".into(),
             Self::NoBaseline(_) => {
@@ -342,6 +377,11 @@ impl Error {
             Self::Trace(_)
             | Self::Watch(_)
             | Self::Signer { .. }
+            | Self::Authority(_)
+            | Self::Claim(..)
+            | Self::KeyUri(..)
+            | Self::KeyTaken(_)
+            | Self::Role(_)
             | Self::Outbound(_)
             | Self::Read { .. }
             | Self::Write { .. }
@@ -369,6 +409,7 @@ impl Error {
                 | Self::Write { .. }
                 | Self::Trace(_)
                 | Self::Watch(_)
+                | Self::Key { source: attest::KeyError::Count(_) | attest::KeyError::Holder(_), .. }
         )
     }
 }

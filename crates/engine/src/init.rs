@@ -11,6 +11,7 @@ use tlog::NoteSigner;
 
 use crate::error::{Error, Result};
 use crate::files;
+use crate::keys::{self, KeyRole};
 use crate::ledger::LOG_HEAD;
 use crate::world::{Layout, Passphrase, SALT_HEAD, log_error, store_error};
 
@@ -34,13 +35,14 @@ pub struct Initialised {
     pub log_origin: String,
 }
 
-/// Makes a store in `root`, which must not hold one.
+/// Makes a store in `root`, which must not hold one. With `release_uri`, the release key is one that somebody holds already.
 ///
 /// Order: everything is made in a folder beside it, synced, and renamed into place, so a crash leaves either no
 /// store or a whole one.
 pub fn init(
     root: &Path,
     origin: Option<&str>,
+    release_uri: Option<&str>,
     passphrase: &Passphrase,
     now: Timestamp,
 ) -> Result<Initialised> {
@@ -62,27 +64,39 @@ pub fn init(
     std::fs::set_permissions(staging.path().join("keys"), private).map_err(fail)?;
     files::write(&staging.path().join(".gitignore"), b"*\n")?;
 
-    let (release_file, release) = generate("release", Cost::High, passphrase)?;
     let (builder_file, builder) = generate("builder", Cost::Machine, passphrase)?;
     let (log_file, log_der) = EncryptedKey::generate_ed25519(passphrase.bytes(), Cost::Machine)
         .map_err(|source| Error::Key { name: "log", source })?;
-    for (name, file) in [("release", &release_file), ("builder", &builder_file), ("log", &log_file)] {
+    DirectoryVault::create(&layout.objects()).map_err(store_error)?;
+    let heads = SqliteHeads::create(&layout.heads()).map_err(store_error)?;
+    let release: Box<dyn Signer> = match release_uri {
+        Some(_) => keys::create(&layout, &heads, KeyRole::Release, release_uri, passphrase)?,
+        None => {
+            let (file, pair) = generate("release", Cost::High, passphrase)?;
+            files::write_secret(&layout.key("release"), file.pem().as_bytes())?;
+            keys::counted::begin(&heads, pair.public_key(), 0)?;
+            Box::new(pair)
+        }
+    };
+    for (name, file) in [("builder", &builder_file), ("log", &log_file)] {
         files::write_secret(&layout.key(name), file.pem().as_bytes())?;
     }
 
     let origin = origin
-        .map_or_else(|| format!("countersign.invalid/log/{}", release.public_key().short()), str::to_owned);
+        .map_or_else(|| format!("{}.log.countersign.invalid", release.public_key().short()), str::to_owned);
     let log_signer = tlog::Ed25519Signer::from_pkcs8(&origin, &log_der).map_err(log_error)?;
     let trust = Trust {
         schema: SCHEMA.into(),
         release_keys: vec![TrustedKey {
             public_key: release.public_key().clone(),
             since: now,
+            from: None,
             retired: None,
         }],
         builder_keys: vec![TrustedKey {
             public_key: builder.public_key().clone(),
             since: now,
+            from: None,
             retired: None,
         }],
         log: TrustedLog { verifier_key: log_signer.verifier_key().to_string() },
@@ -91,12 +105,11 @@ pub fn init(
         expires: None,
         required_levels: Vec::new(),
         witness_policy: None,
+        authorities: Vec::new(),
     };
     files::write(&layout.trust(), &trust.to_json())?;
     files::write(&layout.policy(), judge::policy::DEFAULT.as_bytes())?;
 
-    DirectoryVault::create(&layout.objects()).map_err(store_error)?;
-    let heads = SqliteHeads::create(&layout.heads()).map_err(store_error)?;
     heads
         .replace(
             SALT_HEAD,

@@ -7,9 +7,9 @@
 
 use attest::{Envelope, Inclusion, Leaf, PublicKey};
 use evidence::statement::{
-    Approval, ApproverStatement, Intent, MachineReport, PolicyStatement, Predicate, Provenance,
-    QuorumStatement, RebuildStatement, RecordStatement, Revocation, SigningEvent, Statement,
-    VerificationSummary,
+    Approval, ApproverStatement, AuditStatement, Intent, KeyStatement, MachineReport, PolicyStatement,
+    Predicate, Provenance, QuorumStatement, RebuildStatement, RecordStatement, ReleaseRequest, Revocation,
+    SigningEvent, Statement, VerificationSummary,
 };
 use evidence::{Digest, Record, Timestamp};
 use store::{ApprovalRow, Fact, FileRow, Heads, Index, RecordRow, StoreLock};
@@ -48,6 +48,9 @@ pub(crate) fn kind_of(predicate_type: &str) -> &str {
         Approval::TYPE => "approval",
         ApproverStatement::TYPE => "approver",
         PolicyStatement::TYPE => "policy",
+        KeyStatement::TYPE => "key",
+        ReleaseRequest::TYPE => "release-request",
+        AuditStatement::TYPE => "audit",
         Revocation::TYPE => "revocation",
         MachineReport::TYPE => "machine-report",
         SigningEvent::TYPE => "signing-event",
@@ -171,7 +174,7 @@ impl World {
                 });
             }
         } else if let Ok((_, approval)) =
-            attest::verify::logged::<Approval>(&envelope, log_index, std::slice::from_ref(&envelope.key))
+            attest::verify::logged::<Approval>(&envelope, log_index, std::slice::from_ref(envelope.key()))
         {
             // Whose key it is, and whether that person's approvals count, is asked when it is used.
             facts.push(Fact::Approval(ApprovalRow {
@@ -262,7 +265,7 @@ pub(crate) fn row(index: u64, envelope: &Envelope, statement: &Statement) -> Log
         index,
         kind: kind_of(&statement.predicate_type).to_owned(),
         statement: envelope.id(),
-        key: envelope.key.short(),
+        key: envelope.key().short(),
         subjects: statement
             .subject
             .iter()

@@ -8,6 +8,7 @@ mod advisories;
 mod approve;
 mod approver;
 mod assess;
+mod authority;
 mod compare;
 mod cosign;
 mod error;
@@ -16,6 +17,7 @@ mod fsck;
 mod init;
 mod inspect_path;
 mod inventory;
+mod keys;
 mod ledger;
 mod log;
 mod log_service;
@@ -29,6 +31,7 @@ mod record;
 mod records;
 mod sbom;
 mod sign;
+mod timestamping;
 mod trusting;
 mod verify;
 mod watch;
@@ -43,20 +46,22 @@ pub use advisories::{
 pub use approve::{Approve, Approved, Person, approve};
 pub use approver::{Approver, ApproverChanged, RELEASE_PERSON, approver_add, approver_remove, approvers};
 pub use assess::{Assessment, assess, hash_file as digest_of, latest_outputs};
+pub use authority::{NewAuthority, NewAuthorityMade, authority_new};
 pub use compare::{Comparand, Compared, compare};
 pub use cosign::{Cosigning, Exchange, cosign};
 pub use error::{Error, Result};
 pub use fsck::{FsckReport, fsck};
 pub use init::{Initialised, init};
-pub use inspect_path::inspect;
+pub use inspect_path::{inspect, inspect_to_roots};
 pub use inventory::{
     Look, Looked, Query, Seen, Unused, UnusedPackage, Used, inventories, inventory_collect, inventory_query,
     inventory_store, inventory_unused, inventory_used,
 };
+pub use keys::{KeyRole, TOKEN_HELPER};
 pub use ledger::{LogRow, outcome};
 pub use log::{LogReport, log_check, log_export, log_rows};
 pub use log_service::{LogService, Submitted};
-pub use monitor::{Monitor, MonitorReport, monitor};
+pub use monitor::{Monitor, MonitorReport, audit, monitor};
 pub use native::NativeSigner;
 pub use outlets::{OutletOptions, Outlets};
 pub use quorum::{Quorum, QuorumReport, quorum};
@@ -64,8 +69,11 @@ pub use rebuild::{Rebuild, Rebuilt, rebuild};
 pub use record::{Recorded, Run, TracerKind, probe, run};
 pub use records::{RecordView, records, show, timeline, why};
 pub use sbom::{Bill, BillOf, bill, sbom, sbom_merge, sbom_of_record, sbom_of_text, sbom_read, sbom_write};
-pub use sign::{Revoked, SignOutcome, Signed, revoke, sign};
-pub use trusting::{TrustChange, add_builders, keys_of, retire_key, sigstore_export, trust_set};
+pub use sign::{Revoked, SignOutcome, SignRequest, Signed, revoke, sign};
+pub use trusting::{
+    NewKeyMade, TrustChange, add_builders, count_key, keys_of, new_key, retire_key, sigstore_export,
+    trust_set,
+};
 pub use verify::{
     ForeignVerification, Signatory, Verification, Verify, VerifyForeign, explain, verify, verify_foreign,
 };
@@ -78,6 +86,9 @@ pub use world::{Passphrase, World, find_store, trust_export, trust_file};
 
 /// What a build may reach, for those who say it.
 pub use host::{AllowList, Egress};
+
+/// The helper process that speaks to a PKCS#11 token.
+pub use host::token::serve as serve_token;
 
 /// One file of a verification, for those who render results.
 pub use verifier::FileReport;

@@ -1,7 +1,7 @@
 //! A log that is served: the write API of Rekor v2 over a sequencer with group commit, and the reads of tlog-tiles.
 //!
-//! Its folder has the log (`log/`, plain files), the head (`heads.db`), two journals, the key (`key.pem`, encrypted)
-//! and the verifier key. One process at a time: a second one is refused at the lock, and one on another machine at the
+//! Its folder has the log (`log/`, plain files), the head (`heads.db`), two journals, the key (`key.pem`, encrypted),
+//! the verifier key, and a timestamp authority (`timestamp*`). One process at a time: a second one is refused at the lock, and one on another machine at the
 //! head. Only signatures by known keys are taken where `keys` names some.
 
 use std::path::{Path, PathBuf};
@@ -11,13 +11,15 @@ use std::thread::JoinHandle;
 
 use attest::key::Cost;
 use attest::trust::TrustedLog;
-use attest::{EncryptedKey, Inclusion, PublicKey, rekor};
+use attest::{EncryptedKey, Inclusion, PublicKey, clients, rekor};
+use evidence::Timestamp;
 use store::{FileJournal, Heads, SequencerLock, SqliteHeads, TileDirectory};
 use tlog::{Ed25519Signer, GroupLimits, Log, NoteSigner as _, Sequencer, Submission, Tiles};
 
 use crate::error::{Error, Result};
 use crate::files;
 use crate::ledger::LOG_HEAD;
+use crate::timestamping::Stamping;
 use crate::world::{Passphrase, log_error, store_error};
 
 /// A log that takes entries.
@@ -28,6 +30,7 @@ pub struct LogService {
     verifier_key: String,
     key_id: [u8; 32],
     keys: Vec<PublicKey>,
+    stamping: Stamping,
 }
 
 /// What came of a request.
@@ -46,18 +49,21 @@ pub enum Submitted {
 
 impl LogService {
     /// Opens a log for writing, and makes it if there is none: `origin` is its name then. Completes what an earlier
-    /// process had acknowledged. With `keys`, entries by others are refused.
+    /// process had acknowledged. With `keys`, entries by others are refused. `now` is when its timestamp authority is made, if there
+    /// is none.
     pub fn open(
         folder: &Path,
         origin: &str,
         keys: Vec<PublicKey>,
         passphrase: &Passphrase,
         limits: GroupLimits,
+        now: Timestamp,
     ) -> Result<Self> {
         let fail = |source| Error::Write { path: folder.to_path_buf(), source };
         std::fs::create_dir_all(folder.join("log")).map_err(fail)?;
         let lock = SequencerLock::acquire(&folder.join("lock")).map_err(store_error)?;
         let signer = signer(folder, origin, passphrase)?;
+        let stamping = Stamping::open(folder, origin, passphrase, now)?;
         let tiles = Arc::new(TileDirectory::open(&folder.join("log")).map_err(store_error)?);
         let verifier_key = signer.verifier_key().to_string();
         files::write(&folder.join("verifier-key.txt"), format!("{verifier_key}\n").as_bytes())?;
@@ -87,7 +93,15 @@ impl LogService {
         });
         let committer = committer.map_err(fail)?;
         is_open.recv().map_err(log_error)?.map_err(log_error)?;
-        Ok(Self { tiles, inbox: Some(inbox), committer: Some(committer), verifier_key, key_id, keys })
+        Ok(Self {
+            tiles,
+            inbox: Some(inbox),
+            committer: Some(committer),
+            verifier_key,
+            key_id,
+            keys,
+            stamping,
+        })
     }
 
     /// The log's key, as trust files and policies write it.
@@ -101,8 +115,8 @@ impl LogService {
             Ok(leaf) => leaf,
             Err(error) => return Ok(Submitted::Refused { status: 400, words: error.to_string() }),
         };
-        if !self.keys.is_empty() && !self.keys.contains(&leaf.key) {
-            let words = format!("the key {} may not write to this log", leaf.key.short());
+        if !self.keys.is_empty() && !self.keys.contains(leaf.credential.key()) {
+            let words = format!("the key {} may not write to this log", leaf.credential.key().short());
             return Ok(Submitted::Refused { status: 403, words });
         }
         let (reply, answer) = channel();
@@ -111,6 +125,28 @@ impl LogService {
         let receipt = answer.recv().map_err(|_| Error::LogClosed)?;
         let proof = receipt.proof(0).map_err(log_error)?;
         Ok(Submitted::Entry(attest::bundle::log_entry(&leaf, &Inclusion::from(&proof), self.key_id)))
+    }
+
+    /// Answers a time-stamp request (RFC 3161) by the clock of who asks.
+    pub fn timestamp(&self, request: &[u8], now: Timestamp) -> Result<Vec<u8>> {
+        self.stamping.answer(request, now)
+    }
+
+    /// Writes into a folder what unmodified Sigstore clients need to find and trust this log at a URL.
+    pub fn write_client_files(&self, folder: &Path, url: &str, now: Timestamp) -> Result<()> {
+        let log = TrustedLog { verifier_key: self.verifier_key.clone() };
+        let timestamps = std::slice::from_ref(self.stamping.authority());
+        let root = clients::trusted_root(&log, url, &[], timestamps).map_err(log_error)?;
+        let config = clients::signing_config(url, now, true);
+        let both = clients::client_trust_config(&root, &config).map_err(log_error)?;
+        for (name, text) in [
+            ("trusted_root.json", root),
+            ("signing_config.v0.2.json", config),
+            ("client_trust_config.json", both),
+        ] {
+            files::write(&folder.join(name), text.as_bytes())?;
+        }
+        Ok(())
     }
 
     /// Reads the published checkpoint.

@@ -2,25 +2,31 @@
 //! see the same log?
 //!
 //! Four views are compared: the log's own entries; what lies in folders, mirrors and on machines (sightings); what
-//! customers hold (their bundles carry checkpoints); what witnesses have cosigned. Nothing is written.
+//! customers hold (their bundles carry checkpoints); what witnesses have cosigned. The count of signatures that a release key has
+//! made is compared with the log as well. Nothing is written.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use attest::Bundle;
-use evidence::statement::{ResourceDescriptor, SigningEvent, Statement};
+use attest::{Bundle, Envelope, Signer as _};
+use evidence::statement::{AuditStatement, ResourceDescriptor, SigningEvent, Statement};
 use evidence::tree::Node;
 use evidence::{BytePath, Digest, Finding, Problem, Subject};
 use judge::codes;
+use judge::roles::{Actor, Role};
 use store::Index;
 
+use crate::approve::Person;
+use crate::approver;
 use crate::assess::hash_file;
 use crate::cosign::Exchange;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::inspect_path::inspect_bytes;
+use crate::keys::counted;
 use crate::log::{damage, fork, unrecorded};
-use crate::world::{World, log_error, store_error};
+use crate::sign::append_one;
+use crate::world::{Passphrase, World, log_error, store_error};
 
 /// Larger files are hashed, not opened.
 const OPENED_MAX_BYTES: u64 = 512 << 20;
@@ -47,6 +53,8 @@ pub struct MonitorReport {
     pub sightings: u64,
     /// Checkpoints of others that were compared.
     pub compared: u64,
+    /// Release keys whose count of signatures was compared with the log.
+    pub counted: u64,
     /// What is wrong.
     pub findings: Vec<Finding>,
     /// What could not be looked at.
@@ -59,6 +67,7 @@ pub fn monitor(world: &World, what: &Monitor, exchange: Exchange<'_>) -> Result<
     let mut report = MonitorReport { size, findings: damage(world)?, ..MonitorReport::default() };
     if report.findings.is_empty() {
         report.findings = unrecorded(world)?;
+        counters(world, &mut report)?;
     }
     for path in &what.checkpoints {
         report.compared += 1;
@@ -72,6 +81,62 @@ pub fn monitor(world: &World, what: &Monitor, exchange: Exchange<'_>) -> Result<
         sweep.path(path, &mut report)?;
     }
     Ok(report)
+}
+
+/// Compares how many signatures each release key has made with how many the log has by it.
+fn counters(world: &World, report: &mut MonitorReport) -> Result<()> {
+    for key in &world.trust.release_keys {
+        let key = &key.public_key;
+        let Some(made) = counted::count(&world.heads, key)? else { continue };
+        report.counted += 1;
+        let mut logged = 0;
+        for index in 0..report.size {
+            if world.leaf(index)?.credential.key() == key {
+                logged += 1;
+            }
+        }
+        if made != logged {
+            let subject = Subject { path: None, digest: Some(Digest::of(key.der())) };
+            let why = if made > logged {
+                "signatures were made and not logged, or a command was interrupted between the two"
+            } else {
+                "somebody signs with the key and not with this store, or the store was put back to an older state"
+            };
+            let because = format!(
+                "key {} has made {made} signatures here, the log has {logged} by it: {why}",
+                key.short()
+            );
+            report.findings.push(codes::COUNTER_MISMATCH.finding(subject, vec![because]));
+        }
+    }
+    Ok(())
+}
+
+/// Lets an auditor sign what was seen; returns where that stands in the log.
+pub fn audit(world: &World, report: &MonitorReport, person: &Person, passphrase: &Passphrase) -> Result<u64> {
+    let key = approver::open(world, &person.name, &person.passphrase)?;
+    let actor =
+        Actor { role: Role::Auditor, key: key.public_key().short(), person: Some(person.name.clone()) };
+    if let Some(why) = world.policy()?.0.roles.refuses(&actor) {
+        return Err(Error::Role(why));
+    }
+    let log_key = world.log_key(passphrase)?;
+    let checkpoint = world.with_log(|log| Ok(log.checkpoint().clone()))?;
+    if checkpoint.size() != report.size {
+        return Err(Error::Unstable(world.layout().log()));
+    }
+    let found: BTreeSet<String> = report.findings.iter().map(|finding| finding.code.clone()).collect();
+    let said = AuditStatement {
+        size: report.size,
+        found: found.into_iter().collect(),
+        problems: report.problems.len() as u64,
+        decided: world.now(),
+    };
+    let root = Digest::from_bytes(*checkpoint.root().as_bytes());
+    let statement = Statement::new(vec![ResourceDescriptor::named(checkpoint.origin(), &root)], &said);
+    let envelope =
+        Envelope::sign(&statement, &key).map_err(|source| Error::Key { name: "approver", source })?;
+    Ok(append_one(world, &envelope, &log_key)?.index)
 }
 
 fn ask_witnesses(world: &World, exchange: Exchange<'_>, report: &mut MonitorReport) -> Result<()> {
@@ -192,7 +257,7 @@ impl Sweep<'_> {
     fn bundle(&self, path: &Path, bytes: &[u8], report: &mut MonitorReport) -> Result<()> {
         let Ok(bundle) = Bundle::decode(bytes) else { return Ok(()) };
         let trust = &self.world.trust;
-        let key = trust.release_key(bundle.key_hint()).or_else(|| trust.builder_key(bundle.key_hint()));
+        let key = trust.release_key(&bundle.key_hint()).or_else(|| trust.builder_key(&bundle.key_hint()));
         let Some(key) = key else { return Ok(()) };
         let envelope = bundle.envelope(&key.public_key);
         let Ok(statement) = envelope.open() else { return Ok(()) }; // It names our key, but our key did not sign it.

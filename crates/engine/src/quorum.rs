@@ -131,7 +131,7 @@ fn vote(world: &World, record: &str, name: &BytePath, artifact: &Digest) -> Resu
     let (place, record) = elsewhere.as_ref().map_or((world, record), |(place, record)| (place, *record));
     let row = records::find(place, record)?.ok_or_else(|| Error::NoRecord(record.to_owned()))?;
     let envelope = place.envelope(row.log_index)?;
-    let builder = envelope.key.short();
+    let builder = envelope.key().short();
     let excluded = |why: &str| BuilderVote {
         builder: builder.clone(),
         record: row.digest,

@@ -5,23 +5,29 @@
 //! 1. the gate permits (nothing is written);
 //! 2. the intent is logged (an intent without an outcome: visible, harmless, the next `sign` makes its own), and the
 //!    witnesses that the trust file demands have cosigned it: a forked log ends here;
-//! 3. the release key signs in memory;
+//! 3. the release key signs in memory; where the trust file has an authority, a certificate for the key is made, and a
+//!    timestamp for the signature;
 //! 4. the signature is logged: the outcome; the witnesses cosign again;
 //! 5. the bundles are written beside the artifact, whole or not at all (`sign` again writes them again).
 
 use std::path::{Path, PathBuf};
 
-use attest::{Bundle, Envelope, Inclusion, KeyPair, Signer};
+use attest::{Bundle, Envelope, Inclusion, Signer};
 use evidence::statement::{
-    Intent, PolicyStatement, ResourceDescriptor, Revocation, Statement, VerificationSummary, Verifier,
-    sha256_set,
+    Intent, PolicyStatement, ReleaseRequest, ResourceDescriptor, Revocation, Statement, VerificationSummary,
+    Verifier, sha256_set,
 };
-use evidence::{Digest, Finding};
+use evidence::{Digest, Finding, Subject, Timestamp};
+use judge::codes;
 use judge::gate::Permit;
+use judge::roles::{Actor, Role};
 use store::{Heads, StoreError};
 use tlog::Ed25519Signer;
 
-use crate::assess::{Assessment, assess, hash_file};
+use crate::approve::Person;
+use crate::approver;
+use crate::assess::{Assessment, assess_for, hash_file};
+use crate::authority;
 use crate::cosign::{cosigned_note, must_be_witnessed};
 use crate::error::{Error, Result};
 use crate::files;
@@ -61,6 +67,15 @@ pub struct Signed {
     pub key: String,
 }
 
+/// How to sign.
+#[derive(Default)]
+pub struct SignRequest<'a> {
+    /// A vendor's signer that goes first.
+    pub with: Option<&'a NativeSigner>,
+    /// Who asks for the release.
+    pub person: Option<&'a Person>,
+}
+
 /// A permit whose intent is in the log: the only thing that the release key signs for.
 struct LoggedPermit {
     permit: Permit,
@@ -69,14 +84,29 @@ struct LoggedPermit {
 }
 
 /// Judges an artifact and, if it is permitted, signs it; with a vendor's signer, that one first. Only then is the
-/// passphrase asked for.
+/// passphrase asked for. `clock` is for certificate and timestamp: a vendor's signer may take its time.
 pub fn sign(
     world: &World,
     path: &Path,
-    with: Option<&NativeSigner>,
+    request: &SignRequest<'_>,
     passphrase: &dyn Fn() -> std::result::Result<Passphrase, String>,
+    clock: &dyn Fn() -> Timestamp,
 ) -> Result<SignOutcome> {
-    let mut assessment = assess(world, path)?;
+    let asking =
+        request.person.map(|person| approver::open(world, &person.name, &person.passphrase)).transpose()?;
+    let asks = request.person.zip(asking.as_ref()).map(|(person, key)| Actor {
+        role: Role::Releaser,
+        key: key.public_key().short(),
+        person: Some(person.name.clone()),
+    });
+    let mut assessment = assess_for(world, path, asks.as_ref())?;
+    if asks.is_none() && world.policy()?.0.roles.binds(Role::Releaser) {
+        let subject = Subject { path: Some(assessment.name.clone()), digest: Some(assessment.artifact) };
+        let because =
+            "the policy names releasers, and none of them asks: `countersign sign --as NAME`".to_owned();
+        let refused = vec![codes::ROLE_DENIED.finding(subject, vec![because])];
+        return Ok(SignOutcome { assessment, signed: None, refused });
+    }
     let permit = match assessment.decision.take_permit() {
         Some(permit) => permit,
         None => return Ok(SignOutcome { assessment, signed: None, refused: Vec::new() }),
@@ -85,12 +115,17 @@ pub fn sign(
     let passphrase = passphrase().map_err(Error::Passphrase)?;
     let release = world.release_key(&passphrase)?;
     let log_key = world.log_key(&passphrase)?;
+    let authority = authority::open(world, &passphrase, clock())?;
     log_policy(world, &assessment, &release, &log_key)?;
-    let logged = log_intent(world, permit, &release, &log_key)?;
+    let asked = match &asking {
+        Some(key) => Some(log_request(world, &permit, key, &log_key)?),
+        None => None,
+    };
+    let logged = log_intent(world, permit, asked, &release, &log_key)?;
     let intent_index = logged.index;
     // Before there is a signature: if a witness has seen another history, none is made.
     must_be_witnessed(world, &host::outbound::exchange)?;
-    let native = match with {
+    let native = match request.with {
         Some(signer) => Some(signed_natively(world, path, signer, &logged, &release, &log_key)?),
         None => None,
     };
@@ -102,6 +137,10 @@ pub fn sign(
     let artifact = native.as_ref().and_then(|native| native.artifact).unwrap_or(assessment.artifact);
     let event = native.as_ref().map(|native| native.event);
     let envelope = countersign(world, logged, artifact, event, &release)?;
+    let (envelope, timestamp) = match &authority {
+        Some(authority) => authority.certified(envelope, clock)?,
+        None => (envelope, None),
+    };
     let log_index = append_one(world, &envelope, &log_key)?.index;
     must_be_witnessed(world, &host::outbound::exchange)?;
 
@@ -111,9 +150,9 @@ pub fn sign(
     // The provenance is about what the build made; what a signer has changed since has other bytes.
     let is_as_built = artifact == assessment.artifact;
     if is_as_built {
-        files::write(&provenance_bundle, &bundle_of(world, provenance_index)?.encode())?;
+        files::write(&provenance_bundle, &bundle_of(world, provenance_index, None)?.encode())?;
     }
-    files::write(&bundle, &bundle_of(world, log_index)?.encode())?;
+    files::write(&bundle, &bundle_of(world, log_index, timestamp.as_deref())?.encode())?;
     if hash_file(path)? != artifact {
         return Err(Error::Unstable(path.to_path_buf()));
     }
@@ -144,7 +183,7 @@ fn signed_natively(
     path: &Path,
     signer: &NativeSigner,
     logged: &LoggedPermit,
-    release: &KeyPair,
+    release: &dyn Signer,
     log_key: &Ed25519Signer,
 ) -> Result<SignedNatively> {
     let native = native::run(path, logged.permit.artifact(), signer, logged.intent, world.now())?;
@@ -169,7 +208,7 @@ pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 fn log_policy(
     world: &World,
     assessment: &Assessment,
-    release: &KeyPair,
+    release: &dyn Signer,
     log_key: &Ed25519Signer,
 ) -> Result<()> {
     let known = world.heads.load(POLICY_HEAD).map_err(store_error)?;
@@ -192,10 +231,22 @@ fn log_policy(
     }
 }
 
+/// Logs who asks for the release; returns the statement's digest.
+fn log_request(world: &World, permit: &Permit, key: &dyn Signer, log_key: &Ed25519Signer) -> Result<Digest> {
+    let said = ReleaseRequest { record: *permit.record(), decided: world.now() };
+    let subject = ResourceDescriptor::named(permit.name().to_string(), permit.artifact());
+    let statement = Statement::new(vec![subject], &said);
+    let envelope =
+        Envelope::sign(&statement, key).map_err(|source| Error::Key { name: "approver", source })?;
+    append_one(world, &envelope, log_key)?;
+    Ok(envelope.id())
+}
+
 fn log_intent(
     world: &World,
     permit: Permit,
-    release: &KeyPair,
+    request: Option<Digest>,
+    release: &dyn Signer,
     log_key: &Ed25519Signer,
 ) -> Result<LoggedPermit> {
     let intent = Intent {
@@ -205,6 +256,7 @@ fn log_intent(
         baseline: permit.baseline().copied(),
         advisories: permit.advisories().copied(),
         approved: permit.approved().to_vec(),
+        request,
         decided: permit.decided(),
     };
     let subject = ResourceDescriptor::named(permit.name().to_string(), permit.artifact());
@@ -219,7 +271,7 @@ fn countersign(
     logged: LoggedPermit,
     artifact: Digest,
     event: Option<Digest>,
-    release: &KeyPair,
+    release: &dyn Signer,
 ) -> Result<Envelope> {
     let permit = logged.permit;
     let summary = VerificationSummary {
@@ -262,7 +314,7 @@ fn attestation(kind: &str, statement: &Digest) -> ResourceDescriptor {
     }
 }
 
-pub(crate) fn signed(statement: &Statement, key: &KeyPair) -> Result<Envelope> {
+pub(crate) fn signed(statement: &Statement, key: &dyn Signer) -> Result<Envelope> {
     Envelope::sign(statement, key).map_err(|source| Error::Key { name: "release", source })
 }
 
@@ -272,7 +324,7 @@ pub(crate) fn append_one(world: &World, envelope: &Envelope, log_key: &Ed25519Si
 }
 
 /// Assembles the bundle of an entry with a proof for the newest checkpoint.
-pub(crate) fn bundle_of(world: &World, index: u64) -> Result<Bundle> {
+fn bundle_of(world: &World, index: u64, timestamp: Option<&[u8]>) -> Result<Bundle> {
     let envelope = world.envelope(index)?;
     let mut inclusion = world.inclusion(index)?;
     let checkpoint = world.with_log(|log| Ok(log.checkpoint().clone()))?;
@@ -282,7 +334,7 @@ pub(crate) fn bundle_of(world: &World, index: u64) -> Result<Bundle> {
         inclusion.checkpoint = cosigned.note().to_owned();
     }
     let key_id = world.trust.log.key_id().map_err(log_error)?;
-    Ok(Bundle::new(&envelope, &inclusion, key_id))
+    Ok(Bundle::new(&envelope, &inclusion, key_id, timestamp))
 }
 
 /// An artifact that was taken back.

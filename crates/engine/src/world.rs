@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use attest::{EncryptedKey, KeyPair, PublicKey, Trust};
+use attest::{EncryptedKey, PublicKey, Signer, Trust};
 use evidence::{Digest, Timestamp};
 use judge::Policy;
 use serde::Serialize;
@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 
 use crate::error::{Error, Result};
 use crate::files;
+use crate::keys::{self, KeyRole};
 
 /// Name of a store's folder.
 const STORE_NAME: &str = ".countersign";
@@ -64,6 +65,10 @@ impl Layout<'_> {
     }
     pub(crate) fn key(&self, name: &str) -> PathBuf {
         self.0.join("keys").join(format!("{name}.pem"))
+    }
+    /// The URI of a key that somebody else holds.
+    pub(crate) fn key_uri(&self, name: &str) -> PathBuf {
+        self.0.join("keys").join(format!("{name}.uri"))
     }
     /// What a recorded build may not read: the keys, and the salt.
     pub(crate) fn secrets(&self) -> Vec<PathBuf> {
@@ -170,13 +175,13 @@ impl World {
     }
 
     /// Opens the key that signs records.
-    pub(crate) fn builder_key(&self, passphrase: &Passphrase) -> Result<KeyPair> {
-        self.open_key("builder", "builder", passphrase)
+    pub(crate) fn builder_key(&self, passphrase: &Passphrase) -> Result<Box<dyn Signer>> {
+        keys::open(self, KeyRole::Builder, &self.trust.builder_keys, passphrase)
     }
 
     /// Opens the key that signs releases, intents and approvals.
-    pub(crate) fn release_key(&self, passphrase: &Passphrase) -> Result<KeyPair> {
-        self.open_key("release", "release", passphrase)
+    pub(crate) fn release_key(&self, passphrase: &Passphrase) -> Result<Box<dyn Signer>> {
+        keys::open(self, KeyRole::Release, &self.trust.release_keys, passphrase)
     }
 
     /// Opens the key that signs the log's checkpoints.
@@ -188,13 +193,14 @@ impl World {
     }
 
     /// Opens a key by what it is and by what its file is called.
-    pub(crate) fn open_key(
+    pub(crate) fn open_file_key(
         &self,
         name: &'static str,
         file: &str,
         passphrase: &Passphrase,
-    ) -> Result<KeyPair> {
-        self.encrypted_key(file)?.open_p256(passphrase.bytes()).map_err(|source| Error::Key { name, source })
+    ) -> Result<Box<dyn Signer>> {
+        let pair = self.encrypted_key(file)?.open_p256(passphrase.bytes());
+        Ok(Box::new(pair.map_err(|source| Error::Key { name, source })?))
     }
 
     fn encrypted_key(&self, name: &str) -> Result<EncryptedKey> {

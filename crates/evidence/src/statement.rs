@@ -14,7 +14,10 @@ use crate::machine::Position;
 use crate::record::Completeness;
 use crate::{BytePath, Digest, Timestamp};
 
-pub use events::{BuilderVote, QuorumStatement, RebuildStatement, SigningEvent};
+pub use events::{
+    AuditStatement, BuilderVote, KeyChange, KeyStatement, QuorumStatement, RebuildStatement, ReleaseRequest,
+    SigningEvent,
+};
 
 /// `_type` of an in-toto Statement v1.
 pub const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
@@ -283,6 +286,9 @@ pub struct Intent {
     pub advisories: Option<Digest>,
     /// Findings that approvals cover.
     pub approved: Vec<String>,
+    /// Who asked for the release: their statement.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub request: Option<Digest>,
     /// When the gate decided.
     pub decided: Timestamp,
 }

@@ -16,6 +16,7 @@ pub mod packages;
 mod seccomp;
 mod snapshot;
 mod sys;
+pub mod token;
 mod tracer;
 
 pub use automatic::automatic;

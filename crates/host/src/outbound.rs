@@ -1,5 +1,5 @@
 //! The only sockets that are opened from here to elsewhere: alerts to a syslog server or a webhook, and checkpoints to
-//! the witnesses of a log.
+//! the witnesses of a log, digests to a key service.
 //!
 //! Nothing is ever read from the former that would be acted upon: an answer counts only as delivered or not; what a
 //! witness answers counts only by its signature. A webhook without TLS is
@@ -7,10 +7,12 @@
 
 mod agent;
 mod exchange;
+mod service;
 mod syslog;
 mod webhook;
 
 pub use exchange::exchange;
+pub use service::call;
 pub use syslog::Syslog;
 pub use webhook::Webhook;
 

@@ -8,8 +8,11 @@ pub struct Budget {
     pub members: u64,
     /// Unpacked bytes still to be read: the measure of time, because all work is linear in them.
     pub bytes: u64,
-    /// Unpacked bytes of one member: they are held in memory.
+    /// Unpacked bytes of one member, whether they are held in memory or go by.
     pub member_bytes: u64,
+    /// Bytes that may be held in memory at a time. What is larger is read where it lies, as often as it must; of a format that is
+    /// read only in memory, it is a problem.
+    pub held_bytes: u64,
     /// Unpacked bytes per packed byte of one stream, once it has given [`RATIO_FREE_BYTES`].
     pub ratio: u64,
     /// Containers within containers.
@@ -21,13 +24,17 @@ pub struct Budget {
 /// What a stream may give whatever its ratio: honest files of zeros stay below.
 pub const RATIO_FREE_BYTES: u64 = 64 << 20;
 
+/// The program of Electron has 175 MiB.
+const HELD_MAX_BYTES: u64 = 196 << 20;
+
 impl Default for Budget {
     /// Enough for an installer of several gigabytes, and an end for a bomb within seconds.
     fn default() -> Self {
         Self {
             members: 500_000,
             bytes: 8 << 30,
-            member_bytes: 1 << 30,
+            member_bytes: 4 << 30,
+            held_bytes: HELD_MAX_BYTES,
             ratio: 1_000,
             depth: 12,
             symbols: 4_000_000,

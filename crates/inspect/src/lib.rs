@@ -32,11 +32,15 @@ mod format;
 pub mod machine;
 mod open;
 pub mod packages;
+mod room;
 pub mod sbom;
+mod source;
 mod unpack;
 
 pub use budget::{Budget, RATIO_FREE_BYTES};
 pub use contrast::contrast;
 pub use format::{Format, format};
-pub use open::{catalog_file, catalog_folder, extract, folder, open_file};
+pub use open::{
+    Entry, Input, Opened, Wishes, catalog_file, catalog_folder, extract, folder, open, open_file, open_with,
+};
 pub use unpack::zip_files;

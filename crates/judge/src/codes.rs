@@ -98,6 +98,9 @@ codes! {
     BUILDER_UNKNOWN = "builder-unknown", Critical, final,
         "the provenance is signed by a key that is not a known builder",
         "add the builder's key to the trust file only if that machine is yours";
+    ROLE_DENIED = "role-denied", Critical, final,
+        "a key or person does what is not theirs to do",
+        "the policy's `[roles]` say who may; a person's everyday key never builds or signs";
     QUORUM_DISAGREEMENT = "quorum-disagreement", Critical, final,
         "independent builders came to different bytes",
         "compare the records: `countersign compare`; one of the builders may be compromised, or the build is not reproducible";
@@ -231,6 +234,9 @@ codes! {
     AUTHENTICODE_MISMATCH = "authenticode-mismatch", Critical, approvable,
         "a file was changed after it had been signed",
         "the embedded signature is not for these bytes: get the file anew from its vendor";
+    SIGNER_UNTRUSTED = "signer-untrusted", Medium, approvable,
+        "a signature does not lead to a given root, or a certificate had expired when it signed",
+        "ask the vendor which certificates sign its releases, and since when";
     SIGNATURE_BLOCK_GREW = "signature-block-grew", Critical, approvable,
         "the signature block of a file grew while the signed part stayed the same",
         "re-signing changes it by at most ten kilobytes: look at what was added";
@@ -336,6 +342,12 @@ codes! {
     SIGNATURE_INVALID = "signature-invalid", Critical, final,
         "the signature does not verify",
         "download file and bundle again; if it persists, tell the vendor";
+    COUNTER_MISMATCH = "counter-mismatch", High, final,
+        "a key has made another number of signatures than the log has by it",
+        "find out which command was interrupted; if none was, the key is used outside: retire it";
+    CERTIFICATE_INVALID = "certificate-invalid", Critical, final,
+        "the certificate or its timestamp is not to be believed",
+        "get the vendor's current trust file; if it stays, tell the vendor";
     LOG_PROOF_INVALID = "log-proof-invalid", Critical, final,
         "the bundle does not prove that the signature is in the transparency log",
         "a signature outside the log is an incident: tell the vendor";

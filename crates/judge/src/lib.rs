@@ -14,6 +14,7 @@ pub mod lineage;
 pub mod matching;
 pub mod policy;
 pub mod presence;
+pub mod roles;
 
 pub use compare::{Comparison, Verdict};
 pub use gate::{Case, Decision, Permit};

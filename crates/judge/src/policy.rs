@@ -8,6 +8,7 @@ use serde::Deserialize;
 use crate::codes;
 use crate::detect::MachineRole;
 use crate::matching::Priority;
+use crate::roles::{self, Roles};
 
 /// The policy that `init` writes. It says what an empty file means, line by line; a test holds the two together.
 pub const DEFAULT: &str = include_str!("policy.default.toml");
@@ -37,6 +38,8 @@ pub struct Policy {
     pub dependencies: Dependencies,
     /// What machines are for, by pattern of their names; others are for what [`Policy::machine`] says.
     pub machines: BTreeMap<String, MachineRole>,
+    /// Who may do what.
+    pub roles: Roles,
     /// Codes that are treated otherwise than by severity.
     pub exceptions: BTreeMap<String, Treatment>,
 }
@@ -182,6 +185,9 @@ pub enum PolicyError {
     /// A finding code that cannot be allowed.
     #[error("the policy allows `{0}`, which can never be allowed")]
     NeverAllowed(String),
+    /// Somebody has roles that exclude each other.
+    #[error("roles exclude each other: {0}")]
+    Roles(String),
     /// Approvals by nobody.
     #[error("`approvals.persons` is 0: somebody has to answer for a detection")]
     NoPersons,
@@ -207,6 +213,7 @@ struct File {
     advisories: Advisories,
     dependencies: Dependencies,
     machines: BTreeMap<String, MachineRole>,
+    roles: roles::File,
     findings: BTreeMap<String, Treatment>,
 }
 
@@ -236,6 +243,7 @@ impl Default for File {
             advisories: Advisories::default(),
             dependencies: Dependencies::default(),
             machines: BTreeMap::new(),
+            roles: roles::File::default(),
             findings: BTreeMap::new(),
         }
     }
@@ -282,6 +290,7 @@ impl Policy {
             advisories: file.advisories,
             dependencies: file.dependencies,
             machines: file.machines,
+            roles: Roles::new(file.roles).map_err(PolicyError::Roles)?,
             exceptions: file.findings,
         })
     }
@@ -310,6 +319,8 @@ mod tests {
             ("[approvals]\npersons = -1", "malformed policy"),
             ("[approvals]\nevidence = 1", "malformed policy"),
             ("[quorum]\nbuilders = -1", "malformed policy"),
+            ("[roles]\nboss = ['x']", "malformed policy"),
+            ("[roles]\nbuilder = ['x']\nsigner = ['x']", "exclude each other"),
             ("[findings]\nquorum-disagreement = \"allow\"", "can never be allowed"),
             ("[findings]\nno-such-code = \"allow\"", "does not exist"),
             ("[findings]\nbuild-failed = \"allow\"", "can never be allowed"),

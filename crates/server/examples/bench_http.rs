@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use attest::key::Cost;
-use attest::{EncryptedKey, Leaf, Signer, rekor};
+use attest::{Credential, EncryptedKey, Leaf, Signer, rekor};
+use engine::evidence::Timestamp;
 use engine::{GroupLimits, LogService, Passphrase};
 use evidence::Digest;
 use server::{Limits, log_routes, serve};
@@ -16,6 +17,10 @@ use server::{Limits, log_routes, serve};
 const CONNECTIONS: usize = 128;
 /// Different signed requests; the server verifies each time.
 const REQUESTS: usize = 4096;
+
+fn now() -> Timestamp {
+    Timestamp::from_unix(1_700_000_000)
+}
 
 fn main() {
     let seconds: u64 = std::env::args().nth(1).map_or(5, |word| word.parse().unwrap());
@@ -26,7 +31,11 @@ fn main() {
         .map(|number| {
             let message = number.to_be_bytes();
             let signature = key.sign(&message).unwrap();
-            let leaf = Leaf { statement: Digest::of(&message), signature, key: key.public_key().clone() };
+            let leaf = Leaf {
+                statement: Digest::of(&message),
+                signature,
+                credential: Credential::Key(key.public_key().clone()),
+            };
             let body = rekor::write(&leaf);
             let head = format!(
                 "POST /api/v2/log/entries HTTP/1.1\r\nHost: log\r\nContent-Length: {}\r\n\r\n",
@@ -36,9 +45,10 @@ fn main() {
         })
         .collect();
     let limits = GroupLimits::default();
-    let service =
-        Arc::new(LogService::open(folder.path(), "log.example", Vec::new(), &passphrase, limits).unwrap());
-    let serving = serve("127.0.0.1:0", Limits::default(), log_routes(service)).unwrap();
+    let service = Arc::new(
+        LogService::open(folder.path(), "log.example", Vec::new(), &passphrase, limits, now()).unwrap(),
+    );
+    let serving = serve("127.0.0.1:0", Limits::default(), log_routes(service, now)).unwrap();
     let address = serving.address();
     let (stop, count) = (AtomicBool::new(false), AtomicU64::new(0));
     let began = Instant::now();

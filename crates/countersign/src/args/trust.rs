@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 #[derive(Args)]
 pub(crate) struct VerifyArgs {
@@ -41,7 +41,8 @@ pub(crate) enum TrustCommand {
     Export {
         /// The file
         file: PathBuf,
-        /// Also write `trusted_root.json` and `signing_config.v0.2.json` for Sigstore clients into a folder
+        /// Also write `trusted_root.json`, `signing_config.v0.2.json` and `client_trust_config.json` for Sigstore clients into a
+        /// folder
         #[arg(long, value_name = "FOLDER")]
         sigstore: Option<PathBuf>,
         /// Where the log is served, for the Sigstore files
@@ -65,6 +66,38 @@ pub(crate) enum TrustCommand {
         /// The other store's trust file
         file: PathBuf,
     },
+    /// Make a new release or builder key, and let it count from here on
+    NewKey {
+        /// What it is for
+        #[arg(value_enum)]
+        role: KeyRoleName,
+        /// A key that is there already, with whom it is: `pkcs11:…`, `hashivault://…`, `NAME://…` for `sigstore-kms-NAME`
+        #[arg(long, value_name = "URI")]
+        key: Option<String>,
+    },
+    /// Begin the count of a release key's signatures anew, and say so in the log
+    Count {
+        /// Short name of the release key, as `log show` prints it
+        key: String,
+        /// What had happened
+        #[arg(long)]
+        reason: String,
+    },
+    /// Make an authority for certificates and timestamps, so that `gh` and Sigstore's clients can check our releases
+    Authority {
+        /// Who signs, as certificates say it: a URI such as `https://vendor.example/releases`
+        #[arg(long, value_name = "URI")]
+        identity: String,
+        /// Who vouches for that name: an `https://` address
+        #[arg(long, value_name = "URL")]
+        issuer: String,
+        /// Where the sources are: `https://HOST/OWNER/NAME`
+        #[arg(long, value_name = "URL")]
+        source_repository: Option<String>,
+        /// Whose authority it is [default: the host of the issuer]
+        #[arg(long, value_name = "NAME")]
+        organisation: Option<String>,
+    },
     /// From now on a key does not count: entries of the log behind the present end are not believed
     RetireKey {
         /// Short name of a release or builder key, as `log show` prints it
@@ -73,6 +106,14 @@ pub(crate) enum TrustCommand {
         #[arg(long)]
         reason: String,
     },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum KeyRoleName {
+    /// Releases, intents, revocations
+    Release,
+    /// Records and provenance
+    Builder,
 }
 
 #[derive(Args)]
@@ -110,6 +151,12 @@ pub(crate) struct MonitorArgs {
     /// Ask the witnesses of the trust file what they have seen
     #[arg(long)]
     pub(crate) refresh: bool,
+    /// Sign what was seen, as an auditor, and log it: `--passphrase-file` is then the person's
+    #[arg(long = "as", value_name = "NAME")]
+    pub(crate) person: Option<String>,
+    /// With `--as`: file with the passphrase of the store's keys [default: COUNTERSIGN_PASSPHRASE, or asked for]
+    #[arg(long, value_name = "FILE", requires = "person")]
+    pub(crate) store_passphrase_file: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -123,6 +170,9 @@ pub(crate) struct ServeArgs {
     /// Where to listen
     #[arg(long, default_value = "127.0.0.1:8087", value_name = "ADDRESS")]
     pub(crate) listen: String,
+    /// Where clients find it, for the files that are written for them [default: where it listens]
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Option<String>,
     /// Take entries only by the keys of this trust file [default: by everybody]
     #[arg(long, value_name = "FILE")]
     pub(crate) trust: Option<PathBuf>,

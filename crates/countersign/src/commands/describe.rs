@@ -11,10 +11,10 @@ use serde_json::json;
 use crate::context::Context;
 use crate::output::{self, NO, UNDECIDED, YES};
 
-pub(crate) fn inspect(context: &Context, paths: &[PathBuf]) -> Result<u8> {
+pub(crate) fn inspect(context: &Context, paths: &[PathBuf], roots: &[PathBuf]) -> Result<u8> {
     let (mut trees, mut findings, mut problems) = (Vec::new(), Vec::new(), Vec::new());
     for path in paths {
-        let tree = engine::inspect(path)?;
+        let tree = engine::inspect_to_roots(path, roots)?;
         findings.extend(anomalies(&tree));
         problems.extend(tree.problems.iter().cloned());
         trees.push(tree);

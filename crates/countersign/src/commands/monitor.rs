@@ -1,7 +1,7 @@
 //! `monitor`.
 
 use anyhow::Result;
-use engine::Monitor;
+use engine::{Monitor, Person};
 use serde_json::json;
 
 use crate::args::trust::MonitorArgs;
@@ -13,10 +13,21 @@ pub(crate) fn monitor(context: &Context, arguments: MonitorArgs) -> Result<u8> {
     let what =
         Monitor { sweep: arguments.sweep, checkpoints: arguments.against, witnesses: arguments.refresh };
     let report = engine::monitor(&world, &what, &engine::exchange)?;
+    let logged = match &arguments.person {
+        None => None,
+        Some(name) => {
+            let person = Person { name: name.clone(), passphrase: context.own_passphrase(name)? };
+            let store = context.store_passphrase(arguments.store_passphrase_file.as_deref())?;
+            Some(engine::audit(&world, &report, &person, &store)?)
+        }
+    };
     let found = |code: &str| report.findings.iter().any(|finding| finding.code == code);
     let verdict = if found("log-forked") {
         "forked"
-    } else if found("unrecorded-signature") || found("failed-build-published") {
+    } else if ["unrecorded-signature", "failed-build-published", "counter-mismatch"]
+        .iter()
+        .any(|code| found(code))
+    {
         "unrecorded-signature"
     } else if !report.findings.is_empty() {
         "damaged"
@@ -32,6 +43,7 @@ pub(crate) fn monitor(context: &Context, arguments: MonitorArgs) -> Result<u8> {
             json!({
                 "verdict": verdict, "findings": report.findings, "problems": report.problems, "size": report.size,
                 "swept": report.swept, "sightings": report.sightings, "compared": report.compared,
+                "counted": report.counted, "logIndex": logged,
             }),
         )?;
     } else {

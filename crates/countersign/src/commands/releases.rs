@@ -1,11 +1,11 @@
 //! `gate`, `sign`, `revoke`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use engine::evidence::Digest;
 use engine::judge::gate::{Weighed, Weight};
-use engine::{Assessment, NativeSigner};
+use engine::{Assessment, NativeSigner, Person, SignRequest};
 use serde_json::{Value, json};
 
 use crate::context::Context;
@@ -80,16 +80,24 @@ pub(crate) fn gate(context: &Context, artifact: &Path) -> Result<u8> {
     Ok(if permitted { YES } else { NO })
 }
 
+/// Signs; `person` asks for it, with the file of the store's passphrase.
 pub(crate) fn sign(
     context: &Context,
     artifact: &Path,
-    with: Option<String>,
-    detached: Option<String>,
+    with: Option<&NativeSigner>,
+    person: Option<(String, Option<PathBuf>)>,
 ) -> Result<u8> {
     let world = context.world()?;
-    let signer = with.map(|command| NativeSigner { command, detached });
-    let passphrase = || context.passphrase().map_err(|error| error.to_string());
-    let outcome = engine::sign(&world, artifact, signer.as_ref(), &passphrase)?;
+    let (person, passphrase): (_, Box<dyn Fn() -> Result<_>>) = match person {
+        None => (None, Box::new(|| context.passphrase())),
+        Some((name, store)) => {
+            let person = Person { passphrase: context.own_passphrase(&name)?, name };
+            (Some(person), Box::new(move || context.store_passphrase(store.as_deref())))
+        }
+    };
+    let passphrase = || passphrase().map_err(|error| error.to_string());
+    let request = SignRequest { with, person: person.as_ref() };
+    let outcome = engine::sign(&world, artifact, &request, &passphrase, &Context::now)?;
     let verdict = if outcome.signed.is_some() { "signed" } else { "denied" };
     if context.json {
         let mut content = assessment_document(&outcome.assessment, verdict);

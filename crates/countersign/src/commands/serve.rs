@@ -19,9 +19,14 @@ pub(crate) fn serve(context: &Context, arguments: &ServeArgs) -> Result<u8> {
     };
     let passphrase = context.passphrase()?;
     let limits = engine::GroupLimits::default();
-    let service = LogService::open(&arguments.log, &arguments.origin, keys, &passphrase, limits)?;
+    let now = Context::now;
+    let service = LogService::open(&arguments.log, &arguments.origin, keys, &passphrase, limits, now())?;
     let key = service.verifier_key().to_owned();
-    let serving = server::serve(&arguments.listen, Limits::default(), server::log_routes(Arc::new(service)))?;
+    let service = Arc::new(service);
+    let routes = server::log_routes(Arc::clone(&service), now);
+    let serving = server::serve(&arguments.listen, Limits::default(), routes)?;
+    let url = arguments.url.clone().unwrap_or_else(|| format!("http://{}", serving.address()));
+    service.write_client_files(&arguments.log, url.trim_end_matches('/'), now())?;
     listening(context, "serve", &serving, &key)?;
     serving.wait();
     Ok(YES)

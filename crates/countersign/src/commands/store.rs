@@ -6,8 +6,9 @@ use serde_json::json;
 use crate::context::Context;
 use crate::output::{self, NO, Progress, YES};
 
-pub(crate) fn init(context: &Context, origin: Option<&str>) -> Result<u8> {
-    let made = engine::init(&context.new_store(), origin, &context.new_passphrase()?, Context::now())?;
+pub(crate) fn init(context: &Context, origin: Option<&str>, release_key: Option<&str>) -> Result<u8> {
+    let passphrase = context.new_passphrase()?;
+    let made = engine::init(&context.new_store(), origin, release_key, &passphrase, Context::now())?;
     let recorder = engine::probe();
     if context.json {
         output::document(

@@ -1,10 +1,10 @@
-//! `trust export`, `trust set`, `trust retire-key`.
+//! `trust export`, `trust set`, `trust new-key`, `trust authority`, `trust retire-key`.
 
 use anyhow::{Context as _, Result, bail};
-use engine::TrustChange;
+use engine::{KeyRole, NewAuthority, TrustChange};
 use serde_json::json;
 
-use crate::args::trust::TrustCommand;
+use crate::args::trust::{KeyRoleName, TrustCommand};
 use crate::context::{Context, UsageError};
 use crate::output::{self, YES};
 
@@ -54,6 +54,58 @@ pub(crate) fn run(context: &Context, command: TrustCommand) -> Result<u8> {
         TrustCommand::AddBuilder { file } => {
             let file = engine::add_builders(&world, &file)?;
             said(context, &file)?;
+        }
+        TrustCommand::NewKey { role, key } => {
+            let role = match role {
+                KeyRoleName::Release => KeyRole::Release,
+                KeyRoleName::Builder => KeyRole::Builder,
+            };
+            let made = engine::new_key(&world, role, key.as_deref(), &context.passphrase()?)?;
+            if context.json {
+                let content = json!({
+                    "role": made.role, "key": made.key, "from": made.from, "file": made.trust_file,
+                });
+                return output::document("trust-new-key", content).map(|()| YES);
+            }
+            output::text(&format!(
+                "{} key {} counts from log entry {} on\n  {} names it: hand it to your customers again\n",
+                made.role,
+                made.key,
+                made.from,
+                made.trust_file.display()
+            ))?;
+        }
+        TrustCommand::Authority { identity, issuer, source_repository, organisation } => {
+            let host = issuer.split('/').nth(2).unwrap_or(&issuer).to_owned();
+            let new = NewAuthority {
+                identity,
+                issuer,
+                source_repository,
+                organisation: organisation.unwrap_or(host),
+            };
+            let made = engine::authority_new(&world, &new, &context.passphrase()?)?;
+            if context.json {
+                let content = json!({
+                    "root": made.root, "logIndex": made.log_index, "file": made.trust_file,
+                });
+                return output::document("trust-authority", content).map(|()| YES);
+            }
+            output::text(&format!(
+                "authority {} certifies `{}` from now on\n  {} names it: hand it to your customers again, and give \
+                 `trust export --sigstore FOLDER` to those with other clients\n",
+                made.root,
+                new.identity,
+                made.trust_file.display()
+            ))?;
+        }
+        TrustCommand::Count { key, reason } => {
+            let count = engine::count_key(&world, &key, &reason, &context.passphrase()?)?;
+            if context.json {
+                return output::document("trust-count", json!({ "key": key, "count": count })).map(|()| YES);
+            }
+            output::text(&format!(
+                "key {key}: {count} signatures, as many as the log has; said in the log\n"
+            ))?;
         }
         TrustCommand::RetireKey { key, reason } => {
             let file = engine::retire_key(&world, &key, &reason)?;

@@ -227,8 +227,15 @@ fn a_key_that_the_log_does_not_know_is_nobody() {
     sandbox.write(".countersign/trust.json", text.replace(key, &flipped));
     assert_ne!(sandbox.run(&["sign", "out"]).code, 0);
     assert!(!sandbox.path("out.sigstore.json").exists());
+    // A builder's key in the place of bob's: a key has one purpose, so this is no trust file.
+    let builder = trust["builderKeys"][0]["publicKey"].as_str().unwrap();
+    sandbox.write(".countersign/trust.json", text.replace(key, builder));
+    let refused = sandbox.run(&["gate", "out"]);
+    assert!(refused.code == 2 && refused.err.contains("a key has one purpose"), "{}", refused.err);
     // Another key in the place of bob's: his approval is by nobody, and the log has an entry by a stranger.
-    for stranger in [&trust["builderKeys"][0]["publicKey"], anna] {
+    sandbox.ok(&["init", "--store", "other"]);
+    let other: Value = serde_json::from_slice(&sandbox.read("other/trust.json")).unwrap();
+    for stranger in [&other["builderKeys"][0]["publicKey"], anna] {
         sandbox.write(".countersign/trust.json", text.replace(key, stranger.as_str().unwrap()));
         assert_eq!(case.weight(), "awaits-second");
         assert_eq!(sandbox.run(&["fsck", "--json"]).codes(), ["log-entry-foreign"]);

@@ -7,7 +7,7 @@ use std::fs::{File, TryLockError};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use attest::KeyPair;
+use attest::Signer;
 use evidence::record::{Checkout, Completeness, Detections, Segment, Variable};
 use evidence::{BytePath, Digest, Event, Timestamp};
 use host::packages::Packages;
@@ -149,7 +149,7 @@ pub(crate) fn abandoned(world: &World) -> Result<Vec<Abandoned>> {
 }
 
 /// Seals recordings that were left behind as incomplete records.
-pub(crate) fn recover(world: &World, builder: &KeyPair, log_key: &Ed25519Signer) -> Result<Vec<u64>> {
+pub(crate) fn recover(world: &World, builder: &dyn Signer, log_key: &Ed25519Signer) -> Result<Vec<u64>> {
     let mut numbers = Vec::new();
     let store_lock = world.lock()?;
     let left = abandoned(world)?;

@@ -3,7 +3,7 @@
 //! Whoever could write this file unseen could make a poisoned compiler pass for a clean one, so only the holder of the
 //! key writes it, and one whose signature is not right is not used. It is a cache: without it everything is hashed.
 
-use attest::{KeyPair, Signer};
+use attest::Signer;
 use host::Remembered;
 
 use crate::error::{Error, Result};
@@ -16,7 +16,7 @@ const PURPOSE: &[u8] = b"countersign: digests of this machine's files\n";
 const FILE_MAX_BYTES: u64 = 64 << 20;
 
 /// Reads what may be used; nothing, if anything about the file is not as it should be.
-pub(super) fn load(world: &World, builder: &KeyPair) -> Remembered {
+pub(super) fn load(world: &World, builder: &dyn Signer) -> Remembered {
     let path = world.layout().digests();
     let usable = || {
         let bytes = files::read(&path, FILE_MAX_BYTES).ok()?;
@@ -31,7 +31,7 @@ pub(super) fn load(world: &World, builder: &KeyPair) -> Remembered {
 /// forgotten.
 pub(super) fn save(
     world: &World,
-    builder: &KeyPair,
+    builder: &dyn Signer,
     mut known: Remembered,
     learned: Remembered,
 ) -> Result<()> {

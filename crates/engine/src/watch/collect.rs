@@ -13,7 +13,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use attest::{Envelope, KeyPair};
+use attest::{Envelope, Signer};
 use evidence::machine::{EVENTS_SCHEMA, FileState, MachineEvents, Position};
 use evidence::statement::{MachineReport, ResourceDescriptor, Statement};
 use evidence::{BytePath, Digest, MachineEvent, MachineEventKind, Timestamp};
@@ -172,7 +172,7 @@ fn changed(change: &PathChange, now: Timestamp) -> MachineEvent {
 
 struct Batch<'a> {
     world: &'a World,
-    builder: &'a KeyPair,
+    builder: &'a dyn Signer,
     log_key: &'a Ed25519Signer,
     roots: &'a [PathBuf],
     positions: BTreeMap<String, Position>,

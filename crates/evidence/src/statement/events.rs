@@ -39,6 +39,69 @@ impl Predicate for SigningEvent {
     const TYPE: &'static str = "urn:countersign:predicate:signing-event:v1";
 }
 
+/// A key begins to count or ends to. The subject is the key, by the SHA-256 of its DER form; of an authority, that of its root.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct KeyStatement {
+    /// What the key is for: `release`, `builder`, `authority`.
+    pub role: String,
+    /// What happens.
+    pub change: KeyChange,
+    /// Why.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reason: Option<String>,
+    /// When. The place of the statement in the log counts, not this clock.
+    pub since: Timestamp,
+}
+
+impl Predicate for KeyStatement {
+    const TYPE: &'static str = "urn:countersign:predicate:key:v1";
+}
+
+/// What happens to a key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeyChange {
+    /// Signatures by it behind this statement count.
+    Added,
+    /// Signatures by it behind this statement do not.
+    Retired,
+    /// The count of its signatures begins anew at what the log has by it, this statement among them.
+    Counted,
+}
+
+/// A person asks for a release. The subject is the artifact.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ReleaseRequest {
+    /// The record from which the artifact comes.
+    pub record: Digest,
+    /// When it was asked for.
+    pub decided: Timestamp,
+}
+
+impl Predicate for ReleaseRequest {
+    const TYPE: &'static str = "urn:countersign:predicate:release-request:v1";
+}
+
+/// A person has looked at the log and at what lies around. The subject is the log's root.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AuditStatement {
+    /// Entries of the log that was looked at.
+    pub size: u64,
+    /// Codes of what was found.
+    pub found: Vec<String>,
+    /// How many things could not be looked at.
+    pub problems: u64,
+    /// When it ended.
+    pub decided: Timestamp,
+}
+
+impl Predicate for AuditStatement {
+    const TYPE: &'static str = "urn:countersign:predicate:audit:v1";
+}
+
 /// Several builders were asked for the same artifact. The subject is the artifact.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

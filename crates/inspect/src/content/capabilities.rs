@@ -423,7 +423,7 @@ mod tests {
 
     fn of_bytes(bytes: &[u8], text: bool) -> BTreeSet<String> {
         let mut found = Found::default();
-        scan::literals(bytes, text, &mut Vec::new(), &mut found);
+        scan::literals(bytes, 0, 0, text, &mut Vec::new(), &mut found);
         fulfilled(&found)
     }
 

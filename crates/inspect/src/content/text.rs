@@ -5,8 +5,8 @@ use evidence::tree::Content;
 /// An interpreter line is cut here.
 const INTERPRETER_MAX: usize = 128;
 
-pub(super) fn read(bytes: &[u8], content: &mut Content) {
-    if let Some(line) = bytes.strip_prefix(b"#!") {
+pub(super) fn read(bytes: &[u8], is_first: bool, content: &mut Content) {
+    if let Some(line) = bytes.strip_prefix(b"#!").filter(|_| is_first) {
         let line = line.split(|byte| *byte == b'\n').next().unwrap_or_default();
         let line = String::from_utf8_lossy(line.get(..INTERPRETER_MAX).unwrap_or(line));
         content.interpreter = Some(line.trim().chars().filter(|c| !c.is_control()).collect());
@@ -16,11 +16,11 @@ pub(super) fn read(bytes: &[u8], content: &mut Content) {
         content.longest_line = content.longest_line.max((end - begin) as u64);
         begin = end + 1;
     }
-    hidden(bytes, content);
+    hidden(bytes, is_first, content);
 }
 
 /// Counts characters that are not shown (Unicode, "Bidirectional Character Types"; variation selectors, tags).
-fn hidden(bytes: &[u8], content: &mut Content) {
+fn hidden(bytes: &[u8], is_first: bool, content: &mut Content) {
     // All of them begin with one of three bytes in UTF-8, which are rare in source text.
     for at in memchr::memchr3_iter(0xe2, 0xef, 0xf3, bytes) {
         match &bytes[at..] {
@@ -28,7 +28,7 @@ fn hidden(bytes: &[u8], content: &mut Content) {
             // Zero-width spaces and joiners, invisible operators.
             [0xe2, 0x80, 0x8b, ..] | [0xe2, 0x81, 0xa0..=0xa4, ..] => content.invisible += 1,
             // A byte order mark is one only at the beginning.
-            [0xef, 0xbb, 0xbf, ..] if at > 0 => content.invisible += 1,
+            [0xef, 0xbb, 0xbf, ..] if at > 0 || !is_first => content.invisible += 1,
             // Tags (U+E0000–E007F) and supplementary variation selectors (U+E0100–E01EF).
             [0xf3, 0xa0, 0x80..=0x81, ..] | [0xf3, 0xa0, 0x84..=0x87, ..] => content.invisible += 1,
             // A run of variation selectors carries data; a single one chooses an emoji.

@@ -1,9 +1,10 @@
+use std::process::Command;
 use std::sync::Arc;
 
 use attest::key::Cost;
-use attest::{EncryptedKey, KeyPair, Leaf, Signer, rekor};
+use attest::{Credential, EncryptedKey, KeyPair, Leaf, Signer, rekor};
 use engine::{GroupLimits, LogService, Passphrase};
-use evidence::Digest;
+use evidence::{Digest, Timestamp};
 use serde_json::Value;
 use server::{Limits, Serving, log_routes, serve};
 
@@ -14,11 +15,15 @@ fn passphrase() -> Passphrase {
 }
 
 fn open(folder: &std::path::Path, keys: Vec<attest::PublicKey>) -> engine::Result<LogService> {
-    LogService::open(folder, "log.example", keys, &passphrase(), GroupLimits::default())
+    LogService::open(folder, "log.example", keys, &passphrase(), GroupLimits::default(), now())
 }
 
 fn start(service: LogService) -> Serving {
-    serve("127.0.0.1:0", Limits::default(), log_routes(Arc::new(service))).unwrap()
+    serve("127.0.0.1:0", Limits::default(), log_routes(Arc::new(service), now)).unwrap()
+}
+
+fn now() -> Timestamp {
+    Timestamp::from_unix(1_700_000_000)
 }
 
 fn key() -> KeyPair {
@@ -27,7 +32,7 @@ fn key() -> KeyPair {
 
 fn signed(key: &KeyPair, message: &[u8]) -> Leaf {
     let signature = key.sign(message).unwrap();
-    Leaf { statement: Digest::of(message), signature, key: key.public_key().clone() }
+    Leaf { statement: Digest::of(message), signature, credential: Credential::Key(key.public_key().clone()) }
 }
 
 #[test]
@@ -102,4 +107,40 @@ fn a_second_sequencer_of_one_log_is_refused() {
     );
     first.close().unwrap();
     open(folder.path(), Vec::new()).unwrap().close().unwrap();
+}
+
+#[test]
+fn what_is_asked_for_is_stamped() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let openssl = |words: &[&str]| Command::new("openssl").args(words).output().unwrap();
+    std::fs::write(at("message"), b"a signature").unwrap();
+    let (message, query, reply) = (at("message"), at("query"), at("reply"));
+    assert!(
+        openssl(&["ts", "-query", "-data", &message, "-sha256", "-cert", "-out", &query]).status.success()
+    );
+    let log = folder.path().join("served");
+    for _ in 0..2 {
+        let serving = start(open(&log, Vec::new()).unwrap());
+        let request = std::fs::read(&query).unwrap();
+        let (status, answer) = ask(serving.address(), "POST", "/api/v1/timestamp", &request);
+        assert_eq!(status, 201);
+        std::fs::write(&reply, answer).unwrap();
+        let (root_der, root) = (log.join("timestamp-root.der").display().to_string(), at("root.pem"));
+        assert!(openssl(&["x509", "-in", &root_der, "-inform", "DER", "-out", &root]).status.success());
+        let words = ["ts", "-verify", "-queryfile", &query, "-in", &reply, "-CAfile", &root];
+        let verified = openssl(&[&words[..], &["-attime", "1700000000"]].concat());
+        assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stderr));
+        // The same authority after a restart.
+    }
+    let serving = start(open(&log, Vec::new()).unwrap());
+    let (status, refused) = ask(serving.address(), "POST", "/api/v1/timestamp", b"nonsense");
+    assert_eq!(status, 201, "RFC 3161 has a form for refusals");
+    std::fs::write(&reply, refused).unwrap();
+    let shown = openssl(&["ts", "-reply", "-in", &reply, "-text"]);
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(
+        shown.contains("Rejected") && shown.contains("the data submitted has the wrong format"),
+        "{shown}"
+    );
 }

@@ -35,6 +35,7 @@ impl Vendor {
         let trusted = TrustedKey {
             public_key: key.public_key().clone(),
             since: Timestamp::from_unix(0),
+            from: None,
             retired: None,
         };
         let trust = Trust {
@@ -47,6 +48,7 @@ impl Vendor {
             expires: None,
             required_levels: Vec::new(),
             witness_policy: None,
+            authorities: Vec::new(),
         };
         Self { key, log, trust, folder: tempfile::tempdir().unwrap() }
     }
@@ -85,7 +87,7 @@ impl Vendor {
         for number in witnesses {
             inclusion.checkpoint += &witness(*number).cosign(&log.checkpoint().text(), 1_700_000_001);
         }
-        let bundle = Bundle::new(&envelope, &inclusion, self.trust.log.key_id().unwrap()).encode();
+        let bundle = Bundle::new(&envelope, &inclusion, self.trust.log.key_id().unwrap(), None).encode();
         self.write(&format!("{name}.sigstore.json"), &bundle);
     }
 
