@@ -49,6 +49,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
             Package::of_purl(&purl).map(|package| book.of_package(&package).len());
         }
     }
+    feeds::mirror::Changes::read(&text, Some(evidence::Timestamp::from_unix(0)));
     Enrichment::default().read_csv(&text, &mut |_, _| {});
     for purl in [evidence::Purl::parse(&text), evidence::Purl::parse_lenient(&text)].into_iter().flatten() {
         let written = purl.to_string();

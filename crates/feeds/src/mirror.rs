@@ -219,14 +219,41 @@ fn problem(path: &str, detail: &str) -> Problem {
 }
 
 /// A list of changes.
-struct Changes {
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Changes {
     /// What was modified since.
-    ids: Vec<String>,
+    pub ids: Vec<String>,
     /// How many ids it has.
-    listed: u64,
+    pub listed: u64,
+    /// The numbers of lines that are not a moment and an id, the first of them.
+    pub wrong: Vec<usize>,
 }
 
-/// Reads the list of changes, newest first: what is not known yet, and how long it is. None if there is no list.
+impl Changes {
+    /// Reads a list, newest first: what is not known yet, and how long it is.
+    pub fn read(text: &str, since: Option<Timestamp>) -> Self {
+        let (mut changes, mut is_new) = (Self::default(), true);
+        for (number, line) in (1..).zip(text.lines()) {
+            let parts =
+                line.split_once(',').and_then(|(at, id)| Some((at.parse::<Timestamp>().ok()?, id.trim())));
+            let Some((at, id)) = parts.filter(|(_, id)| is_plain(id)) else {
+                if changes.wrong.len() < PROBLEMS_MAX {
+                    changes.wrong.push(number);
+                }
+                continue;
+            };
+            changes.listed += 1;
+            // What was modified in the same second may be new.
+            is_new &= since.is_none_or(|since| at >= since);
+            if is_new && since.is_some() {
+                changes.ids.push(id.to_owned());
+            }
+        }
+        changes
+    }
+}
+
+/// Reads the list of changes of an ecosystem. None if there is none.
 fn changes(
     mirror: &Mirror,
     ecosystem: &str,
@@ -235,22 +262,8 @@ fn changes(
 ) -> Result<Option<Changes>, Error> {
     let place = format!("{ecosystem}/modified_id.csv");
     let Some(list) = mirror.get(&place)? else { return Ok(None) };
-    let (mut changes, mut is_new) = (Changes { ids: Vec::new(), listed: 0 }, true);
-    for (number, line) in (1..).zip(String::from_utf8_lossy(&list).lines()) {
-        let parts =
-            line.split_once(',').and_then(|(at, id)| Some((at.parse::<Timestamp>().ok()?, id.trim())));
-        let Some((at, id)) = parts.filter(|(_, id)| is_plain(id)) else {
-            if problems.len() < PROBLEMS_MAX {
-                problems.push(problem(&format!("{place}:{number}"), "not a moment and an id"));
-            }
-            continue;
-        };
-        changes.listed += 1;
-        // What was modified in the same second may be new.
-        is_new &= since.is_none_or(|since| at >= since);
-        if is_new && since.is_some() {
-            changes.ids.push(id.to_owned());
-        }
-    }
+    let changes = Changes::read(&String::from_utf8_lossy(&list), since);
+    let wrong = changes.wrong.iter();
+    problems.extend(wrong.map(|number| problem(&format!("{place}:{number}"), "not a moment and an id")));
     Ok(Some(changes))
 }

@@ -207,6 +207,23 @@ impl<D: AsRef<[u8]>> Snapshot<D> {
         self.everywhere(|segment| segment.artifact(digest))
     }
 
+    /// Returns the digests of the artifacts that a record names.
+    pub fn artifacts_of(&self, at: At) -> Vec<Digest> {
+        self.segments.get(at.segment as usize).map(|one| one.artifacts_of(at.record)).unwrap_or_default()
+    }
+
+    /// Hands over the digests of all artifacts that records name.
+    pub fn each_artifact(&self, take: &mut dyn FnMut(&Digest, At)) {
+        for (segment, open) in (0..).zip(&self.segments) {
+            open.each_artifact(&mut |digest, record| {
+                let at = At { segment, record };
+                if !self.replaced.contains(&at) {
+                    take(digest, at);
+                }
+            });
+        }
+    }
+
     /// Tells whether any record names artifacts by digest.
     pub fn has_artifacts(&self) -> bool {
         self.segments.iter().any(|segment| segment.artifacts() > 0)

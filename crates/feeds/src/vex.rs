@@ -7,7 +7,7 @@ mod signed;
 
 use std::collections::BTreeMap;
 
-use evidence::{Purl, Timestamp};
+use evidence::{Digest, Purl, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -65,6 +65,9 @@ pub struct Statement {
     pub components: Vec<String>,
     /// What it says.
     pub status: Status,
+    /// The bytes of the products that it is about, where it names them; other bytes are another question.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hashes: Vec<Digest>,
     /// Why: a justification, or an impact statement.
     pub reason: String,
     /// Who says so.
@@ -95,6 +98,7 @@ impl Statement {
             products: Vec::new(),
             components: Vec::new(),
             status,
+            hashes: Vec::new(),
             reason: String::new(),
             author: String::new(),
             at: None,
@@ -143,6 +147,10 @@ fn canonical(purl: &str) -> Option<String> {
     Purl::parse_lenient(purl).ok().map(|purl| purl.to_string())
 }
 
+fn sha256(hex: &str) -> Option<Digest> {
+    Digest::from_hex(&hex.to_ascii_lowercase()).ok()
+}
+
 /// A product of OpenVEX: its id or its identifiers; older documents have a plain string.
 fn product(value: &Value) -> Option<String> {
     let named = value.get("identifiers").and_then(|ids| ids.get("purl")).and_then(Value::as_str);
@@ -163,17 +171,23 @@ fn openvex(document: &Value, source: &str) -> Vec<Statement> {
         let Some(status) = Status::parse(text(statement.get("status"))) else { continue };
         let why = [text(statement.get("justification")), text(statement.get("impact_statement"))];
         let products: Vec<&Value> = list(statement, "products").collect();
-        // Each product has parts of its own: one statement for each that has.
-        let (with, without): (Vec<&Value>, Vec<&Value>) =
-            products.into_iter().partition(|product| product.get("subcomponents").is_some());
-        let mut groups: Vec<(Vec<String>, Vec<String>)> = with
+        // Each product has parts and bytes of its own: one statement for each that has.
+        let (with, without): (Vec<&Value>, Vec<&Value>) = products
+            .into_iter()
+            .partition(|product| product.get("subcomponents").or_else(|| product.get("hashes")).is_some());
+        let mut groups: Vec<(Vec<String>, Vec<String>, Vec<Digest>)> = with
             .into_iter()
             .map(|one| {
-                (product(one).into_iter().collect(), list(one, "subcomponents").filter_map(product).collect())
+                let components = list(one, "subcomponents").filter_map(product).collect();
+                let hash = one.get("hashes").and_then(|hashes| hashes.get("sha-256")).and_then(Value::as_str);
+                let hashes = hash.and_then(sha256).into_iter().collect();
+                (product(one).into_iter().collect(), components, hashes)
             })
             .collect();
-        groups.push((without.into_iter().filter_map(product).collect(), Vec::new()));
-        for (products, components) in groups.into_iter().filter(|(products, _)| !products.is_empty()) {
+        groups.push((without.into_iter().filter_map(product).collect(), Vec::new(), Vec::new()));
+        for (products, components, hashes) in
+            groups.into_iter().filter(|(products, _, _)| !products.is_empty())
+        {
             // The newest word about a statement is when it was last looked at.
             let at = [statement.get("last_updated"), statement.get("timestamp")].into_iter().find_map(moment);
             let document_at =
@@ -182,6 +196,7 @@ fn openvex(document: &Value, source: &str) -> Vec<Statement> {
                 vulnerabilities: vulnerabilities.clone(),
                 products,
                 components,
+                hashes,
                 reason: joined(&why),
                 author: text(document.get("author")).to_owned(),
                 at: at.or(document_at),

@@ -107,6 +107,7 @@ fn an_install_script_that_ran_ranks_first() {
         "{ranked:#}"
     );
     assert_eq!(ranked[0]["grade"], "executed");
+    assert!(answer.codes().contains(&"install-script-ran".to_owned()), "{:?}", answer.codes());
     let why = ranked[0]["inputs"].to_string();
     assert!(why.contains("node install.js"), "{why}");
     let text = sandbox.run(&["advisories", "match", "latest"]).out;
@@ -155,7 +156,14 @@ fn bytes_of_an_attack_are_found_whatever_they_are_called() {
         r#", "database_specific": {{"leitwacht": {{"indicators_observed": {{"sha256": ["{digest}"]}}}}}}"#
     );
     sandbox.write("a.json", record("LWA-1", &today(), "some-package", &specific));
-    sandbox.ok(&["advisories", "import", "a.json"]);
+    // The build is long past: it is told at once, and found without looking at a build.
+    let news = sandbox.run(&["advisories", "import", "a.json", "--json"]);
+    assert_eq!((news.code, news.json()["notices"][0]["records"].clone()), (1, serde_json::json!([1])));
+    let affected = sandbox.run(&["advisories", "affected", "LWA-1", "--json"]).json();
+    assert_eq!(
+        (&affected["rows"][0]["name"], &affected["rows"][0]["role"]),
+        (&"r1".into(), &"present in a build".into())
+    );
     let answer = sandbox.run(&["advisories", "match", "latest", "--json"]);
     assert_eq!(answer.code, 1, "{}", answer.out);
     assert_eq!(answer.json()["ranked"][0]["finding"], answer.json()["findings"][0]["id"]);
@@ -459,4 +467,63 @@ fn names_that_were_imported_are_asked() {
     let ask = |name: &str| sandbox.run(&["advisories", "match", name, "--json"]);
     assert_eq!(ask("pkg:npm/lodahs@1").codes(), ["name-like-popular"]);
     assert_eq!(ask("pkg:npm/lodash@1").code, 0);
+}
+
+#[test]
+fn hostile_bills_are_problems_with_a_place_and_the_rest_is_asked_about() {
+    let sandbox = Sandbox::bare();
+    sandbox.write("a.json", record("GHSA-1", &today(), "bad", ""));
+    sandbox.ok(&["advisories", "import", "a.json"]);
+    let bad = r#"{"type": "library", "name": "bad", "version": "1.0.0", "purl": "pkg:npm/bad@1.0.0"}"#;
+    let good = bad.replace("bad", "good");
+    let bill =
+        |components: &str| format!(r#"{{"bomFormat": "CycloneDX", "specVersion": "1.6", {components}}}"#);
+    let deep = "[".repeat(200_000);
+    for (name, content, code, kind) in [
+        (
+            "purl",
+            bill(&format!(
+                r#""components": [{good}, {{"type": "library", "name": "x", "purl": "pkg:npm/%zz"}}]"#
+            )),
+            3,
+            "malformed-purl",
+        ),
+        (
+            "rest",
+            bill(&format!(r#""components": [{{"type": "library", "name": "x", "purl": "no purl"}}, {bad}]"#)),
+            1,
+            "malformed-purl",
+        ),
+        ("deep", bill(&format!(r#""components": [{good}, {deep}"#)), 3, "malformed-json"),
+        (
+            "cut",
+            bill(&format!(r#""components": [{good}"#)).trim_end_matches('}').to_owned(),
+            3,
+            "malformed-json",
+        ),
+        ("element", bill(&format!(r#""components": [7, {good}]"#)), 3, "malformed-element"),
+    ] {
+        let file = format!("{name}.cdx.json");
+        sandbox.write(&file, content);
+        let answer = sandbox.run(&["advisories", "match", &file, "--json"]);
+        let document = answer.json();
+        assert_eq!(answer.code, code, "{name}: {}", answer.out);
+        let problem = &document["problems"][0];
+        assert_eq!(problem["kind"], kind, "{name}: {document:#}");
+        assert!(problem["path"].as_str().unwrap().starts_with(&file), "{name}: {document:#}");
+    }
+    // The same key twice: both lists are asked about, so nothing hides behind the other.
+    sandbox.write("twice.cdx.json", bill(&format!(r#""components": [{bad}], "components": [{good}]"#)));
+    assert_eq!(sandbox.run(&["advisories", "match", "twice.cdx.json"]).code, 1);
+    // An archive that unpacks to far more than it is.
+    let mut bomb = Vec::new();
+    for _ in 0..64 {
+        bomb.extend(vec![0_u8; 1 << 20]);
+    }
+    sandbox.write("bomb", &bomb);
+    let packed =
+        std::process::Command::new("gzip").args(["-9", "-k", "bomb"]).current_dir(sandbox.path(".")).status();
+    assert!(packed.unwrap().success());
+    let answer = sandbox.run(&["advisories", "match", "bomb.gz", "--json"]);
+    assert!(matches!(answer.code, 2 | 3), "nothing in it is a package: {}{}", answer.out, answer.err);
 }

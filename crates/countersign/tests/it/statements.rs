@@ -90,6 +90,38 @@ fn a_statement_needs_a_reason_and_ends() {
     assert_eq!((silent.code, &silent.json()["unheard"]), (1, &json!({"give no reason": 1})));
 }
 
+#[test]
+fn a_statement_about_bytes_is_about_no_others() {
+    let sandbox = Sandbox::bare();
+    let advisory = record("GHSA-1", &today(), "bad", "").replace("\"npm\"", "\"crates.io\"");
+    sandbox.write("a.json", advisory);
+    let (ours, theirs) = ("a".repeat(64), "b".repeat(64));
+    sandbox.write(
+        "vex.json",
+        format!(
+            r#"{{"@context": "https://openvex.dev/ns/v0.2.0", "author": "us", "timestamp": "{}", "statements": [{{"vulnerability": {{"name": "GHSA-1"}},
+            "status": "not_affected", {REASON} "products": [{{"@id": "pkg:cargo/bad@1.0.0", "hashes": {{"sha-256": "{ours}"}}}}]}}]}}"#,
+            today()
+        ),
+    );
+    sandbox.ok(&["advisories", "import", "a.json", "vex.json"]);
+    let lock = |checksum: &str| {
+        let source = "registry+https://github.com/rust-lang/crates.io-index";
+        sandbox.write(
+            "Cargo.lock",
+            format!("version = 4\n\n[[package]]\nname = \"bad\"\nversion = \"1.0.0\"\nsource = \"{source}\"\nchecksum = \"{checksum}\"\n"),
+        );
+        ask(&sandbox, &["Cargo.lock"])
+    };
+    assert_eq!(lock(&ours).code, 0);
+    let other = lock(&theirs);
+    assert_eq!(
+        (other.code, &other.json()["unheard"]),
+        (1, &json!({"are about other bytes than were seen": 1}))
+    );
+    assert_eq!(ask(&sandbox, &["pkg:cargo/bad@1.0.0"]).code, 1, "nobody knows the bytes");
+}
+
 /// Signs a document with a key of the folder: DSSE, as OpenSSL can.
 fn signed(sandbox: &Sandbox, key: &str, content: &str) -> String {
     let kind = "application/vnd.openvex+json";

@@ -12,6 +12,7 @@ use feeds::{Package, Snapshot};
 use judge::detect::MachineRole;
 use judge::matching::Certainty;
 use serde::Serialize;
+use store::Index;
 use store::occurrences::{Found, Occurrences, Role};
 
 use super::assets::{Asset, Assets, assets};
@@ -19,11 +20,12 @@ use super::hearing::Hearing;
 use super::{failed, matching, open};
 use crate::World;
 use crate::error::{Error, Result};
+use crate::world::store_error;
 
 /// What an advisory or a package touches.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Affected {
-    /// The versions that were seen and are affected: purl-like `ecosystem/name@version`.
+    /// The versions that were seen and are affected: purl-like `ecosystem/name@version`; of artifacts, their digests.
     pub packages: Vec<String>,
     /// Where they were.
     pub rows: Vec<AffectedRow>,
@@ -60,18 +62,45 @@ pub struct AffectedRow {
 
 /// Asks where packages were, after what statements suppress.
 pub(super) struct Where<'a, D> {
+    pub(super) world: &'a World,
     pub(super) snapshot: &'a Snapshot<D>,
     pub(super) book: Book,
     pub(super) hearing: Hearing,
     pub(super) occurrences: &'a Occurrences,
+    /// The asset of each record, by number.
+    pub(super) builds: BTreeMap<u64, u32>,
 }
 
-impl<D: AsRef<[u8]>> Where<'_, D> {
-    /// Finds where a record's packages were, in versions that it speaks of. What a statement says is not affected is left out, unless
-    /// it is an attack or exploited.
-    pub(super) fn of_record(&self, at: At) -> (BTreeSet<String>, Found) {
+impl<'a, D: AsRef<[u8]>> Where<'a, D> {
+    /// Prepares to ask a snapshot.
+    pub(super) fn new(world: &'a World, snapshot: &'a Snapshot<D>, all: &'a Assets) -> Result<Self> {
+        let builds = (0..).zip(&all.list).filter_map(|(number, asset)| match asset {
+            Asset::Build(row, _) => Some((row.number, number)),
+            Asset::Product(_) | Asset::Machine(..) => None,
+        });
+        Ok(Self {
+            world,
+            snapshot,
+            book: Book::new(snapshot.statements().map_err(failed)?),
+            hearing: Hearing::of(&crate::assess::policy(world)?.advisories, world.now())?,
+            occurrences: &all.occurrences,
+            builds: builds.collect(),
+        })
+    }
+
+    /// Finds where a record's packages were, in versions that it speaks of, and where the bytes of its artifacts were seen, whatever
+    /// they were called. What a statement says is not affected is left out, unless it is an attack or exploited.
+    pub(super) fn of_record(&self, at: At) -> Result<(BTreeSet<String>, Found)> {
         let (mut packages, mut found) = (BTreeSet::new(), Found::default());
-        let Some(record) = self.snapshot.advisory(at) else { return (packages, found) };
+        let Some(record) = self.snapshot.advisory(at) else { return Ok((packages, found)) };
+        for digest in self.snapshot.artifacts_of(at) {
+            for seen in self.world.index.sightings(&digest).map_err(store_error)? {
+                if let Some(asset) = self.builds.get(&seen.record) {
+                    packages.insert(digest.to_string());
+                    found.add(Role::BuildMachine, *asset);
+                }
+            }
+        }
         let (advisory, _) = matching::advisory(self.snapshot, at, Certainty::Affected, false);
         let firm = advisory.malicious || advisory.exploitation.since.is_some();
         let names = |id: &str| id == advisory.id || advisory.aliases.contains(id);
@@ -90,7 +119,7 @@ impl<D: AsRef<[u8]>> Where<'_, D> {
                 }
             }
         }
-        (packages, found)
+        Ok((packages, found))
     }
 
     /// Finds where packages were that somebody's statement calls affected.
@@ -122,7 +151,7 @@ impl<D: AsRef<[u8]>> Where<'_, D> {
 
     fn suppressed(&self, package: &Package, names: &dyn Fn(&str) -> bool) -> bool {
         let said = self.book.of_package(package);
-        self.hearing.latest(&said, names, &mut BTreeMap::new()).is_some()
+        self.hearing.latest(&said, names, &[], &mut BTreeMap::new()).is_some()
     }
 }
 
@@ -143,18 +172,14 @@ pub fn affected(store: &Path, world: &World, what: &str) -> Result<Affected> {
         }
     } else {
         let snapshot = open(store)?;
-        let asking = Where {
-            snapshot: &snapshot,
-            book: Book::new(snapshot.statements().map_err(failed)?),
-            hearing: Hearing::of(&crate::assess::policy(world)?.advisories, world.now())?,
-            occurrences: &all.occurrences,
-        };
+        let asking = Where::new(world, &snapshot, &all)?;
         let records = snapshot.find(what);
         if records.is_empty() && asking.book.naming(what).next().is_none() {
             return Err(Error::NoTarget(format!("the index has no advisory `{what}`")));
         }
         let of_records = records.into_iter().map(|at| asking.of_record(at));
-        for (some, there) in of_records.chain([asking.of_statements(what)]) {
+        for answer in of_records.chain([Ok(asking.of_statements(what))]) {
+            let (some, there) = answer?;
             packages.extend(some);
             found.join(&there);
         }

@@ -61,7 +61,7 @@ fn is_own(package: &Package) -> bool {
 
 /// A folder or file beside.
 fn is_local(place: &str) -> bool {
-    place.starts_with("file:") || place.starts_with('.') || place.starts_with('/') || !place.contains("://")
+    place.starts_with("file:") || place.starts_with(['.', '/']) || !place.contains([':', '@'])
 }
 
 /// The addresses that a document gives for a package.
@@ -122,6 +122,8 @@ mod tests {
         );
         assert_eq!(npm("corp-ui", &from("https://npm.corp.example.evil/ui.tgz")), ["pkg:npm/corp-ui@9.9.9"]);
         assert_eq!(npm("corp-ui", ""), ["pkg:npm/corp-ui@9.9.9"], "a lock file that does not say");
+        assert_eq!(npm("corp-ui", &from("github:else/corp-ui")), ["pkg:npm/corp-ui@9.9.9"]);
+        assert_eq!(npm("corp-ui", &from("packages/corp-ui")), Vec::<String>::new(), "a folder beside");
         assert_eq!(npm("react", &from("https://registry.npmjs.example/r.tgz")), Vec::<String>::new());
         let cargo = |source: &str| {
             let lock = format!("[[package]]\nname = \"corp-core\"\nversion = \"1.0.0\"\n{source}");

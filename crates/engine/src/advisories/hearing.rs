@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use attest::PublicKey;
-use evidence::Timestamp;
+use evidence::{Digest, Timestamp};
 use feeds::snapshot::Opened;
 use feeds::vex::{About, Envelope, Statement, Status};
 use judge::policy::{Advisories, Heard};
@@ -51,7 +51,10 @@ impl Hearing {
     }
 
     /// Tells whether a statement may take a finding away; the error says why not.
-    pub(super) fn hears(&self, statement: &Statement) -> std::result::Result<(), &'static str> {
+    fn hears(&self, statement: &Statement, bytes: &[Digest]) -> std::result::Result<(), &'static str> {
+        if !statement.hashes.is_empty() && !statement.hashes.iter().any(|hash| bytes.contains(hash)) {
+            return Err("are about other bytes than were seen");
+        }
         if statement.status == Status::NotAffected && statement.reason.trim().is_empty() {
             return Err("give no reason");
         }
@@ -77,11 +80,13 @@ impl Hearing {
         at.plus_days(self.max_days)
     }
 
-    /// Of what is said, takes the latest word that is heard about these ids. What would suppress and is not heard is counted.
+    /// Of what is said, takes the latest word that is heard about these ids and bytes. What would suppress and is not heard is
+    /// counted.
     pub(super) fn latest<'a>(
         &self,
         said: &[About<'a>],
         names: &dyn Fn(&str) -> bool,
+        bytes: &[Digest],
         unheard: &mut BTreeMap<String, u64>,
     ) -> Option<&'a Statement> {
         let mut latest: Option<&Statement> = None;
@@ -91,7 +96,7 @@ impl Hearing {
                 continue;
             }
             let suppresses = matches!(statement.status, Status::NotAffected | Status::Fixed);
-            match self.hears(statement) {
+            match self.hears(statement, bytes) {
                 // What says that something is affected needs nobody's leave.
                 Err(why) if suppresses => *unheard.entry(why.to_owned()).or_default() += 1,
                 _ if latest.is_none_or(|known| known.at <= statement.at) => latest = Some(statement),

@@ -248,9 +248,12 @@ impl Checked {
         used: &[(String, &File)],
         record: u64,
     ) {
-        for (inside, file) in used {
-            let Some(expected) = members.get(inside) else { continue };
-            let Some(other) = file.read.iter().find(|digest| *digest != expected) else { continue };
+        let mut differing = used.iter().filter_map(|(inside, file)| {
+            let expected = members.get(inside)?;
+            let other = file.read.iter().find(|digest| *digest != expected)?;
+            Some((inside, file, expected, other))
+        });
+        for (inside, file, expected, other) in differing.by_ref().take(NAMED_MAX) {
             let because = vec![
                 format!("{path}, which has the hash of the lock file, has {inside} with {expected}"),
                 format!("r{record} read {} with {other}", file.path),

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use evidence::bom::Algorithm;
 use evidence::{Digest, Finding, Problem, Purl, Severity, Subject, Timestamp};
 use feeds::affected::Outcome;
 use feeds::snapshot::At;
@@ -316,7 +317,14 @@ impl<'a> Asking<'a> {
             (stated(self.snapshot, about.statement, certainty), None)
         }));
         if !found.is_empty() {
-            let kept = keep(&mut self.matched, &self.hearing, &said, &named.purl, found);
+            let hashes = named.package.into_iter().flat_map(|package| &package.hashes);
+            let sha256 = hashes.filter(|hash| hash.algorithm == Algorithm::Sha256);
+            let bytes: Vec<Digest> = sha256
+                .filter_map(|hash| Digest::from_hex(&hash.hex).ok())
+                .chain(named.sighting.digest)
+                .collect();
+            let said = (said.as_slice(), bytes.as_slice());
+            let kept = keep(&mut self.matched, &self.hearing, said, &named.purl, found);
             if !kept.is_empty() {
                 self.sightings.push((named.sighting.clone(), kept));
             }
@@ -501,7 +509,7 @@ pub(super) fn exploitation<'a, D: AsRef<[u8]>>(
 fn keep(
     matched: &mut Matched,
     hearing: &Hearing,
-    said: &[feeds::vex::About<'_>],
+    (said, bytes): (&[feeds::vex::About<'_>], &[Digest]),
     purl: &Purl,
     found: Vec<(Advisory, Option<i64>)>,
 ) -> Vec<Advisory> {
@@ -516,7 +524,7 @@ fn keep(
             continue;
         }
         let names = |id: &str| id == advisory.id || advisory.aliases.contains(id);
-        match hearing.latest(said, &names, &mut matched.unheard) {
+        match hearing.latest(said, &names, bytes, &mut matched.unheard) {
             Some(_) if advisory.malicious || advisory.exploitation.since.is_some() => {
                 let why = "are about an attack, or what is known to be exploited";
                 *matched.unheard.entry(why.to_owned()).or_default() += 1;

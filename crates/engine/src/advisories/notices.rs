@@ -7,18 +7,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use feeds::Imported;
-use feeds::vex::Book;
 use judge::matching::Certainty;
 use serde::{Deserialize, Serialize};
+use store::Index;
 use store::occurrences::Role;
 
 use super::affected::Where;
 use super::assets::{Asset, Assets, assets};
-use super::hearing::Hearing;
-use super::{failed, folder, matching, open};
+use super::{folder, matching, open};
 use crate::World;
 use crate::error::{Error, Result};
 use crate::files;
+use crate::world::store_error;
 
 const FILE: &str = "told-2.json";
 const TOLD_MAX_BYTES: u64 = 1 << 30;
@@ -75,12 +75,7 @@ pub(super) fn after_import(world: &World, store: &Path, imported: &Imported) -> 
     };
     let snapshot = open(store)?;
     let all = assets(world, store)?;
-    let asking = Where {
-        snapshot: &snapshot,
-        book: Book::new(snapshot.statements().map_err(failed)?),
-        hearing: Hearing::of(&crate::assess::policy(world)?.advisories, world.now())?,
-        occurrences: &all.occurrences,
-    };
+    let asking = Where::new(world, &snapshot, &all)?;
     // What has changed, what was told before, and, the first time, everything that could be about what we have.
     let mut ids: BTreeSet<String> = imported.changes.iter().map(|change| change.id.clone()).collect();
     ids.extend(told.keys().cloned());
@@ -100,9 +95,18 @@ pub(super) fn after_import(world: &World, store: &Path, imported: &Imported) -> 
             }
         }
     }
+    if told.is_empty() {
+        let mut artifacts = Vec::new();
+        snapshot.each_artifact(&mut |digest, at| artifacts.push((*digest, at)));
+        for (digest, at) in artifacts {
+            if !world.index.sightings(&digest).map_err(store_error)?.is_empty() {
+                ids.extend(snapshot.advisory(at).map(|advisory| advisory.id));
+            }
+        }
+    }
     let mut notices = Vec::new();
     for id in ids {
-        let now = state(&asking, &all, &id);
+        let now = state(&asking, &all, &id)?;
         notices.extend(differences(&id, told.get(&id), now.as_ref()));
         match now {
             Some(now) => told.insert(id, now),
@@ -116,7 +120,7 @@ pub(super) fn after_import(world: &World, store: &Path, imported: &Imported) -> 
 }
 
 /// What is to be told of an advisory; none if it is about nothing that we have.
-fn state<D: AsRef<[u8]>>(asking: &Where<'_, D>, all: &Assets, id: &str) -> Option<Told> {
+fn state<D: AsRef<[u8]>>(asking: &Where<'_, D>, all: &Assets, id: &str) -> Result<Option<Told>> {
     let records = asking.snapshot.find(id);
     let own = records
         .iter()
@@ -126,14 +130,14 @@ fn state<D: AsRef<[u8]>>(asking: &Where<'_, D>, all: &Assets, id: &str) -> Optio
         Some(at) => {
             let (advisory, withdrawn) = matching::advisory(asking.snapshot, at, Certainty::Affected, false);
             if withdrawn.is_some() {
-                return None;
+                return Ok(None);
             }
-            let (packages, found) = asking.of_record(at);
+            let (packages, found) = asking.of_record(at)?;
             let score = advisory.score.map_or(advisory.severity.saturating_mul(25), |(tenths, _)| tenths);
             (packages, found, score, is_exploited(advisory.exploitation))
         }
         // Another record names it and is told under its own id.
-        None if !records.is_empty() => return None,
+        None if !records.is_empty() => return Ok(None),
         None => {
             let (packages, found) = asking.of_statements(id);
             let vectors = asking.book.naming(id).filter_map(|one| one.vector.as_deref());
@@ -147,7 +151,7 @@ fn state<D: AsRef<[u8]>>(asking: &Where<'_, D>, all: &Assets, id: &str) -> Optio
         .flat_map(|role| found.assets(role))
         .filter_map(|asset| all.list.get(asset as usize).map(called))
         .collect();
-    (!assets.is_empty()).then_some(Told { packages, assets, score, exploited })
+    Ok((!assets.is_empty()).then_some(Told { packages, assets, score, exploited }))
 }
 
 fn is_exploited(exploitation: judge::matching::Exploitation) -> bool {

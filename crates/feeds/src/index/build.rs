@@ -13,8 +13,8 @@ use super::{
 use crate::affected::{Affected, Event, Range};
 use crate::osv::Record;
 
-/// Level of compression: beyond it texts hardly shrink.
-const LEVEL: i32 = 9;
+/// Level of compression: beyond it texts hardly shrink, and time goes by.
+const LEVEL: i32 = 6;
 
 /// Records on their way into a segment. Of two with one id the later one counts.
 #[derive(Default)]

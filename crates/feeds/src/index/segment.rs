@@ -185,6 +185,22 @@ impl<D: AsRef<[u8]>> Segment<D> {
         found
     }
 
+    /// Returns the digests of the artifacts that a record names.
+    pub fn artifacts_of(&self, record: u32) -> Vec<Digest> {
+        let entries = self.part(Section::Artifacts).chunks_exact(ARTIFACT_BYTES);
+        let own = entries.filter(|entry| u32_at(&entry[32..], 0) == Some(record));
+        own.filter_map(|entry| entry.first_chunk().map(|bytes| Digest::from_bytes(*bytes))).collect()
+    }
+
+    /// Hands over the digests of all artifacts, each with the number of its record.
+    pub fn each_artifact(&self, take: &mut dyn FnMut(&Digest, u32)) {
+        for entry in self.part(Section::Artifacts).chunks_exact(ARTIFACT_BYTES) {
+            if let (Some(bytes), Some(record)) = (entry.first_chunk(), u32_at(&entry[32..], 0)) {
+                take(&Digest::from_bytes(*bytes), record);
+            }
+        }
+    }
+
     /// Says how many digests of artifacts there are.
     pub fn artifacts(&self) -> usize {
         self.part(Section::Artifacts).len() / ARTIFACT_BYTES

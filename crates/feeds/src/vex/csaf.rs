@@ -3,11 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use evidence::Purl;
 use evidence::purl::Parts;
+use evidence::{Digest, Purl};
 use serde_json::Value;
 
-use super::{PRODUCTS_MAX, RANGE, Statement, Status, best, canonical, joined, list, moment, text};
+use super::{PRODUCTS_MAX, RANGE, Statement, Status, best, canonical, joined, list, moment, sha256, text};
 
 /// What a product id stands for.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -15,7 +15,12 @@ struct Product {
     purl: String,
     /// Part of the product, where the id stands for one in the other.
     component: Option<String>,
+    /// The bytes of its files, where they are named.
+    hashes: Vec<Digest>,
 }
+
+/// The branch that says for which versions its products stand: its category and its name.
+type Versions<'a> = Option<(&'a str, &'a str)>;
 
 /// Branches are followed so deep.
 const DEPTH_MAX: usize = 64;
@@ -50,19 +55,23 @@ pub(super) fn read(document: &Value, source: &str) -> Vec<Statement> {
             let reason = reason(vulnerability, &named);
             let found: BTreeSet<&Product> =
                 named.iter().filter_map(|id| products.get(id)).flatten().collect();
-            let whole: Vec<String> =
-                found.iter().filter(|one| one.component.is_none()).map(|one| one.purl.clone()).collect();
-            let parts = found.iter().filter_map(|one| Some((one.purl.clone(), one.component.clone()?)));
-            let groups = std::iter::once((whole, Vec::new()))
-                .chain(parts.map(|(product, component)| (vec![product], vec![component])));
-            for (products, components) in groups.filter(|(products, _)| !products.is_empty()) {
-                statements.push(Statement {
-                    status,
-                    products,
-                    components,
-                    reason: reason.clone(),
-                    ..said.clone()
-                });
+            // Products with parts or bytes of their own are statements of their own.
+            let (plain, own): (Vec<&Product>, Vec<&Product>) =
+                found.into_iter().partition(|one| one.component.is_none() && one.hashes.is_empty());
+            let plain = Statement {
+                status,
+                products: plain.into_iter().map(|one| one.purl.clone()).collect(),
+                reason,
+                ..said.clone()
+            };
+            statements.extend(own.into_iter().map(|one| Statement {
+                products: vec![one.purl.clone()],
+                components: one.component.iter().cloned().collect(),
+                hashes: one.hashes.clone(),
+                ..plain.clone()
+            }));
+            if !plain.products.is_empty() {
+                statements.push(plain);
             }
         }
     }
@@ -113,9 +122,9 @@ fn vectors(vulnerability: &Value) -> Vec<&str> {
 fn products(document: &Value) -> BTreeMap<&str, Vec<Product>> {
     let mut found: BTreeMap<&str, Vec<Product>> = BTreeMap::new();
     let Some(tree) = document.get("product_tree") else { return found };
-    let mut named: Vec<(&Value, Option<(&str, &str)>)> =
+    let mut named: Vec<(&Value, Versions<'_>)> =
         list(tree, "full_product_names").map(|product| (product, None)).collect();
-    let mut branches: Vec<(&Value, usize, Option<(&str, &str)>)> =
+    let mut branches: Vec<(&Value, usize, Versions<'_>)> =
         list(tree, "branches").map(|branch| (branch, 0, None)).collect();
     while let Some((branch, depth, above)) = branches.pop() {
         let category = text(branch.get("category"));
@@ -130,7 +139,7 @@ fn products(document: &Value) -> BTreeMap<&str, Vec<Product>> {
     }
     for (product, versions) in named {
         let whole: Vec<Product> =
-            purls(product, versions).into_iter().map(|purl| Product { purl, component: None }).collect();
+            purls(product, versions).into_iter().map(|purl| whole(product, purl)).collect();
         if let Some(id) = product.get("product_id").and_then(Value::as_str).filter(|_| !whole.is_empty()) {
             found.entry(id).or_default().extend(whole);
         }
@@ -146,8 +155,7 @@ fn relationships<'a>(tree: &'a Value, found: &mut BTreeMap<&'a str, Vec<Product>
         let Some(id) = full.get("product_id").and_then(Value::as_str) else { continue };
         let own = purls(full, None);
         if !own.is_empty() {
-            let whole = own.into_iter().map(|purl| Product { purl, component: None });
-            found.entry(id).or_default().extend(whole);
+            found.entry(id).or_default().extend(own.into_iter().map(|purl| whole(full, purl)));
             continue;
         }
         let side = |key: &str| {
@@ -157,9 +165,11 @@ fn relationships<'a>(tree: &'a Value, found: &mut BTreeMap<&'a str, Vec<Product>
         let parts: Vec<Product> = side("product_reference").collect();
         let wholes: Vec<Product> = side("relates_to_product_reference").collect();
         let combined = parts.iter().flat_map(|part| {
-            wholes
-                .iter()
-                .map(|whole| Product { purl: whole.purl.clone(), component: Some(part.purl.clone()) })
+            wholes.iter().map(|whole| Product {
+                purl: whole.purl.clone(),
+                component: Some(part.purl.clone()),
+                hashes: part.hashes.clone(),
+            })
         });
         let combined: Vec<Product> = combined.collect();
         // A part of something that has no purl, such as an operating system, is found wherever the part is.
@@ -168,7 +178,17 @@ fn relationships<'a>(tree: &'a Value, found: &mut BTreeMap<&'a str, Vec<Product>
     }
 }
 
-fn purls(product: &Value, versions: Option<(&str, &str)>) -> Vec<String> {
+/// A product that stands for itself.
+fn whole(product: &Value, purl: String) -> Product {
+    let helper = product.get("product_identification_helper");
+    let files = helper.into_iter().flat_map(|helper| list(helper, "hashes"));
+    let hashes = files.flat_map(|file| list(file, "file_hashes"));
+    let hashes = hashes.filter(|one| text(one.get("algorithm")).eq_ignore_ascii_case("sha256"));
+    let hashes = hashes.filter_map(|one| sha256(one.get("value").and_then(Value::as_str)?)).collect();
+    Product { purl, component: None, hashes }
+}
+
+fn purls(product: &Value, versions: Versions<'_>) -> Vec<String> {
     let helper = product.get("product_identification_helper");
     let single = helper.and_then(|helper| helper.get("purl")).and_then(Value::as_str);
     let many = helper.into_iter().flat_map(|helper| list(helper, "purls")).filter_map(Value::as_str);
@@ -176,7 +196,7 @@ fn purls(product: &Value, versions: Option<(&str, &str)>) -> Vec<String> {
 }
 
 /// Writes the versions of the branch into a purl that has none.
-fn of_versions(text: &str, versions: Option<(&str, &str)>) -> Option<String> {
+fn of_versions(text: &str, versions: Versions<'_>) -> Option<String> {
     let purl = Purl::parse_lenient(text).ok()?;
     let Some((category, name)) = versions.filter(|(_, name)| purl.version().is_none() && !name.is_empty())
     else {
