@@ -15,6 +15,7 @@ mod release;
 mod roles;
 mod sandbox;
 mod sbom;
+mod served;
 mod sources;
 mod terminal;
 mod trust;
