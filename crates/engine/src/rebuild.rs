@@ -11,7 +11,7 @@ use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use evidence::record::{Record, Role};
+use evidence::record::{File, Record, Role};
 use evidence::statement::{RebuildStatement, ResourceDescriptor, Statement};
 use evidence::{BytePath, Digest, Finding, Subject, Timestamp};
 use judge::codes;
@@ -37,6 +37,9 @@ pub struct Rebuild {
     pub from: Option<SourcesFrom>,
     /// Keep everything as it was but the folder.
     pub same_conditions: bool,
+    /// Put the clock ahead too, where `faketime` is installed. Programs that wait for each other by the clock may wait for ever then,
+    /// as cargo does.
+    pub vary_clock: bool,
     /// The caller's environment.
     pub environment: Vec<(OsString, OsString)>,
 }
@@ -69,6 +72,8 @@ pub struct Rebuilt {
     pub findings: Vec<Finding>,
 }
 
+/// How far the clock is put ahead, where `faketime` is installed: another year, another month, another time of day.
+const CLOCK: &str = "+34583000s";
 /// Where below its own folder the repetition is built.
 const BUILT: &str = "elsewhere/build";
 
@@ -131,11 +136,13 @@ pub fn rebuild(
     let place = tempfile::Builder::new().prefix("countersign-rebuild-").tempdir().map_err(fail)?;
     let folder = place.path().join(BUILT);
     std::fs::create_dir_all(&folder).map_err(fail)?;
-    let (prefix, mut variations) = if what.same_conditions { (Vec::new(), Vec::new()) } else { conditions() };
+    let (prefix, mut variations) =
+        if what.same_conditions { (plain(), Vec::new()) } else { conditions(what.vary_clock) };
+    let reverse = !what.same_conditions;
     match (&first, &what.from) {
-        (First::Theirs(job), _) => fetch_sources(job, &folder)?,
-        (_, Some(SourcesFrom::Folder(from))) => copy_sources(record, from, &folder)?,
-        _ => copy_sources(record, &path(&record.workdir), &folder)?,
+        (First::Theirs(job), _) => fetch_sources(job, &folder, reverse)?,
+        (_, Some(SourcesFrom::Folder(from))) => copy_sources(record, from, &folder, reverse)?,
+        _ => copy_sources(record, &path(&record.workdir), &folder, reverse)?,
     }
     variations.insert(0, format!("folder: {} instead of {}", "another", record.workdir));
     let command = prefix.into_iter().chain(record.command.iter().map(|word| path(word).into_os_string()));
@@ -225,11 +232,20 @@ fn log(
     Ok(append_one(world, &envelope, &world.log_key(passphrase)?)?.index)
 }
 
+/// The sources in the order of their paths, or the other way round: on many file systems a folder lists them as they were written.
+fn sources(record: &Record, reverse: bool) -> Vec<&File> {
+    let mut files: Vec<&File> = record.files.iter().filter(|file| file.role == Role::Source).collect();
+    if reverse {
+        files.reverse();
+    }
+    files
+}
+
 /// Copies what the build read of the project and did not make, each only with the bytes that were recorded. As in a clean
 /// clone there are no empty folders: a target of `make` may be one.
-fn copy_sources(record: &Record, from: &Path, to: &Path) -> Result<()> {
+fn copy_sources(record: &Record, from: &Path, to: &Path, reverse: bool) -> Result<()> {
     let mut copied = BTreeSet::new();
-    for file in record.files.iter().filter(|file| file.role == Role::Source) {
+    for file in sources(record, reverse) {
         let Ok(below) = path(&file.path).strip_prefix(path(&record.workdir)).map(Path::to_path_buf) else {
             continue;
         };
@@ -251,9 +267,9 @@ fn copy_sources(record: &Record, from: &Path, to: &Path) -> Result<()> {
 }
 
 /// Fetches the sources of another builder's record, each by a digest that the record names.
-fn fetch_sources(job: &FetchedJob, to: &Path) -> Result<()> {
+fn fetch_sources(job: &FetchedJob, to: &Path, reverse: bool) -> Result<()> {
     let mut fetched = BTreeSet::new();
-    for file in job.record.files.iter().filter(|file| file.role == Role::Source) {
+    for file in sources(&job.record, reverse) {
         let Ok(below) = path(&file.path).strip_prefix(path(&job.record.workdir)).map(Path::to_path_buf)
         else {
             continue;
@@ -303,8 +319,13 @@ fn suspects(variations: &[String]) -> String {
     format!("one of these matters to it: {}; most often the time: use SOURCE_DATE_EPOCH", varied.join(", "))
 }
 
+/// What is put before the command where nothing is varied: what the build says goes to stderr, for stdout is the caller's answer.
+fn plain() -> Vec<OsString> {
+    ["sh", "-c", "exec \"$@\" 1>&2", "rebuild"].into_iter().map(OsString::from).collect()
+}
+
 /// What is put before the command to make its surroundings different, and what that is in words.
-fn conditions() -> (Vec<OsString>, Vec<String>) {
+fn conditions(clock: bool) -> (Vec<OsString>, Vec<String>) {
     let mut prefix: Vec<&str> = vec![
         "env",
         "TZ=Pacific/Kiritimati",
@@ -320,7 +341,12 @@ fn conditions() -> (Vec<OsString>, Vec<String>) {
         "locale: C.UTF-8".to_owned(),
         "HOME, USER, LOGNAME: rebuild".to_owned(),
         "file-mode mask: 0077".to_owned(),
+        "file order: the sources were written in reverse".to_owned(),
     ];
+    if clock && works(&["faketime", "-f", CLOCK, "true"]) {
+        prefix.extend(["faketime", "-f", CLOCK]);
+        said.push("clock: 400 days ahead".to_owned());
+    }
     if works(&["taskset", "-c", "0", "true"]) {
         prefix.extend(["taskset", "-c", "0"]);
         said.push("processors: 1".to_owned());
@@ -328,9 +354,9 @@ fn conditions() -> (Vec<OsString>, Vec<String>) {
     let script = if works(&["unshare", "--uts", "sh", "-c", "hostname rebuild.invalid"]) {
         prefix.extend(["unshare", "--uts"]);
         said.push("host name: rebuild.invalid".to_owned());
-        "hostname rebuild.invalid; umask 0077; exec \"$@\""
+        "hostname rebuild.invalid; umask 0077; exec \"$@\" 1>&2"
     } else {
-        "umask 0077; exec \"$@\""
+        "umask 0077; exec \"$@\" 1>&2"
     };
     prefix.extend(["sh", "-c", script, "rebuild"]);
     (prefix.into_iter().map(OsString::from).collect(), said)

@@ -123,7 +123,7 @@ pub(crate) enum KeyRoleName {
 pub(crate) struct QuorumArgs {
     /// The file
     pub(crate) artifact: PathBuf,
-    /// A record of this store, or `STORE@RECORD` of another (repeatable)
+    /// A record of this store, or `STORE@RECORD` of another: a folder, or the URL of `serve --evidence` (repeatable)
     #[arg(long, required = true, value_name = "RECORD")]
     pub(crate) record: Vec<String>,
     /// How many builders have to agree [default: all]
@@ -141,6 +141,9 @@ pub(crate) struct RebuildArgs {
     /// Change nothing but the folder and the time
     #[arg(long)]
     pub(crate) same_conditions: bool,
+    /// Put the clock 400 days ahead too, by `faketime`; programs that wait by the clock, such as cargo, may wait for ever then
+    #[arg(long, conflicts_with = "same_conditions")]
+    pub(crate) vary_clock: bool,
 }
 
 #[derive(Args)]

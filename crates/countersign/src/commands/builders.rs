@@ -68,6 +68,7 @@ pub(crate) fn rebuild(context: &Context, arguments: RebuildArgs) -> Result<u8> {
         record: arguments.record,
         from: arguments.from.map(place),
         same_conditions: arguments.same_conditions,
+        vary_clock: arguments.vary_clock,
         environment: std::env::vars_os().collect(),
     };
     let passphrase = context.passphrase()?;

@@ -95,6 +95,12 @@ fn another_builder_takes_the_job_and_no_verdict() {
     ours.ok(&["trust", "add-builder", theirs.path("trust.json").to_str().unwrap()]);
     let quorum = ours.ok(&["quorum", "demo", "--record", "r1", "--record", &record, "--json"]).json();
     assert_eq!((quorum["verdict"].as_str(), quorum["agreed"].as_u64()), (Some("agree"), Some(2)));
+    {
+        let theirs = Served::start(&theirs, &["--evidence"]);
+        let record = format!("{}@r1", theirs.url);
+        let served = ours.ok(&["quorum", "demo", "--record", "r1", "--record", &record, "--json"]).json();
+        assert_eq!((served["verdict"].as_str(), served["agreed"].as_u64()), (Some("agree"), Some(2)));
+    }
     // On the way something is changed: the source, the record, the statement.
     for change in ["content", "record", "statement"] {
         let proxy = proxy(served.address().to_owned(), change);
