@@ -101,6 +101,12 @@ pub(crate) enum Command {
         /// The signer writes a signature beside the file: what its name ends in, such as `.asc`
         #[arg(long, value_name = "SUFFIX", requires = "with")]
         detached: Option<String>,
+        /// Submit the signature also to a log that is served elsewhere (`serve --log`, or Rekor v2)
+        #[arg(long, value_name = "URL", requires = "log_key")]
+        log: Option<String>,
+        /// The verifier key of that log, or a file with it
+        #[arg(long, value_name = "KEY", requires = "log")]
+        log_key: Option<String>,
         /// Who asks for the release, with a key of their own: `--passphrase-file` is then the person's
         #[arg(long = "as", value_name = "NAME")]
         person: Option<String>,
@@ -133,7 +139,7 @@ pub(crate) enum Command {
     /// The transparency log
     #[command(subcommand)]
     Log(trust::LogCommand),
-    /// Serve a transparency log of its own: Rekor v2's write API, tlog-tiles reads
+    /// Serve a transparency log of its own (Rekor v2's write API, tlog-tiles reads, timestamps), or this store's evidence
     Serve(trust::ServeArgs),
     /// The file by which customers verify
     #[command(subcommand)]

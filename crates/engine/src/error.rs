@@ -94,6 +94,15 @@ pub enum Error {
     /// Certificates or timestamps could not be made.
     #[error("cannot make a certificate or timestamp")]
     Authority(#[source] attest::x509::CertificateError),
+    /// Another log that did not take the release.
+    #[error("the release is not in the log at `{0}`: {1}")]
+    OtherLog(String, String),
+    /// Another builder's job that does not prove itself.
+    #[error("the job `{0}` is not taken: {1}")]
+    Job(String, String),
+    /// A source that another builder does not have any more.
+    #[error("the other builder does not have `{0}` any more, as it was recorded")]
+    SourceMissing(PathBuf),
     /// A key that has another purpose already.
     #[error("the key `{0}` has a purpose already; a key has one")]
     KeyTaken(String),
@@ -390,6 +399,7 @@ impl Error {
                 "set the clock; if it is right, make a new authority with `countersign trust authority`".into()
             }
             Self::KeyOut { name, .. } => format!("make a new one with `countersign trust new-key {name}`"),
+            Self::OtherLog(..) => "the release stands in the store's own log; `sign` again submits it again".into(),
             Self::LogClosed => "start it again: it completes what it had acknowledged".into(),
             Self::NoSuchKey(_) => "`countersign log show` prints the names of keys".into(),
             Self::NoBaseline(_) => {
@@ -405,6 +415,8 @@ impl Error {
             | Self::Claim(..)
             | Self::KeyUri(..)
             | Self::KeyTaken(_)
+            | Self::Job(..)
+            | Self::SourceMissing(_)
             | Self::Role(_)
             | Self::Outbound(_)
             | Self::Read { .. }
@@ -425,6 +437,7 @@ impl Error {
             Self::Store(_)
                 | Self::Log(_)
                 | Self::LogClosed
+                | Self::OtherLog(..)
                 | Self::Forked(_)
                 | Self::Unwitnessed(_)
                 | Self::Document { .. }

@@ -156,6 +156,15 @@ impl World {
             time: row.time.unwrap_or(Timestamp::from_unix(0)),
             subjects: subjects.clone(),
         }];
+        let named = |name: String| Fact::Named { log_index, name };
+        facts.push(named(format!("key:{}", envelope.key().short())));
+        let identity = envelope.credential.certificate().and_then(attest::Certificate::identity);
+        facts.extend(identity.map(|identity| named(format!("identity:{identity}"))));
+        let mut products = std::collections::BTreeSet::new();
+        for subject in &subjects {
+            products.extend(self.record_behind(subject)?.map(|record| record.product));
+        }
+        facts.extend(products.into_iter().map(|product| named(format!("product:{product}"))));
         if let Ok((_, about)) =
             attest::verify::logged::<RecordStatement>(&envelope, log_index, &self.builder_keys())
         {
@@ -210,6 +219,7 @@ impl World {
         facts: &mut Vec<Fact>,
     ) -> Result<()> {
         let record: Record = self.document("record", &digest)?;
+        facts.push(Fact::Named { log_index, name: format!("product:{}", record.product) });
         // Two processes may catch up at the same time (a build beside a watch): both must come to the same number.
         let rows = self.index.records().map_err(store_error)?;
         let known = rows.iter().find(|row| row.log_index == log_index).map(|row| row.number);

@@ -8,6 +8,7 @@ mod drift;
 mod images;
 mod log;
 pub(crate) mod projects;
+mod rebuild;
 mod record;
 mod sbom;
 mod scale;
@@ -33,6 +34,7 @@ const USAGE: &str =
   bench log [SECONDS [ENTRIES]]  durable appends with proofs; a large log opened and read
   bench serve [SECONDS]          verified entries over loopback HTTP
   bench sbom [NAME]  `sbom` beside syft and trivy: npm, venv, cargo, go, java, images, root
+  bench rebuild [NAME] five real projects recorded and rebuilt: lua, memchr, packaging, semver, hello
   bench verify       verification of one artifact, and the start of the program";
 
 /// Runs a measurement.
@@ -50,6 +52,8 @@ pub(crate) fn run(words: &[&str]) -> Result<()> {
         ["log", rest @ ..] => log::run(rest),
         ["serve", rest @ ..] => log::serve(rest),
         ["verify"] => verify::run(),
+        ["rebuild"] => rebuild::run(""),
+        ["rebuild", name] => rebuild::run(name),
         ["advisories"] => advisories::run(),
         ["sbom"] => sbom::run(""),
         ["sbom", name] => sbom::run(name),

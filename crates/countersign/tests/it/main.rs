@@ -19,6 +19,7 @@ mod release;
 mod roles;
 mod sandbox;
 mod sbom;
+mod served;
 mod sources;
 mod statements;
 mod terminal;
