@@ -4,12 +4,19 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use engine::evidence::Node;
+use engine::evidence::{Finding, Node, Problem};
 use engine::judge::anomalies::anomalies;
-use serde_json::json;
 
 use crate::context::Context;
 use crate::output::{self, NO, UNDECIDED, YES};
+
+/// What `inspect` found, as a document.
+#[derive(serde::Serialize)]
+struct Inspected<'a> {
+    artifacts: Vec<&'a Node>,
+    findings: Vec<Finding>,
+    problems: Vec<Problem>,
+}
 
 pub(crate) fn inspect(context: &Context, paths: &[PathBuf], roots: &[PathBuf]) -> Result<u8> {
     let (mut trees, mut findings, mut problems) = (Vec::new(), Vec::new(), Vec::new());
@@ -25,11 +32,8 @@ pub(crate) fn inspect(context: &Context, paths: &[PathBuf], roots: &[PathBuf]) -
         (true, true) => YES,
     };
     if context.json {
-        let roots: Vec<&Node> = trees.iter().map(|tree| &tree.root).collect();
-        output::document(
-            "inspect",
-            json!({ "artifacts": roots, "findings": findings, "problems": problems }),
-        )?;
+        let artifacts: Vec<&Node> = trees.iter().map(|tree| &tree.root).collect();
+        output::large_document("inspect", &Inspected { artifacts, findings, problems })?;
         return Ok(code);
     }
     let mut text = String::new();
