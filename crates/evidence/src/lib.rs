@@ -13,6 +13,7 @@ pub mod component;
 pub mod digest;
 pub mod event;
 pub mod finding;
+pub mod imports;
 pub mod inventory;
 pub mod licence;
 pub mod machine;

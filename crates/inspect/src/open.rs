@@ -181,7 +181,8 @@ impl<'a> Inspection<'a> {
         if self.wanted.is_some() {
             return Ok(self.far_wanted(name, path, format, source));
         }
-        let is_content = matches!(format, Format::Data | Format::Pe | Format::Elf | Format::MachO | Format::Wasm);
+        let is_content =
+            matches!(format, Format::Data | Format::Pe | Format::Elf | Format::MachO | Format::Wasm);
         let pass = Pass::over(passing, &name, format, is_content && self.catalog.is_none())?;
         if source.length().is_some_and(|length| length != pass.size) {
             return Err(io::Error::other("it is cut off"));

@@ -336,13 +336,7 @@ impl Container<'_, '_> {
     }
 
     /// Takes what of a container no range accounts for between `start` and `end`, but for zeros.
-    fn gaps(
-        &mut self,
-        source: &Source,
-        mut ranges: Vec<(u64, u64)>,
-        start: u64,
-        end: u64,
-    ) -> io::Result<()> {
+    fn gaps(&mut self, source: &Source, mut ranges: Vec<(u64, u64)>, start: u64, end: u64) -> io::Result<()> {
         ranges.sort_unstable();
         ranges.push((end, end));
         let (mut at, mut number) = (start, 0);
@@ -402,8 +396,7 @@ impl Container<'_, '_> {
         let open: Open = Rc::new(move || Ok(Box::new(io::Cursor::new(copy.clone()).chain(Fails(again)))));
         let source = Source::decoded(open).of_length(size);
         let mut passing = start.as_slice().chain(reader);
-        let member =
-            self.inspection.passing_member(self.node, self.path, name, &source, &mut passing)?;
+        let member = self.inspection.passing_member(self.node, self.path, name, &source, &mut passing)?;
         self.inspection.budget.pay(member.size);
         Ok(self.push(member))
     }

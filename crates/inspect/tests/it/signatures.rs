@@ -117,8 +117,7 @@ fn page_hashes_are_recomputed_and_a_chain_is_followed_to_a_root() {
         fs::write(at.join("now.exe"), bytes).unwrap();
         let file = fs::File::open(at.join("now.exe")).unwrap();
         let what = inspect::Opened::<std::iter::Empty<_>>::File(file);
-        let tree =
-            inspect::open_with(&name.into(), what, &wishes, &mut inspect::Budget::default()).unwrap();
+        let tree = inspect::open_with(&name.into(), what, &wishes, &mut inspect::Budget::default()).unwrap();
         tree.root.executables[0].signature.clone().unwrap()
     };
     for name in ["sha1.exe", "sha256.exe"] {

@@ -80,7 +80,9 @@ pub(super) fn run() -> Result<()> {
         &made.join("application-1.0"),
         &made.join("application-1.1"),
     )?;
-    println!("a ratio is what diffoscope takes, divided by what we take; it is ended after {PATIENCE_SECONDS} s");
+    println!(
+        "a ratio is what diffoscope takes, divided by what we take; it is ended after {PATIENCE_SECONDS} s"
+    );
     println!("\n{:20} {:>10} {:>10} {:>10} {:>10}", "inspect", "MB", "CPU s", "wall s", "MiB");
     for name in LARGE_INPUTS {
         let file = made.join(name);
