@@ -348,7 +348,7 @@ fn facts_bytes(node: &Node) -> u64 {
     if let Some(content) = &node.content {
         let lists = [&content.hosts, &content.hooks, &content.capabilities];
         bytes += lists.iter().flat_map(|list| list.iter()).map(|item| item.len() + ITEM_BYTES).sum::<usize>();
-        bytes += content.embedded.len() * ITEM_BYTES;
+        bytes += content.embedded.len() * ITEM_BYTES + content.sketch.len() * 4;
     }
     for image in &node.executables {
         bytes += size_of_val(image) + image.sections.len() * 2 * ITEM_BYTES;
