@@ -35,8 +35,12 @@ pub struct Keys {
 impl Keys {
     /// Adds the keys of a file; says how many there were.
     pub fn add(&mut self, file: &[u8]) -> usize {
-        let minisign =
-            std::str::from_utf8(file).ok().and_then(|text| minisign_verify::PublicKey::decode(text).ok());
+        // With its comment, or alone.
+        let minisign = std::str::from_utf8(file).ok().and_then(|text| {
+            minisign_verify::PublicKey::decode(text)
+                .or_else(|_| minisign_verify::PublicKey::from_base64(text.trim()))
+                .ok()
+        });
         let openpgp = openpgp::keys(file);
         let count = openpgp.len() + usize::from(minisign.is_some());
         self.minisign.extend(minisign);

@@ -73,4 +73,6 @@ wLMDjy9FLAuxZ3q4NlEvkgtyhrr0gtTu6KC4KBJdITbbOeAi1zBIYo0v4iTgt8jJpIidRJnp94ABQkJA
     assert_eq!((facts.signature_valid, facts.signer.as_deref()), (Some(true), Some("E7620F1842B4E81F")));
     assert_eq!(signature.facts(&keys, &mut &b"Test"[..]).unwrap().signature_valid, Some(false));
     assert!(Detached::read(b"untrusted comment: x\nnonsense").is_none());
+    let alone = keys.add(b"RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3\n");
+    assert_eq!(alone, 1);
 }
