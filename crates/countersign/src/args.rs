@@ -75,6 +75,9 @@ pub(crate) enum Command {
         /// Certificates (PEM or DER) to one of which signatures of Windows images must lead; may be repeated
         #[arg(long, value_name = "FILE")]
         root: Vec<PathBuf>,
+        /// A public key of OpenPGP or minisign, to verify signatures beside files (`.asc`, `.sig`, `.gpg`, `.minisig`); may be repeated
+        #[arg(long, value_name = "FILE")]
+        key: Vec<PathBuf>,
     },
     /// Write a bill of materials: of a record, a folder, a file, an archive or an image; check, merge, convert documents
     Sbom(Box<sbom::SbomArgs>),

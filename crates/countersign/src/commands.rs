@@ -37,7 +37,9 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<u8> {
         Command::Run(arguments) => run::run(context, arguments),
         Command::Records => records::list(context),
         Command::Show(arguments) => records::show(context, &arguments),
-        Command::Inspect { paths, root } => describe::inspect(context, &paths, &root),
+        Command::Inspect { paths, root, key } => {
+            describe::inspect(context, &paths, &engine::Trusted { roots: root, keys: key })
+        }
         Command::Sbom(arguments) => sbom::run(context, *arguments),
         Command::Inventory(command) => inventory::run(context, command),
         Command::Posture(command) => posture::run(context, command),

@@ -57,7 +57,7 @@ pub use error::{Error, Result};
 pub use evidence_service::{EvidenceService, FOUND_MAX, Job, JobSource, Wanted};
 pub use fsck::{FsckReport, fsck};
 pub use init::{Initialised, init};
-pub use inspect_path::{inspect, inspect_to_roots};
+pub use inspect_path::{Trusted, inspect, inspect_trusting};
 pub use inventory::{
     Look, Looked, Query, Seen, Unused, UnusedPackage, Used, inventories, inventory_collect, inventory_query,
     inventory_store, inventory_unused, inventory_used,

@@ -14,6 +14,7 @@ pub mod digest;
 pub mod event;
 pub mod finding;
 pub mod followed;
+pub mod imports;
 pub mod inventory;
 pub mod licence;
 pub mod machine;

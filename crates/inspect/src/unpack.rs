@@ -249,9 +249,9 @@ impl Container<'_, '_> {
     /// Pays for one more member. After `false` the reader stops.
     #[must_use]
     fn admit(&mut self) -> bool {
-        let paid = match (self.inspection.budget.bytes, self.inspection.names_room) {
+        let paid = match (self.inspection.budget.bytes, self.inspection.budget.facts_bytes) {
             (0, _) => Err(Exhausted("too many bytes")),
-            (_, 0) => Err(Exhausted("too many bytes of names")),
+            (_, 0) => Err(Exhausted("too many facts")),
             _ => self.inspection.budget.member(),
         };
         if let Err(what) = paid {
@@ -473,8 +473,7 @@ impl Container<'_, '_> {
     }
 
     fn push(&mut self, member: Node) -> &mut Node {
-        let names_room = self.inspection.names_room.saturating_sub(member.name.as_bytes().len());
-        self.inspection.names_room = names_room;
+        self.inspection.keep(&member);
         self.node.members.push(member);
         self.node.members.last_mut().expect("a member was just added")
     }
