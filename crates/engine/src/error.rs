@@ -152,6 +152,26 @@ pub enum Error {
         #[source]
         source: judge::posture::PosturePolicyError,
     },
+    /// A list of discontinued software cannot be used.
+    #[error("cannot use the list of discontinued software `{path}`")]
+    EndOfLife {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: toml::de::Error,
+    },
+    /// What another program has found on a machine cannot be used.
+    #[error("cannot read `{path}` as an inventory: {detail}")]
+    ForeignInventory {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        detail: String,
+    },
+    /// Nobody has looked at a machine yet.
+    #[error("there is no look at {}", .0.as_ref().map_or("any machine".to_owned(), |host| format!("`{host}`")))]
+    NoLook(Option<String>),
     /// The zone file cannot be used.
     #[error("cannot use the zone file `{path}`")]
     Zones {
@@ -326,6 +346,11 @@ impl Error {
             }
             Self::PosturePolicy { .. } => "`countersign posture rules` prints rules to learn from".into(),
             Self::Zones { .. } => "`docs/manual/posture.md` shows one".into(),
+            Self::NoLook(_) => "`countersign inventory collect` looks at this machine".into(),
+            Self::ForeignInventory { .. } => {
+                "`docs/manual/inventory.md` says which forms are read".into()
+            }
+            Self::EndOfLife { .. } => "`docs/manual/inventory.md` shows one".into(),
             Self::NoZone => "name it with `--zone NAME`".into(),
             Self::Rule(_) => "`rules/README.md` describes the format; mend the file or take it away".into(),
             Self::Trust { .. } => "ask the vendor for the current trust file".into(),

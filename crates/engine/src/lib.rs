@@ -59,8 +59,9 @@ pub use fsck::{FsckReport, fsck};
 pub use init::{Initialised, init};
 pub use inspect_path::{Trusted, inspect, inspect_trusting};
 pub use inventory::{
-    Look, Looked, Query, Seen, Unused, UnusedPackage, Used, inventories, inventory_collect, inventory_query,
-    inventory_store, inventory_unused, inventory_used,
+    InventoryChecked, Look, Looked, Query, Seen, Unused, UnusedPackage, Used, inventories, inventory_accept,
+    inventory_check, inventory_collect, inventory_import, inventory_query, inventory_store, inventory_unused,
+    inventory_used,
 };
 pub use keys::{KeyRole, TOKEN_HELPER};
 pub use ledger::{LogRow, outcome};

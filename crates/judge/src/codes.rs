@@ -509,6 +509,15 @@ codes! {
     SEGMENT_UNKNOWN = "segment-unknown", High, approvable,
         "whether a way between zones is closed could not be tested",
         "look at the error; what is unknown is not closed";
+    UNEXPECTED_SOFTWARE = "unexpected-software", Critical, approvable,
+        "something is on a build or signing machine that was not there when the machine was accepted",
+        "find out who put it there; accept the machine again only when that is explained";
+    CREDENTIAL_MISPLACED = "credential-misplaced", Critical, approvable,
+        "a credential of builds or releases lies on a machine that neither builds nor signs",
+        "revoke the credential, then remove it; whoever takes over this machine has it";
+    END_OF_LIFE = "end-of-life", High, approvable,
+        "software is installed that its makers no longer mend",
+        "replace it; what is found in it from now on stays open";
     FLOW_FORBIDDEN = "flow-forbidden", High, approvable,
         "a recorded build talked to a zone that its machine must not reach",
         "find out what the process wanted there, and close the way";

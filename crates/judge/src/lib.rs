@@ -11,6 +11,7 @@ pub mod compare;
 pub mod detect;
 pub mod gate;
 pub mod lineage;
+pub mod machines;
 pub mod matching;
 pub mod policy;
 pub mod posture;
