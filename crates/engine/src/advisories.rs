@@ -161,7 +161,7 @@ fn run_import(
     )
     .map_err(failed)?;
     let notices = match world {
-        Some(world) => notices::after_import(world, store, &imported)?,
+        Some(world) => notices::after_import(world, store)?,
         None => Vec::new(),
     };
     Ok(ImportReport { imported, notices })

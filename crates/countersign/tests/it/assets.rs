@@ -160,4 +160,9 @@ fn what_is_told_changes_with_severity_and_exploitation() {
         r#"{"catalogVersion": "1", "vulnerabilities": [{"cveID": "CVE-2026-1", "dateAdded": "2026-01-01"}]}"#;
     assert_eq!(import(kev.to_owned()), ["exploitation-changed"]);
     assert_eq!(import(record("GHSA-1", &today(), "another", &scored("H"))), ["retracted"]);
+    // What came since the last import is told of what was known before.
+    assert_eq!(import(record("GHSA-2", &today(), "later", "")), Vec::<String>::new());
+    sandbox.write("2.json", bill("2", &["pkg:npm/later@1.0.0"]));
+    sandbox.ok(&["advisories", "follow", "2.json"]);
+    assert_eq!(import(record("GHSA-3", &today(), "nobody-has-it", "")), ["newly-affected"]);
 }

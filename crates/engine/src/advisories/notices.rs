@@ -6,7 +6,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use feeds::Imported;
 use judge::matching::Certainty;
 use serde::{Deserialize, Serialize};
 use store::Index;
@@ -65,7 +64,7 @@ struct Told {
 }
 
 /// Compares what the new snapshot says of what we have with what was told.
-pub(super) fn after_import(world: &World, store: &Path, imported: &Imported) -> Result<Vec<Notice>> {
+pub(super) fn after_import(world: &World, store: &Path) -> Result<Vec<Notice>> {
     let path = folder(store).join(FILE);
     let mut told: BTreeMap<String, Told> = match files::read(&path, TOLD_MAX_BYTES) {
         Ok(bytes) => serde_json::from_slice(&bytes)
@@ -76,34 +75,8 @@ pub(super) fn after_import(world: &World, store: &Path, imported: &Imported) -> 
     let snapshot = open(store)?;
     let all = assets(world, store)?;
     let asking = Where::new(world, &snapshot, &all)?;
-    // What has changed, what was told before, and, the first time, everything that could be about what we have.
-    let mut ids: BTreeSet<String> = imported.changes.iter().map(|change| change.id.clone()).collect();
+    let mut ids = concerning(world, &asking, &all)?;
     ids.extend(told.keys().cloned());
-    ids.extend(imported.stated.iter().cloned());
-    if told.is_empty() {
-        for key in all.occurrences.packages() {
-            let Some((ecosystem, name)) = std::str::from_utf8(key).ok().and_then(|key| key.split_once('\0'))
-            else {
-                continue;
-            };
-            for (version, _) in all.occurrences.versions(key) {
-                let package = feeds::Package::new(ecosystem, name, version);
-                let hits = snapshot.matches(&package).into_iter();
-                ids.extend(hits.filter_map(|hit| snapshot.advisory(hit.at)).map(|advisory| advisory.id));
-                let said = asking.book.of_package(&package);
-                ids.extend(said.iter().flat_map(|about| about.statement.vulnerabilities.iter().cloned()));
-            }
-        }
-    }
-    if told.is_empty() {
-        let mut artifacts = Vec::new();
-        snapshot.each_artifact(&mut |digest, at| artifacts.push((*digest, at)));
-        for (digest, at) in artifacts {
-            if !world.index.sightings(&digest).map_err(store_error)?.is_empty() {
-                ids.extend(snapshot.advisory(at).map(|advisory| advisory.id));
-            }
-        }
-    }
     let mut notices = Vec::new();
     for id in ids {
         let now = state(&asking, &all, &id)?;
@@ -117,6 +90,37 @@ pub(super) fn after_import(world: &World, store: &Path, imported: &Imported) -> 
     files::write(&path, &bytes)?;
     notices.sort();
     Ok(notices)
+}
+
+/// The advisories that could be about what we have, all of them: a build or a product may have come since the last import, a
+/// statement may have ended, and what it suppressed may be exploited now.
+fn concerning<D: AsRef<[u8]>>(
+    world: &World,
+    asking: &Where<'_, D>,
+    all: &Assets,
+) -> Result<BTreeSet<String>> {
+    let mut ids = BTreeSet::new();
+    for key in all.occurrences.packages() {
+        let Some((ecosystem, name)) = std::str::from_utf8(key).ok().and_then(|key| key.split_once('\0'))
+        else {
+            continue;
+        };
+        for (version, _) in all.occurrences.versions(key) {
+            let package = feeds::Package::new(ecosystem, name, version);
+            let hits = asking.snapshot.matches(&package).into_iter();
+            ids.extend(hits.filter_map(|hit| asking.snapshot.advisory(hit.at)).map(|advisory| advisory.id));
+            let said = asking.book.of_package(&package);
+            ids.extend(said.iter().flat_map(|about| about.statement.vulnerabilities.iter().cloned()));
+        }
+    }
+    let mut artifacts = Vec::new();
+    asking.snapshot.each_artifact(&mut |digest, at| artifacts.push((*digest, at)));
+    for (digest, at) in artifacts {
+        if !world.index.sightings(&digest).map_err(store_error)?.is_empty() {
+            ids.extend(asking.snapshot.advisory(at).map(|advisory| advisory.id));
+        }
+    }
+    Ok(ids)
 }
 
 /// What is to be told of an advisory; none if it is about nothing that we have.
