@@ -35,7 +35,8 @@ const USAGE: &str =
   bench serve [SECONDS]          verified entries over loopback HTTP
   bench sbom [NAME]  `sbom` beside syft and trivy: npm, venv, cargo, go, java, images, root
   bench rebuild [NAME] five real projects recorded and rebuilt: lua, memchr, packaging, semver, hello
-  bench verify       verification of one artifact, and the start of the program";
+  bench verify       verification of one artifact, and the start of the program
+  bench trust        log, serve and verify, one after another";
 
 /// Runs a measurement.
 pub(crate) fn run(words: &[&str]) -> Result<()> {
@@ -52,6 +53,11 @@ pub(crate) fn run(words: &[&str]) -> Result<()> {
         ["log", rest @ ..] => log::run(rest),
         ["serve", rest @ ..] => log::serve(rest),
         ["verify"] => verify::run(),
+        ["trust"] => {
+            log::run(&[])?;
+            log::serve(&[])?;
+            verify::run()
+        }
         ["rebuild"] => rebuild::run(""),
         ["rebuild", name] => rebuild::run(name),
         ["advisories"] => advisories::run(),
