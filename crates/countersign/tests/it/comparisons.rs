@@ -210,6 +210,6 @@ wLMDjy9FLAuxZ3q4NlEvkgtyhrr0gtTu6KC4KBJdITbbOeAi1zBIYo0v4iTgt8jJpIidRJnp94ABQkJA
     assert_eq!(findings.as_array().unwrap().len(), 1);
     assert_eq!(findings[0]["code"], "authenticode-mismatch");
     assert_eq!(findings[0]["subject"]["path"], "dist/other");
-    assert_eq!(sandbox.run(&["inspect", "dist", "--key", "no-key"]).code, 3);
-    assert_eq!(sandbox.run(&["inspect", "dist", "--root", "no-key"]).code, 3);
+    assert_eq!(sandbox.run(&["inspect", "dist", "--key", "no-key"]).code, 2);
+    assert_eq!(sandbox.run(&["inspect", "dist", "--root", "no-key"]).code, 2);
 }
