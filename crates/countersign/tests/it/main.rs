@@ -8,6 +8,7 @@ mod comparisons;
 mod crashes;
 mod drills;
 mod egress;
+mod faults;
 mod foreign;
 mod keys;
 mod peers;
