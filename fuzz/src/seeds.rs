@@ -16,7 +16,8 @@ fn main() -> std::io::Result<()> {
     for (number, sound) in corpus::corpus().into_iter().enumerate() {
         fs::write(folder(sound.reader)?.join(format!("sound-{number}")), sound.bytes)?;
     }
-    egress()
+    egress()?;
+    advisories()
 }
 
 fn folder(target: &str) -> std::io::Result<PathBuf> {
@@ -41,6 +42,42 @@ fn egress() -> std::io::Result<()> {
     ];
     for (target, name, bytes) in seeds {
         fs::write(folder(target)?.join(name), bytes)?;
+    }
+    Ok(())
+}
+
+/// What the world says: one of each kind of document.
+fn advisories() -> std::io::Result<()> {
+    let seeds = [
+        (
+            "osv",
+            r#"{"id":"A-1","modified":"2026-01-01T00:00:00Z","aliases":["CVE-1"],"severity":[{"type":"CVSS_V3","score":"CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"}],"affected":[{"package":{"ecosystem":"npm","name":"a"},"versions":["1.0.0"],"ranges":[{"type":"SEMVER","events":[{"introduced":"0"},{"fixed":"2.0.0"},{"limit":"3"}]},{"type":"GIT","events":[{"introduced":"0"}]}]},{"package":{"ecosystem":"Debian:12","name":"b"},"ranges":[{"type":"ECOSYSTEM","events":[{"introduced":"1"},{"last_affected":"2"}]}]}]}"#,
+        ),
+        (
+            "csaf",
+            r#"{"document":{"csaf_version":"2.0","title":"t","publisher":{"name":"p"},"tracking":{"id":"P-1","current_release_date":"2026-01-01T00:00:00Z"}},"product_tree":{"branches":[{"category":"product_version_range","name":"vers:npm/<2","product":{"product_id":"P","product_identification_helper":{"purl":"pkg:npm/a"}}}],"full_product_names":[{"product_id":"W","product_identification_helper":{"purl":"pkg:oci/w"}}],"relationships":[{"product_reference":"P","relates_to_product_reference":"W","full_product_name":{"product_id":"PW"}}]},"vulnerabilities":[{"cve":"CVE-1","product_status":{"known_affected":["P"],"known_not_affected":["PW"]},"flags":[{"label":"x","product_ids":["PW"]}],"scores":[{"cvss_v3":{"vectorString":"CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"}}]}]}"#,
+        ),
+        (
+            "openvex",
+            r#"{"@context":"https://openvex.dev/ns/v0.2.0","@id":"u","timestamp":"2026-01-01T00:00:00Z","statements":[{"vulnerability":{"name":"CVE-1"},"status":"not_affected","justification":"x","products":[{"@id":"pkg:oci/w","subcomponents":[{"@id":"pkg:npm/a"}]},{"@id":"pkg:npm/a@1"}]}]}"#,
+        ),
+        (
+            "cyclonedx",
+            r#"{"bomFormat":"CycloneDX","components":[{"bom-ref":"r","purl":"pkg:npm/a@1"}],"vulnerabilities":[{"id":"CVE-1","analysis":{"state":"not_affected","justification":"x"},"affects":[{"ref":"r"}]}]}"#,
+        ),
+        (
+            "signed",
+            r#"{"payloadType":"application/json","payload":"eyJAY29udGV4dCI6Im9wZW52ZXgifQ==","signatures":[{"sig":"AAEC"}]}"#,
+        ),
+        ("list", "2026-01-02T00:00:00Z,A-2\n2026-01-01T00:00:00Z,A-1\n"),
+        ("kev", r#"{"catalogVersion":"1","vulnerabilities":[{"cveID":"CVE-2021-44228","dateAdded":"2021-12-10"}]}"#),
+        ("epss", "#m\ncve,epss,percentile\nCVE-2021-44228,0.94,0.99\n"),
+        ("vers", "vers:npm/>=1.0.0|<2.0.0"),
+        ("purl", "pkg:npm/%40s/a@1.0.0?vers=x#y"),
+        ("versions", "1.0.0-rc.1+b\n1:2.0~x"),
+    ];
+    for (name, text) in seeds {
+        fs::write(folder("advisories")?.join(name), text)?;
     }
     Ok(())
 }

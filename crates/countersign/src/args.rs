@@ -2,6 +2,7 @@
 
 pub(crate) mod advisories;
 pub(crate) mod inventory;
+pub(crate) mod posture;
 pub(crate) mod sbom;
 pub(crate) mod trust;
 pub(crate) mod watch;
@@ -71,12 +72,21 @@ pub(crate) enum Command {
         /// Files or folders
         #[arg(required = true)]
         paths: Vec<PathBuf>,
+        /// Certificates (PEM or DER) to one of which signatures of Windows images must lead; may be repeated
+        #[arg(long, value_name = "FILE")]
+        root: Vec<PathBuf>,
+        /// A public key of OpenPGP or minisign, to verify signatures beside files (`.asc`, `.sig`, `.gpg`, `.minisig`); may be repeated
+        #[arg(long, value_name = "FILE")]
+        key: Vec<PathBuf>,
     },
     /// Write a bill of materials: of a record, a folder, a file, an archive or an image; check, merge, convert documents
     Sbom(Box<sbom::SbomArgs>),
     /// What software is on machines, who has what, and what builds use of it
     #[command(subcommand)]
     Inventory(inventory::InventoryCommand),
+    /// Is a machine in the state that its purpose asks for, and are the zones of the network apart
+    #[command(subcommand)]
+    Posture(posture::PostureCommand),
     /// Compare two records, files or folders: what changed, what explains it, what nothing explains
     Compare(CompareArguments),
     /// Judge one artifact against the policy; sign nothing
@@ -264,6 +274,9 @@ pub(crate) struct ApproveArgs {
     /// The artifact where it stands [default: the outputs of the latest record]
     #[arg(long, value_name = "FILE")]
     pub(crate) artifact: Vec<PathBuf>,
+    /// What `advisories match` was asked about: a bill, a lock file, a record; the finding is one of its (repeatable)
+    #[arg(long, value_name = "TARGET", conflicts_with = "artifact")]
+    pub(crate) advisories: Vec<String>,
     /// With `--as`: file with the passphrase of the store's keys [default: COUNTERSIGN_PASSPHRASE, or asked for]
     #[arg(long, value_name = "FILE", requires = "person")]
     pub(crate) store_passphrase_file: Option<PathBuf>,

@@ -9,6 +9,7 @@ mod drills;
 mod inventory;
 mod log;
 mod monitor;
+mod posture;
 mod records;
 mod releases;
 mod run;
@@ -36,9 +37,12 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<u8> {
         Command::Run(arguments) => run::run(context, arguments),
         Command::Records => records::list(context),
         Command::Show(arguments) => records::show(context, &arguments),
-        Command::Inspect { paths } => describe::inspect(context, &paths),
+        Command::Inspect { paths, root, key } => {
+            describe::inspect(context, &paths, &engine::Trusted { roots: root, keys: key })
+        }
         Command::Sbom(arguments) => sbom::run(context, *arguments),
         Command::Inventory(command) => inventory::run(context, command),
+        Command::Posture(command) => posture::run(context, command),
         Command::Compare(arguments) => compare::compare(context, &arguments),
         Command::Gate { artifact } => releases::gate(context, &artifact),
         Command::Sign { artifact, with, detached, log, log_key, person, store_passphrase_file } => {
@@ -84,7 +88,11 @@ fn help(context: &Context, topic: Option<&str>) -> Result<u8> {
             output::document("finding-code", content)?;
             return Ok(YES);
         }
-        let approval = if code.approvable { "A person may approve it." } else { "Nobody can approve it." };
+        let approval = match (code.approvable, code.two_people) {
+            (true, true) => "Two people together may approve it; no policy can allow it.",
+            (true, false) => "A person may approve it.",
+            (false, _) => "Nobody can approve it.",
+        };
         output::text(&format!(
             "{} ({})\n\n{}.\n\nWhat to do: {}.\n{approval}\n\nMore: docs/findings/{}.md\n",
             code.word,

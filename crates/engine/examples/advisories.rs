@@ -1,4 +1,5 @@
-//! What `cargo xtask bench advisories` runs, one measurement a call: `import`, `match`, `occurrences`. Prints names and numbers.
+//! What `cargo xtask bench advisories` runs, one measurement a call: `import`, `match`, `bill`,
+//! `occurrences`. Prints names and numbers.
 #![allow(
     clippy::print_stdout,
     clippy::unwrap_used,
@@ -12,7 +13,7 @@ use std::time::Instant;
 
 use evidence::Timestamp;
 use feeds::index::{Builder, Segment};
-use feeds::snapshot::{Import, import};
+use feeds::snapshot::{Import, Opened, import};
 use feeds::{Package, Snapshot, osv};
 use host::Mapped;
 use store::occurrences::{Found, Occurrences, Role};
@@ -23,8 +24,9 @@ fn main() {
     match words.as_slice() {
         ["import", index, shared] => import_all(Path::new(index), Path::new(shared)),
         ["match", index, names] => match_all(Path::new(index), Path::new(names)),
+        ["bill", store, path] => bill(Path::new(store), path),
         ["occurrences", count] => occurrences(count.parse().expect("a number")),
-        _ => println!("usage: import INDEX SHARED | match INDEX NAMES | occurrences COUNT"),
+        _ => println!("usage: import INDEX SHARED | match INDEX NAMES | bill STORE SBOM | occurrences COUNT"),
     }
 }
 
@@ -32,7 +34,9 @@ fn import_all(index: &Path, shared: &Path) {
     let inputs: Vec<(String, PathBuf)> =
         ["osv", "osv-jsonl", "kev", "epss"].map(|name| (name.to_owned(), shared.join(name))).to_vec();
     let now = Timestamp::from_unix(1_795_651_200);
-    let options = Import { inputs: &inputs, now, replace: false, may_shrink: false };
+    let listed = Default::default();
+    let opened = &Opened::unasked;
+    let options = Import { inputs: &inputs, now, replace: false, may_shrink: false, listed: &listed, opened };
     let imported = import(index, &options).expect("an import");
     println!("records {}", imported.kinds["osv"]);
     let snapshot = Snapshot::open(index, &Mapped::open).unwrap().unwrap();
@@ -61,10 +65,28 @@ fn match_all(index: &Path, names: &Path) {
         println!("hits {affected}");
     }
     println!("packages {}", packages.len());
+    resident();
+}
+
+fn resident() {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     for line in status.lines().filter(|line| line.starts_with("VmHWM:")) {
         println!("resident_kb {}", line.split_whitespace().nth(1).unwrap());
     }
+}
+
+/// What `advisories match` does with a bill, and what it takes.
+fn bill(store: &Path, path: &str) {
+    let now = Timestamp::from_unix(1_795_651_200);
+    let options =
+        engine::Matching { names: None, max_age_days: Some(3650), vex_max_days: None, snapshot: None, now };
+    let began = Instant::now();
+    let matched = engine::match_advisories(store, None, &[path.to_owned()], &options).unwrap();
+    println!("bill_ms {}", began.elapsed().as_millis());
+    println!("packages {}", matched.packages);
+    println!("affected {}", matched.ranked.len());
+    println!("problems {}", matched.problems.len());
+    resident();
 }
 
 /// One advisory about versions 0 to 4 of a package.

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use attest::{Envelope, Signer};
 use evidence::statement::{Approval, ResourceDescriptor, Statement};
 use evidence::{Digest, Finding, Timestamp};
-use judge::gate::{Approvals, Weight};
+use judge::gate::{Approvals, Weighed, Weight};
 
 use crate::approver::{self, RELEASE_PERSON};
-use crate::assess::{Assessment, policy};
+use crate::assess::policy;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::world::{Passphrase, World};
@@ -58,19 +58,18 @@ pub struct Approved {
     pub approvals: Option<Approvals>,
 }
 
-/// Approves a finding that stands in an assessment.
+/// Approves one of the findings of an assessment, or of what advisories were matched with.
 ///
 /// Order: the evidence goes into the vault (objects that nothing names: harmless), then the approval into the log.
 pub fn approve(
     world: &World,
-    assessments: &[Assessment],
+    findings: &[Weighed],
     approve: &Approve,
     person: Option<&Person>,
     passphrase: &Passphrase,
 ) -> Result<Approved> {
-    let weighed = assessments
+    let weighed = findings
         .iter()
-        .flat_map(|assessment| assessment.decision.findings())
         .find(|weighed| weighed.finding.id == approve.finding && weighed.weight != Weight::Passes)
         .ok_or_else(|| Error::NoFinding(approve.finding.clone()))?;
     let finding = weighed.finding.clone();

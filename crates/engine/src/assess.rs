@@ -16,7 +16,7 @@ use store::{Index, RecordRow};
 
 use crate::approver;
 use crate::error::{Error, Result};
-use crate::inspect_path::inspect_bytes;
+use crate::inspect_path::inspect_file;
 use crate::keys::{self, KeyRole};
 use crate::records::{self, RecordView};
 use crate::world::{World, store_error};
@@ -36,6 +36,8 @@ pub struct Assessment {
     pub comparison: Option<Comparison>,
     /// What could not be read in the artifact.
     pub problems: Vec<Problem>,
+    /// What advisories say of the record, if they were asked and there are any.
+    pub advisories: Option<crate::advisories::Matched>,
     /// Digest of the policy.
     pub policy: Digest,
     /// The answer.
@@ -70,6 +72,10 @@ pub(crate) fn assess_for(world: &World, path: &Path, asks: Option<&Actor>) -> Re
         (Some(view), Some((before, _))) => Some(compare_records(world, before, view)?),
         _ => None,
     };
+    let advice = match &view {
+        Some(view) => crate::advisories::advise(world, view, &policy)?,
+        None => None,
+    };
     let decision = {
         let case = Case {
             artifact,
@@ -83,6 +89,7 @@ pub(crate) fn assess_for(world: &World, path: &Path, asks: Option<&Actor>) -> Re
                 .map(|((before, _), comparison)| Baseline { record: before.digest, comparison }),
             approvals: &approvals(world)?,
             quorum: crate::quorum::about(world, &artifact)?,
+            advised: advice.as_ref().map(|advice| &advice.advised),
             actors: &actors(world, view.as_ref(), asks)?,
         };
         gate(&case, &policy, world.now())
@@ -95,6 +102,7 @@ pub(crate) fn assess_for(world: &World, path: &Path, asks: Option<&Actor>) -> Re
         baseline,
         comparison,
         problems: tree.problems,
+        advisories: advice.and_then(|advice| advice.matched),
         policy,
         decision,
         policy_bytes,
@@ -206,11 +214,11 @@ fn artifact_tree(
     if let Some(output) = view.and_then(|view| view.record.output(artifact)) {
         return world.document("inspection", &output.tree);
     }
-    let bytes = crate::files::read(path, crate::inspect_path::FILE_MAX_BYTES)?;
-    if Digest::of(&bytes) != *artifact {
+    let tree = inspect_file(name, path)?;
+    if tree.root.digest != Some(*artifact) {
         return Err(Error::Unstable(path.to_path_buf()));
     }
-    Ok(inspect_bytes(name, &bytes))
+    Ok(tree)
 }
 
 /// Chooses what to compare with: the last signed release of the product before this record, else its last
@@ -250,6 +258,7 @@ pub(crate) fn approvals(world: &World) -> Result<Vec<Approved>> {
             finding: approval.finding,
             person,
             key: envelope.key().short(),
+            reason: approval.reason,
             evidence: approval.evidence.iter().filter_map(ResourceDescriptor::sha256).collect(),
             approved: approval.approved,
             expires: approval.expires,

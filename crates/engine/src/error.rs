@@ -143,6 +143,47 @@ pub enum Error {
         #[source]
         source: judge::policy::PolicyError,
     },
+    /// Rules of a posture cannot be used.
+    #[error("cannot use the rules{}", path.as_ref().map(|path| format!(" in `{}`", path.display())).unwrap_or_default())]
+    PosturePolicy {
+        /// The file; absent for the rules that come with the program.
+        path: Option<PathBuf>,
+        /// Why.
+        #[source]
+        source: judge::posture::PosturePolicyError,
+    },
+    /// A list of discontinued software cannot be used.
+    #[error("cannot use the list of discontinued software `{path}`")]
+    EndOfLife {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: toml::de::Error,
+    },
+    /// What another program has found on a machine cannot be used.
+    #[error("cannot read `{path}` as an inventory: {detail}")]
+    ForeignInventory {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        detail: String,
+    },
+    /// Nobody has looked at a machine yet.
+    #[error("there is no look at {}", .0.as_ref().map_or("any machine".to_owned(), |host| format!("`{host}`")))]
+    NoLook(Option<String>),
+    /// The zone file cannot be used.
+    #[error("cannot use the zone file `{path}`")]
+    Zones {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: judge::segments::ZonesError,
+    },
+    /// The zone of this machine is not known.
+    #[error("the zone file does not tell in which zone this machine is")]
+    NoZone,
     /// The trust file cannot be used.
     #[error("cannot use the trust file `{path}`")]
     Trust {
@@ -257,6 +298,9 @@ pub enum Error {
     /// No advisories were imported.
     #[error("there are no advisories yet")]
     NoAdvisories,
+    /// An issuer of the policy has no key that can be read.
+    #[error("the key of the issuer `{0}` in the policy is no P-256 public key")]
+    Issuer(String),
     /// The advisory index cannot be read or written.
     #[error("cannot use the advisory index")]
     Advisories(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -300,6 +344,14 @@ impl Error {
                     path.display()
                 )
             }
+            Self::PosturePolicy { .. } => "`countersign posture rules` prints rules to learn from".into(),
+            Self::Zones { .. } => "`docs/manual/posture.md` shows one".into(),
+            Self::NoLook(_) => "`countersign inventory collect` looks at this machine".into(),
+            Self::ForeignInventory { .. } => {
+                "`docs/manual/inventory.md` says which forms are read".into()
+            }
+            Self::EndOfLife { .. } => "`docs/manual/inventory.md` shows one".into(),
+            Self::NoZone => "name it with `--zone NAME`".into(),
             Self::Rule(_) => "`rules/README.md` describes the format; mend the file or take it away".into(),
             Self::Trust { .. } => "ask the vendor for the current trust file".into(),
             Self::NoRecord(_) => "`countersign records` lists them".into(),
@@ -337,12 +389,21 @@ impl Error {
             Self::Write { source, .. } if CLOSED.contains(&source.kind()) => {
                 "check who owns the folder; the store must be writable for this command".into()
             }
+            Self::Issuer(_) => {
+                "write the PEM of the public key, or its base64, as `key` under `[advisories.issuers]`".into()
+            }
             Self::NoAdvisories => {
                 "get some: `countersign advisories import PATH…` or `countersign advisories update --from MIRROR`".into()
             }
             Self::Advisories(source) => match source.downcast_ref() {
                 Some(feeds::snapshot::Error::Shrinks { .. }) => {
                     "look at the source; if it is right, say so with `--allow-shrink`. The advisories of before stay in use".into()
+                }
+                None if matches!(source.downcast_ref(), Some(feeds::mirror::Error::Shrinks { .. })) => {
+                    "look at the mirror; if it is right, say so with `--allow-shrink`. The advisories of before stay in use".into()
+                }
+                None if source.is::<feeds::mirror::Error>() => {
+                    "name a folder or an `http` address of this machine that is laid out like osv.dev".into()
                 }
                 Some(feeds::snapshot::Error::Nothing) => "name OSV, KEV, EPSS, SSVC, CSAF or VEX documents".into(),
                 _ => "`countersign advisories status` says what is damaged; import again with `--replace`".into(),

@@ -7,9 +7,9 @@
 
 use attest::{Envelope, Inclusion, Leaf, PublicKey};
 use evidence::statement::{
-    Approval, ApproverStatement, AuditStatement, Intent, KeyStatement, MachineReport, PolicyStatement,
-    Predicate, Provenance, QuorumStatement, RebuildStatement, RecordStatement, ReleaseRequest, Revocation,
-    SigningEvent, Statement, VerificationSummary,
+    Approval, ApproverStatement, AuditStatement, Intent, InventoryAccepted, KeyStatement, MachineReport,
+    PolicyStatement, Predicate, Provenance, QuorumStatement, RebuildStatement, RecordStatement,
+    ReleaseRequest, Revocation, SigningEvent, Statement, VerificationSummary,
 };
 use evidence::{Digest, Record, Timestamp};
 use store::{ApprovalRow, Fact, FileRow, Heads, Index, RecordRow, StoreLock};
@@ -53,6 +53,7 @@ pub(crate) fn kind_of(predicate_type: &str) -> &str {
         AuditStatement::TYPE => "audit",
         Revocation::TYPE => "revocation",
         MachineReport::TYPE => "machine-report",
+        InventoryAccepted::TYPE => "inventory-accepted",
         SigningEvent::TYPE => "signing-event",
         QuorumStatement::TYPE => "quorum",
         RebuildStatement::TYPE => "rebuild",

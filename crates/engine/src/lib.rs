@@ -27,6 +27,7 @@ mod look;
 mod monitor;
 mod native;
 mod outlets;
+mod posture;
 mod publish;
 mod quorum;
 mod rebuild;
@@ -43,8 +44,8 @@ mod world;
 
 pub use advisories::{
     AdvisoryStatus, Affected, AffectedRow, ImportOptions, ImportReport, Matched, Matching, Notice,
-    NoticeKind, Retracted, SnapshotView, Suppressed, advisory_status, affected, import_advisories,
-    match_advisories, update_advisories,
+    NoticeKind, Retracted, SnapshotView, Suppressed, Taken, advisory_status, affected, compact_advisories,
+    follow, followed, import_advisories, match_advisories, update_advisories,
 };
 pub use approve::{Approve, Approved, Person, approve};
 pub use approver::{Approver, ApproverChanged, RELEASE_PERSON, approver_add, approver_remove, approvers};
@@ -56,10 +57,11 @@ pub use error::{Error, Result};
 pub use evidence_service::{EvidenceService, FOUND_MAX, Job, JobSource, Wanted};
 pub use fsck::{FsckReport, fsck};
 pub use init::{Initialised, init};
-pub use inspect_path::inspect;
+pub use inspect_path::{Trusted, inspect, inspect_trusting};
 pub use inventory::{
-    Look, Looked, Query, Seen, Unused, UnusedPackage, Used, inventories, inventory_collect, inventory_query,
-    inventory_store, inventory_unused, inventory_used,
+    InventoryChecked, Look, Looked, Query, Seen, Unused, UnusedPackage, Used, inventories, inventory_accept,
+    inventory_check, inventory_collect, inventory_import, inventory_query, inventory_store, inventory_unused,
+    inventory_used,
 };
 pub use keys::{KeyRole, TOKEN_HELPER};
 pub use ledger::{LogRow, outcome};
@@ -68,6 +70,9 @@ pub use log_service::{LogService, Submitted};
 pub use monitor::{Monitor, MonitorReport, audit, monitor};
 pub use native::NativeSigner;
 pub use outlets::{OutletOptions, Outlets};
+pub use posture::{
+    PostureCheck, PostureChecked, SegmentsTest, SegmentsTested, posture_check, posture_segments,
+};
 pub use publish::OtherLog;
 pub use quorum::{Quorum, QuorumReport, quorum};
 pub use rebuild::{Rebuild, Rebuilt, SourcesFrom, rebuild};

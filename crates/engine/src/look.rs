@@ -4,12 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use evidence::{BytePath, Digest, Tree};
-use inspect::Budget;
+use inspect::{Budget, Input};
 use judge::compare::{Contrasts, worth_a_look};
 
-use crate::error::Result;
-use crate::files;
-use crate::inspect_path::FILE_MAX_BYTES;
+use crate::error::{Error, Result};
+use crate::inspect_path::regular;
 
 /// So many members are looked at.
 const MEMBERS_MAX: usize = 60;
@@ -43,8 +42,7 @@ pub(crate) fn look(old: (&Path, &Tree), new: (&Path, &Tree)) -> Result<Contrasts
 /// Reads members of a file, or of the files of a folder.
 fn bytes_of(path: &Path, name: &BytePath, wanted: BTreeSet<BytePath>) -> Result<BTreeMap<BytePath, Vec<u8>>> {
     if !path.is_dir() {
-        let bytes = files::read(path, FILE_MAX_BYTES)?;
-        return Ok(inspect::extract(name, &bytes, wanted, SIDE_MAX_BYTES, &mut Budget::default()));
+        return extract(path, name, wanted, SIDE_MAX_BYTES);
     }
     let mut by_file: BTreeMap<(PathBuf, BytePath), BTreeSet<BytePath>> = BTreeMap::new();
     for member in wanted {
@@ -55,12 +53,22 @@ fn bytes_of(path: &Path, name: &BytePath, wanted: BTreeSet<BytePath>) -> Result<
     let mut found = BTreeMap::new();
     let mut room = SIDE_MAX_BYTES;
     for ((file, at), members) in by_file {
-        let bytes = files::read(&file, FILE_MAX_BYTES)?;
-        let taken = inspect::extract(&at, &bytes, members, room, &mut Budget::default());
+        let taken = extract(&file, &at, members, room)?;
         room = room.saturating_sub(taken.values().map(Vec::len).sum());
         found.extend(taken);
     }
     Ok(found)
+}
+
+fn extract(
+    path: &Path,
+    name: &BytePath,
+    wanted: BTreeSet<BytePath>,
+    room: usize,
+) -> Result<BTreeMap<BytePath, Vec<u8>>> {
+    let fail = |source| Error::Read { path: path.to_path_buf(), source };
+    let input = Input::File(regular(path).map_err(fail)?);
+    inspect::extract(name, input, wanted, room, &mut Budget::default()).map_err(fail)
 }
 
 /// Finds the file of a folder in which a member lies: a file's own name may have the mark between levels in it.

@@ -175,9 +175,10 @@ fn only_signed(
     let mut wrong = members(&first.root, &tree.root);
     let manifest = |bytes: &[u8]| {
         let path = tree.root.join(name, &MANIFEST.into());
-        inspect::extract(name, bytes, [path].into(), MANIFEST_MAX_BYTES, &mut inspect::Budget::default())
-            .into_values()
-            .next()
+        let input = inspect::Input::Bytes(bytes);
+        let budget = &mut inspect::Budget::default();
+        let found = inspect::extract(name, input, [path].into(), MANIFEST_MAX_BYTES, budget).ok()?;
+        found.into_values().next()
     };
     wrong.extend(manifest_changed(manifest(before).as_deref(), manifest(after).as_deref()));
     let of_container = tree.root.signature.as_deref();

@@ -273,6 +273,7 @@ fn log_intent(
         provenance: *permit.provenance(),
         policy: *permit.policy(),
         baseline: permit.baseline().copied(),
+        advisories: permit.advisories().copied(),
         approved: permit.approved().to_vec(),
         request,
         decided: permit.decided(),

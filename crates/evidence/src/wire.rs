@@ -4,13 +4,13 @@
 pub mod bill;
 pub mod cyclonedx;
 pub mod ocsf;
+mod sorted;
 pub mod spdx;
 pub mod spdx3;
 pub mod syslog;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 
 /// Schema name of the JSON document that a command prints.
 pub fn schema(name: &str) -> String {
@@ -20,10 +20,7 @@ pub fn schema(name: &str) -> String {
 /// Writes a value as canonical JSON: keys sorted by their bytes, no white space, integers only (a subset of
 /// RFC 8785, which for such values has the same bytes).
 pub fn canonical(value: &impl Serialize) -> Vec<u8> {
-    let value = serde_json::to_value(value).expect("evidence has string keys and finite numbers");
-    let mut out = Vec::new();
-    write_canonical(&value, &mut out);
-    out
+    sorted::write(value).expect("evidence has string keys and finite numbers")
 }
 
 /// Bytes that are not the document they should be.
@@ -43,44 +40,10 @@ pub fn from_canonical<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> Result<T
     if canonical(&value) == bytes { Ok(value) } else { Err(ParseError::NotCanonical) }
 }
 
-// Recursion is bounded: a `Value` made from our own types is as deep as the types, and one parsed from JSON at
-// most serde_json's limit of 128.
-fn write_canonical(value: &Value, out: &mut Vec<u8>) {
-    match value {
-        Value::Object(map) => {
-            let mut entries: Vec<_> = map.iter().collect();
-            entries.sort_by(|a, b| a.0.encode_utf16().cmp(b.0.encode_utf16()));
-            out.push(b'{');
-            for (position, (key, value)) in entries.into_iter().enumerate() {
-                if position > 0 {
-                    out.push(b',');
-                }
-                write_scalar(key, out);
-                out.push(b':');
-                write_canonical(value, out);
-            }
-            out.push(b'}');
-        }
-        Value::Array(items) => {
-            out.push(b'[');
-            for (position, item) in items.iter().enumerate() {
-                if position > 0 {
-                    out.push(b',');
-                }
-                write_canonical(item, out);
-            }
-            out.push(b']');
-        }
-        scalar => write_scalar(scalar, out),
-    }
-}
-
-fn write_scalar(value: &impl Serialize, out: &mut Vec<u8>) {
-    serde_json::to_writer(out, value).expect("writing a scalar to memory cannot fail");
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     #[test]

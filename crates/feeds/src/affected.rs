@@ -22,6 +22,8 @@ pub struct Affected {
     pub ranges: Vec<Range>,
     /// Versions one by one.
     pub versions: Vec<String>,
+    /// Versions as a segment has them: whether it is a key, and the key or the version. What is read from a document has none.
+    pub(crate) listed: Vec<(bool, Vec<u8>)>,
     /// Whether there are ranges that no version can be compared with: commits, unknown types.
     pub incomparable: bool,
 }
@@ -120,6 +122,11 @@ impl Affected {
                 return None;
             }
         };
+        let control = |text: &str| text.contains(char::is_control);
+        if control(&package.ecosystem) || control(&package.name) {
+            faults.push("a package's name has control characters");
+            return None;
+        }
         let order = Order::of(&package.ecosystem);
         let (mut ranges, mut incomparable) = (Vec::new(), false);
         for range in entry.ranges.unwrap_or_default() {
@@ -137,7 +144,7 @@ impl Affected {
         if ranges.is_empty() && versions.is_empty() && !incomparable {
             faults.push("a package has neither ranges nor versions, so it matches nothing");
         }
-        Some(Self { package, order, ranges, versions, incomparable })
+        Some(Self { package, order, ranges, versions, listed: Vec::new(), incomparable })
     }
 }
 

@@ -1,4 +1,4 @@
-//! Documents in files, archives and streams: JSON, JSON lines, CSV; bare, in gzip or zstd, or in a zip of osv.dev's layout.
+//! Documents in files, archives and streams: JSON, JSON lines, CSV, lists of names; bare, in gzip or zstd, or in a zip of osv.dev's layout.
 //!
 //! Everything is bounded: a document, an archive's content, a line. What goes beyond is a problem, and the rest is read.
 
@@ -23,8 +23,44 @@ pub struct Document<'a> {
     pub place: String,
     /// Its bytes.
     pub bytes: &'a [u8],
-    /// Whether its name says that it is a table.
-    pub is_table: bool,
+    /// What its name says that it is.
+    pub form: Form,
+}
+
+/// What a document is, by its name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Form {
+    /// JSON.
+    Json,
+    /// A table.
+    Table,
+    /// Popular names of packages, one a line: the list's name.
+    Names(&'static str),
+}
+
+/// How lists of popular names are called, as ecosystems' purl types and lists are: `npm.txt`, `rubygems.txt.gz`.
+pub const NAME_LISTS: &[(&str, &str)] = &[
+    ("cargo", "cargo"),
+    ("composer", "composer"),
+    ("gem", "rubygems"),
+    ("npm", "npm"),
+    ("nuget", "nuget"),
+    ("pub", "pub"),
+    ("pypi", "pypi"),
+];
+
+impl Form {
+    /// Takes the name of a file without the ending of its compression, in lower case.
+    fn of(name: &str) -> Self {
+        let list = name
+            .strip_suffix(".txt")
+            .and_then(|stem| NAME_LISTS.iter().find(|(_, list)| *list == stem).map(|(_, list)| *list));
+        match list {
+            Some(list) => Self::Names(list),
+            None if name.ends_with(".csv") => Self::Table,
+            None => Self::Json,
+        }
+    }
 }
 
 /// What takes documents.
@@ -71,6 +107,9 @@ fn below(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
 fn is_wanted(path: &Path) -> bool {
     let name = path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
     let bare = name.trim_end_matches(".gz").trim_end_matches(".zst");
+    if matches!(Form::of(bare), Form::Names(_)) {
+        return true;
+    }
     let known = [".json", ".jsonl", ".ndjson", ".csv", ".zip"].iter().any(|end| bare.ends_with(end));
     known && !bare.contains("schema") && bare != "modified_id.csv"
 }
@@ -114,7 +153,7 @@ fn zip(reader: impl Read, place: &str, take: Take<'_>, problems: &mut Vec<Proble
         }
         let place = format!("{place}!{name}");
         match content {
-            Ok(bytes) => take(Document { place, bytes: &bytes, is_table: lower.ends_with(".csv") }),
+            Ok(bytes) => take(Document { place, bytes: &bytes, form: Form::of(&lower) }),
             Err(error) => problem(&mut found, &place, "unreadable-document", error),
         }
     });
@@ -140,7 +179,7 @@ fn stream(
             problem(problems, place, "unreadable-document", "the document is too large");
             return Ok(());
         }
-        take(Document { place: place.to_owned(), bytes: &bytes, is_table: name.ends_with(".csv") });
+        take(Document { place: place.to_owned(), bytes: &bytes, form: Form::of(name) });
         return Ok(());
     }
     let mut line = Vec::new();
@@ -162,7 +201,7 @@ fn stream(
         }
         let bytes = line.trim_ascii();
         if !bytes.is_empty() {
-            take(Document { place, bytes, is_table: false });
+            take(Document { place, bytes, form: Form::Json });
         }
     }
     Ok(())

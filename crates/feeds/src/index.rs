@@ -7,6 +7,7 @@ mod build;
 mod bytes;
 mod names;
 mod segment;
+mod unbuild;
 
 pub use build::Builder;
 pub use segment::{Advisory, Hit, OpenError, Segment};

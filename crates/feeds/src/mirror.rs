@@ -10,12 +10,14 @@ use std::path::{Path, PathBuf};
 
 use evidence::{Problem, Timestamp};
 
-use crate::snapshot::Source;
+use crate::snapshot::{Source, shrinks};
 
 /// No file of a mirror is larger.
 const FILE_MAX_BYTES: u64 = 2 << 30;
 /// So many changes are fetched one by one; beyond it the whole archive is less work.
 const CHANGES_MAX: usize = 20_000;
+/// So many bad lines are told.
+const PROBLEMS_MAX: usize = 1_000;
 
 /// A mirror that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +31,16 @@ pub enum Error {
     /// It has no ecosystems.
     #[error("`{0}` has no folder with `all.zip` and no list `ecosystems.txt`")]
     Empty(String),
+    /// The list of an ecosystem has lost a fifth of its records or more.
+    #[error("the mirror's list of `{ecosystem}` has shrunk from {before} to {after} records")]
+    Shrinks {
+        /// The ecosystem.
+        ecosystem: String,
+        /// Records before.
+        before: u64,
+        /// Records now.
+        after: u64,
+    },
 }
 
 /// What was fetched: files to import, each with the name by which it is remembered.
@@ -37,6 +49,8 @@ pub struct Fetched {
     pub inputs: Vec<(String, PathBuf)>,
     /// What could not be fetched.
     pub problems: Vec<Problem>,
+    /// How many ids the list of each ecosystem has, by the name by which it is remembered.
+    pub listed: BTreeMap<String, u64>,
     /// Where fetched files lie until they are imported.
     _folder: tempfile::TempDir,
 }
@@ -75,9 +89,14 @@ impl Mirror {
             }
             Self::Address(address) => {
                 let url = format!("{address}/{}", name.replace(' ', "%20"));
-                match ureq::get(&url).call() {
+                // A mirror on this machine leads nowhere else.
+                match ureq::get(&url).config().max_redirects(0).build().call() {
                     Err(ureq::Error::StatusCode(404)) => return Ok(None),
                     Err(error) => return Err(Error::Read(url, error.into())),
+                    Ok(answer) if !answer.status().is_success() => {
+                        let why = format!("the mirror answers {}", answer.status());
+                        return Err(Error::Read(url, why.into()));
+                    }
                     Ok(answer) => {
                         let body = answer.into_body().into_reader();
                         body.take(FILE_MAX_BYTES)
@@ -123,19 +142,31 @@ fn is_plain(name: &str) -> bool {
     !name.is_empty() && name.len() < 200 && !name.contains(['/', '\\', '\0']) && !name.starts_with('.')
 }
 
-/// Fetches what is new in a mirror. None if nothing is.
-pub fn fetch(from: &str, known: &BTreeMap<String, Source>) -> Result<Option<Fetched>, Error> {
+/// Fetches what is new in a mirror. None if nothing is. A list that has lost a fifth of its records is an error, unless it may shrink.
+pub fn fetch(
+    from: &str,
+    known: &BTreeMap<String, Source>,
+    may_shrink: bool,
+) -> Result<Option<Fetched>, Error> {
     let mirror = Mirror::open(from)?;
     let scratch = tempfile::tempdir().map_err(|error| Error::Read(from.to_owned(), error.into()))?;
-    let mut fetched = Fetched { inputs: Vec::new(), problems: Vec::new(), _folder: scratch };
+    let mut fetched =
+        Fetched { inputs: Vec::new(), problems: Vec::new(), listed: BTreeMap::new(), _folder: scratch };
     let ecosystems = mirror.ecosystems()?;
     for ecosystem in &ecosystems {
         let name = format!("{from}/{ecosystem}");
-        let since = known.get(&name).and_then(|source| source.newest);
-        let changed = match since {
-            Some(since) => changed_since(&mirror, ecosystem, since, &mut fetched.problems)?,
-            None => None,
-        };
+        let before = known.get(&name);
+        let since = before.and_then(|source| source.newest);
+        let mut changed = None;
+        if let Some(changes) = changes(&mirror, ecosystem, since, &mut fetched.problems)? {
+            let listed = before.and_then(|source| source.listed).unwrap_or(0);
+            if !may_shrink && shrinks(listed, changes.listed) {
+                let (ecosystem, after) = (ecosystem.clone(), changes.listed);
+                return Err(Error::Shrinks { ecosystem, before: listed, after });
+            }
+            fetched.listed.insert(name.clone(), changes.listed);
+            changed = since.map(|_| changes.ids);
+        }
         let keep = fetched._folder.path().join(ecosystem);
         let write = |path: &Path, bytes: &[u8]| {
             std::fs::write(path, bytes).map_err(|error| Error::Read(path.display().to_string(), error.into()))
@@ -187,28 +218,52 @@ fn problem(path: &str, detail: &str) -> Problem {
     Problem { path: path.into(), kind: "missing-file".to_owned(), detail: detail.to_owned() }
 }
 
-/// Reads the list of changes, newest first, down to what is known. None if there is no list.
-fn changed_since(
+/// A list of changes.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Changes {
+    /// What was modified since.
+    pub ids: Vec<String>,
+    /// How many ids it has.
+    pub listed: u64,
+    /// The numbers of lines that are not a moment and an id, the first of them.
+    pub wrong: Vec<usize>,
+}
+
+impl Changes {
+    /// Reads a list, newest first: what is not known yet, and how long it is.
+    pub fn read(text: &str, since: Option<Timestamp>) -> Self {
+        let (mut changes, mut is_new) = (Self::default(), true);
+        for (number, line) in (1..).zip(text.lines()) {
+            let parts =
+                line.split_once(',').and_then(|(at, id)| Some((at.parse::<Timestamp>().ok()?, id.trim())));
+            let Some((at, id)) = parts.filter(|(_, id)| is_plain(id)) else {
+                if changes.wrong.len() < PROBLEMS_MAX {
+                    changes.wrong.push(number);
+                }
+                continue;
+            };
+            changes.listed += 1;
+            // What was modified in the same second may be new.
+            is_new &= since.is_none_or(|since| at >= since);
+            if is_new && since.is_some() {
+                changes.ids.push(id.to_owned());
+            }
+        }
+        changes
+    }
+}
+
+/// Reads the list of changes of an ecosystem. None if there is none.
+fn changes(
     mirror: &Mirror,
     ecosystem: &str,
-    since: Timestamp,
+    since: Option<Timestamp>,
     problems: &mut Vec<Problem>,
-) -> Result<Option<Vec<String>>, Error> {
+) -> Result<Option<Changes>, Error> {
     let place = format!("{ecosystem}/modified_id.csv");
     let Some(list) = mirror.get(&place)? else { return Ok(None) };
-    let mut ids = Vec::new();
-    for (number, line) in (1..).zip(String::from_utf8_lossy(&list).lines()) {
-        let parts =
-            line.split_once(',').and_then(|(at, id)| Some((at.parse::<Timestamp>().ok()?, id.trim())));
-        let Some((at, id)) = parts.filter(|(_, id)| is_plain(id)) else {
-            problems.push(problem(&format!("{place}:{number}"), "not a moment and an id"));
-            continue;
-        };
-        // What was modified in the same second may be new.
-        if at < since {
-            break;
-        }
-        ids.push(id.to_owned());
-    }
-    Ok(Some(ids))
+    let changes = Changes::read(&String::from_utf8_lossy(&list), since);
+    let wrong = changes.wrong.iter();
+    problems.extend(wrong.map(|number| problem(&format!("{place}:{number}"), "not a moment and an id")));
+    Ok(Some(changes))
 }

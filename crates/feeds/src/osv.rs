@@ -138,8 +138,8 @@ struct AffectedSpecific {
 /// Reads one document. The error says what is wrong with it.
 pub fn read(bytes: &[u8]) -> Result<Record, String> {
     let document: Document = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-    if document.id.is_empty() || document.id.len() > 200 {
-        return Err("its id is empty or too long".to_owned());
+    if document.id.is_empty() || document.id.len() > 200 || !is_plain(&document.id) {
+        return Err("its id is empty, too long, or no id".to_owned());
     }
     let moment = |text: &str, what: &str| {
         text.parse::<Timestamp>().map(Timestamp::unix).map_err(|_| format!("`{what}` is not a moment"))
@@ -149,7 +149,16 @@ pub fn read(bytes: &[u8]) -> Result<Record, String> {
     let mut faults = Vec::new();
     let specific = document.database_specific.as_ref();
     let entries = document.affected.unwrap_or_default();
-    let aliases = document.aliases.unwrap_or_default();
+    let mut names = |list: Option<Vec<String>>| -> Vec<String> {
+        let mut list = list.unwrap_or_default();
+        let before = list.len();
+        list.retain(|id| is_plain(id));
+        if list.len() < before {
+            faults.push("another id of it is no id");
+        }
+        list
+    };
+    let (aliases, upstream) = (names(document.aliases), names(document.upstream));
     let malicious = is_attack(&document.id)
         || aliases.iter().any(|alias| is_attack(alias))
         || specific.is_some_and(|specific| specific.origins.is_some())
@@ -181,7 +190,7 @@ pub fn read(bytes: &[u8]) -> Result<Record, String> {
         modified,
         withdrawn,
         aliases,
-        upstream: document.upstream.unwrap_or_default(),
+        upstream,
         summary,
         cvss,
         severity,
@@ -190,6 +199,11 @@ pub fn read(bytes: &[u8]) -> Result<Record, String> {
         affected,
         faults,
     })
+}
+
+/// An id is one word: in the index, blanks and control characters stand between ids.
+fn is_plain(id: &str) -> bool {
+    !id.contains(|c: char| c.is_whitespace() || c.is_control())
 }
 
 /// Ids of databases of attacks.

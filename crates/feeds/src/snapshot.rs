@@ -8,7 +8,7 @@
 mod import;
 mod manifest;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::path::Path;
 
@@ -20,7 +20,8 @@ use crate::index::{Advisory, OpenError, Segment};
 use crate::package::Package;
 use crate::vex::Statement;
 
-pub use import::{Change, ChangeKind, Import, Imported, import};
+pub(crate) use import::shrinks;
+pub use import::{Change, ChangeKind, Import, Imported, Opened, compact, import};
 pub use manifest::{Manifest, SegmentEntry, Source};
 
 /// An index that cannot be used.
@@ -56,6 +57,9 @@ pub enum Error {
         #[source]
         source: OpenError,
     },
+    /// Segments that cannot be made one, because one is damaged.
+    #[error("the advisory index is damaged: its segments cannot be merged")]
+    Merge,
     /// Nothing of what was given is a document that is known.
     #[error("nothing was imported: no document of a known kind was found")]
     Nothing,
@@ -99,6 +103,7 @@ pub struct Snapshot<D> {
     replaced: HashSet<At>,
     enrichment: Option<D>,
     statements: Option<D>,
+    names: BTreeMap<String, D>,
 }
 
 /// Opens a file of a snapshot.
@@ -107,7 +112,16 @@ pub type Opener<'a, D> = &'a dyn Fn(&Path) -> io::Result<D>;
 impl<D: AsRef<[u8]>> Snapshot<D> {
     /// Opens the current snapshot in a folder; none if nothing was imported yet.
     pub fn open(folder: &Path, opener: Opener<'_, D>) -> Result<Option<Self>, Error> {
-        let Some((id, manifest)) = Manifest::read(folder)? else { return Ok(None) };
+        Manifest::read(folder)?.map(|(id, manifest)| Self::of(folder, id, manifest, opener)).transpose()
+    }
+
+    /// Opens an earlier snapshot by the beginning of its name, at least 6 digits; none if it is not kept any more.
+    pub fn open_earlier(folder: &Path, name: &str, opener: Opener<'_, D>) -> Result<Option<Self>, Error> {
+        let found = Manifest::read_earlier(folder, name)?;
+        found.map(|(id, manifest)| Self::of(folder, id, manifest, opener)).transpose()
+    }
+
+    fn of(folder: &Path, id: Digest, manifest: Manifest, opener: Opener<'_, D>) -> Result<Self, Error> {
         let open = |path: std::path::PathBuf| {
             opener(&path).map_err(|source| Error::Read { path: path.display().to_string(), source })
         };
@@ -123,7 +137,12 @@ impl<D: AsRef<[u8]>> Snapshot<D> {
         let enrichment =
             manifest.enrichment.map(|digest| open(manifest::enrichment_path(folder, &digest))).transpose()?;
         let statements = manifest.vex.map(|digest| open(manifest::vex_path(folder, &digest))).transpose()?;
-        Ok(Some(Self { id, manifest, segments, replaced, enrichment, statements }))
+        let names = manifest
+            .names
+            .iter()
+            .map(|(list, digest)| Ok((list.clone(), open(manifest::names_path(folder, digest))?)));
+        let names = names.collect::<Result<_, Error>>()?;
+        Ok(Self { id, manifest, segments, replaced, enrichment, statements, names })
     }
 
     /// Returns what the snapshot is called.
@@ -149,7 +168,19 @@ impl<D: AsRef<[u8]>> Snapshot<D> {
                 return Err(Error::Segment { digest, source: OpenError::Digest });
             }
         }
+        for (list, data) in &self.names {
+            if let Some(digest) = self.manifest.names.get(list)
+                && Digest::of(data.as_ref()) != *digest
+            {
+                return Err(Error::Segment { digest: *digest, source: OpenError::Digest });
+            }
+        }
         Ok(())
+    }
+
+    /// Returns the popular names of a list, one a line; none if it was not imported.
+    pub fn popular(&self, list: &str) -> Option<&str> {
+        std::str::from_utf8(self.names.get(list)?.as_ref()).ok()
     }
 
     /// Finds what advisories say of a package. Records that a later segment replaces are left out.
@@ -174,6 +205,23 @@ impl<D: AsRef<[u8]>> Snapshot<D> {
     /// Finds the records that name an artifact by its digest.
     pub fn artifact(&self, digest: &Digest) -> Vec<At> {
         self.everywhere(|segment| segment.artifact(digest))
+    }
+
+    /// Returns the digests of the artifacts that a record names.
+    pub fn artifacts_of(&self, at: At) -> Vec<Digest> {
+        self.segments.get(at.segment as usize).map(|one| one.artifacts_of(at.record)).unwrap_or_default()
+    }
+
+    /// Hands over the digests of all artifacts that records name.
+    pub fn each_artifact(&self, take: &mut dyn FnMut(&Digest, At)) {
+        for (segment, open) in (0..).zip(&self.segments) {
+            open.each_artifact(&mut |digest, record| {
+                let at = At { segment, record };
+                if !self.replaced.contains(&at) {
+                    take(digest, at);
+                }
+            });
+        }
     }
 
     /// Tells whether any record names artifacts by digest.

@@ -1,11 +1,18 @@
-//! What somebody says is not affected: OpenVEX 0.2, CycloneDX VEX, CSAF 2.0. Products without a purl are passed over: nothing
-//! here could be matched with them.
+//! What somebody says is affected or not: OpenVEX 0.2, CycloneDX VEX, CSAF 2.0 and 2.1. Products without a purl are passed over:
+//! nothing here could be matched with them.
+
+mod book;
+mod csaf;
+mod signed;
 
 use std::collections::BTreeMap;
 
-use evidence::{Purl, Timestamp};
+use evidence::{Digest, Purl, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+pub use book::{About, Book};
+pub use signed::{Envelope, envelope};
 
 /// So many products are taken from one statement.
 const PRODUCTS_MAX: usize = 10_000;
@@ -58,6 +65,9 @@ pub struct Statement {
     pub components: Vec<String>,
     /// What it says.
     pub status: Status,
+    /// The bytes of the products that it is about, where it names them; other bytes are another question.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hashes: Vec<Digest>,
     /// Why: a justification, or an impact statement.
     pub reason: String,
     /// Who says so.
@@ -66,6 +76,39 @@ pub struct Statement {
     pub at: Option<Timestamp>,
     /// The document.
     pub source: String,
+    /// The document's own id; a later version of it takes the place of this one. Empty if it has none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub document: String,
+    /// What it is about, in one line; may be empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub summary: String,
+    /// The best CVSS vector that it gives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vector: Option<String>,
+    /// The key whose signature was verified when the document was imported, by the name that the importer knows it by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signer: Option<String>,
+}
+
+impl Statement {
+    /// Begins a statement that says nothing yet.
+    fn new(status: Status, source: &str) -> Self {
+        Self {
+            vulnerabilities: Vec::new(),
+            products: Vec::new(),
+            components: Vec::new(),
+            status,
+            hashes: Vec::new(),
+            reason: String::new(),
+            author: String::new(),
+            at: None,
+            source: source.to_owned(),
+            document: String::new(),
+            summary: String::new(),
+            vector: None,
+            signer: None,
+        }
+    }
 }
 
 /// Reads a document of any of the three formats; none if it is none of them.
@@ -77,7 +120,12 @@ pub fn read(document: &Value, source: &str) -> Option<Vec<Statement>> {
             .map(|list| cyclonedx(document, list, source));
     }
     if document.get("document").and_then(|document| document.get("csaf_version")).is_some() {
-        return Some(csaf(document, source));
+        return Some(csaf::read(document, source));
+    }
+    // A statement of in-toto around it.
+    if let Some(predicate) = document.get("predicate").filter(|_| document.get("predicateType").is_some()) {
+        let inner = text(document.get("predicateType")).contains("openvex");
+        return inner.then(|| openvex(predicate, source));
     }
     let context = document.get("@context").and_then(Value::as_str)?;
     context.contains("openvex").then(|| openvex(document, source))
@@ -97,6 +145,10 @@ fn moment(value: Option<&Value>) -> Option<Timestamp> {
 
 fn canonical(purl: &str) -> Option<String> {
     Purl::parse_lenient(purl).ok().map(|purl| purl.to_string())
+}
+
+fn sha256(hex: &str) -> Option<Digest> {
+    Digest::from_hex(&hex.to_ascii_lowercase()).ok()
 }
 
 /// A product of OpenVEX: its id or its identifiers; older documents have a plain string.
@@ -119,26 +171,38 @@ fn openvex(document: &Value, source: &str) -> Vec<Statement> {
         let Some(status) = Status::parse(text(statement.get("status"))) else { continue };
         let why = [text(statement.get("justification")), text(statement.get("impact_statement"))];
         let products: Vec<&Value> = list(statement, "products").collect();
-        // Each product has parts of its own: one statement for each that has.
-        let (with, without): (Vec<&Value>, Vec<&Value>) =
-            products.into_iter().partition(|product| product.get("subcomponents").is_some());
-        let mut groups: Vec<(Vec<String>, Vec<String>)> = with
+        // Each product has parts and bytes of its own: one statement for each that has.
+        let (with, without): (Vec<&Value>, Vec<&Value>) = products
+            .into_iter()
+            .partition(|product| product.get("subcomponents").or_else(|| product.get("hashes")).is_some());
+        let mut groups: Vec<(Vec<String>, Vec<String>, Vec<Digest>)> = with
             .into_iter()
             .map(|one| {
-                (product(one).into_iter().collect(), list(one, "subcomponents").filter_map(product).collect())
+                let components = list(one, "subcomponents").filter_map(product).collect();
+                let hash = one.get("hashes").and_then(|hashes| hashes.get("sha-256")).and_then(Value::as_str);
+                let hashes = hash.and_then(sha256).into_iter().collect();
+                (product(one).into_iter().collect(), components, hashes)
             })
             .collect();
-        groups.push((without.into_iter().filter_map(product).collect(), Vec::new()));
-        for (products, components) in groups.into_iter().filter(|(products, _)| !products.is_empty()) {
+        groups.push((without.into_iter().filter_map(product).collect(), Vec::new(), Vec::new()));
+        for (products, components, hashes) in
+            groups.into_iter().filter(|(products, _, _)| !products.is_empty())
+        {
+            // The newest word about a statement is when it was last looked at.
+            let at = [statement.get("last_updated"), statement.get("timestamp")].into_iter().find_map(moment);
+            let document_at =
+                [document.get("last_updated"), document.get("timestamp")].into_iter().find_map(moment);
             statements.push(Statement {
                 vulnerabilities: vulnerabilities.clone(),
                 products,
                 components,
-                status,
-                reason: why.iter().filter(|why| !why.is_empty()).copied().collect::<Vec<_>>().join(": "),
+                hashes,
+                reason: joined(&why),
                 author: text(document.get("author")).to_owned(),
-                at: moment(statement.get("timestamp")).or_else(|| moment(document.get("timestamp"))),
-                source: source.to_owned(),
+                at: at.or(document_at),
+                document: text(document.get("@id")).to_owned(),
+                summary: text(vulnerability.and_then(|one| one.get("description"))).to_owned(),
+                ..Statement::new(status, source)
             });
         }
     }
@@ -179,90 +243,41 @@ fn cyclonedx(document: &Value, vulnerabilities: &[Value], source: &str) -> Vec<S
         if products.is_empty() || ids.is_empty() {
             continue;
         }
+        let ratings =
+            list(vulnerability, "ratings").filter_map(|one| one.get("vector").and_then(Value::as_str));
+        let dates = [analysis.get("lastUpdated"), analysis.get("firstIssued")];
+        let made = document.get("metadata").and_then(|metadata| metadata.get("timestamp"));
         statements.push(Statement {
             vulnerabilities: ids,
             products,
-            components: Vec::new(),
-            status,
-            reason: why.iter().filter(|why| !why.is_empty()).copied().collect::<Vec<_>>().join(": "),
+            reason: joined(&why),
             author: text(root.and_then(|root| root.get("name"))).to_owned(),
-            at: moment(document.get("metadata").and_then(|metadata| metadata.get("timestamp"))),
-            source: source.to_owned(),
+            at: dates.into_iter().chain([made]).find_map(moment),
+            document: text(document.get("serialNumber")).to_owned(),
+            summary: text(vulnerability.get("description")).chars().take(200).collect(),
+            vector: best(ratings),
+            ..Statement::new(status, source)
         });
     }
     statements
 }
 
-fn csaf(document: &Value, source: &str) -> Vec<Statement> {
-    let purls = csaf_products(document);
-    let head = document.get("document");
-    let author = head.and_then(|head| head.get("publisher")).and_then(|publisher| publisher.get("name"));
-    let tracking = head.and_then(|head| head.get("tracking"));
-    let mut statements = Vec::new();
-    for vulnerability in list(document, "vulnerabilities") {
-        let mut ids = vec![text(vulnerability.get("cve")).to_owned()];
-        ids.extend(list(vulnerability, "ids").map(|id| text(id.get("text")).to_owned()));
-        ids.retain(|id| !id.is_empty());
-        let statuses = vulnerability.get("product_status").and_then(Value::as_object);
-        for (word, products) in statuses.into_iter().flatten() {
-            let Some(status) = Status::parse(word) else { continue };
-            let products: Vec<String> = products
-                .as_array()
-                .into_iter()
-                .flatten()
-                .take(PRODUCTS_MAX)
-                .filter_map(|id| purls.get(id.as_str()?).cloned())
-                .flatten()
-                .collect();
-            if products.is_empty() || ids.is_empty() {
-                continue;
-            }
-            statements.push(Statement {
-                vulnerabilities: ids.clone(),
-                products,
-                components: Vec::new(),
-                status,
-                reason: list(vulnerability, "flags")
-                    .map(|flag| text(flag.get("label")))
-                    .collect::<Vec<_>>()
-                    .join(", "),
-                author: text(author).to_owned(),
-                at: moment(tracking.and_then(|tracking| tracking.get("current_release_date"))),
-                source: source.to_owned(),
-            });
-        }
-    }
-    statements
+/// Takes the vector of the newest version of CVSS; of one version the one that scores highest.
+fn best<'a>(vectors: impl Iterator<Item = &'a str>) -> Option<String> {
+    let scored = vectors.filter_map(crate::osv::score);
+    scored.max_by_key(|one| (one.version, one.tenths)).map(|one| one.vector)
 }
 
-/// The purls of products by their ids: in a tree of branches, a list, and relationships.
-fn csaf_products(document: &Value) -> BTreeMap<&str, Vec<String>> {
-    let mut found: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    let Some(tree) = document.get("product_tree") else { return found };
-    let mut products: Vec<&Value> = list(tree, "full_product_names").collect();
-    products.extend(list(tree, "relationships").filter_map(|one| one.get("full_product_name")));
-    let mut branches: Vec<&Value> = list(tree, "branches").collect();
-    while let Some(branch) = branches.pop() {
-        branches.extend(list(branch, "branches"));
-        products.extend(branch.get("product"));
-    }
-    for product in products {
-        let helper = product.get("product_identification_helper");
-        let single = helper.and_then(|helper| helper.get("purl")).and_then(Value::as_str);
-        let many = helper.into_iter().flat_map(|helper| list(helper, "purls")).filter_map(Value::as_str);
-        let purls: Vec<String> = single.into_iter().chain(many).filter_map(canonical).collect();
-        if let Some(id) = product.get("product_id").and_then(Value::as_str).filter(|_| !purls.is_empty()) {
-            found.insert(id, purls);
-        }
-    }
-    found
+fn joined(words: &[&str]) -> String {
+    words.iter().filter(|word| !word.is_empty()).copied().collect::<Vec<_>>().join(": ")
 }
 
 impl Statement {
     /// Tells whether it is about a package, in a product if the statement is about a part of one.
     pub fn is_about(&self, package: &Purl, product: Option<&Purl>) -> bool {
         let fits = |list: &[String], purl: &Purl| {
-            list.iter().filter_map(|text| Purl::parse_lenient(text).ok()).any(|theirs| covers(&theirs, purl))
+            let theirs = list.iter().filter_map(|text| Purl::parse_lenient(text).ok());
+            theirs.map(|theirs| covers(&theirs, purl)).any(|covered| covered == Some(true))
         };
         if self.components.is_empty() {
             return fits(&self.products, package)
@@ -272,15 +287,27 @@ impl Statement {
     }
 }
 
-/// A purl without version stands for all versions; qualifiers count only where they are given.
-fn covers(theirs: &Purl, ours: &Purl) -> bool {
+/// The qualifier in which a purl without version says for which ones it stands (VERS).
+const RANGE: &str = "vers";
+
+/// A purl without version stands for all versions, or for those of its range; other qualifiers count only where they are given.
+/// None if nobody can tell whether the version lies in the range.
+fn covers(theirs: &Purl, ours: &Purl) -> Option<bool> {
     let registry = |name: &str| name.replace("index.docker.io", "docker.io");
-    theirs.identity() == ours.identity()
-        && theirs.version().is_none_or(|version| ours.version() == Some(version))
-        && theirs
-            .qualifiers()
-            .iter()
-            .all(|(key, value)| ours.qualifier(key).is_some_and(|ours| registry(ours) == registry(value)))
+    let same =
+        theirs.identity() == ours.identity()
+            && theirs.version().is_none_or(|version| ours.version() == Some(version))
+            && theirs.qualifiers().iter().filter(|(key, _)| *key != RANGE).all(|(key, value)| {
+                ours.qualifier(key).is_some_and(|ours| registry(ours) == registry(value))
+            });
+    if same { in_range(theirs, ours.version()) } else { Some(false) }
+}
+
+fn in_range(theirs: &Purl, version: Option<&str>) -> Option<bool> {
+    match theirs.qualifier(RANGE).filter(|_| theirs.version().is_none()) {
+        None => Some(true),
+        Some(range) => versions::vers::Range::parse_lenient(range).ok()?.contains(version?),
+    }
 }
 
 #[cfg(test)]

@@ -8,18 +8,30 @@ pub struct Budget {
     pub members: u64,
     /// Unpacked bytes still to be read: the measure of time, because all work is linear in them.
     pub bytes: u64,
-    /// Unpacked bytes of one member: they are held in memory.
+    /// Unpacked bytes of one member, whether they are held in memory or go by.
     pub member_bytes: u64,
+    /// Bytes that may be held in memory at a time. What is larger is read where it lies, as often as it must; of a format that is
+    /// read only in memory, it is a problem.
+    pub held_bytes: u64,
     /// Unpacked bytes per packed byte of one stream, once it has given [`RATIO_FREE_BYTES`].
     pub ratio: u64,
     /// Containers within containers.
     pub depth: u32,
     /// Names of symbols and libraries still to be listed.
     pub symbols: u64,
+    /// Bytes of what is found, as it stands in memory: members, names, lists.
+    pub facts_bytes: u64,
 }
 
 /// What a stream may give whatever its ratio: honest files of zeros stay below.
 pub const RATIO_FREE_BYTES: u64 = 64 << 20;
+
+/// The program of Electron has 175 MiB.
+const HELD_MAX_BYTES: u64 = 184 << 20;
+/// A hundred thousand members, or half a million symbols.
+const FACTS_MAX_BYTES: u64 = 72 << 20;
+/// What a name takes beside its letters.
+const NAME_BYTES: u64 = 72;
 
 impl Default for Budget {
     /// Enough for an installer of several gigabytes, and an end for a bomb within seconds.
@@ -27,10 +39,12 @@ impl Default for Budget {
         Self {
             members: 500_000,
             bytes: 8 << 30,
-            member_bytes: 1 << 30,
+            member_bytes: 4 << 30,
+            held_bytes: HELD_MAX_BYTES,
             ratio: 1_000,
             depth: 12,
             symbols: 4_000_000,
+            facts_bytes: FACTS_MAX_BYTES,
         }
     }
 }
@@ -46,9 +60,17 @@ impl Budget {
         Ok(())
     }
 
+    /// Pays for a name that is listed, but for its letters.
     pub(crate) fn symbol(&mut self) -> Result<(), Exhausted> {
         self.symbols = self.symbols.checked_sub(1).ok_or(Exhausted("too many symbols"))?;
-        Ok(())
+        self.facts(NAME_BYTES)
+    }
+
+    /// Pays for what is kept of a file.
+    pub(crate) fn facts(&mut self, bytes: u64) -> Result<(), Exhausted> {
+        let left = self.facts_bytes.checked_sub(bytes);
+        self.facts_bytes = left.unwrap_or(0);
+        left.map(|_| ()).ok_or(Exhausted("too many facts"))
     }
 
     /// Returns the most bytes that the next member, unpacked from `packed` bytes, may have, and what they would exceed.

@@ -9,6 +9,7 @@ mod hooks;
 mod hosts;
 mod kinds;
 mod scan;
+mod sums;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -22,29 +23,71 @@ use evidence::{BytePath, Node};
 use crate::format::Format;
 
 pub(crate) use bytecode::Siblings;
+pub(crate) use sums::Sums;
 
 /// Reads the facts of a member that is no container, whose format facts are in the node already.
 pub(crate) fn read(node: &Node, format: Format, bytes: &[u8]) -> Option<Content> {
-    let kind = kinds::of_bytes(format, bytes);
-    let mut content = Content {
-        kind: kind.to_owned(),
-        claims: kinds::claimed(&node.name, kind).map(str::to_owned),
-        ..Content::default()
-    };
-    let is_text = kinds::is_text(kind);
-    if is_text {
-        text::read(bytes, &mut content);
+    let mut reading = Reading::begin(&node.name, format, bytes);
+    reading.found = capabilities::of_imports(&node.executables);
+    reading.random(bytes);
+    reading.window(bytes, 0, 0);
+    reading.end()
+}
+
+/// The facts of a member while it is read, whole or in windows.
+pub(crate) struct Reading<'a> {
+    name: &'a BytePath,
+    content: Content,
+    found: capabilities::Found,
+    is_text: bool,
+    is_compressed: bool,
+}
+
+impl<'a> Reading<'a> {
+    /// Begins with the first bytes.
+    pub(crate) fn begin(name: &'a BytePath, format: Format, start: &[u8]) -> Self {
+        let kind = kinds::of_bytes(format, start);
+        let claims = kinds::claimed(name, kind).map(str::to_owned);
+        Self {
+            name,
+            content: Content { kind: kind.to_owned(), claims, ..Content::default() },
+            found: capabilities::Found::default(),
+            is_text: kinds::is_text(kind),
+            is_compressed: kinds::is_compressed(kind),
+        }
     }
-    if !kinds::is_compressed(kind) {
-        content.random_windows = scan::random_windows(bytes);
-        (content.encoded_strings, content.longest_encoded) = scan::encoded(bytes);
-        hosts::read(bytes, &mut content);
-        let mut found = capabilities::of_imports(&node.executables);
-        scan::literals(bytes, is_text, &mut content.embedded, &mut found);
-        content.capabilities = capabilities::fulfilled(&found);
+
+    /// Looks for random parts. What is given begins at a multiple of 64 KiB, as does what is given next.
+    pub(crate) fn random(&mut self, bytes: &[u8]) {
+        if !self.is_compressed {
+            self.content.random_windows += scan::random_windows(bytes);
+        }
     }
-    hooks::read(&node.name, bytes, &mut content.hooks);
-    (content != Content::default()).then_some(content)
+
+    /// Looks at a window that begins at `offset` in the member; its first `known` bytes were looked at already. Windows are cut
+    /// where texts end, so that no text lies in two.
+    pub(crate) fn window(&mut self, window: &[u8], known: usize, offset: u64) {
+        let bytes = window.get(known..).unwrap_or_default();
+        let is_first = offset == 0 && known == 0;
+        if self.is_text {
+            text::read(bytes, is_first, &mut self.content);
+        }
+        if !self.is_compressed {
+            let (count, longest) = scan::encoded(bytes);
+            self.content.encoded_strings += count;
+            self.content.longest_encoded = self.content.longest_encoded.max(longest);
+            hosts::read(bytes, &mut self.content);
+            scan::literals(window, known, offset, self.is_text, &mut self.content.embedded, &mut self.found);
+        }
+        hooks::read(self.name, bytes, &mut self.content.hooks);
+    }
+
+    pub(crate) fn end(mut self) -> Option<Content> {
+        if !self.is_compressed {
+            self.content.capabilities = capabilities::fulfilled(&self.found);
+        }
+        (self.content != Content::default()).then_some(self.content)
+    }
 }
 
 /// Keeps a list within its bound: what is first in order stays.

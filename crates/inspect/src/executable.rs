@@ -18,6 +18,7 @@ use crate::format::Format;
 use crate::open::Inspection;
 
 pub(crate) use authenticode::{detached, of_database};
+pub(crate) use pkcs7::{Roots, is_certificate};
 
 /// Reads the facts of an image into a node.
 pub(crate) fn read(
@@ -28,8 +29,9 @@ pub(crate) fn read(
     bytes: &[u8],
 ) {
     let mut malformed = Malformed::default();
+    let roots = inspection.roots.clone();
     let read = match format {
-        Format::Pe => pe::read(bytes, inspection.budget, &mut malformed).map(|image| vec![image]),
+        Format::Pe => pe::read(bytes, &roots, inspection.budget, &mut malformed).map(|image| vec![image]),
         Format::Elf => elf::read(bytes, inspection.budget, &mut malformed).map(|image| vec![image]),
         Format::Wasm => wasm::read(bytes, inspection.budget, &mut malformed).map(|image| vec![image]),
         _ => macho::read(bytes, inspection.budget, &mut malformed),
@@ -143,6 +145,7 @@ fn names<'a>(
 ) -> Result<(), Unreadable> {
     for name in names {
         budget.symbol()?;
+        budget.facts(name.len() as u64)?;
         into.insert(text(name));
     }
     Ok(())
@@ -160,6 +163,7 @@ fn symbols<'a>(
         if name.is_empty() || !symbol.is_global() {
             continue;
         }
+        budget.facts(name.len() as u64)?;
         let list = if symbol.is_undefined() { &mut image.imports } else { &mut image.exports };
         list.insert(text(name));
     }

@@ -13,6 +13,7 @@
 //! | | images: ISO 9660, squashfs, Apple disk images, HFS+; OCI layouts and `docker save` |
 //! | `executable` | PE with Authenticode, ELF, Mach-O with code signatures, WebAssembly |
 //! | `content` | what bytes show in any format: types, hosts, hidden and encoded parts, hooks, capabilities |
+//! | [`detached`] | signatures in files of their own |
 //! | `contrast`, `extract` | two versions of a member side by side |
 //! | [`packages`] | which package a file of a machine belongs to |
 //! | [`catalog`] | which packages a file speaks of |
@@ -25,6 +26,7 @@ mod bytes;
 pub mod catalog;
 mod content;
 mod contrast;
+pub mod detached;
 mod entropy;
 mod executable;
 mod extract;
@@ -32,11 +34,15 @@ mod format;
 pub mod machine;
 mod open;
 pub mod packages;
+mod room;
 pub mod sbom;
+mod source;
 mod unpack;
 
 pub use budget::{Budget, RATIO_FREE_BYTES};
 pub use contrast::contrast;
 pub use format::{Format, format};
-pub use open::{catalog_file, catalog_folder, extract, folder, open_file};
+pub use open::{
+    Entry, Input, Opened, Wishes, catalog_file, catalog_folder, extract, folder, open, open_file, open_with,
+};
 pub use unpack::zip_files;

@@ -1,6 +1,9 @@
 //! Opens a file or a folder: names it, hashes it, and goes into what it holds.
 
+mod pass;
+
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::io::{self, Read};
 use std::rc::Rc;
 
@@ -8,25 +11,35 @@ use evidence::{BytePath, Digest, Hasher, Node, Problem, Tree};
 
 use crate::budget::{Budget, Exhausted};
 use crate::catalog::{Image, Scan};
-use crate::content::{self, Siblings};
+use crate::content::{self, Siblings, Sums};
 use crate::extract::Wanted;
 use crate::format::{Format, format, format_by_name};
+use crate::room::{Held, Room};
+use crate::source::Source;
 use crate::{executable, unpack};
 
-/// Bytes of all names of one inspection: a folder's long name is repeated in the name of each member.
-const NAMES_MAX_BYTES: usize = 256 << 20;
+use self::pass::{EDGE_BYTES, Pass, ends_as_disk_image};
+
+/// What an inspection for packages holds: programs are read whole for them.
+const CATALOGUED_MAX_BYTES: u64 = 2 << 30;
+/// Smaller files are held: that is quicker than to read them where they lie.
+const NEAR_MAX_BYTES: u64 = 2 << 20;
 
 /// Where an inspection is, and what it has to say beside the facts.
 pub(crate) struct Inspection<'a> {
     pub(crate) budget: &'a mut Budget,
     /// What an installer's database calls the files of the cabinet that is opened next.
     pub(crate) cabinet_names: Rc<BTreeMap<Vec<u8>, BytePath>>,
-    /// Bytes of names that the tree may still have.
-    pub(crate) names_room: usize,
+    /// What may be held in memory.
+    pub(crate) room: Rc<Room>,
+    /// Certificates that signatures are to lead to.
+    pub(crate) roots: executable::Roots,
     problems: Vec<Problem>,
     depth: u32,
     /// Members of the container that is being read, as far as they have to be compared with each other.
     siblings: Siblings,
+    /// Sums of the files of the Debian package that is being read.
+    sums: Option<Sums>,
     /// Members whose bytes are wanted; facts are not, then.
     wanted: Option<Wanted>,
     /// Takes what members say of packages. With it, nothing else is looked at but names, digests and formats.
@@ -44,15 +57,24 @@ struct Catalogued {
 impl<'a> Inspection<'a> {
     fn new(budget: &'a mut Budget) -> Self {
         Self {
+            room: Room::beside_others(budget.held_bytes),
             budget,
             cabinet_names: Rc::default(),
-            names_room: NAMES_MAX_BYTES,
+            roots: executable::Roots::default(),
             problems: Vec::new(),
             depth: 0,
             siblings: Siblings::default(),
+            sums: None,
             wanted: None,
             catalog: None,
         }
+    }
+
+    /// Looks at packages only; who asks has the memory for it.
+    fn for_packages(budget: &'a mut Budget) -> Self {
+        let room = Room::of_bytes(CATALOGUED_MAX_BYTES);
+        budget.facts_bytes = CATALOGUED_MAX_BYTES;
+        Self { catalog: Some(Catalogued::default()), room, ..Self::new(budget) }
     }
 
     /// Notes the layers of an image, if packages are looked for.
@@ -78,24 +100,60 @@ impl<'a> Inspection<'a> {
         let path = container.join(path, &name);
         if self.wanted.is_none() && self.catalog.is_none() {
             self.siblings.take(&name, bytes);
+            self.sums_of_package(container, &name, bytes);
         }
         self.node(name, &path, bytes)
     }
 
-    /// Opens a member that is an archive and comes from a decoder: only its own members are held in memory.
-    pub(crate) fn stream(
+    /// Holds the files of a Debian package against the sums in its control archive, which comes first.
+    fn sums_of_package(&mut self, archive: &Node, name: &BytePath, bytes: &[u8]) {
+        let archive = archive.name.as_bytes();
+        if archive == b"control.tar" && matches!(name.as_bytes(), b"./md5sums" | b"md5sums") {
+            self.sums = Some(Sums::read(bytes));
+        } else if archive == b"data.tar"
+            && let Some(reason) = self.sums.as_ref().and_then(|sums| sums.contradict(name.as_bytes(), bytes))
+        {
+            self.siblings.contradict(name, "md5sums", reason);
+        }
+    }
+
+    /// Opens a member whose bytes are not held.
+    pub(crate) fn far_member(
         &mut self,
         container: &Node,
         path: &BytePath,
         name: BytePath,
-        format: Format,
-        reader: impl Read,
-    ) -> Node {
+        source: &Source,
+    ) -> io::Result<Node> {
+        self.passing_member(container, path, name, source, &mut source.reader())
+    }
+
+    /// Opens a member whose bytes are not held, and which a reader is just coming to: it is read by that, if once suffices.
+    pub(crate) fn passing_member(
+        &mut self,
+        container: &Node,
+        path: &BytePath,
+        name: BytePath,
+        source: &Source,
+        passing: &mut dyn Read,
+    ) -> io::Result<Node> {
         let path = container.join(path, &name);
+        self.far(name, &path, source, passing)
+    }
+
+    /// Opens an archive that is read front to back: it is hashed as it passes, and nothing of it is held but what its members need.
+    fn stream(
+        &mut self,
+        name: BytePath,
+        path: &BytePath,
+        format: Format,
+        source: &Source,
+        passing: &mut dyn Read,
+    ) -> Node {
         let mut node = Node::leaf(name, format.word(), Digest::of(b""), 0);
-        let mut hashed = Hashed { reader, hasher: Hasher::new(), bytes: 0 };
+        let mut hashed = Hashed { reader: passing, hasher: Hasher::new(), bytes: 0 };
         self.descend(&mut node, |inspection, node| {
-            unpack::members_of_stream(inspection, node, &path, format, &mut hashed);
+            unpack::members_of_stream(inspection, node, path, format, &mut hashed, source);
         });
         // What the archive's reader left is content all the same. Why it cannot be read is said already.
         let whole = io::copy(&mut hashed, &mut io::sink()).is_ok();
@@ -104,11 +162,110 @@ impl<'a> Inspection<'a> {
         node
     }
 
+    /// Opens what is not held. The error says why its bytes cannot be read to their end.
+    fn far(
+        &mut self,
+        name: BytePath,
+        path: &BytePath,
+        source: &Source,
+        passing: &mut dyn Read,
+    ) -> io::Result<Node> {
+        let start = source.some(0, EDGE_BYTES)?;
+        let mut format = match format(&start) {
+            Format::Data => format_by_name(name.as_bytes(), &start),
+            known => known,
+        };
+        if matches!(format, Format::Tar | Format::Cpio) && self.may_descend() {
+            return Ok(self.stream(name, path, format, source, passing));
+        }
+        if self.wanted.is_some() {
+            return Ok(self.far_wanted(name, path, format, source));
+        }
+        let is_content =
+            matches!(format, Format::Data | Format::Pe | Format::Elf | Format::MachO | Format::Wasm);
+        let pass = Pass::over(passing, &name, format, is_content && self.catalog.is_none())?;
+        if source.length().is_some_and(|length| length != pass.size) {
+            return Err(io::Error::other("it is cut off"));
+        }
+        if format != Format::Zip && pass.ends_as_disk_image() {
+            format = Format::Dmg;
+        }
+        let source = source.clone().of_length(pass.size);
+        let mut node = Node::leaf(name, format.word(), pass.digest, pass.size);
+        match format {
+            Format::Unsupported(word) => {
+                self.problem(path, "unsupported-container", format!("{word} is recognised and not opened"));
+            }
+            Format::Pe | Format::Elf | Format::MachO | Format::Wasm => self.too_large(path, pass.size),
+            _ => {}
+        }
+        if self.may_descend() {
+            self.descend(&mut node, |inspection, node| {
+                unpack::members_of_source(inspection, node, path, format, &source);
+            });
+        } else if unpack::is_container(format) {
+            self.exhausted(path, Exhausted("containers nested too deep"));
+        }
+        node.content = pass.content.filter(|_| format != Format::Dmg);
+        Ok(node)
+    }
+
+    /// Goes through what is not held for the members below it that are wanted.
+    fn far_wanted(&mut self, name: BytePath, path: &BytePath, format: Format, source: &Source) -> Node {
+        let mut node = Node::leaf(name, format.word(), Digest::of(b""), source.length().unwrap_or(0));
+        if self.wanted.as_ref().is_some_and(|wanted| wanted.is_below(path)) && self.may_descend() {
+            self.descend(&mut node, |inspection, node| {
+                unpack::members_of_source(inspection, node, path, format, source);
+            });
+        }
+        node
+    }
+
+    /// Notes that something is read in memory only, and larger than that.
+    pub(crate) fn too_large(&mut self, path: &BytePath, size: u64) {
+        let most = self.room.most();
+        let detail = format!("its {size} bytes do not fit into the {most} that are held of such a format");
+        self.problem(path, "budget-exhausted", detail);
+    }
+
+    /// Opens a file: in memory if it is small, or of a format that is read so and not too large.
+    fn source(&mut self, name: BytePath, path: &BytePath, source: &Source) -> io::Result<Node> {
+        match self.near(source)? {
+            Some(held) => Ok(self.node(name, path, &held)),
+            None => self.far(name, path, source, &mut source.reader()),
+        }
+    }
+
+    /// Holds what is better held: small files, and formats that are read in memory.
+    pub(crate) fn near(&self, source: &Source) -> io::Result<Option<Held>> {
+        let Some(size) = source.length() else { return Ok(None) };
+        let is_small = size <= NEAR_MAX_BYTES.min(self.room.most() / 64);
+        if !is_small && self.catalog.is_none() && source.is_at_hand() {
+            let found = format(&source.some(0, EDGE_BYTES)?);
+            let end = source.some(size.saturating_sub(EDGE_BYTES as u64), EDGE_BYTES)?;
+            if unpack::is_read_where_it_lies(found) && (found == Format::Zip || !ends_as_disk_image(&end)) {
+                return Ok(None);
+            }
+        }
+        let mut hold = self.room.hold();
+        if !hold.grow(size) {
+            return Ok(None);
+        }
+        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
+        source.reader().read_to_end(&mut bytes)?;
+        Ok(Some(Held { bytes, hold }))
+    }
+
     /// Reads the members of a container, one level deeper.
     fn descend(&mut self, node: &mut Node, read: impl FnOnce(&mut Self, &mut Node)) {
         self.depth += 1;
         let outer = std::mem::take(&mut self.siblings);
+        // A package may have others in it.
+        let sums = if node.format == "ar" { self.sums.take() } else { None };
         read(self, node);
+        if node.format == "ar" {
+            self.sums = sums;
+        }
         let signature = std::mem::replace(&mut self.siblings, outer).judge(&mut node.members);
         node.signature = signature.map(Box::new).or(node.signature.take());
         self.depth -= 1;
@@ -122,6 +279,15 @@ impl<'a> Inspection<'a> {
         }
         // Equal names stay in the container's order: the sort is stable.
         node.members.sort_by(|a, b| a.name.cmp(&b.name));
+    }
+
+    /// Pays for a member that is kept. When nothing is left, no other one is admitted.
+    pub(crate) fn keep(&mut self, node: &Node) {
+        let paid = self.budget.facts(size_of::<Node>() as u64 + facts_bytes(node));
+        // Whoever comes next is told.
+        if paid.is_err() {
+            self.budget.facts_bytes = 0;
+        }
     }
 
     /// Tells whether one more level may be opened.
@@ -173,6 +339,24 @@ impl<'a> Inspection<'a> {
     }
 }
 
+/// What a member takes in memory beside itself, about. Names of images are paid for when they are read.
+fn facts_bytes(node: &Node) -> u64 {
+    const ITEM_BYTES: usize = 64;
+    let link = node.link.as_ref().map_or(0, |link| link.as_bytes().len());
+    let owner = node.packing.as_ref().and_then(|packing| packing.owner.as_ref()).map_or(0, String::len);
+    let mut bytes = node.name.as_bytes().len() + link + owner + 2 * ITEM_BYTES;
+    if let Some(content) = &node.content {
+        let lists = [&content.hosts, &content.hooks, &content.capabilities];
+        bytes += lists.iter().flat_map(|list| list.iter()).map(|item| item.len() + ITEM_BYTES).sum::<usize>();
+        bytes += content.embedded.len() * ITEM_BYTES + content.sketch.len() * 4;
+    }
+    for image in &node.executables {
+        bytes += size_of_val(image) + image.sections.len() * 2 * ITEM_BYTES;
+        bytes += image.resources.len() * 2 * ITEM_BYTES;
+    }
+    bytes as u64
+}
+
 /// A reader whose bytes are hashed as they pass.
 struct Hashed<R> {
     reader: R,
@@ -189,18 +373,46 @@ impl<R: Read> Read for Hashed<R> {
     }
 }
 
-/// Opens a file under a name.
+/// What is opened: bytes that somebody holds, or a file that is read where it lies.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// Bytes.
+    Bytes(&'a [u8]),
+    /// A regular file.
+    File(File),
+}
+
+/// An entry of a folder.
+#[derive(Debug)]
+pub enum Entry {
+    /// A regular file.
+    File(File),
+    /// The target of a link: it counts as content, so that a link that leads elsewhere is a difference.
+    Link(Vec<u8>),
+}
+
+/// Opens bytes under a name.
 pub fn open_file(name: &BytePath, bytes: &[u8], budget: &mut Budget) -> Tree {
     let mut inspection = Inspection::new(budget);
     let root = inspection.node(name.clone(), name, bytes);
     Tree { root, problems: inspection.problems }
 }
 
+/// Opens a file under a name. Whatever its size, little of it is held: 220 MiB at most, of all files that are open at a time.
+///
+/// # Errors
+/// If the file cannot be read, or is changed meanwhile.
+pub fn open(name: &BytePath, file: File, budget: &mut Budget) -> io::Result<Tree> {
+    let source = Source::file(file)?;
+    let mut inspection = Inspection::new(budget);
+    let root = inspection.source(name.clone(), name, &source)?;
+    Ok(Tree { root, problems: inspection.problems })
+}
+
 /// Opens a file under a name for the packages of which it and its members speak. Of an image, what a layer above replaces or
 /// deletes does not count.
 pub fn catalog_file(name: &BytePath, bytes: &[u8], budget: &mut Budget) -> (Tree, Scan) {
-    let mut inspection = Inspection::new(budget);
-    inspection.catalog = Some(Catalogued::default());
+    let mut inspection = Inspection::for_packages(budget);
     let root = inspection.node(name.clone(), name, bytes);
     inspection.catalogued(root)
 }
@@ -208,35 +420,92 @@ pub fn catalog_file(name: &BytePath, bytes: &[u8], budget: &mut Budget) -> (Tree
 /// Opens the files of a folder for the packages of which they and their members speak.
 pub fn catalog_folder(
     name: &BytePath,
-    files: impl Iterator<Item = (BytePath, io::Result<Vec<u8>>)>,
+    files: impl Iterator<Item = (BytePath, io::Result<Entry>)>,
     budget: &mut Budget,
 ) -> (Tree, Scan) {
-    let mut inspection = Inspection::new(budget);
-    inspection.catalog = Some(Catalogued::default());
+    let mut inspection = Inspection::for_packages(budget);
     let root = inspection.folder(name, files);
     inspection.catalogued(root)
 }
 
-/// Returns the bytes of members, by their paths as [`open_file`] would write them; at most `room` bytes in all.
+/// Returns the bytes of members, by their paths as [`open`] would write them; at most `room` bytes in all.
 ///
 /// A member that is not there, or for which there is no room, is not in the answer.
+///
+/// # Errors
+/// If the file cannot be read, or is changed meanwhile.
 pub fn extract(
     name: &BytePath,
-    bytes: &[u8],
+    input: Input<'_>,
     paths: BTreeSet<BytePath>,
     room: usize,
     budget: &mut Budget,
-) -> BTreeMap<BytePath, Vec<u8>> {
+) -> io::Result<BTreeMap<BytePath, Vec<u8>>> {
     let mut inspection = Inspection::new(budget);
     inspection.wanted = Some(Wanted::new(paths, room));
-    inspection.node(name.clone(), name, bytes);
-    inspection.wanted.map(Wanted::found).unwrap_or_default()
+    match input {
+        Input::Bytes(bytes) => _ = inspection.node(name.clone(), name, bytes),
+        Input::File(file) => _ = inspection.source(name.clone(), name, &Source::file(file)?)?,
+    }
+    Ok(inspection.wanted.map(Wanted::found).unwrap_or_default())
+}
+
+/// What is asked of an inspection beyond the facts of every file.
+#[derive(Clone, Debug, Default)]
+pub struct Wishes {
+    /// Certificates in DER: signatures of images are followed to them.
+    pub roots: Vec<Vec<u8>>,
+}
+
+impl Wishes {
+    /// Adds the certificates of a file: in PEM (RFC 7468), one or several, or one in DER. Says how many there were.
+    pub fn add_roots(&mut self, file: &[u8]) -> usize {
+        const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
+        let before = self.roots.len();
+        if file.starts_with(b"\x30") {
+            self.roots.push(file.to_vec());
+        } else {
+            let text = String::from_utf8_lossy(file);
+            let blocks = text.split(BEGIN).skip(1).filter_map(|rest| rest.split("-----END").next());
+            self.roots.extend(blocks.filter_map(|block| crate::base64::decode(block.as_bytes())));
+        }
+        self.roots.retain(|der| executable::is_certificate(der));
+        self.roots.len() - before
+    }
+}
+
+/// Opens a file under a name, as [`open`] does, or the files of a folder, given by their paths relative to it.
+///
+/// # Errors
+/// If the file cannot be read, or is changed meanwhile.
+pub fn open_with(
+    name: &BytePath,
+    what: Opened<impl Iterator<Item = (BytePath, io::Result<Entry>)>>,
+    wishes: &Wishes,
+    budget: &mut Budget,
+) -> io::Result<Tree> {
+    let mut inspection = Inspection::new(budget);
+    inspection.roots = executable::Roots(Rc::new(wishes.roots.clone()));
+    let root = match what {
+        Opened::File(file) => inspection.source(name.clone(), name, &Source::file(file)?)?,
+        Opened::Folder(entries) => inspection.folder(name, entries),
+    };
+    Ok(Tree { root, problems: inspection.problems })
+}
+
+/// What [`open_with`] opens.
+#[derive(Debug)]
+pub enum Opened<I> {
+    /// A regular file.
+    File(File),
+    /// The files of a folder.
+    Folder(I),
 }
 
 /// Opens the files of a folder, given by their paths relative to it.
 pub fn folder(
     name: &BytePath,
-    files: impl Iterator<Item = (BytePath, io::Result<Vec<u8>>)>,
+    files: impl Iterator<Item = (BytePath, io::Result<Entry>)>,
     budget: &mut Budget,
 ) -> Tree {
     let mut inspection = Inspection::new(budget);
@@ -253,31 +522,50 @@ impl Inspection<'_> {
         (tree, scan)
     }
 
+    /// Opens an entry of a folder.
+    fn entry(
+        &mut self,
+        folder: &Node,
+        path: &BytePath,
+        name: BytePath,
+        entry: Entry,
+        documents: &mut unpack::Documents,
+    ) -> io::Result<Node> {
+        let source = match entry {
+            Entry::Link(target) => return Ok(self.member(folder, path, name, &target)),
+            Entry::File(file) => Source::file(file)?,
+        };
+        match self.near(&source)? {
+            Some(held) => {
+                documents.note(&name, &held);
+                Ok(self.member(folder, path, name, &held))
+            }
+            None => self.far_member(folder, path, name, &source),
+        }
+    }
+
     fn folder(
         &mut self,
         name: &BytePath,
-        files: impl Iterator<Item = (BytePath, io::Result<Vec<u8>>)>,
+        files: impl Iterator<Item = (BytePath, io::Result<Entry>)>,
     ) -> Node {
         let inspection = self;
         let mut root = Node::leaf(name.clone(), "folder", Digest::of(b""), 0);
         root.digest = None;
         let mut documents = unpack::Documents::default();
         for (relative, content) in files {
-            if let Err(what) = inspection.budget.member() {
+            if let Err(what) = inspection.budget.member().and_then(|()| inspection.budget.facts(1)) {
                 inspection.exhausted(name, what);
                 break;
             }
-            match content {
-                Ok(bytes) => {
-                    documents.note(&relative, &bytes);
-                    let node = inspection.member(&root, name, relative, &bytes);
+            let path = root.join(name, &relative);
+            match content.and_then(|entry| inspection.entry(&root, name, relative, entry, &mut documents)) {
+                Ok(node) => {
                     root.size = root.size.saturating_add(node.size);
+                    inspection.keep(&node);
                     root.members.push(node);
                 }
-                Err(error) => {
-                    let path = root.join(name, &relative);
-                    inspection.problem(&path, "unreadable", error);
-                }
+                Err(error) => inspection.problem(&path, "unreadable", error),
             }
         }
         root.signature = std::mem::take(&mut inspection.siblings).judge(&mut root.members).map(Box::new);

@@ -67,13 +67,26 @@ const PROBLEMS_MAX: usize = 1_000;
 
 /// Reads a document. What it is not, or what in it cannot be understood, is a problem; `None` if nothing is left.
 pub fn read(source: impl Read) -> (Option<Document>, Vec<Problem>) {
-    let mut parts = Parts::default();
-    let mut json = serde_json::Deserializer::from_reader(std::io::BufReader::with_capacity(1 << 16, source));
-    let end = Root(&mut parts).deserialize(&mut json).and_then(|()| json.end());
-    if let Err(error) = end {
-        parts.problem("malformed-json", &error.to_string());
+    Parts::default().read(source)
+}
+
+/// Reads of a document only what its packages are called, and what it is of: for those who ask about a million of them. Licences,
+/// hashes, evidence, properties and relations are passed over.
+pub fn read_names(source: impl Read) -> (Option<Document>, Vec<Problem>) {
+    Parts { names_only: true, ..Parts::default() }.read(source)
+}
+
+impl Parts {
+    fn read(self, source: impl Read) -> (Option<Document>, Vec<Problem>) {
+        let mut parts = self;
+        let mut json =
+            serde_json::Deserializer::from_reader(std::io::BufReader::with_capacity(1 << 16, source));
+        let end = Root(&mut parts).deserialize(&mut json).and_then(|()| json.end());
+        if let Err(error) = end {
+            parts.problem("malformed-json", &error.to_string());
+        }
+        parts.finish()
     }
-    parts.finish()
 }
 
 /// What has been read so far.
@@ -91,6 +104,8 @@ struct Parts {
     texts: HashMap<u128, Box<str>>,
     keys: Keys,
     problems: Vec<Problem>,
+    /// Whether only names are wanted.
+    names_only: bool,
 }
 
 /// Two keyed hashes of a reference: nobody outside can make two references look the same.
@@ -125,6 +140,18 @@ impl Parts {
                 Err(_) => self.problem("malformed-purl", &purl),
             }
         }
+        if self.names_only {
+            package = Package {
+                purl: package.purl,
+                namespace: package.namespace,
+                name: package.name,
+                version: package.version,
+                kind: package.kind,
+                state: package.state,
+                place: package.place,
+                ..Package::default()
+            };
+        }
         // A list of one element has room for four as it grows.
         package.licences.shrink_to_fit();
         package.hashes.shrink_to_fit();
@@ -132,7 +159,9 @@ impl Parts {
         package.evidence.shrink_to_fit();
         package.properties.shrink_to_fit();
         let place = u32::try_from(self.bom.packages.len()).ok()?;
-        if !reference.is_empty() {
+        // CycloneDX says what it is of without a reference.
+        let by_reference = !self.names_only || !matches!(self.form, Some((Form::CycloneDx, _)));
+        if !reference.is_empty() && by_reference {
             let key = self.key(reference);
             if self.references.insert(key, place).is_some() {
                 self.problem("duplicate-reference", reference);
@@ -149,6 +178,9 @@ impl Parts {
     }
 
     fn relation(&mut self, from: &str, to: &str) {
+        if self.names_only {
+            return;
+        }
         if self.relations.len() < RELATIONS_MAX {
             let pair = (self.key(from), self.key(to));
             self.relations.push(pair);
@@ -163,7 +195,8 @@ impl Parts {
             return (None, self.problems);
         };
         for (package, text) in std::mem::take(&mut self.licences) {
-            if let (Some(place), Some(text)) = (self.references.get(&package), self.texts.get(&text))
+            if !self.names_only
+                && let (Some(place), Some(text)) = (self.references.get(&package), self.texts.get(&text))
                 && let Some(package) = self.bom.packages.get_mut(*place as usize)
                 && !package.licences.contains(text)
             {

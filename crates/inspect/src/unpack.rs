@@ -10,6 +10,7 @@ mod dmg;
 mod hfs;
 mod iso;
 mod oci;
+mod reading;
 mod rpm;
 mod sevenz;
 mod squashfs;
@@ -21,6 +22,7 @@ pub(crate) mod zip;
 
 use std::collections::BTreeSet;
 use std::io::{self, Read};
+use std::rc::Rc;
 
 use evidence::tree::Packing;
 use evidence::{BytePath, Digest, Node};
@@ -28,6 +30,10 @@ use evidence::{BytePath, Digest, Node};
 use crate::budget::Exhausted;
 use crate::format::Format;
 use crate::open::Inspection;
+use crate::room::Held;
+use crate::source::{CHUNK_BYTES, Open, Source};
+
+use self::reading::{Fails, Metered, is_zero, named};
 
 pub(crate) use dmg::TRAILER_BYTES as DMG_TRAILER_BYTES;
 pub(crate) use hfs::is_volume as is_hfs_volume;
@@ -36,6 +42,9 @@ pub(crate) use tar::is_header as is_tar_header;
 
 /// No system unpacks a longer path (`PATH_MAX` of Linux).
 const PATH_MAX_BYTES: usize = 4096;
+/// How much more is held at a time of what has no known size.
+const STEP_MIN_BYTES: u64 = 1 << 20;
+const STEP_MAX_BYTES: u64 = 32 << 20;
 
 /// Opens all members of a container whose bytes are at hand.
 pub(crate) fn members(
@@ -47,20 +56,20 @@ pub(crate) fn members(
 ) {
     let mut container = Container { inspection, node, path, documents: Documents::default() };
     match format {
-        Format::Zip => zip::members(&mut container, bytes),
-        Format::Tar => tar::members(&mut container, bytes),
-        Format::Cpio => cpio::members(&mut container, bytes),
-        Format::Ar => ar::members(&mut container, bytes),
+        Format::Zip
+        | Format::Tar
+        | Format::Cpio
+        | Format::Ar
+        | Format::SevenZip
+        | Format::Iso
+        | Format::Squashfs
+        | Format::Asar => read_where_it_lies(&mut container, format, &Source::Held(bytes)),
         Format::Rpm => rpm::members(&mut container, bytes),
         Format::Cfb => cfb::members(&mut container, bytes),
         Format::Cab => cab::members(&mut container, bytes),
-        Format::SevenZip => sevenz::members(&mut container, bytes),
-        Format::Iso => iso::members(&mut container, bytes),
-        Format::Squashfs => squashfs::members(&mut container, bytes),
         Format::Xar => xar::members(&mut container, bytes),
         Format::Dmg => dmg::members(&mut container, bytes),
         Format::Hfs => hfs::members(&mut container, bytes),
-        Format::Asar => asar::members(&mut container, bytes),
         Format::Gzip
         | Format::Bzip2
         | Format::Xz
@@ -69,7 +78,7 @@ pub(crate) fn members(
         | Format::Zstd
         | Format::Lz4
         | Format::Brotli
-        | Format::Pbzx => stream::members(&mut container, format, bytes),
+        | Format::Pbzx => stream::members(&mut container, format, &Source::Held(bytes)),
         Format::Pe | Format::Elf | Format::MachO | Format::Wasm | Format::Data => {
             attached::members(&mut container, format, bytes);
         }
@@ -78,14 +87,84 @@ pub(crate) fn members(
     container.finish();
 }
 
+/// Opens all members of a container that is not held.
+pub(crate) fn members_of_source(
+    inspection: &mut Inspection,
+    node: &mut Node,
+    path: &BytePath,
+    format: Format,
+    source: &Source,
+) {
+    let mut container = Container { inspection, node, path, documents: Documents::default() };
+    if is_read_where_it_lies(format) {
+        read_where_it_lies(&mut container, format, source);
+    } else if format == Format::Data {
+        attached::members_of_source(&mut container, source);
+    } else if is_container(format) {
+        let size = source.length().unwrap_or(u64::MAX);
+        container.inspection.too_large(path, size);
+    }
+    container.finish();
+}
+
+/// Opens a container of a format that needs to hold little of it.
+fn read_where_it_lies(container: &mut Container, format: Format, source: &Source) {
+    let read = match format {
+        Format::Zip => zip::members(container, source),
+        Format::Tar => tar::members(container, &mut source.reader(), source),
+        Format::Cpio => cpio::members(container, &mut source.reader(), source),
+        Format::Ar => ar::members(container, source),
+        Format::SevenZip => sevenz::members(container, source),
+        Format::Iso => iso::members(container, source),
+        Format::Squashfs => squashfs::members(container, source),
+        Format::Asar => asar::members(container, source),
+        other => {
+            stream::members(container, other, source);
+            Ok(())
+        }
+    };
+    if let Err(error) = read {
+        container.failed(&error);
+    }
+}
+
+/// Tells whether a container's reader holds little of it.
+pub(crate) fn is_read_where_it_lies(format: Format) -> bool {
+    matches!(
+        format,
+        Format::Zip
+            | Format::Tar
+            | Format::Cpio
+            | Format::Ar
+            | Format::SevenZip
+            | Format::Iso
+            | Format::Squashfs
+            | Format::Asar
+            | Format::Gzip
+            | Format::Bzip2
+            | Format::Xz
+            | Format::Lzma
+            | Format::Lzip
+            | Format::Zstd
+            | Format::Lz4
+            | Format::Brotli
+            | Format::Pbzx
+    )
+}
+
+/// Tells whether a format is that of a container.
+pub(crate) fn is_container(format: Format) -> bool {
+    !matches!(
+        format,
+        Format::Pe | Format::Elf | Format::MachO | Format::Wasm | Format::Data | Format::Unsupported(_)
+    )
+}
+
 /// Tells whether a file is a container, or has one attached.
 pub(crate) fn has_members(format: Format, bytes: &[u8]) -> bool {
     match format {
-        Format::Pe | Format::Elf | Format::MachO | Format::Wasm | Format::Data => {
-            attached::is_there(format, bytes)
-        }
         Format::Unsupported(_) => false,
-        _ => true,
+        other => is_container(other) || attached::is_there(format, bytes),
     }
 }
 
@@ -99,18 +178,23 @@ pub fn zip_files(
     zip::files(bytes, budget, take)
 }
 
-/// Opens the members of an archive that can be read front to back.
+/// Opens the members of an archive that can be read front to back: by a reader that passes once, and the source for what has to be
+/// read again.
 pub(crate) fn members_of_stream(
     inspection: &mut Inspection,
     node: &mut Node,
     path: &BytePath,
     format: Format,
-    reader: impl Read,
+    reader: &mut dyn Read,
+    source: &Source,
 ) {
     let mut container = Container { inspection, node, path, documents: Documents::default() };
-    match format {
-        Format::Tar => tar::members(&mut container, reader),
-        _ => cpio::members(&mut container, reader),
+    let read = match format {
+        Format::Tar => tar::members(&mut container, reader, source),
+        _ => cpio::members(&mut container, reader, source),
+    };
+    if let Err(error) = read {
+        container.failed(&error);
     }
     container.finish();
 }
@@ -148,16 +232,16 @@ impl Container<'_, '_> {
 
     /// Notes why reading the container stopped: the budget, or its content.
     fn failed(&mut self, error: &io::Error) {
-        match exhausted(error) {
-            Some(what) => self.inspection.exhausted(self.path, what),
+        match named(error) {
+            Some((kind, detail)) => self.problem(kind, detail),
             None => self.malformed(error),
         }
     }
 
     /// Notes why a member was not read.
     fn failed_member(&mut self, name: &BytePath, error: &io::Error) {
-        match exhausted(error) {
-            Some(what) => self.member_problem(name, "budget-exhausted", what.0),
+        match named(error) {
+            Some((kind, detail)) => self.member_problem(name, kind, detail),
             None => self.malformed_member(name, error),
         }
     }
@@ -165,9 +249,9 @@ impl Container<'_, '_> {
     /// Pays for one more member. After `false` the reader stops.
     #[must_use]
     fn admit(&mut self) -> bool {
-        let paid = match (self.inspection.budget.bytes, self.inspection.names_room) {
+        let paid = match (self.inspection.budget.bytes, self.inspection.budget.facts_bytes) {
             (0, _) => Err(Exhausted("too many bytes")),
-            (_, 0) => Err(Exhausted("too many bytes of names")),
+            (_, 0) => Err(Exhausted("too many facts")),
             _ => self.inspection.budget.member(),
         };
         if let Err(what) = paid {
@@ -181,6 +265,56 @@ impl Container<'_, '_> {
         self.inspection.budget.pay(bytes.len() as u64);
         let member = self.inspection.member(self.node, self.path, name, bytes);
         self.push(member)
+    }
+
+    /// Takes a member that stands in the container as it is, held or not. Nothing is taken if it cannot be read.
+    fn stored(&mut self, name: BytePath, source: &Source) -> io::Result<&mut Node> {
+        let member = match source {
+            Source::Held(bytes) => return Ok(self.held(name, bytes)),
+            Source::Far(_) => match self.inspection.near(source)? {
+                Some(held) => return Ok(self.held(name, &held)),
+                None => self.inspection.far_member(self.node, self.path, name, source)?,
+            },
+        };
+        self.inspection.budget.pay(member.size);
+        Ok(self.push(member))
+    }
+
+    fn held(&mut self, name: BytePath, bytes: &[u8]) -> &mut Node {
+        self.inspection.budget.pay(bytes.len() as u64);
+        self.opened(name, bytes)
+    }
+
+    /// Takes a member that was paid for when it was unpacked.
+    fn opened(&mut self, name: BytePath, bytes: &[u8]) -> &mut Node {
+        // Container images are told from documents in them.
+        if self.node.format == "tar" {
+            self.documents.note(&name, bytes);
+        }
+        let member = self.inspection.member(self.node, self.path, name, bytes);
+        self.push(member)
+    }
+
+    /// Takes a member that a decoder gives, of a size that is known or not, from so many packed bytes. Nothing is taken if it cannot be
+    /// read to its end.
+    fn unpacked(
+        &mut self,
+        name: BytePath,
+        size: Option<u64>,
+        packed: u64,
+        open: Open<'_>,
+    ) -> io::Result<&mut Node> {
+        let (room, what) = self.inspection.budget.room(packed);
+        if size.is_none_or(|size| size <= room)
+            && let Some(held) = self.if_there_is_room(&mut open()?, size, packed)?
+        {
+            return Ok(self.opened(name, &held));
+        }
+        let metered: Open = Rc::new(move || Ok(Box::new(Metered { reader: open()?, left: room, what })));
+        let source = Source::decoded(metered);
+        let member = self.inspection.far_member(self.node, self.path, name, &source)?;
+        self.inspection.budget.pay(member.size);
+        Ok(self.push(member))
     }
 
     /// Takes a member that has no content, or whose content is a link's target.
@@ -201,17 +335,134 @@ impl Container<'_, '_> {
         }
     }
 
-    /// Reads a decoder's output, as far as there is room, and pays for it.
-    fn content(&mut self, reader: impl Read, packed: u64) -> io::Result<Vec<u8>> {
-        let (room, what) = self.inspection.budget.room(packed);
-        let mut bytes = Vec::new();
-        let read = reader.take(room.saturating_add(1)).read_to_end(&mut bytes);
-        self.inspection.budget.pay(bytes.len() as u64);
-        match read {
-            Err(error) => Err(error),
-            Ok(_) if bytes.len() as u64 > room => Err(io::Error::other(what)),
-            Ok(_) => Ok(bytes),
+    /// Takes what of a container no range accounts for between `start` and `end`, but for zeros.
+    fn gaps(&mut self, source: &Source, mut ranges: Vec<(u64, u64)>, start: u64, end: u64) -> io::Result<()> {
+        ranges.sort_unstable();
+        ranges.push((end, end));
+        let (mut at, mut number) = (start, 0);
+        for (from, to) in ranges {
+            let gap = from.min(end).checked_sub(at).and_then(|length| source.part(at, length));
+            at = at.max(to);
+            if let Some(gap) = gap.filter(|gap| gap.length() != Some(0))
+                && !is_zero(&gap)?
+            {
+                if !self.admit() {
+                    return Ok(());
+                }
+                number += 1;
+                self.stored(BytePath::from(format!("#unlisted/{number}")), &gap)?;
+            }
         }
+        Ok(())
+    }
+
+    /// Takes what stands somewhere if it is not only zeros; `false` when the budget is spent.
+    fn unless_zero(&mut self, name: &str, source: Option<Source>) -> io::Result<bool> {
+        match source {
+            Some(source) if !is_zero(&source)? => {
+                let paid = self.admit();
+                if paid {
+                    self.stored(name.into(), &source)?;
+                }
+                Ok(paid)
+            }
+            _ => Ok(true),
+        }
+    }
+
+    /// Takes a member of a known size that a decoder gives once, because others lie behind it. What is too large to be held and
+    /// cannot be opened front to back is only hashed and looked through.
+    fn once(
+        &mut self,
+        name: BytePath,
+        size: u64,
+        packed: u64,
+        reader: &mut dyn Read,
+    ) -> io::Result<&mut Node> {
+        let (room, what) = self.inspection.budget.room(packed);
+        if size > room {
+            return Err(io::Error::other(what));
+        }
+        if let Some(held) = self.if_there_is_room(reader, Some(size), packed)? {
+            if held.len() as u64 != size {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            return Ok(self.opened(name, &held));
+        }
+        let mut start = Vec::new();
+        reader.take(CHUNK_BYTES as u64).read_to_end(&mut start)?;
+        let again = Exhausted("it is too large to be read again from a solid archive");
+        let copy = start.clone();
+        let open: Open = Rc::new(move || Ok(Box::new(io::Cursor::new(copy.clone()).chain(Fails(again)))));
+        let source = Source::decoded(open).of_length(size);
+        let mut passing = start.as_slice().chain(reader);
+        let member = self.inspection.passing_member(self.node, self.path, name, &source, &mut passing)?;
+        self.inspection.budget.pay(member.size);
+        Ok(self.push(member))
+    }
+
+    /// Takes a member of an archive whose reader has just come to its place in the source, held if there is room for it.
+    fn passing(
+        &mut self,
+        name: BytePath,
+        passing: &mut dyn Read,
+        source: &Source,
+        place: u64,
+        size: u64,
+    ) -> io::Result<()> {
+        if let Some(held) = self.if_there_is_room(passing, Some(size), size)? {
+            if (held.len() as u64) < size {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            self.opened(name, &held);
+            return Ok(());
+        }
+        let part = source.part(place, size).ok_or(io::ErrorKind::UnexpectedEof)?;
+        let member = self.inspection.passing_member(self.node, self.path, name, &part, passing)?;
+        self.inspection.budget.pay(member.size);
+        self.push(member);
+        Ok(())
+    }
+
+    /// Reads a decoder's output into memory, and pays for it.
+    fn content(&mut self, mut reader: impl Read, packed: u64) -> io::Result<Held> {
+        self.if_there_is_room(&mut reader, None, packed)?
+            .ok_or_else(|| io::Error::other(Exhausted("too many bytes to be held in memory")))
+    }
+
+    /// Reads a decoder's output into memory, and pays for it; `None` if there is no room for it.
+    fn if_there_is_room(
+        &mut self,
+        reader: &mut dyn Read,
+        size: Option<u64>,
+        packed: u64,
+    ) -> io::Result<Option<Held>> {
+        let (room, what) = self.inspection.budget.room(packed);
+        let mut held = Held { bytes: Vec::new(), hold: self.inspection.room.hold() };
+        let mut read = Ok(0);
+        // One byte more than is expected is asked for: so the end is noticed.
+        while held.bytes.len() as u64 == held.hold.bytes() && held.bytes.len() as u64 <= room {
+            let more = match (size, held.hold.bytes()) {
+                (Some(size), 0) => size.saturating_add(1),
+                (_, before) => before.clamp(STEP_MIN_BYTES, STEP_MAX_BYTES),
+            };
+            let more = more.min((room - held.bytes.len() as u64).saturating_add(1));
+            if !held.hold.grow(more) {
+                self.inspection.budget.pay(held.bytes.len() as u64);
+                return Ok(None);
+            }
+            read = reader.take(more).read_to_end(&mut held.bytes);
+            if read.is_err() {
+                break;
+            }
+        }
+        self.inspection.budget.pay(held.bytes.len() as u64);
+        read?;
+        if held.bytes.len() as u64 > room {
+            return Err(io::Error::other(what));
+        }
+        held.hold.shrink(held.bytes.len() as u64);
+        Ok(Some(held))
     }
 
     /// Says how the container writes the members that were taken since there were `from`.
@@ -222,8 +473,7 @@ impl Container<'_, '_> {
     }
 
     fn push(&mut self, member: Node) -> &mut Node {
-        let names_room = self.inspection.names_room.saturating_sub(member.name.as_bytes().len());
-        self.inspection.names_room = names_room;
+        self.inspection.keep(&member);
         self.node.members.push(member);
         self.node.members.last_mut().expect("a member was just added")
     }
@@ -307,19 +557,4 @@ fn escapes(bytes: &[u8]) -> bool {
         depth < 0
     });
     absolute || climbs
-}
-
-/// Finds an exhausted budget in the causes of an error.
-fn exhausted(error: &io::Error) -> Option<Exhausted> {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = error.get_ref().map(|inner| inner as _);
-    while let Some(error) = cause {
-        if let Some(what) = error.downcast_ref::<Exhausted>() {
-            return Some(*what);
-        }
-        cause = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-            Some(inner) => Some(inner as _),
-            None => error.source(),
-        };
-    }
-    None
 }

@@ -33,6 +33,9 @@ pub fn anomalies(tree: &Tree) -> Vec<Finding> {
             if signature.digest_matches == Some(false) {
                 because.push("the digest in the signature is not that of the image".to_owned());
             }
+            if signature.page_hashes_match == Some(false) {
+                because.push("the page hashes in the signature are not those of the image".to_owned());
+            }
             if signature.signature_valid == Some(false) {
                 because.push("the signature does not verify with the signer's certificate".to_owned());
             }
@@ -41,6 +44,18 @@ pub fn anomalies(tree: &Tree) -> Vec<Finding> {
             }
             if !because.is_empty() {
                 findings.push(codes::AUTHENTICODE_MISMATCH.finding(subject(path, node), because));
+            }
+            let mut because = Vec::new();
+            if signature.leads_to_root == Some(false) {
+                let chain = signature.chain.join(" → ");
+                because.push(format!("the chain `{chain}` leads to none of the given roots"));
+            }
+            if signature.valid_when_signed == Some(false) {
+                let at = signature.signed_at.as_deref().unwrap_or_default();
+                because.push(format!("a certificate of the chain was not valid at {at}, when it signed"));
+            }
+            if !because.is_empty() {
+                findings.push(codes::SIGNER_UNTRUSTED.finding(subject(path, node), because));
             }
         }
         if let Some(stale) = node.content.as_ref().and_then(|content| content.stale.as_ref()) {
@@ -192,9 +207,17 @@ mod tests {
             }),
             Vec::<String>::new()
         );
+        assert_eq!(codes_of(|s| s.leads_to_root = Some(false)), ["signer-untrusted"]);
+        assert_eq!(codes_of(|s| s.valid_when_signed = Some(false)), ["signer-untrusted"]);
+        let trusted = |s: &mut CodeSignature| {
+            (s.leads_to_root, s.valid_when_signed, s.page_hashes_match) =
+                (Some(true), Some(true), Some(true));
+        };
+        assert_eq!(codes_of(trusted), Vec::<String>::new());
         for change in [
             (|s: &mut CodeSignature| s.digest_matches = Some(false)) as fn(&mut CodeSignature),
             |s| s.signature_valid = Some(false),
+            |s| s.page_hashes_match = Some(false),
             |s| s.chain_valid = Some(false),
         ] {
             assert_eq!(codes_of(change), ["authenticode-mismatch"]);

@@ -21,6 +21,8 @@ pub struct Code {
     pub hint: &'static str,
     /// Whether a person may approve it. What proves that there is nothing to vouch for may not be.
     pub approvable: bool,
+    /// Whether it takes two people, and no policy can allow it.
+    pub two_people: bool,
 }
 
 impl Code {
@@ -49,6 +51,7 @@ pub fn of_rules() -> &'static [Code] {
                     title: &rule.title,
                     hint: &rule.hint,
                     approvable: true,
+                    two_people: false,
                 }),
             }
         }
@@ -68,13 +71,17 @@ macro_rules! codes {
                 title: $title,
                 hint: $hint,
                 approvable: codes!(@ $approvable),
+                two_people: codes!(@@ $approvable),
             };
         )*
         /// All codes, as listed.
         pub const ALL: &[Code] = &[$($name),*];
     };
     (@ approvable) => { true };
+    (@ two) => { true };
     (@ final) => { false };
+    (@@ two) => { true };
+    (@@ $other:ident) => { false };
 }
 
 codes! {
@@ -227,6 +234,9 @@ codes! {
     AUTHENTICODE_MISMATCH = "authenticode-mismatch", Critical, approvable,
         "a file was changed after it had been signed",
         "the embedded signature is not for these bytes: get the file anew from its vendor";
+    SIGNER_UNTRUSTED = "signer-untrusted", Medium, approvable,
+        "a signature does not lead to a given root, or a certificate had expired when it signed",
+        "ask the vendor which certificates sign its releases, and since when";
     SIGNATURE_BLOCK_GREW = "signature-block-grew", Critical, approvable,
         "the signature block of a file grew while the signed part stayed the same",
         "re-signing changes it by at most ten kilobytes: look at what was added";
@@ -400,34 +410,49 @@ codes! {
         "find out who sets it; it can put foreign code into every compiler";
 
     // Advisories.
-    MALICIOUS_PACKAGE_EXECUTED = "malicious-package-executed", Critical, final,
+    MALICIOUS_PACKAGE_EXECUTED = "malicious-package-executed", Critical, two,
         "a malicious package ran in a build",
         "take the build machine off the net, sign nothing that was built on it since, and change every secret that it could read";
-    MALICIOUS_PACKAGE = "malicious-package", Critical, final,
+    MALICIOUS_PACKAGE = "malicious-package", Critical, two,
         "a malicious package was found",
         "find out whether it ever ran (`countersign advisories affected ADVISORY`); remove it, and change the secrets it could read";
-    MALICIOUS_ARTIFACT = "malicious-artifact", Critical, final,
+    MALICIOUS_ARTIFACT = "malicious-artifact", Critical, two,
         "a file has the bytes of a known attack",
         "treat the machine as compromised: the bytes are the same, whatever the file is called";
-    EXPLOITED_PACKAGE = "exploited-package", Critical, final,
+    EXPLOITED_PACKAGE = "exploited-package", Critical, two,
         "an affected package has a fault that is known to be exploited",
         "update it, and look for signs of use where the product runs";
-    VULNERABLE_PACKAGE = "vulnerable-package", High, final,
+    VULNERABLE_PACKAGE = "vulnerable-package", High, approvable,
         "a package is affected by an advisory",
         "update it to a version that the advisory calls fixed";
-    ADVISORY_UNDETERMINED = "advisory-undetermined", Medium, final,
+    ADVISORY_UNDETERMINED = "advisory-undetermined", Medium, approvable,
         "an advisory speaks of a package, and nobody can tell whether this version is affected",
         "find out the exact version, or read the advisory";
-    ADVISORIES_MISSING = "advisories-missing", Medium, final,
+    ADVISORIES_MISSING = "advisories-missing", Medium, approvable,
         "packages of an ecosystem were seen for which no advisories were imported",
         "import that ecosystem: `countersign advisories import`; until then nothing is known of these packages";
-    ADVISORY_INDEX_STALE = "advisory-index-stale", High, final,
+    ADVISORY_INDEX_STALE = "advisory-index-stale", High, approvable,
         "the advisories are older than they may be",
         "get newer ones: `countersign advisories update --from …`; until then silence means nothing";
-    PACKAGE_BYTES_DIFFER = "package-bytes-differ", Critical, final,
+    PACKAGE_BYTES_DIFFER = "package-bytes-differ", Critical, approvable,
         "a package that the build used has other bytes than its lock file says",
         "find out who served or changed these bytes; do not release what was built with them";
-    NAME_LIKE_POPULAR = "name-like-popular", High, final,
+    ADVISORY_INDEX_MISSING = "advisory-index-missing", High, approvable,
+        "the policy asks for advisories, and the store has none",
+        "get them: `countersign advisories import` or `update --from …`";
+    PACKAGE_BYTES_UNCHECKED = "package-bytes-unchecked", Info, approvable,
+        "packages of a lock file could not be compared with what the build read",
+        "the reasons say what was missing; keep the package manager's cache until the record is matched";
+    LOCK_FILE_DISAGREES = "lock-file-disagrees", High, approvable,
+        "a lock file does not hold what the manifest beside it asks for",
+        "make the lock file anew from the manifest, look at the difference, and build with a frozen lock file";
+    INSTALL_SCRIPT_RAN = "install-script-ran", Info, approvable,
+        "a script of a package ran when it was installed",
+        "switch install scripts off where no package needs them; read those that stay";
+    DEPENDENCY_CONFUSION = "dependency-confusion", Critical, approvable,
+        "an internal name was resolved from a registry that is not ours",
+        "do not run what came from there; name the registry for the scope, and register the name where others could";
+    NAME_LIKE_POPULAR = "name-like-popular", High, approvable,
         "a package is called almost like a popular one",
         "check that the name is meant; a name within one edit of a popular one is how squatters are installed";
 
@@ -466,6 +491,36 @@ codes! {
     FORKED = "log-forked", Critical, final,
         "two signed checkpoints of one log contradict each other",
         "stop signing; find out which copy of the store was rolled back or copied";
+    POSTURE_RULE_NOT_MET = "posture-rule-not-met", High, approvable,
+        "the machine is not in the state that its purpose asks for",
+        "do what the rule says, then check again";
+    POSTURE_UNKNOWN = "posture-unknown", High, approvable,
+        "nobody can tell whether the machine is in the state that its purpose asks for",
+        "check as root, or find out why it cannot be read: what is unknown is not a pass";
+    SEGMENT_OPEN = "segment-open", Critical, approvable,
+        "a machine of another zone answers that must not be reachable from here",
+        "close the way in the packet filter between the zones";
+    SEGMENT_ANSWERED = "segment-answered", Medium, approvable,
+        "a machine of another zone refuses a connection that must not reach it",
+        "make sure that the packet filter refuses it, and not the machine behind it";
+    SEGMENT_CLOSED = "segment-closed", Low, approvable,
+        "a way between zones that is allowed is closed",
+        "open it, or take it out of the zone file";
+    SEGMENT_UNKNOWN = "segment-unknown", High, approvable,
+        "whether a way between zones is closed could not be tested",
+        "look at the error; what is unknown is not closed";
+    UNEXPECTED_SOFTWARE = "unexpected-software", Critical, approvable,
+        "something is on a build or signing machine that was not there when the machine was accepted",
+        "find out who put it there; accept the machine again only when that is explained";
+    CREDENTIAL_MISPLACED = "credential-misplaced", Critical, approvable,
+        "a credential of builds or releases lies on a machine that neither builds nor signs",
+        "revoke the credential, then remove it; whoever takes over this machine has it";
+    END_OF_LIFE = "end-of-life", High, approvable,
+        "software is installed that its makers no longer mend",
+        "replace it; what is found in it from now on stays open";
+    FLOW_FORBIDDEN = "flow-forbidden", High, approvable,
+        "a recorded build talked to a zone that its machine must not reach",
+        "find out what the process wanted there, and close the way";
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 
 mod address;
 mod builtin;
+mod by_path;
 mod condition;
 mod correlate;
 mod examples;
@@ -36,6 +37,7 @@ pub use measure::{Measured, measure};
 pub use rule::Rule;
 pub use rules::{RuleError, Rules};
 
+use by_path::ByPath;
 use correlate::{Groups, Outcome};
 use processes::Processes;
 use rule::Logic;
@@ -75,6 +77,7 @@ pub struct Detector<'r> {
     groups: Vec<Groups>,
     processes: Processes,
     written: WrittenFiles,
+    by_path: ByPath,
     seen: HashSet<(u32, u32, Vec<u8>)>,
     found: Vec<usize>,
     limits: HashSet<(&'static str, u32)>,
@@ -102,6 +105,7 @@ impl<'r> Detector<'r> {
             groups,
             processes: Processes::default(),
             written: WrittenFiles::default(),
+            by_path: ByPath::default(),
             seen: HashSet::new(),
             found: vec![0; rules.iter().count()],
             limits: HashSet::new(),
@@ -130,7 +134,8 @@ impl<'r> Detector<'r> {
         let mut matches = Vec::new();
         if !candidates.is_empty() {
             let view = View::new(event, &self.processes, &self.written, &self.facts);
-            for &at in candidates {
+            let left = self.by_path.left(&view, candidates, |at| self.rules.get(at));
+            for &at in left.as_deref().unwrap_or(candidates) {
                 if !self.asked[at as usize] {
                     continue;
                 }

@@ -1,5 +1,7 @@
 //! The gate: all evidence about one artifact, a policy and a moment in; a permit or a denial out.
 
+mod advised;
+mod provenance;
 mod quorum;
 mod weigh;
 
@@ -13,9 +15,11 @@ use crate::roles::{Actor, Role};
 use evidence::record::{Exit, Record};
 use evidence::{BytePath, Digest, Finding, Problem, Subject, Timestamp, Tree};
 
+pub use advised::Advised;
+pub use provenance::Provenance;
 pub use quorum::Quorum;
-pub use weigh::{Approvals, Approved, Weighed, Weight};
-use weigh::{Detected, expired, weigh};
+pub use weigh::{Approvals, Approved, Weighed, Weight, holding, weigh_advice};
+use weigh::{Detected, Origin, expired, weigh};
 
 /// All evidence about one artifact. Whoever assembles it has verified signatures and digests; what could not be
 /// found is absent, and absence is denied.
@@ -36,6 +40,8 @@ pub struct Case<'a> {
     pub approvals: &'a [Approved],
     /// What independent builders made, if they were asked.
     pub quorum: Option<Quorum>,
+    /// What advisories say of the record, if they were asked.
+    pub advised: Option<&'a Advised>,
     /// Whose keys have built this and would sign it, and who asks for the release.
     pub actors: &'a [Actor],
 }
@@ -47,28 +53,6 @@ pub struct Evidence<T> {
     pub digest: Digest,
     /// The document.
     pub document: T,
-}
-
-/// What is known about an artifact's provenance.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Provenance {
-    /// There is none.
-    Missing,
-    /// It does not verify, or does not name this artifact and record.
-    Invalid {
-        /// Why.
-        reason: String,
-    },
-    /// Its signature is good, but nobody knows the key.
-    UnknownBuilder {
-        /// Short name of the key.
-        key: String,
-    },
-    /// Signed by a known builder; names this artifact and this record.
-    Verified {
-        /// Digest of the statement.
-        statement: Digest,
-    },
 }
 
 /// The release compared against.
@@ -98,6 +82,7 @@ pub struct Permit {
     baseline: Option<Digest>,
     observed: bool,
     approved: Vec<String>,
+    advisories: Option<Digest>,
     reproduced: Option<(u32, u32)>,
     decided: Timestamp,
 }
@@ -148,6 +133,11 @@ impl Permit {
         &self.approved
     }
 
+    /// The snapshot of the advisories that were asked.
+    pub fn advisories(&self) -> Option<&Digest> {
+        self.advisories.as_ref()
+    }
+
     /// When the gate decided.
     pub fn decided(&self) -> Timestamp {
         self.decided
@@ -179,12 +169,14 @@ pub fn gate(case: &Case, policy: &Policy, now: Timestamp) -> Decision {
     let mut weighed: Vec<Weighed> = collect(case, policy)
         .into_iter()
         .map(|finding| {
-            let detected = detected.has(&finding);
-            weigh(finding, detected, &approvals, policy, now)
+            let origin = if detected.has(&finding) { Origin::Rule } else { Origin::Evidence };
+            (finding, origin)
         })
+        .chain(case.advised.into_iter().flat_map(|advised| advised.findings(policy)))
+        .map(|(finding, origin)| weigh(finding, origin, &approvals, policy, now))
         .collect();
     for finding in expired(&weighed, case, policy, now) {
-        weighed.push(weigh(finding, false, &[], policy, now));
+        weighed.push(weigh(finding, Origin::Evidence, &[], policy, now));
     }
     weighed.sort_by(|a, b| {
         let key = |weighed: &Weighed| (!weighed.weight.denies(), std::cmp::Reverse(weighed.finding.severity));
@@ -214,6 +206,7 @@ pub fn gate(case: &Case, policy: &Policy, now: Timestamp) -> Decision {
                 baseline: case.baseline.as_ref().map(|baseline| baseline.record),
                 observed: compare::is_observed(record.document),
                 approved,
+                advisories: case.advised.and_then(|advised| advised.snapshot),
                 reproduced: case.quorum.as_ref().map(|quorum| (quorum.agreed, quorum.of)),
                 decided: now,
             })

@@ -7,12 +7,14 @@
 mod grade;
 mod names;
 mod rank;
+mod scripts;
 #[cfg(test)]
 mod tests;
 
 pub use grade::{Grade, Seen, seen};
 pub use names::Popular;
 pub use rank::{Advisory, Certainty, Exploitation, Priority, Ranked, Sighting, Use, rank};
+pub use scripts::{Script, install_scripts};
 
 /// What matching comes to.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, serde::Serialize)]

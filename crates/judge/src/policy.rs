@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use crate::codes;
 use crate::detect::MachineRole;
+use crate::matching::Priority;
 use crate::roles::{self, Roles};
 
 /// The policy that `init` writes. It says what an empty file means, line by line; a test holds the two together.
@@ -31,10 +32,134 @@ pub struct Policy {
     pub quorum_builders: u32,
     /// What the machine of the store is for: how severe detections are.
     pub machine: MachineRole,
+    /// What advisories decide.
+    pub advisories: Advisories,
+    /// Which names are ours, and where they come from.
+    pub dependencies: Dependencies,
+    /// What machines are for, by pattern of their names; others are for what [`Policy::machine`] says.
+    pub machines: BTreeMap<String, MachineRole>,
+    /// Names of software that may be on any machine, though it was not accepted there; `*` stands for anything.
+    pub allowed_software: Vec<String>,
     /// Who may do what.
     pub roles: Roles,
     /// Codes that are treated otherwise than by severity.
     pub exceptions: BTreeMap<String, Treatment>,
+}
+
+/// What advisories decide.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Advisories {
+    /// Whether the record of a release is matched at the gate.
+    pub gate: Asked,
+    /// Older advisories are a finding.
+    pub max_age_days: u32,
+    /// How urgent a finding must be to deny. Attacks always do.
+    pub deny_from: Priority,
+    /// Whose statements count.
+    pub vex: Heard,
+    /// For so many days after its date a statement counts.
+    pub vex_max_days: u32,
+    /// Who signs statements, by name.
+    pub issuers: BTreeMap<String, Issuer>,
+}
+
+/// Whether advisories are asked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Asked {
+    /// If the store has an index.
+    WhenAvailable,
+    /// A release without an index has a finding.
+    Required,
+    /// Not at all.
+    Never,
+}
+
+/// Whose statements suppress findings.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Heard {
+    /// Those of every document that was imported.
+    Any,
+    /// Those that an issuer of the policy has signed.
+    Signed,
+}
+
+/// Somebody who signs statements.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Issuer {
+    /// The public key: PEM, or the base64 of its DER (SubjectPublicKeyInfo, P-256).
+    pub key: String,
+    /// Beginnings of the package URLs that the issuer may speak of; empty for all.
+    #[serde(default)]
+    pub products: Vec<String>,
+}
+
+/// Which names are ours, and where they come from.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Dependencies {
+    /// Names that only our own registries serve, with `*` for anything: `npm:@corp/*`, `pypi:corp-*`, `corp.*`.
+    pub internal: Vec<String>,
+    /// Beginnings of the addresses of our own registries.
+    pub registries: Vec<String>,
+}
+
+impl Default for Advisories {
+    fn default() -> Self {
+        Self {
+            gate: Asked::WhenAvailable,
+            max_age_days: 7,
+            deny_from: Priority::Exploited,
+            vex: Heard::Any,
+            vex_max_days: 365,
+            issuers: BTreeMap::new(),
+        }
+    }
+}
+
+impl Dependencies {
+    /// Tells whether a package's name is one of ours: its purl type, and its name with its name space.
+    pub fn is_internal(&self, kind: &str, name: &str) -> bool {
+        self.internal.iter().any(|pattern| match pattern.split_once(':') {
+            Some((of, pattern)) if !of.contains(['*', '/', '@', '.']) => of == kind && is_like(name, pattern),
+            _ => is_like(name, pattern),
+        })
+    }
+
+    /// Tells whether an address is one of our registries.
+    pub fn is_ours(&self, address: &str) -> bool {
+        self.registries.iter().any(|own| {
+            let own = own.trim_end_matches('/');
+            // `https://npm.corp` is not the beginning of `https://npm.corp.evil`.
+            address.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?', '#']))
+        })
+    }
+}
+
+impl Policy {
+    /// What a machine of this name is for.
+    pub fn role_of(&self, host: &str) -> MachineRole {
+        self.machines
+            .iter()
+            .find(|(pattern, _)| is_like(host, pattern))
+            .map_or(self.machine, |(_, role)| *role)
+    }
+}
+
+/// Compares with a text in which `*` stands for anything.
+pub(crate) fn is_like(text: &str, pattern: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let Some(mut rest) = text.strip_prefix(parts.next().unwrap_or_default()) else { return false };
+    let parts: Vec<&str> = parts.collect();
+    let Some((last, middle)) = parts.split_last() else { return rest.is_empty() };
+    for part in middle {
+        let Some(at) = rest.find(part) else { return false };
+        rest = &rest[at + part.len()..];
+    }
+    rest.ends_with(last)
 }
 
 /// What to do with a finding regardless of its severity.
@@ -87,8 +212,18 @@ struct File {
     machine: MachineRole,
     approvals: Approvals,
     quorum: Quorum,
+    advisories: Advisories,
+    dependencies: Dependencies,
+    machines: BTreeMap<String, MachineRole>,
+    inventory: Inventory,
     roles: roles::File,
     findings: BTreeMap<String, Treatment>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct Inventory {
+    allow: Vec<String>,
 }
 
 #[derive(Deserialize, Default)]
@@ -114,6 +249,10 @@ impl Default for File {
             machine: MachineRole::Build,
             approvals: Approvals::default(),
             quorum: Quorum::default(),
+            advisories: Advisories::default(),
+            dependencies: Dependencies::default(),
+            machines: BTreeMap::new(),
+            inventory: Inventory::default(),
             roles: roles::File::default(),
             findings: BTreeMap::new(),
         }
@@ -127,6 +266,11 @@ impl Default for Approvals {
 }
 
 impl Policy {
+    /// The policy of an empty file: what holds where there is no store.
+    pub fn silent() -> Self {
+        Self::parse(b"").expect("an empty policy is one")
+    }
+
     /// Reads a policy file.
     pub fn parse(bytes: &[u8]) -> Result<Self, PolicyError> {
         let text = std::str::from_utf8(bytes).map_err(|_| PolicyError::Text)?;
@@ -137,7 +281,7 @@ impl Policy {
         }
         for (word, treatment) in &file.findings {
             let code = codes::find(word).ok_or_else(|| PolicyError::UnknownCode(word.clone()))?;
-            if *treatment == Treatment::Allow && !code.approvable {
+            if *treatment == Treatment::Allow && (!code.approvable || code.two_people) {
                 return Err(PolicyError::NeverAllowed(word.clone()));
             }
         }
@@ -153,6 +297,10 @@ impl Policy {
             approval_persons: file.approvals.persons,
             approval_evidence: file.approvals.evidence,
             quorum_builders: file.quorum.builders,
+            advisories: file.advisories,
+            dependencies: file.dependencies,
+            machines: file.machines,
+            allowed_software: file.inventory.allow,
             roles: Roles::new(file.roles).map_err(PolicyError::Roles)?,
             exceptions: file.findings,
         })
@@ -187,10 +335,32 @@ mod tests {
             ("[findings]\nquorum-disagreement = \"allow\"", "can never be allowed"),
             ("[findings]\nno-such-code = \"allow\"", "does not exist"),
             ("[findings]\nbuild-failed = \"allow\"", "can never be allowed"),
+            ("[findings]\nmalicious-package = \"allow\"", "can never be allowed"),
+            ("[findings]\nexploited-package = \"allow\"", "can never be allowed"),
+            ("[advisories]\ngate = \"sometimes\"", "malformed policy"),
+            ("[advisories]\ndeny_from = \"high\"", "malformed policy"),
+            ("[advisories]\nvex = \"all\"", "malformed policy"),
+            ("[advisories.issuers]\nwe = { product = [] }", "malformed policy"),
+            ("[dependencies]\nnames = []", "malformed policy"),
+            ("[machines]\n\"dev-*\" = \"laptop\"", "malformed policy"),
         ] {
             let error = Policy::parse(text.as_bytes()).unwrap_err().to_string();
             assert!(error.contains(expected), "{text}: {error}");
         }
         assert!(Policy::parse(b"\xff").is_err());
+    }
+
+    #[test]
+    fn names_registries_and_machines_are_told_apart() {
+        let text = "[dependencies]\ninternal = [\"npm:@corp/*\", \"corp-*\"]\nregistries = [\"https://npm.corp/\"]\n\
+                    [machines]\n\"dev-*\" = \"developer\"";
+        let policy = Policy::parse(text.as_bytes()).unwrap();
+        let internal = |kind, name| policy.dependencies.is_internal(kind, name);
+        assert!(internal("npm", "@corp/ui") && internal("npm", "corp-ui") && internal("pypi", "corp-ui"));
+        assert!(!internal("pypi", "@corp/ui") && !internal("npm", "@corporate/ui") && !internal("npm", "a"));
+        assert!(policy.dependencies.is_ours("https://npm.corp/ui/-/ui-1.tgz"));
+        assert!(!policy.dependencies.is_ours("https://npm.corp.evil/ui/-/ui-1.tgz"));
+        assert_eq!(policy.role_of("dev-anna"), MachineRole::Developer);
+        assert_eq!(policy.role_of("build-1"), MachineRole::Build);
     }
 }

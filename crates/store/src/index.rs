@@ -106,6 +106,21 @@ pub struct ApprovalRow {
     pub log_index: u64,
 }
 
+/// A release signature, as listed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SignatureRow {
+    /// The record that it comes from.
+    pub record: u64,
+    /// The product.
+    pub product: String,
+    /// The artifact.
+    pub artifact: Digest,
+    /// Index of the statement in the log.
+    pub log_index: u64,
+    /// When it was signed, as the statement says.
+    pub signed: Timestamp,
+}
+
 /// An entry of the log, as listed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct EntryRow {
@@ -133,6 +148,8 @@ pub trait Index {
     fn sightings(&self, digest: &Digest) -> Result<Vec<FileRow>, StoreError>;
     /// Lists the numbers of the records of a product of which an output was signed.
     fn signed_records(&self, product: &str) -> Result<Vec<u64>, StoreError>;
+    /// Lists all release signatures, oldest first.
+    fn signatures(&self) -> Result<Vec<SignatureRow>, StoreError>;
     /// Lists all approvals.
     fn approvals(&self) -> Result<Vec<ApprovalRow>, StoreError>;
     /// Lists the entries of one kind, oldest first.
@@ -268,6 +285,21 @@ impl Index for SqliteIndex {
     fn signed_records(&self, product: &str) -> Result<Vec<u64>, StoreError> {
         let sql = "SELECT DISTINCT record FROM signature WHERE product = ?1 ORDER BY record";
         self.rows(sql, [product], |row| row.get(0).map(Some))
+    }
+
+    fn signatures(&self) -> Result<Vec<SignatureRow>, StoreError> {
+        let sql = "SELECT record, product, artifact, log_index, time FROM signature JOIN entry USING (log_index) \
+                   ORDER BY log_index";
+        self.rows(sql, [], |row| {
+            let Some(artifact) = digest_of(row, 2)? else { return Ok(None) };
+            Ok(Some(SignatureRow {
+                record: row.get(0)?,
+                product: row.get(1)?,
+                artifact,
+                log_index: row.get(3)?,
+                signed: Timestamp::from_unix(row.get(4)?),
+            }))
+        })
     }
 
     fn approvals(&self) -> Result<Vec<ApprovalRow>, StoreError> {

@@ -16,7 +16,7 @@ mod vault;
 
 pub use error::StoreError;
 pub use heads::{Heads, HeadsCell, MemoryHeads, SqliteHeads};
-pub use index::{ApprovalRow, EntryRow, Fact, FileRow, Index, RecordRow, SqliteIndex};
+pub use index::{ApprovalRow, EntryRow, Fact, FileRow, Index, RecordRow, SignatureRow, SqliteIndex};
 pub use journal::FileJournal;
 pub use lock::{SequencerLock, StoreLock};
 pub use segment::{SEGMENT_ROWS_MAX, SegmentWriter, read_segment};

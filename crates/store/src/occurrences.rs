@@ -191,6 +191,11 @@ impl Found {
         self.bitmaps[role as usize].iter()
     }
 
+    /// Adds one asset in a role.
+    pub fn add(&mut self, role: Role, asset: u32) {
+        self.bitmaps[role as usize].insert(asset);
+    }
+
     /// Counts the assets in a role.
     pub fn count(&self, role: Role) -> u64 {
         self.bitmaps[role as usize].len()

@@ -5,6 +5,7 @@ mod advisories;
 mod compare;
 mod detect;
 mod drift;
+mod images;
 mod log;
 pub(crate) mod projects;
 mod rebuild;
@@ -24,16 +25,18 @@ use anyhow::{Context, Result, bail, ensure};
 const USAGE: &str =
     "  bench record [PROJECT]  whole builds (lua, xz, cargo) bare, recorded, and under strace, interleaved
   bench slices       the recorder's cost of one event, by slices of a loop of opens
-  bench scale        a build of a million events: memory, and how long the recording takes to end
+  bench scale [EVENTS]           a build of a million events: memory, and how long the recording takes to end
+  bench scale processes [COUNT]  the same of 100,000 processes
   bench detect       what the detection rules cost, beside the bare build
   bench compare      `compare` beside diffoscope on real releases
   bench drift [NAME] what `compare` finds in honest updates (those whose line has NAME) and in attacked releases
   bench advisories   the advisory index: building, opening, asking; an advisory against 10^8 occurrences
   bench log [SECONDS [ENTRIES]]  durable appends with proofs; a large log opened and read
   bench serve [SECONDS]          verified entries over loopback HTTP
-  bench sbom [NAME]  `sbom` beside syft and trivy: npm, venv, cargo, go, java, root
+  bench sbom [NAME]  `sbom` beside syft and trivy: npm, venv, cargo, go, java, images, root
   bench rebuild [NAME] five real projects recorded and rebuilt: lua, memchr, packaging, semver, hello
-  bench verify       verification of one artifact, and the start of the program";
+  bench verify       verification of one artifact, and the start of the program
+  bench trust        log, serve and verify, one after another";
 
 /// Runs a measurement.
 pub(crate) fn run(words: &[&str]) -> Result<()> {
@@ -41,7 +44,8 @@ pub(crate) fn run(words: &[&str]) -> Result<()> {
         ["record"] => record::run(&["lua", "xz", "cargo"]),
         ["record", project] => record::run(&[project]),
         ["slices"] => slices::run(),
-        ["scale"] => scale::run(),
+        ["scale", "processes", count @ ..] => scale::run(scale::Much::Processes, count.first().copied()),
+        ["scale", count @ ..] => scale::run(scale::Much::Events, count.first().copied()),
         ["detect"] => detect::run(),
         ["compare"] => compare::run(),
         ["drift"] => drift::run(""),
@@ -49,6 +53,11 @@ pub(crate) fn run(words: &[&str]) -> Result<()> {
         ["log", rest @ ..] => log::run(rest),
         ["serve", rest @ ..] => log::serve(rest),
         ["verify"] => verify::run(),
+        ["trust"] => {
+            log::run(&[])?;
+            log::serve(&[])?;
+            verify::run()
+        }
         ["rebuild"] => rebuild::run(""),
         ["rebuild", name] => rebuild::run(name),
         ["advisories"] => advisories::run(),
@@ -57,6 +66,7 @@ pub(crate) fn run(words: &[&str]) -> Result<()> {
         // What the two above run under the recorder.
         ["opens", folder, slices] => slices::opens(Path::new(folder), slices.parse()?),
         ["probes", count] => scale::probes(count.parse()?),
+        ["forks", count] => scale::forks(count.parse()?),
         _ => bail!("{USAGE}"),
     }
 }

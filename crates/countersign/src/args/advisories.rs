@@ -18,6 +18,10 @@ const MATCH_EXAMPLES: &str = "Examples:
   countersign advisories match latest                      what a recorded build really used
   countersign advisories match pkg:npm/lodash@4.17.20";
 
+const FOLLOW_EXAMPLES: &str = "Examples:
+  countersign advisories follow app-1.0.cdx.json
+  countersign advisories follow bill.spdx.json --product app --release 1.0";
+
 const AFFECTED_EXAMPLES: &str = "Examples:
   countersign advisories affected MAL-2025-1234            which builds, and when
   countersign advisories affected pkg:npm/lodash           whatever advisories say";
@@ -60,13 +64,36 @@ pub(crate) enum AdvisoriesCommand {
         /// Show everything
         #[arg(long)]
         full: bool,
-        /// Folder with lists of popular names (`npm.txt`, `pypi.txt.gz`): a name within one edit of one is a finding
+        /// Folder with lists of popular names (`npm.txt`, `pypi.txt.gz`) instead of those that were imported: a name
+        /// within one edit of one is a finding
         #[arg(long, value_name = "DIR")]
         names: Option<PathBuf>,
-        #[command(flatten)]
-        age: AgeArgs,
+        /// Advisories older than so many days are a finding [default: what the policy says, 7]
+        #[arg(long, value_name = "DAYS")]
+        max_age: Option<u32>,
+        /// Statements that something is not affected count for so many days [default: what the policy says, 365]
+        #[arg(long, value_name = "DAYS")]
+        vex_max_age: Option<u32>,
+        /// Ask an earlier snapshot: what was known then
+        #[arg(long, value_name = "ID")]
+        snapshot: Option<String>,
     },
-    /// Which builds an advisory or a package touches, with dates
+    /// Follow a product by its bill of materials: new advisories are matched with it, too
+    #[command(after_help = FOLLOW_EXAMPLES)]
+    Follow {
+        /// The bill: CycloneDX, SPDX, syft JSON; without one, what is followed is listed
+        #[arg(value_name = "SBOM")]
+        bill: Option<PathBuf>,
+        /// The product [default: what the bill says]
+        #[arg(long, requires = "bill")]
+        product: Option<String>,
+        /// The release [default: what the bill says]
+        #[arg(long, requires = "bill")]
+        release: Option<String>,
+    },
+    /// Merge what was imported bit by bit into one segment; imports do so by themselves from time to time
+    Compact,
+    /// Which builds, products and machines an advisory or a package touches, with dates
     #[command(after_help = AFFECTED_EXAMPLES)]
     Affected {
         /// An advisory, or a package URL with or without version

@@ -1,9 +1,10 @@
 //! `advisories`: what the world says about packages, and what of it touches us.
 
-mod matching;
+pub(super) mod matching;
 mod versions;
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use anyhow::Result;
 use engine::{ImportOptions, ImportReport, NoticeKind};
@@ -28,9 +29,23 @@ pub(crate) fn run(context: &Context, command: AdvisoriesCommand) -> Result<u8> {
             imported(context, &engine::update_advisories(&store, world.as_ref(), &from, options(&how), now)?)
         }
         AdvisoriesCommand::Status { age } => status(context, age.max_age),
-        AdvisoriesCommand::Match { targets, full, names, age } => {
-            let options = engine::Matching { max_age_days: age.max_age, now, names };
+        AdvisoriesCommand::Match { targets, full, names, max_age, vex_max_age, snapshot } => {
+            let options =
+                engine::Matching { names, max_age_days: max_age, vex_max_days: vex_max_age, snapshot, now };
             matching::run(context, &targets, full, &options)
+        }
+        AdvisoriesCommand::Follow { bill: Some(bill), product, release } => {
+            follow(context, &bill, product.as_deref(), release.as_deref())
+        }
+        AdvisoriesCommand::Follow { bill: None, .. } => followed(context),
+        AdvisoriesCommand::Compact => {
+            let (snapshot, segments) = engine::compact_advisories(&context.store()?, now)?;
+            if context.json {
+                output::document("advisories-compact", json!({ "snapshot": snapshot, "merged": segments }))?;
+            } else {
+                output::text(&format!("merged {segments} segments: snapshot {}\n", snapshot.short()))?;
+            }
+            Ok(YES)
         }
         AdvisoriesCommand::Affected { what } => affected(context, &what),
         AdvisoriesCommand::Versions { ecosystem, left, right } => {
@@ -82,7 +97,6 @@ fn imported(context: &Context, report: &ImportReport) -> Result<u8> {
         writeln!(text, "  and {more} problems more; `--json` lists the first 1000")?;
     }
     for notice in notices.iter().take(SHOWN) {
-        let records: Vec<String> = notice.records.iter().map(|number| format!("r{number}")).collect();
         let word = match notice.kind {
             NoticeKind::NewlyAffected => "newly affected",
             NoticeKind::Retracted => "retracted",
@@ -94,7 +108,7 @@ fn imported(context: &Context, report: &ImportReport) -> Result<u8> {
             "  {word}: {} ({}) in {}: {}",
             notice.advisory,
             notice.packages.join(", "),
-            records.join(", "),
+            shortened(&notice.assets),
             notice.detail
         )?;
     }
@@ -114,6 +128,48 @@ fn imported(context: &Context, report: &ImportReport) -> Result<u8> {
     )?;
     output::text(&text)?;
     Ok(code)
+}
+
+/// The first names of many.
+fn shortened(names: &[String]) -> String {
+    let shown: Vec<&str> = names.iter().take(SHOWN).map(String::as_str).collect();
+    let more = names.len().saturating_sub(SHOWN);
+    if more > 0 { format!("{} and {more} more", shown.join(", ")) } else { shown.join(", ") }
+}
+
+fn follow(context: &Context, bill: &Path, product: Option<&str>, release: Option<&str>) -> Result<u8> {
+    let taken = engine::follow(&context.world()?, bill, product, release)?;
+    let followed = &taken.followed;
+    if context.json {
+        output::document("advisories-follow", json!({ "followed": followed, "known": taken.known }))?;
+        return Ok(YES);
+    }
+    let name = [followed.product.as_str(), followed.release.as_str()].join(" ");
+    let how = if taken.known { "is followed already" } else { "is followed from now on" };
+    output::text(&format!(
+        "{} {how}: {} packages, bill of {}\n",
+        name.trim(),
+        followed.count,
+        followed.made
+    ))?;
+    Ok(YES)
+}
+
+fn followed(context: &Context) -> Result<u8> {
+    let followed = engine::followed(&context.world()?)?;
+    if context.json {
+        let list: Vec<&engine::evidence::Followed> = followed.iter().map(|(_, one)| one).collect();
+        output::document("advisories-followed", json!({ "followed": list }))?;
+        return Ok(YES);
+    }
+    let mut text = String::new();
+    for (_, one) in &followed {
+        let name = [one.product.as_str(), one.release.as_str()].join(" ");
+        writeln!(text, "  {} {:<30} {} packages, {}", one.made, name.trim(), one.count, one.bill.short())?;
+    }
+    writeln!(text, "{} products and releases are followed", followed.len())?;
+    output::text(&text)?;
+    Ok(YES)
 }
 
 fn status(context: &Context, max_age: u32) -> Result<u8> {
@@ -180,16 +236,30 @@ fn affected(context: &Context, what: &str) -> Result<u8> {
         writeln!(text, "  {package}")?;
     }
     for row in &found.rows {
-        let name = [row.product.as_str(), row.release.as_str()].join(" ");
-        writeln!(text, "  r{:<5} {} {:<20} {}", row.record, row.at, row.role, name.trim())?;
+        let name = match row.kind {
+            "build" => [row.product.as_str(), row.release.as_str()].join(" "),
+            _ => String::new(),
+        };
+        let until = match row.until {
+            Some(until) if until != row.at => format!(" to {until}"),
+            _ => String::new(),
+        };
+        let gone = match row.gone {
+            Some(true) => ", gone since",
+            None if row.kind == "machine" => ", not in the last look, which was partial",
+            _ => "",
+        };
+        let line =
+            format!("{:<8} {:<12} {} {:<32} {}{until}{gone}", row.kind, row.name, row.at, row.role, name);
+        writeln!(text, "  {}", line.trim_end())?;
     }
-    let next = match found.between {
-        Some((first, last)) => {
-            format!(
-                "built between {first} and {last}; `countersign advisories match RECORD` says how each used it"
-            )
-        }
-        None => "no recorded build had it".to_owned(),
+    let next = match (found.shipped_between, found.between) {
+        (Some((first, last)), _) => format!("shipped between {first} and {last}"),
+        (None, Some((first, last))) => format!(
+            "seen between {first} and {last}, and in nothing that was signed; `countersign advisories match RECORD` says how a \
+             build used it"
+        ),
+        (None, None) => "no recorded build, followed product or machine had it".to_owned(),
     };
     writeln!(text, "{}: {next}", output::verdict(word, !any))?;
     output::text(&text)?;

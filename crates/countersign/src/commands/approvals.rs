@@ -14,13 +14,26 @@ use crate::output::{self, YES};
 pub(crate) fn approve(context: &Context, arguments: &ApproveArgs) -> Result<u8> {
     let world = context.world()?;
     let expires = moment(&arguments.expires)?;
-    let artifacts = match arguments.artifact.as_slice() {
-        [] => engine::latest_outputs(&world)?,
-        given => given.to_vec(),
-    };
-    let mut assessments = Vec::new();
-    for artifact in artifacts {
-        assessments.push(engine::assess(&world, &artifact)?);
+    let mut findings = Vec::new();
+    if arguments.advisories.is_empty() {
+        let artifacts = match arguments.artifact.as_slice() {
+            [] => engine::latest_outputs(&world)?,
+            given => given.to_vec(),
+        };
+        for artifact in artifacts {
+            findings.extend_from_slice(engine::assess(&world, &artifact)?.decision.findings());
+        }
+    } else {
+        let options = engine::Matching {
+            names: None,
+            max_age_days: None,
+            vex_max_days: None,
+            snapshot: None,
+            now: world.now(),
+        };
+        let matched =
+            engine::match_advisories(&context.store()?, Some(&world), &arguments.advisories, &options)?;
+        findings.extend(matched.weighed);
     }
     let approve = Approve {
         finding: arguments.finding.clone(),
@@ -35,7 +48,7 @@ pub(crate) fn approve(context: &Context, arguments: &ApproveArgs) -> Result<u8> 
             (Some(Person { name: name.clone(), passphrase: context.own_passphrase(name)? }), store)
         }
     };
-    let approved = engine::approve(&world, &assessments, &approve, person.as_ref(), &passphrase)?;
+    let approved = engine::approve(&world, &findings, &approve, person.as_ref(), &passphrase)?;
     let missing = approved.approvals.as_ref().and_then(|approvals| approvals.hint(&approved.finding.id));
     if context.json {
         let evidence: Vec<Value> =

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use engine::evidence::Digest;
-use engine::judge::gate::Weighed;
+use engine::judge::gate::{Weighed, Weight};
 use engine::{Assessment, NativeSigner, OtherLog, Person, SignRequest};
 use serde_json::{Value, json};
 
@@ -21,6 +21,10 @@ fn assessment_document(assessment: &Assessment, verdict: &str) -> Value {
         "record": assessment.record.as_ref().map(|view| format!("r{}", view.number)),
         "baseline": assessment.baseline.as_ref().map(|(view, how)| json!({ "record": format!("r{}", view.number), "chosen": how })),
         "policy": assessment.policy,
+        "advisories": assessment.advisories.as_ref().map(|matched| json!({
+            "snapshot": matched.snapshot, "packages": matched.packages, "suppressed": matched.suppressed,
+            "retracted": matched.retracted, "unasked": matched.unasked, "unheard": matched.unheard,
+        })),
     })
 }
 
@@ -44,8 +48,25 @@ fn assessment_text(assessment: &Assessment, verdict: &str, good: bool) -> String
         }
         text.push('\n');
     }
-    text + &output::weighed(assessment.decision.findings())
+    text += &output::weighed(assessment.decision.findings());
+    if let Some(matched) = &assessment.advisories {
+        let approved = assessment.decision.findings().iter();
+        let approved = approved.filter(|one| one.weight == Weight::Approved).count();
+        text += &format!(
+            "  advisories: {} packages asked about in snapshot {}, {} days old; {} suppressed by statements, {approved} approved\n",
+            matched.packages,
+            matched.snapshot.id.short(),
+            matched.snapshot.age_days,
+            matched.suppressed.len(),
+        );
+        // Writing to a text cannot fail.
+        text += &super::advisories::matching::suppressed(matched, SUPPRESSED_SHOWN).unwrap_or_default();
+    }
+    text
 }
+
+/// So many of what is suppressed fit on a screen.
+const SUPPRESSED_SHOWN: usize = 5;
 
 pub(crate) fn gate(context: &Context, artifact: &Path) -> Result<u8> {
     let assessment = engine::assess(&context.world()?, artifact)?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::sandbox::Sandbox;
 
-fn record(id: &str, modified: &str, name: &str, rest: &str) -> String {
+pub(crate) fn record(id: &str, modified: &str, name: &str, rest: &str) -> String {
     format!(
         r#"{{"id": "{id}", "modified": "{modified}", "summary": "a stand-in", "affected": [{{"package": {{"ecosystem": "npm",
         "name": "{name}"}}, "ranges": [{{"type": "SEMVER", "events": [{{"introduced": "0"}}, {{"fixed": "2.0.0"}}]}}]}}]{rest}}}"#
@@ -14,7 +14,7 @@ fn record(id: &str, modified: &str, name: &str, rest: &str) -> String {
 }
 
 /// A moment that is no reason to call the index stale.
-fn today() -> String {
+pub(crate) fn today() -> String {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     let days = now.as_secs() / 86_400;
     // Civil from days (Howard Hinnant).
@@ -29,7 +29,7 @@ fn today() -> String {
     format!("{year:04}-{month:02}-{day:02}T00:00:00Z")
 }
 
-fn has(program: &str) -> bool {
+pub(crate) fn has(program: &str) -> bool {
     let found =
         std::process::Command::new(program).arg("--version").output().is_ok_and(|out| out.status.success());
     assert!(found || std::env::var_os("CI").is_none(), "{program} is needed");
@@ -107,6 +107,7 @@ fn an_install_script_that_ran_ranks_first() {
         "{ranked:#}"
     );
     assert_eq!(ranked[0]["grade"], "executed");
+    assert!(answer.codes().contains(&"install-script-ran".to_owned()), "{:?}", answer.codes());
     let why = ranked[0]["inputs"].to_string();
     assert!(why.contains("node install.js"), "{why}");
     let text = sandbox.run(&["advisories", "match", "latest"]).out;
@@ -155,7 +156,14 @@ fn bytes_of_an_attack_are_found_whatever_they_are_called() {
         r#", "database_specific": {{"leitwacht": {{"indicators_observed": {{"sha256": ["{digest}"]}}}}}}"#
     );
     sandbox.write("a.json", record("LWA-1", &today(), "some-package", &specific));
-    sandbox.ok(&["advisories", "import", "a.json"]);
+    // The build is long past: it is told at once, and found without looking at a build.
+    let news = sandbox.run(&["advisories", "import", "a.json", "--json"]);
+    assert_eq!((news.code, news.json()["notices"][0]["records"].clone()), (1, serde_json::json!([1])));
+    let affected = sandbox.run(&["advisories", "affected", "LWA-1", "--json"]).json();
+    assert_eq!(
+        (&affected["rows"][0]["name"], &affected["rows"][0]["role"]),
+        (&"r1".into(), &"present in a build".into())
+    );
     let answer = sandbox.run(&["advisories", "match", "latest", "--json"]);
     assert_eq!(answer.code, 1, "{}", answer.out);
     assert_eq!(answer.json()["ranked"][0]["finding"], answer.json()["findings"][0]["id"]);
@@ -298,4 +306,224 @@ fn a_statement_suppresses_what_is_not_malicious_and_is_counted() {
     assert_eq!(ask("pkg:npm/bad@1.0.1").code, 1, "another version is another question");
     let malicious = ask("pkg:npm/worse@1.0.0");
     assert_eq!((malicious.code, malicious.codes()), (1, vec!["malicious-package".to_owned()]));
+}
+
+#[test]
+fn a_killed_merge_leaves_the_advisories_of_before() {
+    let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/advisories/osv");
+    if !shared.is_dir() {
+        eprintln!("SKIPPED: no advisories beside the project (`shared/advisories`)");
+        return;
+    }
+    let sandbox = Sandbox::bare();
+    sandbox.ok(&["advisories", "import", &shared.to_string_lossy()]);
+    // Two small deltas: fewer and smaller than what merges by itself.
+    for id in ["GHSA-1", "GHSA-2"] {
+        sandbox.write("a.json", record(id, &today(), "bad", ""));
+        sandbox.ok(&["advisories", "import", "a.json"]);
+    }
+    let status = || sandbox.run(&["advisories", "status", "--json"]).json();
+    let before = status();
+    assert_eq!(before["segments"], 3);
+    let answer = || {
+        let text =
+            sandbox.run(&["advisories", "match", "pkg:npm/bad@1.0.0", "pkg:cargo/regex@1.5.4", "--json"]);
+        let mut document = text.json();
+        document.as_object_mut().unwrap().remove("snapshot");
+        document.as_object_mut().unwrap().remove("findings");
+        document
+    };
+    let expected = answer();
+    let mut killed = 0;
+    for wait in [10, 60, 150, 300, 500, 800, 1_200, 2_000] {
+        let mut child = sandbox
+            .command(&["advisories", "compact"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(wait));
+        child.kill().ok();
+        child.wait().unwrap();
+        let now = status();
+        assert_eq!(now["problems"], serde_json::json!([]));
+        assert_eq!(answer(), expected);
+        if now["snapshot"]["id"] != before["snapshot"]["id"] {
+            break;
+        }
+        killed += 1;
+    }
+    assert!(killed > 0);
+    sandbox.ok(&["advisories", "compact"]);
+    let after = status();
+    assert_eq!((after["segments"].as_u64(), &after["problems"]), (Some(1), &serde_json::json!([])));
+    assert_eq!(after["records"], before["records"]);
+    assert_eq!(answer(), expected);
+    // What was known before is still there to ask.
+    let id = before["snapshot"]["id"].as_str().unwrap();
+    let earlier =
+        sandbox.run(&["advisories", "match", "pkg:npm/bad@1.0.0", "--snapshot", &id[..24], "--json"]);
+    assert_eq!(earlier.json()["snapshot"]["id"], id);
+}
+
+/// Serves files below a folder, and notes what was asked for.
+fn serve(folder: std::path::PathBuf) -> (String, std::sync::Arc<std::sync::Mutex<Vec<String>>>) {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let asked = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let noted = asked.clone();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut head = Vec::new();
+            let mut byte = [0];
+            while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|read| read == 1) {
+                head.push(byte[0]);
+            }
+            let head = String::from_utf8_lossy(&head).into_owned();
+            let path = head.split(' ').nth(1).unwrap_or("/").trim_start_matches('/').to_owned();
+            noted.lock().unwrap().push(path.clone());
+            let answer = match std::fs::read(folder.join(&path)) {
+                _ if path == "elsewhere/modified_id.csv" => {
+                    b"HTTP/1.1 302 Found\r\nLocation: http://198.51.100.1/\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".to_vec()
+                }
+                Ok(bytes) => {
+                    let head =
+                        format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", bytes.len());
+                    [head.into_bytes(), bytes].concat()
+                }
+                Err(_) => b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".to_vec(),
+            };
+            stream.write_all(&answer).ok();
+        }
+    });
+    (address, asked)
+}
+
+#[test]
+fn a_mirror_on_this_machine_gives_increments() {
+    let sandbox = Sandbox::bare();
+    for folder in ["mirror/npm", "mirror/elsewhere"] {
+        std::fs::create_dir_all(sandbox.path(folder)).unwrap();
+    }
+    let one = record("M-1", "2026-01-01T00:00:00Z", "bad", "");
+    sandbox.write("mirror/ecosystems.txt", "npm\n");
+    sandbox.write("mirror/npm/all.zip", forge::zip_stored(&[("M-1.json", one.as_bytes())]).unwrap());
+    let list = |lines: usize| -> String {
+        (0..lines).map(|number| format!("2026-01-01T00:00:00Z,M-{}\n", number + 1)).collect()
+    };
+    sandbox.write("mirror/npm/modified_id.csv", list(100));
+    let (address, asked) = serve(sandbox.path("mirror"));
+    let update = |more: &[&str]| {
+        asked.lock().unwrap().clear();
+        sandbox.run(&[&["advisories", "update", "--from", &address, "--json"], more].concat())
+    };
+    let first = update(&[]);
+    assert_eq!(
+        (first.code, first.json()["read"]["osv"].as_u64()),
+        (0, Some(1)),
+        "{}{}",
+        first.out,
+        first.err
+    );
+    assert!(asked.lock().unwrap().contains(&"npm/all.zip".to_owned()));
+    // An increment: only what was modified since, record by record.
+    sandbox.write("mirror/npm/M-7.json", record("M-7", "2026-02-01T00:00:00Z", "worse", ""));
+    sandbox.write(
+        "mirror/npm/modified_id.csv",
+        format!("2026-02-01T00:00:00Z,M-7\n2025-12-31T00:00:00Z,M-1\n{}", list(99)),
+    );
+    let second = update(&[]);
+    assert_eq!(second.json()["changes"], 1, "{}{}", second.out, second.err);
+    assert_eq!(*asked.lock().unwrap(), ["ecosystems.txt", "npm/modified_id.csv", "npm/M-7.json"]);
+    let ask = |name: &str| sandbox.run(&["advisories", "match", name, "--max-age", "10000"]).code;
+    assert_eq!((ask("pkg:npm/worse@1.0.0"), ask("pkg:npm/bad@1.0.0"), ask("pkg:npm/good@1.0.0")), (1, 1, 0));
+    // A list that has lost a fifth is asked about; the advisories of before stay.
+    sandbox.write("mirror/npm/modified_id.csv", list(80));
+    let shrunk = update(&[]);
+    assert_eq!(shrunk.code, 3, "{}{}", shrunk.out, shrunk.err);
+    assert!(
+        shrunk.err.contains("has shrunk from 101 to 80") && shrunk.err.contains("--allow-shrink"),
+        "{}",
+        shrunk.err
+    );
+    assert_eq!(ask("pkg:npm/worse@1.0.0"), 1);
+    assert_eq!(update(&["--allow-shrink", "--replace"]).code, 0);
+    assert_eq!(ask("pkg:npm/worse@1.0.0"), 0, "what forgets everything reads everything");
+    // Nobody is led away from this machine.
+    sandbox.write("mirror/ecosystems.txt", "elsewhere\n");
+    assert_eq!(update(&[]).code, 3);
+}
+
+#[test]
+fn names_that_were_imported_are_asked() {
+    let sandbox = Sandbox::bare();
+    std::fs::create_dir_all(sandbox.path("lists/names")).unwrap();
+    sandbox.write("lists/names/npm.txt", "lodash\n");
+    sandbox.write("lists/a.json", record("GHSA-1", &today(), "bad", ""));
+    let read = sandbox.ok(&["advisories", "import", "lists", "--json"]).json();
+    assert_eq!(read["read"], serde_json::json!({"names": 1, "osv": 1}));
+    let ask = |name: &str| sandbox.run(&["advisories", "match", name, "--json"]);
+    assert_eq!(ask("pkg:npm/lodahs@1").codes(), ["name-like-popular"]);
+    assert_eq!(ask("pkg:npm/lodash@1").code, 0);
+}
+
+#[test]
+fn hostile_bills_are_problems_with_a_place_and_the_rest_is_asked_about() {
+    let sandbox = Sandbox::bare();
+    sandbox.write("a.json", record("GHSA-1", &today(), "bad", ""));
+    sandbox.ok(&["advisories", "import", "a.json"]);
+    let bad = r#"{"type": "library", "name": "bad", "version": "1.0.0", "purl": "pkg:npm/bad@1.0.0"}"#;
+    let good = bad.replace("bad", "good");
+    let bill =
+        |components: &str| format!(r#"{{"bomFormat": "CycloneDX", "specVersion": "1.6", {components}}}"#);
+    let deep = "[".repeat(200_000);
+    for (name, content, code, kind) in [
+        (
+            "purl",
+            bill(&format!(
+                r#""components": [{good}, {{"type": "library", "name": "x", "purl": "pkg:npm/%zz"}}]"#
+            )),
+            3,
+            "malformed-purl",
+        ),
+        (
+            "rest",
+            bill(&format!(r#""components": [{{"type": "library", "name": "x", "purl": "no purl"}}, {bad}]"#)),
+            1,
+            "malformed-purl",
+        ),
+        ("deep", bill(&format!(r#""components": [{good}, {deep}"#)), 3, "malformed-json"),
+        (
+            "cut",
+            bill(&format!(r#""components": [{good}"#)).trim_end_matches('}').to_owned(),
+            3,
+            "malformed-json",
+        ),
+        ("element", bill(&format!(r#""components": [7, {good}]"#)), 3, "malformed-element"),
+    ] {
+        let file = format!("{name}.cdx.json");
+        sandbox.write(&file, content);
+        let answer = sandbox.run(&["advisories", "match", &file, "--json"]);
+        let document = answer.json();
+        assert_eq!(answer.code, code, "{name}: {}", answer.out);
+        let problem = &document["problems"][0];
+        assert_eq!(problem["kind"], kind, "{name}: {document:#}");
+        assert!(problem["path"].as_str().unwrap().starts_with(&file), "{name}: {document:#}");
+    }
+    // The same key twice: both lists are asked about, so nothing hides behind the other.
+    sandbox.write("twice.cdx.json", bill(&format!(r#""components": [{bad}], "components": [{good}]"#)));
+    assert_eq!(sandbox.run(&["advisories", "match", "twice.cdx.json"]).code, 1);
+    // An archive that unpacks to far more than it is.
+    let mut bomb = Vec::new();
+    for _ in 0..64 {
+        bomb.extend(vec![0_u8; 1 << 20]);
+    }
+    sandbox.write("bomb", &bomb);
+    let packed =
+        std::process::Command::new("gzip").args(["-9", "-k", "bomb"]).current_dir(sandbox.path(".")).status();
+    assert!(packed.unwrap().success());
+    let answer = sandbox.run(&["advisories", "match", "bomb.gz", "--json"]);
+    assert!(matches!(answer.code, 2 | 3), "nothing in it is a package: {}{}", answer.out, answer.err);
 }

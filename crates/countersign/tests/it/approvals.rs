@@ -55,19 +55,19 @@ impl Detected {
     }
 }
 
-fn finding(answer: &Answer, is: impl Fn(&Value) -> bool) -> Value {
+pub(crate) fn finding(answer: &Answer, is: impl Fn(&Value) -> bool) -> Value {
     let document = answer.json();
     let found = document["findings"].as_array().unwrap().iter().find(|finding| is(finding)).cloned();
     found.unwrap_or_else(|| panic!("no such finding: {}{}", answer.out, answer.err))
 }
 
-fn add(sandbox: &Sandbox, name: &str) -> Value {
+pub(crate) fn add(sandbox: &Sandbox, name: &str) -> Value {
     let file = format!("{name}.pass");
     sandbox.write(&file, format!("only {name} knows\n"));
     sandbox.ok(&["approver", "add", name, "--passphrase-file", &file, "--json"]).json()
 }
 
-fn approve(sandbox: &Sandbox, id: &str, person: Option<&str>, more: &[&str]) -> Answer {
+pub(crate) fn approve(sandbox: &Sandbox, id: &str, person: Option<&str>, more: &[&str]) -> Answer {
     let file = person.map(|name| format!("{name}.pass"));
     let mut arguments = vec!["approve", id, "--reason", "a test", "--json"];
     if let (Some(name), Some(file)) = (person, &file) {

@@ -189,8 +189,8 @@ fn the_log_is_searched_and_statements_prove_themselves() {
         let by_key = served.search(&format!("key={}", release["key"].as_str().unwrap()));
         assert!(by_key.contains(&release) && by_key.len() > 2);
         assert_eq!(served.search("kind=record").len(), 1);
-        let later = served.search(&format!("product=demo&from={}", release["index"]));
-        assert_eq!(later, std::slice::from_ref(&release));
+        let from = format!("product=demo&from={}", release["index"]);
+        assert_eq!(served.search(&from), std::slice::from_ref(&release));
         assert!(served.search("product=other").is_empty());
         let record = product[0]["subjects"][0]["digest"].as_str().unwrap();
         assert_eq!(kinds(&served.search(&format!("digest={record}")))[0], "record");

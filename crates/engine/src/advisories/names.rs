@@ -1,54 +1,69 @@
-//! Names that look like popular ones, by lists that the user has.
+//! Names that look like popular ones: by the lists that were imported, or by those of a folder.
 
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use evidence::{Finding, Subject};
+use feeds::Snapshot;
+use feeds::documents::NAME_LISTS;
 use judge::codes;
 use judge::matching::Popular;
 
-use super::targets::Target;
+use super::targets::Named;
 use crate::error::{Error, Result};
 
 const LIST_MAX_BYTES: u64 = 256 << 20;
-/// Purl types and how the lists of their names are called.
-const LISTS: &[(&str, &str)] = &[
-    ("cargo", "cargo"),
-    ("composer", "composer"),
-    ("gem", "rubygems"),
-    ("npm", "npm"),
-    ("nuget", "nuget"),
-    ("pub", "pub"),
-    ("pypi", "pypi"),
-];
 
-/// Finds packages that are called almost like a popular one.
-pub(super) fn check(folder: &Path, targets: &[Target]) -> Result<Vec<Finding>> {
-    let mut popular: BTreeMap<&str, Popular> = BTreeMap::new();
-    let mut findings = Vec::new();
-    for (purl, sighting) in targets.iter().flat_map(|target| &target.packages) {
-        let Some((kind, list)) = LISTS.iter().find(|(kind, _)| *kind == purl.kind()) else { continue };
-        let known = match popular.entry(kind) {
-            std::collections::btree_map::Entry::Occupied(known) => known.into_mut(),
-            std::collections::btree_map::Entry::Vacant(place) => place.insert(read(folder, list)?),
-        };
-        let name = match purl.namespace() {
-            Some(namespace) => format!("{namespace}/{}", purl.name()),
-            None => purl.name().to_owned(),
-        };
-        if let Some(like) = known.like(&name) {
-            let because = vec![
-                format!("`{name}` is within one edit of `{like}`"),
-                format!("{} in {}: {}", sighting.grade.word(), sighting.within, sighting.because),
-            ];
-            let subject = Subject { path: Some(sighting.package.as_str().into()), digest: sighting.digest };
-            findings.push(codes::NAME_LIKE_POPULAR.finding(subject, because));
-        }
+/// Popular names, each list read when it is first asked for.
+pub(super) struct Names {
+    folder: Option<PathBuf>,
+    known: BTreeMap<&'static str, Popular>,
+    /// Why a list could not be read.
+    pub(super) failed: Option<Error>,
+}
+
+impl Names {
+    /// Takes a folder of lists; without one, those of the snapshot count.
+    pub(super) fn of(folder: Option<PathBuf>) -> Self {
+        Self { folder, known: BTreeMap::new(), failed: None }
     }
-    findings.sort_by(|one, other| one.subject.cmp(&other.subject));
-    findings.dedup_by(|one, other| one.subject == other.subject);
-    Ok(findings)
+
+    /// Tells whether a package is called almost like a popular one.
+    pub(super) fn like<D: AsRef<[u8]>>(
+        &mut self,
+        snapshot: &Snapshot<D>,
+        named: &Named<'_>,
+    ) -> Option<Finding> {
+        let (_, list) = NAME_LISTS.iter().find(|(kind, _)| *kind == named.purl.kind())?;
+        if !self.known.contains_key(list) {
+            let popular = match &self.folder {
+                Some(folder) => read(folder, list),
+                None => Ok(snapshot.popular(list).map(of_text).unwrap_or_default()),
+            };
+            let popular = popular.unwrap_or_else(|error| {
+                self.failed.get_or_insert(error);
+                Popular::default()
+            });
+            self.known.insert(list, popular);
+        }
+        let name = match named.purl.namespace() {
+            Some(namespace) => format!("{namespace}/{}", named.purl.name()),
+            None => named.purl.name().to_owned(),
+        };
+        let like = self.known.get(list)?.like(&name)?;
+        let sighting = &named.sighting;
+        let because = vec![
+            format!("`{name}` is within one edit of `{like}`"),
+            format!("{} in {}: {}", sighting.grade.word(), sighting.within, sighting.because),
+        ];
+        let subject = Subject { path: Some(sighting.package.as_str().into()), digest: sighting.digest };
+        Some(codes::NAME_LIKE_POPULAR.finding(subject, because))
+    }
+}
+
+fn of_text(text: &str) -> Popular {
+    Popular::new(text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')))
 }
 
 /// Reads a list, one name a line; an ecosystem without one has no popular names.
@@ -67,9 +82,7 @@ fn read(folder: &Path, list: &str) -> Result<Popular> {
             file.take(LIST_MAX_BYTES).read_to_string(&mut text)
         };
         read.map_err(fail)?;
-        return Ok(Popular::new(
-            text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')),
-        ));
+        return Ok(of_text(&text));
     }
     Ok(Popular::default())
 }

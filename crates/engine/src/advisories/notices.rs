@@ -6,18 +6,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use feeds::Imported;
 use judge::matching::Certainty;
 use serde::{Deserialize, Serialize};
+use store::Index;
 use store::occurrences::Role;
 
-use super::affected::{occurrences, of_record};
+use super::affected::Where;
+use super::assets::{Asset, Assets, assets};
 use super::{folder, matching, open};
 use crate::World;
 use crate::error::{Error, Result};
 use crate::files;
+use crate::world::store_error;
 
-const FILE: &str = "told.json";
+const FILE: &str = "told-2.json";
 const TOLD_MAX_BYTES: u64 = 1 << 30;
 
 /// Something that has changed for what we have.
@@ -31,6 +33,8 @@ pub struct Notice {
     pub packages: Vec<String>,
     /// The builds: those that are new, or for a retraction those that were told.
     pub records: Vec<u64>,
+    /// The builds, products and machines by name: `r7`, `product app 1.0`, `machine build-1`.
+    pub assets: Vec<String>,
     /// In words.
     pub detail: String,
 }
@@ -54,13 +58,13 @@ pub enum NoticeKind {
 #[serde(deny_unknown_fields)]
 struct Told {
     packages: BTreeSet<String>,
-    records: BTreeSet<u64>,
+    assets: BTreeSet<String>,
     score: u8,
     exploited: bool,
 }
 
 /// Compares what the new snapshot says of what we have with what was told.
-pub(super) fn after_import(world: &World, store: &Path, imported: &Imported) -> Result<Vec<Notice>> {
+pub(super) fn after_import(world: &World, store: &Path) -> Result<Vec<Notice>> {
     let path = folder(store).join(FILE);
     let mut told: BTreeMap<String, Told> = match files::read(&path, TOLD_MAX_BYTES) {
         Ok(bytes) => serde_json::from_slice(&bytes)
@@ -69,26 +73,13 @@ pub(super) fn after_import(world: &World, store: &Path, imported: &Imported) -> 
         Err(error) => return Err(error),
     };
     let snapshot = open(store)?;
-    let (occurrences, rows) = occurrences(world, store)?;
-    // What has changed, what was told before, and, the first time, everything that could be about what we have.
-    let mut ids: BTreeSet<String> = imported.changes.iter().map(|change| change.id.clone()).collect();
+    let all = assets(world, store)?;
+    let asking = Where::new(world, &snapshot, &all)?;
+    let mut ids = concerning(world, &asking, &all)?;
     ids.extend(told.keys().cloned());
-    if told.is_empty() {
-        for key in occurrences.packages() {
-            let Some((ecosystem, name)) = std::str::from_utf8(key).ok().and_then(|key| key.split_once('\0'))
-            else {
-                continue;
-            };
-            for (version, _) in occurrences.versions(key) {
-                let package = feeds::Package::new(ecosystem, name, version);
-                let hits = snapshot.matches(&package).into_iter();
-                ids.extend(hits.filter_map(|hit| snapshot.advisory(hit.at)).map(|advisory| advisory.id));
-            }
-        }
-    }
     let mut notices = Vec::new();
     for id in ids {
-        let now = state(&snapshot, &occurrences, &rows, &id);
+        let now = state(&asking, &all, &id)?;
         notices.extend(differences(&id, told.get(&id), now.as_ref()));
         match now {
             Some(now) => told.insert(id, now),
@@ -101,55 +92,115 @@ pub(super) fn after_import(world: &World, store: &Path, imported: &Imported) -> 
     Ok(notices)
 }
 
-/// What is to be told of an advisory; none if it is about nothing that we have.
-fn state<D: AsRef<[u8]>>(
-    snapshot: &feeds::Snapshot<D>,
-    occurrences: &store::occurrences::Occurrences,
-    rows: &[store::RecordRow],
-    id: &str,
-) -> Option<Told> {
-    let at = snapshot
-        .find(id)
-        .into_iter()
-        .find(|at| snapshot.advisory(*at).is_some_and(|advisory| advisory.id == id))?;
-    let (advisory, withdrawn) = matching::advisory(snapshot, at, Certainty::Affected, false);
-    if withdrawn.is_some() {
-        return None;
+/// The advisories that could be about what we have, all of them: a build or a product may have come since the last import, a
+/// statement may have ended, and what it suppressed may be exploited now.
+fn concerning<D: AsRef<[u8]>>(
+    world: &World,
+    asking: &Where<'_, D>,
+    all: &Assets,
+) -> Result<BTreeSet<String>> {
+    let mut ids = BTreeSet::new();
+    for key in all.occurrences.packages() {
+        let Some((ecosystem, name)) = std::str::from_utf8(key).ok().and_then(|key| key.split_once('\0'))
+        else {
+            continue;
+        };
+        for (version, _) in all.occurrences.versions(key) {
+            let package = feeds::Package::new(ecosystem, name, version);
+            let hits = asking.snapshot.matches(&package).into_iter();
+            ids.extend(hits.filter_map(|hit| asking.snapshot.advisory(hit.at)).map(|advisory| advisory.id));
+            let said = asking.book.of_package(&package);
+            ids.extend(said.iter().flat_map(|about| about.statement.vulnerabilities.iter().cloned()));
+        }
     }
-    let (packages, found) = of_record(snapshot, occurrences, at);
-    let records: BTreeSet<u64> = Role::ALL
+    let mut artifacts = Vec::new();
+    asking.snapshot.each_artifact(&mut |digest, at| artifacts.push((*digest, at)));
+    for (digest, at) in artifacts {
+        if !world.index.sightings(&digest).map_err(store_error)?.is_empty() {
+            ids.extend(asking.snapshot.advisory(at).map(|advisory| advisory.id));
+        }
+    }
+    Ok(ids)
+}
+
+/// What is to be told of an advisory; none if it is about nothing that we have.
+fn state<D: AsRef<[u8]>>(asking: &Where<'_, D>, all: &Assets, id: &str) -> Result<Option<Told>> {
+    let records = asking.snapshot.find(id);
+    let own = records
+        .iter()
+        .find(|at| asking.snapshot.advisory(**at).is_some_and(|advisory| advisory.id == id))
+        .copied();
+    let (packages, found, score, exploited) = match own {
+        Some(at) => {
+            let (advisory, withdrawn) = matching::advisory(asking.snapshot, at, Certainty::Affected, false);
+            if withdrawn.is_some() {
+                return Ok(None);
+            }
+            let (packages, found) = asking.of_record(at)?;
+            let score = advisory.score.map_or(advisory.severity.saturating_mul(25), |(tenths, _)| tenths);
+            (packages, found, score, is_exploited(advisory.exploitation))
+        }
+        // Another record names it and is told under its own id.
+        None if !records.is_empty() => return Ok(None),
+        None => {
+            let (packages, found) = asking.of_statements(id);
+            let vectors = asking.book.naming(id).filter_map(|one| one.vector.as_deref());
+            let score = vectors.filter_map(feeds::osv::score).map(|cvss| cvss.tenths).max().unwrap_or(0);
+            let id = id.to_owned();
+            (packages, found, score, is_exploited(matching::exploitation(asking.snapshot, [&id].into_iter())))
+        }
+    };
+    let assets: BTreeSet<String> = Role::ALL
         .into_iter()
         .flat_map(|role| found.assets(role))
-        .filter_map(|asset| rows.get(asset as usize).map(|row| row.number))
+        .filter_map(|asset| all.list.get(asset as usize).map(called))
         .collect();
-    let score = advisory.score.map_or(advisory.severity.saturating_mul(25), |(tenths, _)| tenths);
-    let exploited = advisory.exploitation.since.is_some() || advisory.exploitation.active;
-    (!records.is_empty()).then_some(Told { packages, records, score, exploited })
+    Ok((!assets.is_empty()).then_some(Told { packages, assets, score, exploited }))
+}
+
+fn is_exploited(exploitation: judge::matching::Exploitation) -> bool {
+    exploitation.since.is_some() || exploitation.active
+}
+
+/// What an asset is called in a notice.
+fn called(asset: &Asset) -> String {
+    match asset {
+        Asset::Build(..) => asset.name(),
+        Asset::Product(_) => format!("product {}", asset.name()),
+        Asset::Machine(..) => format!("machine {}", asset.name()),
+    }
+}
+
+/// `r7` is a build.
+fn number(name: &str) -> Option<u64> {
+    name.strip_prefix('r')?.parse().ok()
 }
 
 fn differences(id: &str, before: Option<&Told>, now: Option<&Told>) -> Vec<Notice> {
-    let notice = |kind, told: &Told, records: Vec<u64>, detail: String| Notice {
+    let notice = |kind, told: &Told, assets: Vec<String>, detail: String| Notice {
         kind,
         advisory: id.to_owned(),
         packages: told.packages.iter().cloned().collect(),
-        records,
+        records: assets.iter().filter_map(|name| number(name)).collect(),
+        assets,
         detail,
     };
     let mut notices = Vec::new();
     match (before, now) {
         (Some(before), None) => {
-            let records = before.records.iter().copied().collect();
-            let detail = "taken back, or no longer about what we have".to_owned();
-            notices.push(notice(NoticeKind::Retracted, before, records, detail));
+            let assets = before.assets.iter().cloned().collect();
+            let detail =
+                "taken back, no longer about what we have, or said not to apply by a statement".to_owned();
+            notices.push(notice(NoticeKind::Retracted, before, assets, detail));
         }
         (before, Some(now)) => {
             let told = before.cloned().unwrap_or_default();
-            let new: Vec<u64> = now.records.difference(&told.records).copied().collect();
+            let new: Vec<String> = now.assets.difference(&told.assets).cloned().collect();
             if !new.is_empty() {
-                let detail = format!("{} builds", new.len());
+                let detail = format!("{} builds, products and machines", new.len());
                 notices.push(notice(NoticeKind::NewlyAffected, now, new, detail));
             }
-            let all: Vec<u64> = now.records.iter().copied().collect();
+            let all: Vec<String> = now.assets.iter().cloned().collect();
             if before.is_some() && told.score != now.score {
                 let detail = format!("from {} to {} of 100", told.score, now.score);
                 notices.push(notice(NoticeKind::SeverityChanged, now, all.clone(), detail));

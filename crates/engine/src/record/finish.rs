@@ -22,7 +22,7 @@ use super::journal::Start;
 use super::outputs::matching;
 use super::reduce::{Places, Reduction};
 use crate::error::{Error, Result};
-use crate::inspect_path::{FILE_MAX_BYTES, inspect_bytes};
+use crate::inspect_path::inspect_file;
 use crate::world::World;
 
 /// A provenance statement lists at most this many inputs one by one; all of them stand in the record, which it
@@ -190,8 +190,9 @@ impl Finish<'_> {
             let Some(left) = file.left else { continue };
             matched.extend(matching(self.patterns, &self.start.workdir, &file.path));
             let path = Path::new(std::ffi::OsStr::from_bytes(file.path.as_bytes()));
-            let bytes = match crate::files::read(path, FILE_MAX_BYTES) {
-                Ok(bytes) if Digest::of(&bytes) == left => bytes,
+            let name = relative(&self.start.workdir, &file.path);
+            let tree = match inspect_file(&name, path) {
+                Ok(tree) if tree.root.digest == Some(left) => tree,
                 Ok(_) => {
                     *gaps.entry("output-changed-after-build".into()).or_default() += 1;
                     continue;
@@ -201,9 +202,9 @@ impl Finish<'_> {
                     continue;
                 }
             };
-            let name = relative(&self.start.workdir, &file.path);
-            let tree = self.world.put_document(&inspect_bytes(&name, &bytes))?;
-            outputs.push(Artifact { path: name, digest: left, size: bytes.len() as u64, tree });
+            let size = tree.root.size;
+            let tree = self.world.put_document(&tree)?;
+            outputs.push(Artifact { path: name, digest: left, size, tree });
         }
         let unmatched = self
             .patterns

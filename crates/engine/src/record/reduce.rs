@@ -2,7 +2,7 @@
 //!
 //! Memory grows with distinct processes, files and addresses, not with events.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use evidence::record::{Access, Destination, File, Process, Program, Role};
 use evidence::{BytePath, Digest, Event, EventKind};
@@ -13,7 +13,9 @@ pub(crate) struct Reduction {
     /// Whether addresses of certain ranges stand for names: then the requests say who was meant.
     pub(crate) aliases: bool,
     processes: BTreeMap<u32, Process>,
-    files: BTreeMap<BytePath, FileState>,
+    files: HashMap<BytePath, FileState>,
+    /// Folders in which a file is, at any depth: only a rename of one of these takes files along.
+    folders: HashSet<BytePath>,
     network: BTreeMap<(BytePath, &'static str), BTreeSet<u32>>,
 }
 
@@ -90,14 +92,14 @@ impl Reduction {
             }
             EventKind::Left => {
                 if let Some(path) = &event.path {
-                    let file = self.files.entry(path.clone()).or_default();
+                    let file = self.file(path);
                     file.left = event.digest;
                     file.size = event.size;
                 }
             }
             EventKind::Mutated => {
                 if let Some(path) = &event.path {
-                    self.files.entry(path.clone()).or_default().mutated = true;
+                    self.file(path).mutated = true;
                 }
             }
             // The trace keeps these, and the rules read them there.
@@ -118,7 +120,7 @@ impl Reduction {
 
     /// Returns processes, files and destinations, each in its one order.
     pub(crate) fn finish(self, places: &Places) -> (Vec<Process>, Vec<File>, Vec<Destination>) {
-        let files = self
+        let mut files: Vec<File> = self
             .files
             .into_iter()
             .filter(|(_, file)| !file.read.is_empty() || file.left.is_some() || !file.writers.is_empty())
@@ -139,6 +141,7 @@ impl Reduction {
                 }
             })
             .collect();
+        files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         let network = self
             .network
             .into_iter()
@@ -162,9 +165,18 @@ impl Reduction {
         })
     }
 
+    fn file(&mut self, path: &BytePath) -> &mut FileState {
+        if !self.files.contains_key(path) {
+            for (at, _) in path.as_bytes().iter().enumerate().skip(1).filter(|(_, byte)| **byte == b'/') {
+                self.folders.insert(BytePath::from(&path.as_bytes()[..at]));
+            }
+        }
+        self.files.entry(path.clone()).or_default()
+    }
+
     fn read(&mut self, event: &Event) {
         let Some(path) = &event.path else { return };
-        let file = self.files.entry(path.clone()).or_default();
+        let file = self.file(path);
         file.readers.entry(event.process).or_insert(event.at_ns);
         file.first_read.get_or_insert(event.at_ns);
         if let Some(digest) = event.digest
@@ -183,7 +195,7 @@ impl Reduction {
 
     fn written(&mut self, path: Option<&BytePath>, process: u32, at_ns: u64) {
         let Some(path) = path else { return };
-        let file = self.files.entry(path.clone()).or_default();
+        let file = self.file(path);
         file.writers.entry(process).or_insert(at_ns);
         file.first_write.get_or_insert(at_ns);
     }
@@ -191,21 +203,19 @@ impl Reduction {
     fn moved(&mut self, event: &Event) {
         let (Some(from), Some(to)) = (&event.path, &event.target) else { return };
         // A renamed folder takes everything below it along.
-        let below: Vec<BytePath> = self
-            .files
-            .range(from.clone()..)
-            .take_while(|(path, _)| path.as_bytes().starts_with(from.as_bytes()))
-            .map(|(path, _)| path.clone())
-            .filter(|path| path.is_below(from.as_bytes()) && path != from)
-            .collect();
+        let mut below: Vec<BytePath> = Vec::new();
+        if self.folders.contains(from) {
+            let of_it = |path: &&BytePath| path.is_below(from.as_bytes()) && *path != from;
+            below.extend(self.files.keys().filter(of_it).cloned());
+        }
         for path in below {
             let rest = &path.as_bytes()[from.as_bytes().len()..];
             let target = BytePath::new([to.as_bytes(), rest].concat());
             self.written(Some(&target), event.process, event.at_ns);
-            self.files.entry(target).or_default().moved_from.insert(path);
+            self.file(&target).moved_from.insert(path);
         }
         self.written(Some(to), event.process, event.at_ns);
-        self.files.entry(to.clone()).or_default().moved_from.insert(from.clone());
+        self.file(to).moved_from.insert(from.clone());
     }
 }
 

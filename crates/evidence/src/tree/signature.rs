@@ -10,7 +10,7 @@ use crate::Digest;
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CodeSignature {
-    /// `authenticode`, `apple`, `msi` or `jar`.
+    /// `authenticode`, `apple`, `msi` or `jar`; of a file beside: `openpgp`, `minisign`.
     pub kind: String,
     /// Whether the signed digest equals the digest recomputed over the image; absent if it could not be told.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -18,7 +18,7 @@ pub struct CodeSignature {
     /// The recomputed image digest (Authenticode), hexadecimal with its algorithm: `sha256:…`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub image_digest: Option<String>,
-    /// The signer certificate's common name.
+    /// The signer certificate's common name; of a detached signature, the number or fingerprint of the key.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub signer: Option<String>,
     /// The signer certificate's organisation.
@@ -62,6 +62,15 @@ pub struct CodeSignature {
     /// Time that the RFC 3161 timestamp or countersignature states, RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub signed_at: Option<String>,
+    /// Whether every certificate of the chain was valid at that time; absent without a time.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub valid_when_signed: Option<bool>,
+    /// Whether the chain leads to one of the certificates that were given as roots; absent if none were.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub leads_to_root: Option<bool>,
+    /// Whether the page hashes in the signature are those of the image; absent if it has none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub page_hashes_match: Option<bool>,
     /// Signatures nested in unsigned attributes.
     #[serde(skip_serializing_if = "is_zero_u32", default)]
     pub nested: u32,

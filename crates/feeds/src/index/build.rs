@@ -13,8 +13,8 @@ use super::{
 use crate::affected::{Affected, Event, Range};
 use crate::osv::Record;
 
-/// Level of compression: beyond it texts hardly shrink.
-const LEVEL: i32 = 9;
+/// Level of compression: beyond it texts hardly shrink, and time goes by.
+const LEVEL: i32 = 6;
 
 /// Records on their way into a segment. Of two with one id the later one counts.
 #[derive(Default)]
@@ -42,6 +42,20 @@ impl Builder {
                 self.records.insert(record.id.clone(), (record, hash));
             }
         }
+    }
+
+    /// Takes every record of a segment that is left when those named are not, as they are.
+    pub fn absorb<D: AsRef<[u8]>>(
+        &mut self,
+        segment: &super::Segment<D>,
+        left_out: &dyn Fn(u32) -> bool,
+    ) -> Option<()> {
+        for (number, (record, hash)) in (0..).zip(super::unbuild::records(segment)?) {
+            if !left_out(number) {
+                self.add(record, hash);
+            }
+        }
+        Some(())
     }
 
     /// Returns the records taken so far.
@@ -191,7 +205,10 @@ fn postings(records: &[(Record, u64)], sections: &mut [Vec<u8>; SECTIONS]) -> us
     let mut packages: BTreeMap<Vec<u8>, Vec<(u32, &Affected)>> = BTreeMap::new();
     for (number, (record, _)) in records.iter().enumerate() {
         for affected in &record.affected {
-            let silent = affected.ranges.is_empty() && affected.versions.is_empty() && !affected.incomparable;
+            let silent = affected.ranges.is_empty()
+                && affected.versions.is_empty()
+                && affected.listed.is_empty()
+                && !affected.incomparable;
             if !silent {
                 packages.entry(affected.package.key()).or_default().push((number as u32, affected));
             }
@@ -215,6 +232,7 @@ fn posting(entries: &[(u32, &Affected)], out: &mut Vec<u8>) {
     let dictionary = dictionary(entries, order);
     let places: BTreeMap<&Listed, usize> = dictionary
         .values()
+        .chain(entries.iter().flat_map(|(_, affected)| &affected.listed))
         .collect::<BTreeSet<_>>()
         .into_iter()
         .enumerate()
@@ -238,7 +256,9 @@ fn posting(entries: &[(u32, &Affected)], out: &mut Vec<u8>) {
         let listed: BTreeSet<usize> = affected
             .versions
             .iter()
-            .filter_map(|version| places.get(dictionary.get(version.as_str())?).copied())
+            .filter_map(|version| dictionary.get(version.as_str()))
+            .chain(&affected.listed)
+            .filter_map(|listed| places.get(listed).copied())
             .collect();
         let runs = runs(&listed);
         put(out, runs.len() as u64);

@@ -105,12 +105,12 @@ impl<D: AsRef<[u8]>> Segment<D> {
         if hasher.finish().as_bytes() == &head[MAGIC.len()..] { Ok(()) } else { Err(OpenError::Digest) }
     }
 
-    fn part(&self, section: Section) -> &[u8] {
+    pub(super) fn part(&self, section: Section) -> &[u8] {
         let (start, end) = self.places[section as usize];
         self.data.as_ref().get(start..end).unwrap_or(&[])
     }
 
-    fn names(&self, section: Section) -> Option<Names<'_>> {
+    pub(super) fn names(&self, section: Section) -> Option<Names<'_>> {
         Names::open(self.part(section))
     }
 
@@ -185,6 +185,22 @@ impl<D: AsRef<[u8]>> Segment<D> {
         found
     }
 
+    /// Returns the digests of the artifacts that a record names.
+    pub fn artifacts_of(&self, record: u32) -> Vec<Digest> {
+        let entries = self.part(Section::Artifacts).chunks_exact(ARTIFACT_BYTES);
+        let own = entries.filter(|entry| u32_at(&entry[32..], 0) == Some(record));
+        own.filter_map(|entry| entry.first_chunk().map(|bytes| Digest::from_bytes(*bytes))).collect()
+    }
+
+    /// Hands over the digests of all artifacts, each with the number of its record.
+    pub fn each_artifact(&self, take: &mut dyn FnMut(&Digest, u32)) {
+        for entry in self.part(Section::Artifacts).chunks_exact(ARTIFACT_BYTES) {
+            if let (Some(bytes), Some(record)) = (entry.first_chunk(), u32_at(&entry[32..], 0)) {
+                take(&Digest::from_bytes(*bytes), record);
+            }
+        }
+    }
+
     /// Says how many digests of artifacts there are.
     pub fn artifacts(&self) -> usize {
         self.part(Section::Artifacts).len() / ARTIFACT_BYTES
@@ -192,11 +208,15 @@ impl<D: AsRef<[u8]>> Segment<D> {
 
     /// Returns the record with a number.
     pub fn advisory(&self, record: u32) -> Option<Advisory> {
+        self.advisory_of(record, &self.text(record)?)
+    }
+
+    /// Returns the record with a number, whose texts are these.
+    pub(super) fn advisory_of(&self, record: u32, text: &str) -> Option<Advisory> {
         let at = record as usize * RECORD_BYTES;
         let column = self.part(Section::Records).get(at..at + RECORD_BYTES)?;
         let number = |at: usize| column.get(at..)?.first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
         let id = String::from_utf8(self.names(Section::Ids)?.at(record as usize)?).ok()?;
-        let text = self.text(record)?;
         let mut parts = text.split('\u{1f}');
         let mut next = || parts.next().unwrap_or_default().to_owned();
         let (summary, aliases, upstream, vector, packages) = (next(), next(), next(), next(), next());
@@ -237,12 +257,16 @@ impl<D: AsRef<[u8]>> Segment<D> {
         columns.filter_map(|column| column.first_chunk().map(|bytes| i64::from_le_bytes(*bytes))).max()
     }
 
-    fn text(&self, record: u32) -> Option<String> {
-        let block = record as usize / TEXTS_TOGETHER;
+    /// Unpacks a block of texts.
+    pub(super) fn block(&self, block: usize) -> Option<Vec<u8>> {
         let at = u32_at(self.part(Section::TextOffsets), block)? as usize;
         let mut reader = Reader::new(self.part(Section::Texts).get(at..)?);
         let length = u32::from_le_bytes(*reader.take(4)?.first_chunk()?) as usize;
-        let texts = zstd::bulk::decompress(reader.take(length)?, TEXTS_MAX_BYTES).ok()?;
+        zstd::bulk::decompress(reader.take(length)?, TEXTS_MAX_BYTES).ok()
+    }
+
+    fn text(&self, record: u32) -> Option<String> {
+        let texts = self.block(record as usize / TEXTS_TOGETHER)?;
         let text = texts.split(|byte| *byte == 0x1e).nth(record as usize % TEXTS_TOGETHER)?;
         String::from_utf8(text.to_vec()).ok()
     }

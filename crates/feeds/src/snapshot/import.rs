@@ -1,6 +1,6 @@
 //! Importing: documents become a segment, and the segment part of a new snapshot.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::Hasher as _;
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::manifest::{self, Manifest, SegmentEntry, Source};
 use super::{At, Error, Snapshot};
-use crate::documents::{self, Document};
+use crate::documents::{self, Document, Form};
 use crate::enrichment::{Enrichment, Kind};
 use crate::index::{Builder, Segment};
 use crate::osv;
@@ -18,6 +18,8 @@ use crate::vex::{self, Statement};
 
 /// A fifth fewer records are asked about, from this many on.
 const SHRINK_ASKED_FROM: u64 = 50;
+/// So many later segments are opened beside the first.
+const SEGMENTS_MAX: usize = 8;
 /// So many problems are told one by one.
 const PROBLEMS_MAX: usize = 1_000;
 
@@ -31,6 +33,28 @@ pub struct Import<'a> {
     pub replace: bool,
     /// An ecosystem may shrink.
     pub may_shrink: bool,
+    /// How many ids each source's own list had, if it has one.
+    pub listed: &'a BTreeMap<String, u64>,
+    /// Says who signed an envelope.
+    pub opened: &'a dyn Fn(&vex::Envelope) -> Opened,
+}
+
+/// What is known of an envelope's signatures.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Opened {
+    /// Somebody who is known signed it.
+    By(String),
+    /// No signature of somebody who is known.
+    Unknown,
+    /// Nobody is known who could have signed.
+    Unasked,
+}
+
+impl Opened {
+    /// Knows nobody.
+    pub fn unasked(_: &vex::Envelope) -> Self {
+        Self::Unasked
+    }
 }
 
 /// What an import did.
@@ -42,6 +66,8 @@ pub struct Imported {
     pub kinds: BTreeMap<String, u64>,
     /// Records that are new or have changed.
     pub changes: Vec<Change>,
+    /// Vulnerabilities about which somebody has said something.
+    pub stated: BTreeSet<String>,
     /// CVEs that were not known to be exploited before.
     pub newly_exploited: u64,
     /// What could not be read.
@@ -57,6 +83,7 @@ impl Imported {
             snapshot,
             kinds: BTreeMap::new(),
             changes: Vec::new(),
+            stated: BTreeSet::new(),
             newly_exploited: 0,
             problems: Vec::new(),
             more_problems: 0,
@@ -85,9 +112,10 @@ pub enum ChangeKind {
     Withdrawn,
 }
 
-#[derive(Default)]
-struct Reading {
+struct Reading<'a> {
     now: i64,
+    opened: &'a dyn Fn(&vex::Envelope) -> Opened,
+    names: BTreeMap<&'static str, BTreeSet<String>>,
     builder: Builder,
     enrichment: Enrichment,
     statements: Vec<Statement>,
@@ -96,7 +124,7 @@ struct Reading {
     more: u64,
 }
 
-impl Reading {
+impl Reading<'_> {
     fn problem(&mut self, place: &str, kind: &str, detail: String) {
         if self.problems.len() < PROBLEMS_MAX {
             self.problems.push(Problem { path: place.into(), kind: kind.to_owned(), detail });
@@ -112,8 +140,10 @@ impl Reading {
     }
 
     fn document(&mut self, source: &str, document: &Document<'_>) {
-        if document.is_table {
-            return self.table(source, document);
+        match document.form {
+            Form::Table => return self.table(source, document),
+            Form::Names(list) => return self.popular(source, list, document.bytes),
+            Form::Json => {}
         }
         let why = match osv::read(document.bytes) {
             Ok(mut record) => {
@@ -146,6 +176,9 @@ impl Reading {
         if let Some(count) = self.enrichment.read_exploited(value) {
             return self.count(source, "exploited", count as u64, None);
         }
+        if let Some(envelope) = vex::envelope(value) {
+            return self.signed(source, document, &envelope);
+        }
         if let Some(statements) = vex::read(value, &document.place) {
             self.count(source, "vex", statements.len() as u64, None);
             self.statements.extend(statements);
@@ -155,6 +188,40 @@ impl Reading {
         let kind = if known { "malformed-advisory" } else { "unknown-document" };
         let detail = if known { why } else { "no document of a kind that is known".to_owned() };
         self.problem(&document.place, kind, detail);
+    }
+
+    /// A signed document. One whose signature nobody knows is not heard where somebody is known; else it counts as unsigned.
+    fn signed(&mut self, source: &str, document: &Document<'_>, envelope: &vex::Envelope) {
+        let signer = match (self.opened)(envelope) {
+            Opened::By(name) => Some(name),
+            Opened::Unasked => None,
+            Opened::Unknown => {
+                let detail = "no issuer of the policy has signed it".to_owned();
+                return self.problem(&document.place, "unverified-signature", detail);
+            }
+        };
+        let read = serde_json::from_slice::<Value>(&envelope.payload).ok();
+        match read.and_then(|value| vex::read(&value, &document.place)) {
+            None => {
+                let detail = "the envelope holds no statements".to_owned();
+                self.problem(&document.place, "unknown-document", detail);
+            }
+            Some(statements) => {
+                self.count(source, "vex", statements.len() as u64, None);
+                self.statements
+                    .extend(statements.into_iter().map(|one| Statement { signer: signer.clone(), ..one }));
+            }
+        }
+    }
+
+    fn popular(&mut self, source: &str, list: &'static str, bytes: &[u8]) {
+        let text = String::from_utf8_lossy(bytes);
+        let names = text.lines().map(str::trim).filter(|name| !name.is_empty() && !name.starts_with('#'));
+        let known = self.names.entry(list).or_default();
+        let before = known.len();
+        known.extend(names.filter(|name| name.len() < 300).map(str::to_owned));
+        let more = (known.len() - before) as u64;
+        self.count(source, "names", more, None);
     }
 
     fn table(&mut self, source: &str, document: &Document<'_>) {
@@ -186,12 +253,18 @@ impl Reading {
 
 /// Imports documents into the index in a folder.
 pub fn import(folder: &Path, options: &Import<'_>) -> Result<Imported, Error> {
-    let write_error = |source| Error::Write { path: folder.display().to_string(), source };
-    std::fs::create_dir_all(folder).map_err(write_error)?;
-    // One import at a time; the lock goes with the process.
-    let lock = std::fs::File::create(folder.join("lock")).map_err(write_error)?;
-    lock.lock().map_err(write_error)?;
-    let mut reading = Reading { now: options.now.unix(), ..Reading::default() };
+    let _lock = lock(folder)?;
+    let mut reading = Reading {
+        now: options.now.unix(),
+        opened: options.opened,
+        names: BTreeMap::new(),
+        builder: Builder::default(),
+        enrichment: Enrichment::default(),
+        statements: Vec::new(),
+        sources: BTreeMap::new(),
+        problems: Vec::new(),
+        more: 0,
+    };
     for (name, path) in options.inputs {
         let mut problems = Vec::new();
         documents::read(path, &mut |document| reading.document(name, &document), &mut problems);
@@ -206,13 +279,77 @@ pub fn import(folder: &Path, options: &Import<'_>) -> Result<Imported, Error> {
     write(folder, options, reading, before)
 }
 
+/// One import at a time; the lock goes with the process.
+fn lock(folder: &Path) -> Result<std::fs::File, Error> {
+    let fail = |source| Error::Write { path: folder.display().to_string(), source };
+    std::fs::create_dir_all(folder).map_err(fail)?;
+    let lock = std::fs::File::create(folder.join("lock")).map_err(fail)?;
+    lock.lock().map_err(fail)?;
+    Ok(lock)
+}
+
+/// Makes one segment of all. Returns the snapshot's name and how many segments there were; none if nothing was imported yet.
+pub fn compact(folder: &Path, now: Timestamp) -> Result<Option<(Digest, usize)>, Error> {
+    let _lock = lock(folder)?;
+    let Some(before) = Snapshot::open(folder, &|path| std::fs::read(path))? else { return Ok(None) };
+    let segments = before.manifest().segments.len();
+    if segments < 2 {
+        return Ok(Some((*before.id(), segments)));
+    }
+    before.verify()?;
+    let mut manifest = before.manifest().clone();
+    manifest.created = now;
+    merge(folder, &mut manifest)?;
+    let snapshot = manifest.write(folder)?;
+    manifest.sweep(folder);
+    Ok(Some((snapshot, segments)))
+}
+
+/// Makes one segment of those that a manifest names. The files of before stay until the sweep.
+fn merge(folder: &Path, manifest: &mut Manifest) -> Result<(), Error> {
+    let mut segments = Vec::new();
+    for entry in &manifest.segments {
+        let path = manifest::segment_path(folder, &entry.digest);
+        let fail = |source| Error::Read { path: path.display().to_string(), source };
+        let bytes = std::fs::read(&path).map_err(fail)?;
+        let fail = |source| Error::Segment { digest: entry.digest, source };
+        let segment = Segment::open(bytes).map_err(fail)?;
+        segment.verify().map_err(fail)?;
+        segments.push(segment);
+    }
+    let replaced: BTreeSet<(u32, u32)> = segments.iter().flat_map(Segment::replaced).collect();
+    let mut builder = Builder::default();
+    for (number, segment) in (0_u32..).zip(&segments) {
+        builder.absorb(segment, &|record| replaced.contains(&(number, record))).ok_or(Error::Merge)?;
+    }
+    drop(segments);
+    manifest.ecosystems = ecosystems(&builder, None);
+    let (bytes, counts) = builder.write();
+    let digest = Digest::of(&bytes);
+    manifest::write(&manifest::segment_path(folder, &digest), &bytes)?;
+    manifest.segments = vec![SegmentEntry {
+        digest,
+        bytes: bytes.len() as u64,
+        records: counts.records as u64,
+        packages: counts.packages as u64,
+    }];
+    Ok(())
+}
+
+/// Tells whether it is time: what came later is more than a tenth of what was there first, or in too many pieces.
+fn is_scattered(segments: &[SegmentEntry]) -> bool {
+    let Some((first, later)) = segments.split_first() else { return false };
+    let bytes: u64 = later.iter().map(|segment| segment.bytes).sum();
+    later.len() >= SEGMENTS_MAX || (!later.is_empty() && bytes.saturating_mul(10) > first.bytes)
+}
+
 fn write(
     folder: &Path,
     options: &Import<'_>,
-    reading: Reading,
+    reading: Reading<'_>,
     before: Option<Snapshot<Vec<u8>>>,
 ) -> Result<Imported, Error> {
-    let Reading { mut builder, enrichment, statements, sources, problems, more, .. } = reading;
+    let Reading { mut builder, enrichment, statements, sources, problems, more, names, .. } = reading;
     let kept = before.as_ref().filter(|_| !options.replace);
     let mut manifest = kept.map_or_else(|| Manifest::new(options.now), |kept| kept.manifest().clone());
     manifest.created = options.now;
@@ -222,7 +359,7 @@ fn write(
         *manifest.ecosystems.entry(ecosystem).or_default() += count;
     }
     if let Some(before) = before.as_ref().filter(|_| options.replace && !options.may_shrink) {
-        shrinks(&before.manifest().ecosystems, &manifest.ecosystems)?;
+        all_stay(&before.manifest().ecosystems, &manifest.ecosystems)?;
     }
     if builder.records().next().is_some() {
         let (bytes, counts) = builder.write();
@@ -235,6 +372,17 @@ fn write(
             packages: counts.packages as u64,
         });
     }
+    if is_scattered(&manifest.segments) {
+        merge(folder, &mut manifest)?;
+    }
+    for (list, lines) in names {
+        let lines: Vec<String> = lines.into_iter().collect();
+        let bytes = lines.join("\n").into_bytes();
+        let digest = Digest::of(&bytes);
+        manifest::write(&manifest::names_path(folder, &digest), &bytes)?;
+        manifest.names.insert(list.to_owned(), digest);
+    }
+    let stated = statements.iter().flat_map(|one| one.vulnerabilities.iter().cloned()).collect();
     let newly_exploited = enrich(folder, &mut manifest, enrichment, kept)?;
     state(folder, &mut manifest, statements, kept)?;
     let mut kinds = BTreeMap::new();
@@ -243,14 +391,21 @@ fn write(
             *kinds.entry(kind.clone()).or_default() += count;
         }
         let newest = newest.map(Timestamp::from_unix);
-        let earlier = manifest.sources.get(&name).and_then(|source| source.newest);
-        manifest
-            .sources
-            .insert(name, Source { kinds: counted, newest: newest.max(earlier), read: options.now });
+        let known = manifest.sources.get(&name);
+        let (earlier, listed) = (known.and_then(|one| one.newest), known.and_then(|one| one.listed));
+        manifest.sources.insert(
+            name.clone(),
+            Source {
+                kinds: counted,
+                newest: newest.max(earlier),
+                listed: options.listed.get(&name).copied().or(listed),
+                read: options.now,
+            },
+        );
     }
     let snapshot = manifest.write(folder)?;
     manifest.sweep(folder);
-    Ok(Imported { snapshot, kinds, changes, newly_exploited, problems, more_problems: more })
+    Ok(Imported { snapshot, kinds, changes, stated, newly_exploited, problems, more_problems: more })
 }
 
 /// Leaves only what is new or changed for the segment, and says what replaces what.
@@ -296,10 +451,15 @@ fn ecosystems(builder: &Builder, kept: Option<&Snapshot<Vec<u8>>>) -> BTreeMap<S
     counts
 }
 
-fn shrinks(before: &BTreeMap<String, u64>, after: &BTreeMap<String, u64>) -> Result<(), Error> {
-    for (ecosystem, before) in before.iter().filter(|(_, before)| **before >= SHRINK_ASKED_FROM) {
+/// Tells whether so many records are a fifth fewer than there were.
+pub(crate) fn shrinks(before: u64, after: u64) -> bool {
+    before >= SHRINK_ASKED_FROM && after.saturating_mul(5) <= before.saturating_mul(4)
+}
+
+fn all_stay(before: &BTreeMap<String, u64>, after: &BTreeMap<String, u64>) -> Result<(), Error> {
+    for (ecosystem, before) in before {
         let after = after.get(ecosystem).copied().unwrap_or(0);
-        if after.saturating_mul(5) <= before.saturating_mul(4) {
+        if shrinks(*before, after) {
             return Err(Error::Shrinks { ecosystem: ecosystem.clone(), before: *before, after });
         }
     }
@@ -334,13 +494,14 @@ fn enrich(
 fn state(
     folder: &Path,
     manifest: &mut Manifest,
-    fresh: Vec<Statement>,
+    mut fresh: Vec<Statement>,
     kept: Option<&Snapshot<Vec<u8>>>,
 ) -> Result<(), Error> {
     if fresh.is_empty() {
         return Ok(());
     }
     let mut all = kept.map_or_else(|| Ok(Vec::new()), Snapshot::statements)?;
+    supersede(&mut all, &mut fresh);
     all.extend(fresh);
     all.sort();
     all.dedup();
@@ -349,6 +510,25 @@ fn state(
     manifest::write(&manifest::vex_path(folder, &digest), &bytes)?;
     manifest.vex = Some(digest);
     Ok(())
+}
+
+/// Forgets what an earlier version of a document said. An older one that is imported later does not count.
+fn supersede(all: &mut Vec<Statement>, fresh: &mut Vec<Statement>) {
+    fn newest<'a>(statements: impl Iterator<Item = &'a Statement>) -> BTreeMap<String, Option<Timestamp>> {
+        let mut newest: BTreeMap<String, Option<Timestamp>> = BTreeMap::new();
+        for one in statements.filter(|one| !one.document.is_empty()) {
+            let known = newest.entry(one.document.clone()).or_insert(one.at);
+            *known = (*known).max(one.at);
+        }
+        newest
+    }
+    let (old, new) = (newest(all.iter()), newest(fresh.iter()));
+    let old_counts = |one: &Statement| match (new.get(&one.document), old.get(&one.document)) {
+        (Some(new), Some(old)) => Some(old > new),
+        _ => None,
+    };
+    all.retain(|one| old_counts(one) != Some(false));
+    fresh.retain(|one| old_counts(one) != Some(true));
 }
 
 impl Snapshot<Vec<u8>> {

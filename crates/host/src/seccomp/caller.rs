@@ -15,7 +15,7 @@ use super::processes::Reach;
 use crate::sys;
 
 /// The kernel's limit for a path, with its terminating zero.
-const PATH_MAX: usize = 4096;
+pub(super) const PATH_MAX: usize = 4096;
 
 /// File systems whose files are questions to the kernel, not content (`statfs(2)`).
 const PSEUDO: &[i64] = &[

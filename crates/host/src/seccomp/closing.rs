@@ -32,7 +32,9 @@ impl Supervisor<'_, '_> {
                 Err(_) => self.gap(0, "result-unreadable"),
             }
         }
-        for (path, read) in std::mem::take(&mut self.inputs) {
+        let mut inputs: Vec<_> = std::mem::take(&mut self.inputs).into_iter().collect();
+        inputs.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        for (path, read) in inputs {
             self.recheck(path, &read);
         }
     }

@@ -84,7 +84,9 @@ impl Supervisor<'_, '_> {
     ) -> Answer {
         let at_ns = self.now();
         let address = path;
-        let Some(path) = caller::text(caller.thread, address) else {
+        let mut strings = Strings::of(caller.thread);
+        strings.fetch([address, arguments, environment].into_iter());
+        let Some(path) = strings.path(address) else {
             return self.unreadable(caller, address);
         };
         let empty_allowed = flags & (libc::AT_EMPTY_PATH as u64) != 0;
@@ -94,11 +96,14 @@ impl Supervisor<'_, '_> {
         let Some(place) = caller::place(caller.thread, caller.reach, folder, &path) else {
             return self.unresolved(caller.index);
         };
-        let mut strings = Strings::of(caller.thread);
-        let Some(arguments) = strings.list(arguments, |text| Some(text)) else {
+        let Some((arguments, environment)) = strings.addresses(arguments).zip(strings.addresses(environment))
+        else {
             return self.unresolved(caller.index);
         };
-        let Some(environment) = strings.list(environment, environment::told) else {
+        strings.fetch(arguments.iter().chain(&environment).copied());
+        let arguments = strings.list(&arguments, |text| Some(text));
+        let environment = strings.list(&environment, environment::told);
+        let Some((arguments, environment)) = arguments.zip(environment) else {
             return self.unresolved(caller.index);
         };
         let cut = arguments.cut || environment.cut;

@@ -1,9 +1,8 @@
-//! Lists of strings in a caller's memory: the arguments and variables of a program to be started.
-
-use std::collections::HashMap;
+//! Strings in the memory of a caller that starts a program: its path, its arguments and its variables.
 
 use evidence::BytePath;
 
+use super::caller::PATH_MAX;
 use crate::sys;
 
 /// The most arguments and bytes of them that are recorded; the kernel's own limits are of this size.
@@ -17,91 +16,184 @@ pub(super) struct List {
     pub(super) cut: bool,
 }
 
+/// No page is smaller, so what lies between two multiples of this is there as a whole or not at all.
 const PAGE_BYTES: usize = 4096;
+const POINTER_BYTES: usize = 8;
 
-/// A caller's strings, which mostly lie side by side: each page of its memory is read once.
+/// A caller's memory, of which each page is read once, and many at a time: a question costs more than an answer.
 pub(super) struct Strings {
     thread: i32,
-    pages: HashMap<u64, Vec<u8>>,
+    /// By address.
+    pages: Vec<(u64, Box<[u8]>)>,
 }
 
 impl Strings {
     pub(super) fn of(thread: i32) -> Self {
-        Self { thread, pages: HashMap::new() }
+        Self { thread, pages: Vec::new() }
     }
 
-    /// Reads a list of strings that ends with a null: of each what is kept of it, if anything.
-    pub(super) fn list(&mut self, address: u64, keep: impl Fn(&[u8]) -> Option<&[u8]>) -> Option<List> {
-        let mut list = List { kept: Vec::new(), cut: false };
-        let (mut bytes, mut count, mut at) = (0, 0, address);
-        if address == 0 {
-            return Some(list);
-        }
-        loop {
-            let mut pointers = [0; 512];
-            let read = sys::read_memory(self.thread, at, &mut pointers).ok()?;
-            let pointers = pointers[..read].as_chunks::<8>().0.iter().map(|raw| u64::from_ne_bytes(*raw));
-            self.fetch(pointers.clone().take_while(|pointer| *pointer != 0));
-            for pointer in pointers {
-                if pointer == 0 {
-                    return Some(list);
-                }
-                let text = self.at(pointer, ARGUMENTS_MAX_BYTES - bytes)?;
-                bytes += text.len() + 1;
-                count += 1;
-                list.kept.extend(keep(&text).map(BytePath::new));
-                if count >= ARGUMENTS_MAX || bytes >= ARGUMENTS_MAX_BYTES {
-                    list.cut = true;
-                    return Some(list);
-                }
-            }
-            if read < 8 {
-                return None;
-            }
-            at = at.checked_add((read / 8 * 8) as u64)?;
-        }
-    }
-
-    /// Returns the string at an address; what is longer than the limit is cut.
-    fn at(&mut self, address: u64, limit: usize) -> Option<Vec<u8>> {
-        let mut text = Vec::new();
-        loop {
-            let at = address.checked_add(text.len() as u64)?;
-            let within = (at % PAGE_BYTES as u64) as usize;
-            let rest = &self.page(at - within as u64)?[within..];
-            let end = rest.iter().position(|byte| *byte == 0);
-            text.extend_from_slice(&rest[..end.unwrap_or(rest.len())]);
-            if end.is_some() || text.len() >= limit {
-                text.truncate(limit);
-                return Some(text);
-            }
-        }
-    }
-
-    /// Reads the pages in which strings begin, all at once; what is not to be had is asked for one by one later.
-    fn fetch(&mut self, strings: impl Iterator<Item = u64>) {
-        let mut starts: Vec<u64> = strings.map(|address| address - address % PAGE_BYTES as u64).collect();
+    /// Reads the pages that hold these addresses; what is not to be had is asked for again when it is needed.
+    pub(super) fn fetch(&mut self, addresses: impl Iterator<Item = u64>) {
+        let mut starts: Vec<u64> = addresses.map(page_of).collect();
         starts.sort_unstable();
         starts.dedup();
-        starts.retain(|start| !self.pages.contains_key(start));
+        starts.retain(|start| self.find(*start).is_err());
         if starts.is_empty() {
             return;
         }
         let pieces: Vec<_> = starts.iter().map(|start| (*start, PAGE_BYTES as u64)).collect();
         let mut bytes = vec![0; pieces.len() * PAGE_BYTES];
         let read = sys::read_pieces(self.thread, &pieces, &mut bytes).unwrap_or(0);
-        let pages = bytes[..read].chunks_exact(PAGE_BYTES).map(<[u8]>::to_vec);
+        let pages = bytes[..read].chunks_exact(PAGE_BYTES).map(Box::from);
         self.pages.extend(starts.into_iter().zip(pages));
+        self.pages.sort_unstable_by_key(|(start, _)| *start);
     }
 
-    fn page(&mut self, start: u64) -> Option<&[u8]> {
-        if !self.pages.contains_key(&start) {
-            let mut page = vec![0; PAGE_BYTES];
-            if sys::read_memory(self.thread, start, &mut page).ok()? != PAGE_BYTES {
-                return None;
+    /// Reads a path; `None` if it is not readable or too long.
+    pub(super) fn path(&mut self, address: u64) -> Option<Vec<u8>> {
+        let text = self.at(address, PATH_MAX, &mut Vec::new())?.to_vec();
+        (text.len() < PATH_MAX).then_some(text)
+    }
+
+    /// Reads the addresses of a list of strings that ends with a null.
+    pub(super) fn addresses(&mut self, list: u64) -> Option<Vec<u64>> {
+        let mut addresses = Vec::new();
+        let mut at = list;
+        while list != 0 && addresses.len() < ARGUMENTS_MAX {
+            let rest = self.rest(at)?;
+            let (pointers, odd) = rest.as_chunks::<POINTER_BYTES>();
+            let words = pointers.iter().map(|pointer| u64::from_ne_bytes(*pointer));
+            addresses.extend(words.clone().take_while(|word| *word != 0));
+            if words.clone().any(|word| word == 0) {
+                break;
             }
-            self.pages.insert(start, page);
+            // One that begins in this page and ends in the next.
+            let (pointers, odd) = (pointers.len() * POINTER_BYTES, odd.to_vec());
+            at = at.checked_add(pointers as u64)?;
+            if odd.is_empty() {
+                continue;
+            }
+            let more = self.rest(page_of(at).checked_add(PAGE_BYTES as u64)?)?;
+            let pointer = [&odd, &more[..POINTER_BYTES - odd.len()]].concat();
+            match u64::from_ne_bytes(pointer.try_into().ok()?) {
+                0 => break,
+                address => addresses.push(address),
+            }
+            at = at.checked_add(POINTER_BYTES as u64)?;
         }
-        self.pages.get(&start).map(Vec::as_slice)
+        addresses.truncate(ARGUMENTS_MAX);
+        Some(addresses)
+    }
+
+    /// Reads strings; of each what is kept of it, if anything.
+    pub(super) fn list(&mut self, addresses: &[u64], keep: impl Fn(&[u8]) -> Option<&[u8]>) -> Option<List> {
+        let mut list = List { kept: Vec::new(), cut: addresses.len() >= ARGUMENTS_MAX };
+        let mut bytes = 0;
+        let mut joined = Vec::new();
+        for address in addresses {
+            let text = self.at(*address, ARGUMENTS_MAX_BYTES - bytes, &mut joined)?;
+            bytes += text.len() + 1;
+            list.kept.extend(keep(text).map(BytePath::new));
+            if bytes >= ARGUMENTS_MAX_BYTES {
+                list.cut = true;
+                break;
+            }
+        }
+        Some(list)
+    }
+
+    /// Returns the string at an address; what is longer than the limit is cut. It is put together in `joined` if it lies
+    /// in several pages.
+    fn at<'s>(&'s mut self, address: u64, limit: usize, joined: &'s mut Vec<u8>) -> Option<&'s [u8]> {
+        let end_of = |text: &[u8]| text.iter().position(|byte| *byte == 0);
+        if let Some(end) = end_of(self.rest(address)?) {
+            return self.rest(address)?.get(..end.min(limit));
+        }
+        joined.clear();
+        loop {
+            let rest = self.rest(address.checked_add(joined.len() as u64)?)?;
+            let end = end_of(rest);
+            joined.extend_from_slice(&rest[..end.unwrap_or(rest.len())]);
+            if end.is_some() || joined.len() >= limit {
+                joined.truncate(limit);
+                return Some(joined);
+            }
+        }
+    }
+
+    /// What lies between an address and the end of its page.
+    fn rest(&mut self, address: u64) -> Option<&[u8]> {
+        let start = page_of(address);
+        let at = match self.find(start) {
+            Ok(at) => at,
+            Err(at) => {
+                let mut page = vec![0; PAGE_BYTES];
+                if sys::read_memory(self.thread, start, &mut page).ok()? != PAGE_BYTES {
+                    return None;
+                }
+                self.pages.insert(at, (start, page.into()));
+                at
+            }
+        };
+        self.pages[at].1.get((address - start) as usize..)
+    }
+
+    fn find(&self, start: u64) -> Result<usize, usize> {
+        self.pages.binary_search_by_key(&start, |(start, _)| *start)
+    }
+}
+
+fn page_of(address: u64) -> u64 {
+    address - address % PAGE_BYTES as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn own() -> Strings {
+        Strings::of(i32::try_from(std::process::id()).unwrap())
+    }
+
+    #[test]
+    fn lists_are_read_as_they_lie() {
+        let long = "x".repeat(3 * PAGE_BYTES);
+        let texts = ["cc\0", "-c\0", &format!("{long}\0"), "\0"];
+        let pointers: Vec<u64> = texts.iter().map(|text| text.as_ptr() as u64).chain([0, 7]).collect();
+        let mut strings = own();
+        strings.fetch([pointers.as_ptr() as u64, texts[0].as_ptr() as u64, 8].into_iter());
+        let addresses = strings.addresses(pointers.as_ptr() as u64).unwrap();
+        assert_eq!(addresses, pointers[..4]);
+        strings.fetch(addresses.iter().copied());
+        let list = strings.list(&addresses, |text| (text != b"-c").then_some(text)).unwrap();
+        assert_eq!(list.kept, ["cc", long.as_str(), ""].map(BytePath::from));
+        assert!(!list.cut);
+    }
+
+    #[test]
+    fn an_odd_address_and_a_null_list_are_lists() {
+        let text = "a\0";
+        let mut bytes = vec![0_u8; 1];
+        bytes.extend_from_slice(&(text.as_ptr() as u64).to_ne_bytes());
+        bytes.extend_from_slice(&[0; 8]);
+        assert_eq!(own().addresses(bytes.as_ptr() as u64 + 1).unwrap(), [text.as_ptr() as u64]);
+        assert_eq!(own().addresses(0).unwrap(), [0_u64; 0]);
+    }
+
+    #[test]
+    fn what_is_not_there_is_none() {
+        assert!(own().addresses(8).is_none());
+        assert!(own().list(&[8], |text| Some(text)).is_none());
+        assert!(own().path(8).is_none());
+        let endless = vec![b'a'; 4 * PAGE_BYTES];
+        assert!(own().path(endless.as_ptr() as u64).is_none());
+    }
+
+    #[test]
+    fn too_much_is_cut() {
+        let text = [vec![b'a'; 3 << 20], vec![0]].concat();
+        let list = own().list(&[text.as_ptr() as u64, text.as_ptr() as u64], |text| Some(text)).unwrap();
+        assert!(list.cut);
+        assert_eq!(list.kept.iter().map(|text| text.as_bytes().len()).sum::<usize>(), ARGUMENTS_MAX_BYTES);
     }
 }

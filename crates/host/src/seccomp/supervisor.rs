@@ -89,7 +89,7 @@ pub(super) struct Supervisor<'a, 's> {
     pub(super) processes: Processes,
     pub(super) digests: Digests,
     pub(super) written: Written,
-    pub(super) inputs: BTreeMap<BytePath, Content>,
+    pub(super) inputs: HashMap<BytePath, Content>,
     /// What the kernel takes after a program of this content.
     pub(super) nexts: HashMap<Digest, Next>,
     pub(super) seen: Seen,
@@ -150,7 +150,7 @@ impl<'a, 's> Supervisor<'a, 's> {
             processes: Processes::default(),
             digests: Digests::with(launch.known.clone()),
             written: Written::default(),
-            inputs: BTreeMap::new(),
+            inputs: HashMap::new(),
             nexts: HashMap::new(),
             seen: Seen::default(),
             bound: HashSet::new(),

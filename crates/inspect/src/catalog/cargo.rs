@@ -53,7 +53,7 @@ fn lock(input: &Input, found: &mut Found) {
             None => stated.with("own", "true"),
             Some(source) => match source.strip_prefix("git+") {
                 Some(url) => stated.qualified("vcs_url", format!("git+{url}")),
-                None => stated,
+                None => stated.with("registry", source),
             },
         };
         let Some(place) = found.take(stated) else { break };

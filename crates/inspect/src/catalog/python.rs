@@ -46,8 +46,13 @@ fn normal(name: &str) -> String {
 /// `requirements.txt` as pip reads it: a version that is pinned is locked, anything else is a wish.
 fn requirements(input: &Input, found: &mut Found) {
     let text = input.text().replace("\\\r\n", " ").replace("\\\n", " ");
+    let mut registries = Vec::new();
     for line in text.lines() {
         let line = line.split(" #").next().unwrap_or(line).trim();
+        registries.extend(INDEXES.iter().filter_map(|option| {
+            let rest = line.strip_prefix(option)?.trim_start_matches('=').trim();
+            (!rest.is_empty() && !rest.starts_with('-')).then(|| rest.to_owned())
+        }));
         if line.is_empty() || line.starts_with(['#', '-', '.', '/']) {
             continue;
         }
@@ -83,7 +88,14 @@ fn requirements(input: &Input, found: &mut Found) {
         let place = found.take(stated);
         found.direct.extend(place);
     }
+    // pip asks all of them for every package.
+    for package in &mut found.packages {
+        package.properties.extend(registries.iter().take(8).map(|url| ("registry".into(), url.clone())));
+    }
 }
+
+/// How a requirements file names registries.
+const INDEXES: [&str; 3] = ["--index-url", "-i", "--extra-index-url"];
 
 #[derive(Deserialize)]
 struct Lock {
@@ -140,6 +152,9 @@ struct Source {
     editable: Text,
     r#virtual: Text,
     git: Text,
+    registry: Text,
+    /// Poetry: of a source that is not the usual one.
+    url: Text,
 }
 
 fn lock(input: &Input, found: &mut Found) {
@@ -154,6 +169,8 @@ fn lock(input: &Input, found: &mut Found) {
         let mut stated = Stated::new("pypi", name.as_str(), version, State::Locked);
         if let Some(url) = source.git.0 {
             stated = stated.qualified("vcs_url", format!("git+{url}"));
+        } else if let Some(registry) = source.registry.0.or(source.url.0) {
+            stated = stated.with("registry", registry);
         }
         let files = package.files.0.iter().chain(&package.wheels.0).chain(&package.sdist.0);
         for file in files.chain(older.get(&name).into_iter().flat_map(|list| &list.0)) {

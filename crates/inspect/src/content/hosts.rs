@@ -37,7 +37,7 @@ pub(super) fn read(bytes: &[u8], content: &mut Content) {
             next = bare(bytes, at, content);
         }
     }
-    content.more_hosts = bound(&mut content.hosts);
+    content.more_hosts |= bound(&mut content.hosts);
 }
 
 fn in_host(byte: u8) -> bool {

@@ -90,18 +90,30 @@ impl Literals {
     }
 }
 
-/// Finds embedded files and the strings of the capability table.
-pub(super) fn literals(bytes: &[u8], text: bool, embedded: &mut Vec<Embedded>, found: &mut Found) {
+/// Finds embedded files and the strings of the capability table in a window at `offset`, whose first `known` bytes were looked
+/// at already.
+pub(super) fn literals(
+    bytes: &[u8],
+    known: usize,
+    offset: u64,
+    text: bool,
+    embedded: &mut Vec<Embedded>,
+    found: &mut Found,
+) {
     static TEXT: LazyLock<Literals> = LazyLock::new(|| Literals::of(true));
     static BINARY: LazyLock<Literals> = LazyLock::new(|| Literals::of(false));
     let literals = if text { &TEXT } else { &BINARY };
     literals.each(bytes, |hit| {
+        if hit.end() <= known {
+            return;
+        }
         let pattern = hit.pattern().as_usize();
         match MAGICS.get(pattern) {
             Some((_, kind)) => {
-                let begin = plausible(bytes, hit.start(), kind).filter(|begin| *begin > 0);
-                if let Some(begin) = begin.filter(|_| embedded.len() < Content::LIST_MAX) {
-                    embedded.push(Embedded { kind: (*kind).to_owned(), offset: begin as u64 });
+                let begin = plausible(bytes, hit.start(), kind).map(|begin| offset + begin as u64);
+                let begin = begin.filter(|begin| *begin > 0 && embedded.len() < Content::LIST_MAX);
+                if let Some(offset) = begin {
+                    embedded.push(Embedded { kind: (*kind).to_owned(), offset });
                 }
             }
             None => found.add(&literals.groups[pattern - MAGICS.len()]),

@@ -2,13 +2,15 @@
 //! Format", 2008), and every place in it that the signature does not cover. Facts only: the signature is verified,
 //! whom to trust is not judged.
 
+mod pages;
+
 use std::collections::BTreeSet;
 
 use evidence::Hasher;
 use evidence::tree::{CodeSignature, Uncovered};
 
 use super::der::{self, Element};
-use super::pkcs7::{self, COUNTERSIGNATURE, NESTED, SHA256, Signed, Signer, TIMESTAMP};
+use super::pkcs7::{self, COUNTERSIGNATURE, NESTED, Roots, SHA256, Signed, Signer, TIMESTAMP};
 use super::{Unreadable, hex};
 use crate::entropy::entropy_millibits;
 
@@ -32,6 +34,7 @@ pub(super) fn read(
     entry: u64,
     start: u32,
     size: u32,
+    roots: &Roots,
 ) -> Result<CodeSignature, Unreadable> {
     let (from, to) = (start as usize, start as usize + size as usize);
     let table =
@@ -52,7 +55,8 @@ pub(super) fn read(
     let parts = image_parts(bytes, checksum as usize, entry as usize, from, to);
     facts.image_digest = parts.as_deref().map(digest);
     if let Some(structure) = signed {
-        signature(structure, parts.as_deref(), &mut facts, &mut places);
+        let pages = pages::Image { bytes, checksum: checksum as usize, entry: entry as usize };
+        signature(structure, parts.as_deref(), Some(&pages), roots, &mut facts, &mut places);
     }
     places.found.sort_by_key(|place| place.offset);
     facts.uncovered = places.found;
@@ -72,7 +76,7 @@ pub(crate) fn of_database(stream: &[u8], parts: Option<&[&[u8]]>) -> CodeSignatu
     let mut rest = stream;
     if let Some(structure) = der::next(&mut rest) {
         facts.signature_bytes = structure.whole.len() as u64;
-        signature(structure, parts, &mut facts, &mut places);
+        signature(structure, parts, None, &Roots::default(), &mut facts, &mut places);
     }
     places.take("behind the PKCS#7", stream.len() - rest.len(), stream.len());
     places.found.sort_by_key(|place| place.offset);
@@ -86,7 +90,7 @@ pub(crate) fn detached(structure: &[u8], content: &[u8]) -> Option<CodeSignature
     let element = der::next(&mut rest)?;
     let signed = Signed::read(element)?;
     let mut facts = CodeSignature { signature_bytes: element.whole.len() as u64, ..CodeSignature::default() };
-    outer(&signed, &mut facts);
+    outer(&signed, &Roots::default(), &mut facts);
     facts.signature_valid = signed.verify(signed.signers.first()?, Some(content));
     Some(facts)
 }
@@ -219,13 +223,25 @@ fn image_parts(bytes: &[u8], checksum: usize, entry: usize, from: usize, to: usi
 }
 
 /// Reads a PKCS#7 `SignedData` (RFC 2315, section 9.1) and the signatures nested in it.
-fn signature(structure: Element, image: Option<&[&[u8]]>, facts: &mut CodeSignature, places: &mut Places) {
+fn signature(
+    structure: Element,
+    image: Option<&[&[u8]]>,
+    pages: Option<&pages::Image>,
+    roots: &Roots,
+    facts: &mut CodeSignature,
+    places: &mut Places,
+) {
     let mut waiting = vec![structure];
     let mut first = true;
     while let Some(structure) = waiting.pop() {
         let Some(signed) = Signed::read(structure) else { continue };
         if first {
-            outer(&signed, facts);
+            outer(&signed, roots, facts);
+        }
+        match pages.and_then(|pages| pages.matches(&signed)) {
+            Some(false) => facts.page_hashes_match = Some(false),
+            Some(true) if facts.page_hashes_match.is_none() => facts.page_hashes_match = Some(true),
+            _ => {}
         }
         // Every nested signature must be for this image as well.
         match (matches(&signed, image, facts.image_digest.as_deref()), facts.digest_matches) {
@@ -278,7 +294,7 @@ fn others(signed: &Signed, attribute_certificate_max: usize, places: &mut Places
 }
 
 /// Reads who signed, when, and whether the signature checks.
-fn outer(signed: &Signed, facts: &mut CodeSignature) {
+fn outer(signed: &Signed, roots: &Roots, facts: &mut CodeSignature) {
     let Some(signer) = signed.signers.first() else { return };
     facts.signature_valid = signed.verify(signer, None);
     facts.signed_at = signed_at(signed, signer);
@@ -288,6 +304,13 @@ fn outer(signed: &Signed, facts: &mut CodeSignature) {
     let (chain, valid, complete) = signed.chain(certificate);
     facts.chain = chain.iter().map(pkcs7::Certificate::shown).collect();
     (facts.chain_valid, facts.chain_complete) = (valid, complete);
+    facts.valid_when_signed = facts.signed_at.as_deref().and_then(|at| {
+        chain
+            .iter()
+            .map(|certificate| certificate.is_valid_at(at))
+            .reduce(|one, other| Some(one? && other?))?
+    });
+    facts.leads_to_root = roots.reached(&chain);
 }
 
 fn signed_at(signed: &Signed, signer: &Signer) -> Option<String> {

@@ -9,6 +9,7 @@ use object::pe::{
 use object::read::pe::{ExportTarget, ImageNtHeaders, ImageOptionalHeader, PeFile};
 use object::{Object, pe};
 
+use super::pkcs7::Roots;
 use super::{Malformed, Room, Unreadable, authenticode, empty, names, section, text};
 use crate::budget::Budget;
 
@@ -21,6 +22,7 @@ use map::Map;
 
 pub(super) fn read(
     bytes: &[u8],
+    roots: &Roots,
     budget: &mut Budget,
     malformed: &mut Malformed,
 ) -> Result<Executable, Unreadable> {
@@ -30,14 +32,15 @@ pub(super) fn read(
         ImageNtHeaders32::parse(bytes, &mut offset).map(|(headers, _)| headers.optional_header().magic());
     match magic {
         Ok(magic) if magic != IMAGE_NT_OPTIONAL_HDR64_MAGIC => {
-            image::<ImageNtHeaders32>(bytes, budget, malformed)
+            image::<ImageNtHeaders32>(bytes, roots, budget, malformed)
         }
-        _ => image::<ImageNtHeaders64>(bytes, budget, malformed),
+        _ => image::<ImageNtHeaders64>(bytes, roots, budget, malformed),
     }
 }
 
 fn image<H: ImageNtHeaders>(
     bytes: &[u8],
+    roots: &Roots,
     budget: &mut Budget,
     malformed: &mut Malformed,
 ) -> Result<Executable, Unreadable> {
@@ -81,7 +84,7 @@ fn image<H: ImageNtHeaders>(
     if let Some((start, size)) = table.filter(|(start, size)| *start != 0 && *size != 0) {
         let checksum = checksum_offset(u64::from(dos_offset(bytes)?));
         let entry = directory_offset(u64::from(dos_offset(bytes)?), header.is_type_64());
-        match authenticode::read(bytes, checksum, entry, start, size) {
+        match authenticode::read(bytes, checksum, entry, start, size, roots) {
             Ok(signature) => image.signature = Some(signature),
             Err(error) => malformed.note(Err(error)),
         }

@@ -4,6 +4,7 @@
 //! Whether the key is to be trusted is asked elsewhere.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use aws_lc_rs::digest;
 use aws_lc_rs::signature::{self as algorithms, UnparsedPublicKey, VerificationAlgorithm};
@@ -24,6 +25,8 @@ pub(super) const NESTED: &str = "1.3.6.1.4.1.311.2.4.1";
 const SIGNERS_MAX: usize = 8;
 const CHAIN_MAX: usize = 16;
 const CANDIDATES_MAX: usize = 4;
+/// So many certificates are asked for an issuer that no signer leads to.
+const ISSUED_MAX: usize = 16;
 
 /// A `SignedData` structure.
 pub(super) struct Signed<'a> {
@@ -44,8 +47,50 @@ pub(super) struct Certificate<'a> {
     signature: Element<'a>,
     serial: &'a [u8],
     issuer: &'a [u8],
+    validity: Element<'a>,
     subject: Element<'a>,
     key: Element<'a>,
+}
+
+/// Certificates that somebody trusts, in DER.
+#[derive(Clone, Default)]
+pub(crate) struct Roots(pub(crate) Rc<Vec<Vec<u8>>>);
+
+impl Roots {
+    /// Tells whether a chain leads to one of them; `None` if there are none, or a link's algorithm is not known.
+    fn reached_by(&self, certificate: &Certificate) -> Option<bool> {
+        let mut judged = Some(false);
+        for der in self.0.iter() {
+            let Some(root) = der::next(&mut der.as_slice()).and_then(Certificate::read) else { continue };
+            if root.whole.whole == certificate.whole.whole {
+                return Some(true);
+            }
+            if root.subject.whole == certificate.issuer {
+                match certificate.is_signed_by(&root) {
+                    Some(true) => return Some(true),
+                    None => judged = None,
+                    Some(false) => {}
+                }
+            }
+        }
+        judged
+    }
+
+    pub(super) fn reached(&self, chain: &[Certificate]) -> Option<bool> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let judged: Vec<_> = chain.iter().map(|certificate| self.reached_by(certificate)).collect();
+        if judged.contains(&Some(true)) {
+            return Some(true);
+        }
+        judged.iter().all(|one| *one == Some(false)).then_some(false)
+    }
+}
+
+/// Tells whether bytes are a certificate.
+pub(crate) fn is_certificate(bytes: &[u8]) -> bool {
+    der::next(&mut &*bytes).and_then(Certificate::read).is_some()
 }
 
 /// One `SignerInfo`.
@@ -116,7 +161,7 @@ impl<'a> Signed<'a> {
         (chain, valid, at.issuer == at.subject.whole)
     }
 
-    /// Returns the certificates that no signer here leads to. `countersigners` are signers within attributes.
+    /// Returns the certificates that no signer here leads to, and that no certificate of a chain has signed. `countersigners` are signers within attributes.
     pub(super) fn stray(&self, countersigners: &[Signer<'a>]) -> Vec<Certificate<'a>> {
         let mut by_subject: BTreeMap<&[u8], Vec<usize>> = BTreeMap::new();
         for (index, certificate) in self.certificates.iter().enumerate() {
@@ -137,8 +182,16 @@ impl<'a> Signed<'a> {
             let issuers = by_subject.remove(self.certificates[index].issuer).unwrap_or_default();
             waiting.extend(issuers);
         }
+        // Old signers left another certificate of the same timestamping authority in: nobody else can have made it.
+        let is_issued = |certificate: &Certificate| {
+            let issuers = reached.iter().map(|index| &self.certificates[*index]);
+            let named = issuers.filter(|issuer| issuer.subject.whole == certificate.issuer);
+            named.take(CANDIDATES_MAX).any(|issuer| certificate.is_signed_by(issuer) == Some(true))
+        };
         let stray = self.certificates.iter().enumerate().filter(|(index, _)| !reached.contains(index));
-        stray.map(|(_, certificate)| *certificate).collect()
+        let (first, rest): (Vec<_>, Vec<_>) = stray.enumerate().partition(|(place, _)| *place < ISSUED_MAX);
+        let first = first.into_iter().filter(|(_, (_, certificate))| !is_issued(certificate));
+        first.chain(rest).map(|(_, (_, certificate))| *certificate).collect()
     }
 
     /// Verifies a signer over this structure's content, or over content kept elsewhere.
@@ -174,6 +227,7 @@ impl<'a> Certificate<'a> {
             signature,
             serial: fields.first()?.content,
             issuer: fields.get(2)?.whole,
+            validity: *fields.get(3)?,
             subject: *fields.get(4)?,
             key: *fields.get(5)?,
         })
@@ -182,6 +236,13 @@ impl<'a> Certificate<'a> {
     fn is_signed_by(&self, issuer: &Self) -> Option<bool> {
         let signature = self.signature.content.get(1..)?;
         verify(issuer.key, self.algorithm, None, self.body.whole, signature)
+    }
+
+    /// Tells whether it was valid at a time, which is written as RFC 3339 in UTC.
+    pub(super) fn is_valid_at(&self, at: &str) -> Option<bool> {
+        let mut bounds = self.validity.children();
+        let (begin, end) = (time(bounds.next()?)?, time(bounds.next()?)?);
+        Some(begin.as_str() <= at && at <= end.as_str())
     }
 
     fn name(&self, wanted: &str) -> Option<String> {

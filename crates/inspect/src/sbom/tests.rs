@@ -1,6 +1,6 @@
 //! Documents of each form, in the ways that other makers write them.
 
-use super::{Document, Form, read};
+use super::{Document, Form, read, read_names};
 use evidence::Problem;
 use evidence::bom::{Kind, Place, State};
 
@@ -21,7 +21,12 @@ fn whole(text: &str) -> (Document, Vec<Problem>) {
         read(&bytes[..at]);
     }
     let (document, problems) = read(bytes);
-    (document.unwrap(), problems)
+    let document = document.unwrap();
+    // Read for its names alone, it has the same.
+    let (names, _) = read_names(bytes);
+    let names = names.unwrap();
+    assert_eq!((rows(&names), &names.bom.subject.name), (rows(&document), &document.bom.subject.name));
+    (document, problems)
 }
 
 fn rows(document: &Document) -> Vec<(&str, &str, &str)> {

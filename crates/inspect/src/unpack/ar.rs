@@ -1,34 +1,45 @@
 //! ar: static libraries and Debian packages. GNU and BSD long names (`ar(5)`).
 
+use std::borrow::Cow;
+use std::io;
+
 use evidence::BytePath;
 use evidence::tree::Packing;
 
 use super::Container;
+use crate::bytes::until_zero;
+use crate::source::Source;
 
-const MAGIC_BYTES: usize = 8;
+const MAGIC_BYTES: u64 = 8;
 const HEADER_BYTES: usize = 60;
+/// The table of long names; that of the largest static libraries has a megabyte.
+const NAMES_MAX_BYTES: usize = 16 << 20;
 
-pub(super) fn members(container: &mut Container, bytes: &[u8]) {
-    let mut names: &[u8] = b"";
+pub(super) fn members(container: &mut Container, source: &Source) -> io::Result<()> {
+    let mut names = Cow::Borrowed(&b""[..]);
     let mut at = MAGIC_BYTES;
-    while at < bytes.len() {
-        let Some(header) = bytes.get(at..at + HEADER_BYTES).filter(|header| header[58..] == *b"`\n") else {
-            return container.malformed(format!("no header at byte {at}"));
-        };
+    loop {
+        let header = source.some(at, HEADER_BYTES)?;
+        if header.is_empty() {
+            return Ok(());
+        }
+        if header.get(58..) != Some(b"`\n") {
+            return Err(io::Error::other(format!("no header at byte {at}")));
+        }
         let Some(size) = number(&header[48..58]) else {
-            return container.malformed(format!("no size at byte {at}"));
+            return Err(io::Error::other(format!("no size at byte {at}")));
         };
-        let start = at + HEADER_BYTES;
-        let Some(mut content) = start.checked_add(size).and_then(|end| bytes.get(start..end)) else {
-            return container.malformed(format!("the member at byte {at} is cut off"));
+        let (start, size) = (at + HEADER_BYTES as u64, size as u64);
+        let Some(mut content) = source.part(start, size) else {
+            return Err(io::Error::other(format!("the member at byte {at} is cut off")));
         };
         at = start + size + size % 2;
         if !container.admit() {
-            return;
+            return Ok(());
         }
         let field = header[..16].trim_ascii_end();
         let name = if field == b"//" {
-            names = content;
+            names = content.some(0, NAMES_MAX_BYTES)?;
             b"#names".to_vec()
         } else if field == b"/" {
             b"#symbols".to_vec()
@@ -39,19 +50,23 @@ pub(super) fn members(container: &mut Container, bytes: &[u8]) {
             let long = names.get(offset..).unwrap_or(b"");
             let end = long.iter().position(|byte| *byte == b'\n').unwrap_or(long.len());
             long[..end].strip_suffix(b"/").unwrap_or(&long[..end]).to_vec()
-        } else if let Some(length) =
-            field.strip_prefix(b"#1/").and_then(number).filter(|length| *length <= content.len())
+        } else if let Some(length) = field
+            .strip_prefix(b"#1/")
+            .and_then(number)
+            .filter(|length| *length as u64 <= size && *length <= NAMES_MAX_BYTES)
         {
-            let (name, rest) = content.split_at(length);
-            content = rest;
-            name.split(|byte| *byte == 0).next().unwrap_or(name).to_vec()
+            let name = content.some(0, length)?;
+            if let Some(rest) = content.part(length as u64, size - length as u64) {
+                content = rest;
+            }
+            until_zero(&name).to_vec()
         } else {
             field.strip_suffix(b"/").unwrap_or(field).to_vec()
         };
         let field = |from: usize, to: usize| number(&header[from..to]);
         let owner = field(28, 34).zip(field(34, 40)).map(|(user, group)| format!("{user}:{group}"));
         let modified = field(16, 28).and_then(|seconds| i64::try_from(seconds).ok());
-        container.bytes(BytePath::new(name), content).packing = Some(Packing { modified, owner });
+        container.stored(BytePath::new(name), &content)?.packing = Some(Packing { modified, owner });
     }
 }
 

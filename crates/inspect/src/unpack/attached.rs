@@ -6,6 +6,7 @@ mod installer;
 use super::{Container, zip};
 use crate::bytes::{le16, le32, le64, slice};
 use crate::format::{Format, format};
+use crate::source::Source;
 
 /// A self-extractor has a configuration in front of its archive, at most this long.
 const CONFIGURATION_MAX_BYTES: usize = 64 << 10;
@@ -18,8 +19,11 @@ pub(super) fn members(container: &mut Container, format: Format, bytes: &[u8]) {
         return;
     }
     // A zip is found from the end: its offsets may count from the begin of the file or of the archive.
-    if zip::appended(bytes).is_some() {
-        return zip::members(container, bytes);
+    if let Ok(Some(_)) = zip::appended(&Source::Held(bytes)) {
+        if let Err(error) = zip::members(container, &Source::Held(bytes)) {
+            container.failed(&error);
+        }
+        return;
     }
     if overlay.iter().any(|byte| *byte != 0) {
         if !container.admit() {
@@ -33,10 +37,24 @@ pub(super) fn members(container: &mut Container, format: Format, bytes: &[u8]) {
     }
 }
 
+/// Opens what hangs on to data that is not held: an archive at its end.
+pub(super) fn members_of_source(container: &mut Container, source: &Source) {
+    let opened = match zip::appended(source) {
+        Ok(Some(_)) => zip::members(container, source),
+        Ok(None) => Ok(()),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = opened {
+        container.failed(&error);
+    }
+}
+
 /// Tells whether `members` would find something.
 pub(super) fn is_there(format: Format, bytes: &[u8]) -> bool {
     let has_cabinet = || format == Format::Pe && bytes.windows(8).any(|window| window == CABINET);
-    overlay(format, bytes).iter().any(|byte| *byte != 0) || zip::appended(bytes).is_some() || has_cabinet()
+    overlay(format, bytes).iter().any(|byte| *byte != 0)
+        || matches!(zip::appended(&Source::Held(bytes)), Ok(Some(_)))
+        || has_cabinet()
 }
 
 fn overlay(format: Format, bytes: &[u8]) -> &[u8] {

@@ -110,20 +110,16 @@ fn folder(
             }
         };
         container.inspection.budget.pay(skipped);
-        match container.content(reader.by_ref().take(file.size), packed) {
-            Ok(content) if content.len() as u64 == file.size => {
-                let member = container.inspection.member(container.node, container.path, name, &content);
-                container.push(member);
-            }
-            Ok(_) => {
+        if let Err(error) =
+            container.once(name.clone(), file.size, packed, &mut reader.by_ref().take(file.size))
+        {
+            if error.kind() == io::ErrorKind::UnexpectedEof {
                 container.malformed_member(&name, "its folder ends before it");
-                return true;
-            }
-            Err(error) => {
+            } else {
                 container.failed_member(&name, &error);
-                // The folder cannot be told apart from here on.
-                return true;
             }
+            // The folder cannot be told apart from here on.
+            return true;
         }
         position = file.offset.saturating_add(file.size);
     }

@@ -7,7 +7,9 @@ use evidence::BytePath;
 use evidence::tree::Packing;
 
 use super::Container;
+use super::reading::{Counted, Summed};
 use crate::bytes::until_zero;
+use crate::source::Source;
 
 /// The kernel's longest path, with room.
 const NAME_MAX_BYTES: u64 = 1 << 16;
@@ -29,14 +31,13 @@ struct Header {
     header_bytes: u64,
 }
 
-pub(super) fn members(container: &mut Container, reader: impl Read) {
-    let mut reader = io::BufReader::new(reader);
-    if let Err(error) = read(container, &mut reader) {
-        container.failed(&error);
-    }
+/// Reads the members by a reader that passes once over the source.
+pub(super) fn members(container: &mut Container, reader: &mut dyn Read, source: &Source) -> io::Result<()> {
+    let mut reader = Counted { reader: io::BufReader::new(reader), position: 0 };
+    read(container, &mut reader, source)
 }
 
-fn read(container: &mut Container, reader: &mut impl Read) -> io::Result<()> {
+fn read(container: &mut Container, reader: &mut Counted<impl Read>, source: &Source) -> io::Result<()> {
     // Of a file with several names only the last one in the archive has the content.
     let mut empty: BTreeMap<(u64, u64), Vec<usize>> = BTreeMap::new();
     while let Some(header) = header(reader)? {
@@ -56,7 +57,7 @@ fn read(container: &mut Container, reader: &mut impl Read) -> io::Result<()> {
             return Ok(());
         }
         let from = container.node.members.len();
-        member(container, reader, &header, BytePath::new(name), &mut empty)?;
+        member(container, reader, source, &header, BytePath::new(name), &mut empty)?;
         let owner = Some(format!("{}:{}", header.owner.0, header.owner.1));
         container.packed(from, &Packing { modified: i64::try_from(header.modified).ok(), owner });
         skip(reader, padding(header.size, header.align))?;
@@ -66,12 +67,14 @@ fn read(container: &mut Container, reader: &mut impl Read) -> io::Result<()> {
 
 fn member(
     container: &mut Container,
-    reader: &mut impl Read,
+    reader: &mut Counted<impl Read>,
+    source: &Source,
     header: &Header,
     name: BytePath,
     empty: &mut BTreeMap<(u64, u64), Vec<usize>>,
 ) -> io::Result<()> {
-    let mut data = reader.take(header.size);
+    let place = reader.position;
+    let mut data = Summed { reader: reader.take(header.size), sum: 0 };
     let word = match header.mode & 0o170_000 {
         0o100_000 | 0 => "",
         0o040_000 => "directory",
@@ -80,37 +83,39 @@ fn member(
         0o010_000 => "fifo",
         _ => "other",
     };
-    let content = container.content(&mut data, header.size);
-    let left = data.limit();
-    match content {
-        Ok(bytes) if (bytes.len() as u64) < header.size => return Err(cut_off()),
-        Ok(bytes) => {
-            let sum = bytes.iter().fold(0_u32, |sum, byte| sum.wrapping_add(u32::from(*byte)));
-            if word.is_empty() && header.sum.is_some_and(|expected| expected != u64::from(sum)) {
-                container.malformed_member(&name, "its checksum is wrong");
-            }
-            let number = container.node.members.len();
-            let member = match word {
-                "" => {
-                    let member = container.inspection.member(container.node, container.path, name, &bytes);
-                    container.push(member)
-                }
-                "symlink" => container.leaf(name, word, Some(BytePath::new(bytes))),
-                _ => container.leaf(name, word, None),
-            };
-            member.mode = Some((header.mode & 0o7777) as u32);
-            if word.is_empty() && header.links > 1 {
-                let name = member.name.clone();
-                if header.size == 0 {
-                    empty.entry(header.inode).or_default().push(number);
-                } else {
-                    link(container, empty.remove(&header.inode).unwrap_or_default(), &name);
-                }
-            }
+    let number = container.node.members.len();
+    let opened = match word {
+        "" => container.passing(name.clone(), &mut data, source, place, header.size),
+        "symlink" => container.content(&mut data, header.size).map(|held| {
+            container.leaf(name.clone(), word, Some(BytePath::from(&*held)));
+        }),
+        _ => {
+            container.leaf(name.clone(), word, None);
+            Ok(())
         }
-        Err(error) => container.failed_member(&name, &error),
+    };
+    let (left, sum) = (data.reader.limit(), data.sum);
+    match opened {
+        Ok(()) => skip(reader, left)?,
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Err(cut_off()),
+        Err(error) => {
+            container.failed_member(&name, &error);
+            return skip(reader, left);
+        }
     }
-    skip(reader, left)
+    let Some(member) = container.node.members.get_mut(number) else { return Ok(()) };
+    member.mode = Some((header.mode & 0o7777) as u32);
+    if word.is_empty() {
+        if header.sum.is_some_and(|expected| expected != u64::from(sum)) {
+            container.malformed_member(&name, "its checksum is wrong");
+        }
+        if header.links > 1 && header.size == 0 {
+            empty.entry(header.inode).or_default().push(number);
+        } else if header.links > 1 {
+            link(container, empty.remove(&header.inode).unwrap_or_default(), &name);
+        }
+    }
+    Ok(())
 }
 
 /// Says of names without content where the content is.

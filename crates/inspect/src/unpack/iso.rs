@@ -5,13 +5,15 @@ mod rock_ridge;
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::io;
 use std::rc::Rc;
 
 use evidence::BytePath;
 
 use self::rock_ridge::RockRidge;
 use super::Container;
-use crate::bytes::{le16, le32, slice};
+use crate::bytes::{le16, le32};
+use crate::source::Source;
 
 const SECTOR_BYTES: u64 = 2048;
 const FIRST_DESCRIPTOR: u64 = 16;
@@ -21,50 +23,50 @@ const ROOT_RECORD: usize = 156;
 const FLAG_FOLDER: u8 = 2;
 const FLAG_MORE_EXTENTS: u8 = 0x80;
 
-pub(super) fn members(container: &mut Container, bytes: &[u8]) {
-    let volumes = Volumes::read(bytes);
+pub(super) fn members(container: &mut Container, source: &Source) -> io::Result<()> {
+    let volumes = Volumes::read(source)?;
     let Some(primary) = volumes.primary else {
-        return container.malformed("there is no primary volume descriptor");
+        return Err(io::Error::other("there is no primary volume descriptor"));
     };
     if volumes.has_udf {
         container
             .problem("unsupported-container", "its UDF file system is not opened; systems may prefer it");
     }
-    let block = u64::from(le16(primary, 128).unwrap_or(0));
+    let block = u64::from(le16(&primary, 128).unwrap_or(0));
     if block != SECTOR_BYTES {
-        return container.malformed("its blocks have an unusual size");
+        return Err(io::Error::other("its blocks have an unusual size"));
     }
-    let mut image = Image { bytes, extents: BTreeSet::new(), unread: 2 * bytes.len() as u64 };
-    if !image.tree(container, primary, Names::Plain) {
-        return;
+    let length = source.length().unwrap_or(0);
+    let mut image = Image { source, extents: BTreeSet::new(), unread: 2 * length };
+    if !image.tree(container, &primary, Names::Plain)? {
+        return Ok(());
     }
     if let Some(joliet) = volumes.joliet
-        && !image.tree(container, joliet, Names::Joliet)
+        && !image.tree(container, &joliet, Names::Joliet)?
     {
-        return;
+        return Ok(());
     }
-    let end = u64::from(le32(primary, 80).unwrap_or(0)) * SECTOR_BYTES;
-    let after = usize::try_from(end).ok().and_then(|end| bytes.get(end..)).unwrap_or(b"");
-    let system_area = slice(bytes, 0, FIRST_DESCRIPTOR * SECTOR_BYTES).unwrap_or(b"");
-    for (name, content) in [("#system-area", system_area), ("#after", after)] {
-        if content.iter().any(|byte| *byte != 0) && container.admit() {
-            container.bytes(name.into(), content);
-        }
+    let end = u64::from(le32(&primary, 80).unwrap_or(0)) * SECTOR_BYTES;
+    let after = length.checked_sub(end).and_then(|rest| source.part(end, rest));
+    let system_area = source.part(0, FIRST_DESCRIPTOR * SECTOR_BYTES);
+    for (name, part) in [("#system-area", system_area), ("#after", after)] {
+        container.unless_zero(name, part)?;
     }
+    Ok(())
 }
 
 /// The volume descriptors that matter.
 struct Volumes<'a> {
-    primary: Option<&'a [u8]>,
-    joliet: Option<&'a [u8]>,
+    primary: Option<Cow<'a, [u8]>>,
+    joliet: Option<Cow<'a, [u8]>>,
     has_udf: bool,
 }
 
 impl<'a> Volumes<'a> {
-    fn read(bytes: &'a [u8]) -> Self {
+    fn read(source: &Source<'a>) -> io::Result<Self> {
         let mut volumes = Self { primary: None, joliet: None, has_udf: false };
         for number in FIRST_DESCRIPTOR..FIRST_DESCRIPTOR + DESCRIPTORS_MAX {
-            let Some(sector) = slice(bytes, number * SECTOR_BYTES, SECTOR_BYTES) else { break };
+            let Some(sector) = source.exactly(number * SECTOR_BYTES, SECTOR_BYTES as usize)? else { break };
             match (sector[0], &sector[1..6]) {
                 (1, b"CD001") => volumes.primary = volumes.primary.or(Some(sector)),
                 (2, b"CD001") if matches!(&sector[88..91], b"%/@" | b"%/C" | b"%/E") => {
@@ -75,7 +77,7 @@ impl<'a> Volumes<'a> {
                 _ => break,
             }
         }
-        volumes
+        Ok(volumes)
     }
 }
 
@@ -86,8 +88,8 @@ enum Names {
     Joliet,
 }
 
-struct Image<'a> {
-    bytes: &'a [u8],
+struct Image<'s, 'a> {
+    source: &'s Source<'a>,
     /// Where contents are that were taken already.
     extents: BTreeSet<(u32, u64)>,
     /// Bytes of folders that may still be read: folders that overlap would read more than there is.
@@ -95,22 +97,22 @@ struct Image<'a> {
 }
 
 /// One directory record (ECMA-119 9.1).
-struct Record<'a> {
+struct Record {
     extent: u32,
     size: u32,
     flags: u8,
-    name: &'a [u8],
-    system_use: &'a [u8],
+    name: Vec<u8>,
+    system_use: Vec<u8>,
 }
 
-impl<'a> Image<'a> {
+impl<'a> Image<'_, 'a> {
     /// Takes the files of a tree; of a second tree only what the first does not have. `false` when the budget is spent.
-    fn tree(&mut self, container: &mut Container, descriptor: &'a [u8], names: Names) -> bool {
+    fn tree(&mut self, container: &mut Container, descriptor: &[u8], names: Names) -> io::Result<bool> {
         let Some((root, _)) = record(descriptor, ROOT_RECORD) else {
             container.malformed("a tree has no root");
-            return true;
+            return Ok(true);
         };
-        let skip = self.skip_of_system_use(&root);
+        let skip = self.skip_of_system_use(&root)?;
         let mut visited = BTreeSet::new();
         let prefix = if names == Names::Joliet { b"#joliet".to_vec() } else { Vec::new() };
         let mut stack = vec![(Rc::new(prefix), root)];
@@ -120,7 +122,7 @@ impl<'a> Image<'a> {
                 container.malformed_member(&path, "a folder is within itself, or in two places");
                 continue;
             }
-            let Some(records) = self.records(&folder) else {
+            let Some(records) = self.records(&folder)? else {
                 container.malformed_member(
                     &BytePath::new(path.to_vec()),
                     "a folder lies outside, or shares bytes with others",
@@ -129,23 +131,22 @@ impl<'a> Image<'a> {
             };
             let mut pieces: Vec<(u32, u32)> = Vec::new();
             for record in records {
-                let rock_ridge = match names {
-                    Names::Plain => skip.map(|skip| RockRidge::read(self.bytes, record.system_use, skip)),
-                    Names::Joliet => None,
+                let rock_ridge = match (names, skip) {
+                    (Names::Plain, Some(skip)) => RockRidge::read(self.source, &record.system_use, skip)?,
+                    _ => RockRidge::default(),
                 };
-                let rock_ridge = rock_ridge.unwrap_or_default();
-                let name = rock_ridge.name.clone().unwrap_or_else(|| plain_name(record.name, names));
+                let name = rock_ridge.name.clone().unwrap_or_else(|| plain_name(&record.name, names));
                 let separator = if path.is_empty() { &b""[..] } else { b"/" };
                 let full = [path.as_slice(), separator, &name].concat();
                 if rock_ridge.is_relocated {
                     // It is listed where it belongs, by its link.
                     continue;
                 }
-                let moved = rock_ridge.child.map(|extent| self.folder_at(extent));
+                let moved = rock_ridge.child.map(|extent| self.folder_at(extent)).transpose()?;
                 if record.flags & FLAG_FOLDER != 0 || moved.is_some() {
                     if names == Names::Plain {
                         if !container.admit() {
-                            return false;
+                            return Ok(false);
                         }
                         container.leaf(BytePath::new(full.clone()), "directory", None).mode =
                             rock_ridge.permissions();
@@ -165,11 +166,11 @@ impl<'a> Image<'a> {
                 }
                 let pieces = std::mem::take(&mut pieces);
                 if !self.file(container, BytePath::new(full), &pieces, &rock_ridge, names) {
-                    return false;
+                    return Ok(false);
                 }
             }
         }
-        true
+        Ok(true)
     }
 
     fn file(
@@ -202,75 +203,68 @@ impl<'a> Image<'a> {
         } else if rock_ridge.is_compressed {
             container.member_problem(&name, "unsupported-compression", "zisofs is not opened");
         } else {
-            match self.content(pieces) {
-                Some(content) => container.bytes(name, &content).mode = rock_ridge.permissions(),
-                None => container.malformed_member(&name, "its content lies outside"),
+            let taken = match self.content(pieces) {
+                Some(content) => container.stored(name.clone(), &content),
+                None => Err(io::Error::other("its content lies outside")),
+            };
+            match taken {
+                Ok(member) => member.mode = rock_ridge.permissions(),
+                Err(error) => container.failed_member(&name, &error),
             }
         }
         true
     }
 
-    /// Joins the pieces of a content; pieces in a row are not copied.
-    fn content(&self, pieces: &[(u32, u32)]) -> Option<Cow<'a, [u8]>> {
-        let piece = |(extent, size): &(u32, u32)| {
-            if *size == 0 {
-                Some(&b""[..])
-            } else {
-                slice(self.bytes, u64::from(*extent) * SECTOR_BYTES, u64::from(*size))
-            }
-        };
-        match pieces {
-            [only] => piece(only).map(Cow::Borrowed),
-            [first, ..] => {
-                let in_a_row = pieces.windows(2).all(|pair| {
-                    u64::from(pair[0].0) + u64::from(pair[0].1) / SECTOR_BYTES == u64::from(pair[1].0)
-                        && u64::from(pair[0].1) % SECTOR_BYTES == 0
-                });
-                if !in_a_row {
-                    return None;
-                }
-                let total = pieces.iter().map(|(_, size)| u64::from(*size)).sum();
-                slice(self.bytes, u64::from(first.0) * SECTOR_BYTES, total).map(Cow::Borrowed)
-            }
-            [] => None,
-        }
+    /// Joins the pieces of a content, which must stand in a row.
+    fn content(&self, pieces: &[(u32, u32)]) -> Option<Source<'a>> {
+        let (first, _) = pieces.first()?;
+        let in_a_row = pieces.windows(2).all(|pair| {
+            u64::from(pair[0].0) + u64::from(pair[0].1) / SECTOR_BYTES == u64::from(pair[1].0)
+                && u64::from(pair[0].1) % SECTOR_BYTES == 0
+        });
+        let total: u64 = pieces.iter().map(|(_, size)| u64::from(*size)).sum();
+        // An empty file may name any place.
+        let at = if total == 0 { 0 } else { u64::from(*first) * SECTOR_BYTES };
+        self.source.part(at, total).filter(|_| in_a_row)
     }
 
     /// Reads a folder's records, without itself and its parent. Records do not cross sectors.
-    fn records(&mut self, folder: &Record) -> Option<Vec<Record<'a>>> {
-        self.unread = self.unread.checked_sub(u64::from(folder.size))?;
-        let content = slice(self.bytes, u64::from(folder.extent) * SECTOR_BYTES, u64::from(folder.size))?;
+    fn records(&mut self, folder: &Record) -> io::Result<Option<Vec<Record>>> {
+        let Some(unread) = self.unread.checked_sub(u64::from(folder.size)) else { return Ok(None) };
+        self.unread = unread;
+        let at = u64::from(folder.extent) * SECTOR_BYTES;
+        let Some(content) = self.source.part(at, u64::from(folder.size)) else { return Ok(None) };
         let mut records = Vec::new();
-        for sector in content.chunks(SECTOR_BYTES as usize) {
+        for number in 0..u64::from(folder.size).div_ceil(SECTOR_BYTES) {
+            let sector = content.some(number * SECTOR_BYTES, SECTOR_BYTES as usize)?;
             let mut at = 0;
-            while let Some((record, next)) = record(sector, at) {
-                if !matches!(record.name, [0] | [1]) {
+            while let Some((record, next)) = record(&sector, at) {
+                if !matches!(record.name[..], [0] | [1]) {
                     records.push(record);
                 }
                 at = next;
             }
         }
-        Some(records)
+        Ok(Some(records))
     }
 
     /// Makes the record of a folder that was moved: its own first record has its size.
-    fn folder_at(&self, extent: u32) -> Option<Record<'a>> {
-        let sector = slice(self.bytes, u64::from(extent) * SECTOR_BYTES, SECTOR_BYTES)?;
-        record(sector, 0).map(|(record, _)| record)
+    fn folder_at(&self, extent: u32) -> io::Result<Option<Record>> {
+        let sector = self.source.exactly(u64::from(extent) * SECTOR_BYTES, SECTOR_BYTES as usize)?;
+        Ok(sector.and_then(|sector| record(&sector, 0)).map(|(record, _)| record))
     }
 
     /// Finds in the root's own record whether there is Rock Ridge (SUSP 5.3, "SP"), and how many bytes each record skips.
-    fn skip_of_system_use(&self, root: &Record) -> Option<usize> {
-        let sector = slice(self.bytes, u64::from(root.extent) * SECTOR_BYTES, SECTOR_BYTES)?;
-        let (record, _) = record(sector, 0)?;
+    fn skip_of_system_use(&self, root: &Record) -> io::Result<Option<usize>> {
+        let Some(record) = self.folder_at(root.extent)? else { return Ok(None) };
         let entry = record.system_use;
-        (entry.starts_with(b"SP") && entry.get(4..6) == Some(b"\xbe\xef"))
-            .then(|| usize::from(entry.get(6).copied().unwrap_or(0)))
+        Ok((entry.starts_with(b"SP") && entry.get(4..6) == Some(b"\xbe\xef"))
+            .then(|| usize::from(entry.get(6).copied().unwrap_or(0))))
     }
 }
 
 /// Reads the record at `at`, and returns where the next one is.
-fn record(sector: &[u8], at: usize) -> Option<(Record<'_>, usize)> {
+fn record(sector: &[u8], at: usize) -> Option<(Record, usize)> {
     let length = usize::from(*sector.get(at)?);
     if length < 34 {
         return None;
@@ -281,8 +275,8 @@ fn record(sector: &[u8], at: usize) -> Option<(Record<'_>, usize)> {
         extent: le32(bytes, 2)?,
         size: le32(bytes, 10)?,
         flags: bytes[25],
-        name: bytes.get(33..name_end)?,
-        system_use: bytes.get(name_end.next_multiple_of(2)..).unwrap_or(b""),
+        name: bytes.get(33..name_end)?.to_vec(),
+        system_use: bytes.get(name_end.next_multiple_of(2)..).unwrap_or(b"").to_vec(),
     };
     Some((record, at + length))
 }

@@ -9,6 +9,7 @@ use evidence::{BytePath, Digest};
 use super::{Container, stream};
 use crate::bytes::{be16, be32, be64, slice};
 use crate::format::{Format, format};
+use crate::source::Source;
 
 const LEAD_BYTES: u64 = 96;
 /// RPM itself refuses a header with more (`HEADER_TAGS_MAX`, `HEADER_DATA_MAX`).
@@ -129,14 +130,17 @@ fn payload(container: &mut Container, header: &Header, bytes: &[u8]) {
         container.problem("digest-mismatch", "the payload's SHA-256 is not the one in the header");
     }
     let name = BytePath::from("payload.cpio");
+    let source = Source::Held(bytes);
     match format(bytes) {
         found @ (Format::Gzip | Format::Bzip2 | Format::Xz | Format::Lzma | Format::Zstd) => {
-            match stream::decoder(found, bytes) {
-                Ok(reader) => stream::member(container, name, reader, bytes.len() as u64),
-                Err(error) => container.failed(&error),
+            stream::member(container, name, found, &source);
+        }
+        _ if !container.admit() => {}
+        _ => {
+            if let Err(error) = container.stored(name, &source) {
+                container.failed(&error);
             }
         }
-        _ => stream::member(container, name, bytes, bytes.len() as u64),
     }
 }
 

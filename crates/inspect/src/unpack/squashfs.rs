@@ -4,25 +4,28 @@
 mod image;
 
 use std::collections::BTreeSet;
+use std::io;
 use std::rc::Rc;
 
-use evidence::BytePath;
+use evidence::{BytePath, Node};
 
 use self::image::{Failure, Image, Inode, Kind};
 use super::Container;
+use crate::source::{Open, Source};
 
-pub(super) fn members(container: &mut Container, bytes: &[u8]) {
-    let mut image = match Image::read(bytes) {
+pub(super) fn members(container: &mut Container, source: &Source) -> io::Result<()> {
+    let mut image = match Image::read(source) {
         Ok(image) => image,
-        Err(what) => return container.malformed(what),
+        Err(failure) => {
+            report(container, None, failure);
+            return Ok(());
+        }
     };
     if let Err(failure) = walk(container, &mut image) {
         report(container, None, failure);
     }
-    let after = image.after();
-    if after.iter().any(|byte| *byte != 0) && container.admit() {
-        container.bytes("#after".into(), after);
-    }
+    container.unless_zero("#after", image.after())?;
+    Ok(())
 }
 
 fn walk(container: &mut Container, image: &mut Image) -> Result<(), Failure> {
@@ -68,24 +71,40 @@ fn member(container: &mut Container, image: &mut Image, name: BytePath, inode: &
         Kind::Device => container.leaf(name, "device", None).mode = mode,
         Kind::Fifo => container.leaf(name, "fifo", None).mode = mode,
         Kind::Other => container.leaf(name, "other", None).mode = mode,
-        Kind::File(file) => match image.content(container, file) {
-            Ok(content) => {
-                let member = container.inspection.member(container.node, container.path, name, &content);
-                container.push(member).mode = mode;
-            }
+        Kind::File(file) => match content(container, image, name.clone(), file) {
+            Ok(member) => member.mode = mode,
             Err(failure) => report(container, Some(&name), failure),
         },
     }
 }
 
+fn content<'c>(
+    container: &'c mut Container,
+    image: &mut Image,
+    name: BytePath,
+    file: &image::File,
+) -> Result<&'c mut Node, Failure> {
+    let content = image.content(container, file)?;
+    let open: Open = Rc::new(|| Ok(Box::new(content.clone())));
+    container.unpacked(name, Some(file.size), Image::packed(file), open).map_err(Failure::Unreadable)
+}
+
 fn report(container: &mut Container, name: Option<&BytePath>, failure: Failure) {
+    let inner = match failure {
+        Failure::Unreadable(error) => match error.downcast::<Failure>() {
+            Ok(failure) => failure,
+            Err(error) => Failure::Unreadable(error),
+        },
+        other => other,
+    };
     let path = name.map_or_else(|| container.path.clone(), |name| container.node.join(container.path, name));
-    match failure {
+    match inner {
         Failure::Malformed(what) => container.inspection.problem(&path, "malformed-squashfs", what),
-        Failure::Compression(number) => {
-            let detail = format!("compression {number} is not known");
-            container.inspection.problem(&path, "unsupported-compression", detail);
-        }
+        Failure::Compression(_) => container.inspection.problem(&path, "unsupported-compression", inner),
         Failure::Exhausted(what) => container.inspection.exhausted(&path, what),
+        Failure::Unreadable(error) => match name {
+            Some(name) => container.failed_member(name, &error),
+            None => container.failed(&error),
+        },
     }
 }

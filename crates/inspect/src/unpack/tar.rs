@@ -10,7 +10,11 @@ use evidence::BytePath;
 use evidence::tree::Packing;
 
 use super::Container;
+use super::reading::Counted;
+use crate::budget::Exhausted;
 use crate::bytes::{octal, until_zero};
+use crate::room::Held;
+use crate::source::Source;
 
 const BLOCK_BYTES: usize = 512;
 /// A record of names and attributes is never larger than this; the kernel's longest path has 4,096 bytes.
@@ -28,11 +32,10 @@ pub(crate) fn is_header(bytes: &[u8]) -> bool {
     block[257..].starts_with(b"ustar") || (block[0] != 0 && sums(block))
 }
 
-pub(super) fn members(container: &mut Container, reader: impl Read) {
-    let mut reader = io::BufReader::new(reader);
-    if let Err(error) = read(container, &mut reader) {
-        container.failed(&error);
-    }
+/// Reads the members by a reader that passes once over the source.
+pub(super) fn members(container: &mut Container, reader: &mut dyn Read, source: &Source) -> io::Result<()> {
+    let mut reader = Counted { reader: io::BufReader::new(reader), position: 0 };
+    read(container, &mut reader, source)
 }
 
 /// What the records before a header say of it.
@@ -45,7 +48,7 @@ struct Records {
     pieces: Vec<u64>,
 }
 
-fn read(container: &mut Container, reader: &mut impl Read) -> io::Result<()> {
+fn read(container: &mut Container, reader: &mut Counted<impl Read>, source: &Source) -> io::Result<()> {
     let mut global = BTreeMap::new();
     let mut records = Records::default();
     let mut first = true;
@@ -81,7 +84,7 @@ fn read(container: &mut Container, reader: &mut impl Read) -> io::Result<()> {
                     return Ok(());
                 }
                 let (from, packing) = (container.node.members.len(), packing(&block, &taken));
-                member(container, reader, &block, stored, taken)?;
+                member(container, reader, source, &block, stored, taken)?;
                 container.packed(from, &packing);
             }
         }
@@ -108,7 +111,8 @@ fn packing(block: &Block, records: &Records) -> Packing {
 
 fn member(
     container: &mut Container,
-    reader: &mut impl Read,
+    reader: &mut Counted<impl Read>,
+    source: &Source,
     block: &Block,
     stored: u64,
     mut records: Records,
@@ -140,25 +144,30 @@ fn member(
     let padding = (BLOCK_BYTES as u64 - stored % BLOCK_BYTES as u64) % BLOCK_BYTES as u64;
     if word.is_empty() {
         let (pieces, real) = pieces(reader, block, &mut records)?;
+        let place = reader.position;
         let mut data = reader.take(stored);
+        let from = container.node.members.len();
         let opened = match real {
-            None => content(container, &mut data, stored),
+            None => plain(container, name.clone(), &mut data, source, place, stored),
             Some(real) if pieces.is_empty() && real > 0 => {
                 content(container, &mut data, stored).and_then(|bytes| {
                     let (pieces, start) = map_in_front(&bytes)?;
-                    sparse(container, &mut bytes.get(start..).ok_or_else(cut_off)?, &pieces, real)
+                    let laid =
+                        sparse(container, &mut bytes.get(start..).ok_or_else(cut_off)?, &pieces, real)?;
+                    container.opened(name.clone(), &laid);
+                    Ok(())
                 })
             }
-            Some(real) => sparse(container, &mut data, &pieces, real),
+            Some(real) => sparse(container, &mut data, &pieces, real).map(|laid| {
+                container.opened(name.clone(), &laid);
+            }),
         };
         let left = data.limit();
-        match opened {
-            Ok(bytes) => {
-                container.documents.note(&name, &bytes);
-                let member = container.inspection.member(container.node, container.path, name, &bytes);
-                container.push(member).mode = mode;
-            }
-            Err(error) => container.failed_member(&name, &error),
+        if let Err(error) = opened {
+            container.failed_member(&name, &error);
+        }
+        for member in container.node.members.iter_mut().skip(from) {
+            member.mode = mode;
         }
         skip(reader, left + padding)?;
     } else {
@@ -169,8 +178,28 @@ fn member(
     Ok(())
 }
 
-/// Reads a plain member; one that ends too early is an error.
-fn content(container: &mut Container, data: &mut impl Read, stored: u64) -> io::Result<Vec<u8>> {
+/// Opens a plain member, held if there is room for it. One that ends too early is an error.
+fn plain(
+    container: &mut Container,
+    name: BytePath,
+    data: &mut impl Read,
+    source: &Source,
+    place: u64,
+    stored: u64,
+) -> io::Result<()> {
+    if let Source::Held(_) = source {
+        let Some(Source::Held(bytes)) = source.part(place, stored) else { return Err(cut_off()) };
+        container.held(name, bytes);
+        return Ok(());
+    }
+    container.passing(name, data, source, place, stored).map_err(|error| match error.kind() {
+        io::ErrorKind::UnexpectedEof => cut_off(),
+        _ => error,
+    })
+}
+
+/// Reads a member into memory; one that ends too early is an error.
+fn content(container: &mut Container, data: &mut impl Read, stored: u64) -> io::Result<Held> {
     let bytes = container.content(data, stored)?;
     if (bytes.len() as u64) < stored { Err(cut_off()) } else { Ok(bytes) }
 }
@@ -240,15 +269,14 @@ fn old_pieces(entries: &[u8], pieces: &mut Vec<Piece>) -> io::Result<()> {
 }
 
 /// Lays the pieces of a sparse file out in zeros.
-fn sparse(
-    container: &mut Container,
-    data: &mut impl Read,
-    pieces: &[Piece],
-    real: u64,
-) -> io::Result<Vec<u8>> {
+fn sparse(container: &mut Container, data: &mut impl Read, pieces: &[Piece], real: u64) -> io::Result<Held> {
     let (room, what) = container.inspection.budget.room(real);
     if real > room {
         return Err(io::Error::other(what));
+    }
+    let mut hold = container.inspection.room.hold();
+    if !hold.grow(real) {
+        return Err(io::Error::other(Exhausted("too many bytes to be held in memory")));
     }
     container.inspection.budget.pay(real);
     let mut bytes = Vec::new();
@@ -264,7 +292,7 @@ fn sparse(
         }
     }
     bytes.resize(real as usize, 0);
-    Ok(bytes)
+    Ok(Held { bytes, hold })
 }
 
 /// Reads the records `LENGTH KEY=VALUE\n` of a pax header.

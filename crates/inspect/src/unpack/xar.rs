@@ -10,6 +10,7 @@ use super::xml::{self, Event};
 use super::{Container, stream};
 use crate::bytes::{be16, be64, between, slice};
 use crate::format::Format;
+use crate::source::Source;
 
 /// A table of contents of a million files.
 const CONTENTS_MAX_BYTES: u64 = 256 << 20;
@@ -192,13 +193,28 @@ fn entries(table: &[u8], limit: usize, heap: u64) -> (Vec<Entry>, Vec<(usize, us
 
 /// A `pbzx` stream: chunks that are xz or stored, each behind its unpacked and packed size.
 pub(super) struct Pbzx<'a> {
-    rest: &'a [u8],
+    source: Source<'a>,
+    at: u64,
     chunk: Option<Box<dyn Read + 'a>>,
 }
 
 impl<'a> Pbzx<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
-        Self { rest: bytes.get(12..).unwrap_or(b""), chunk: None }
+    pub(super) fn new(source: Source<'a>) -> Self {
+        Self { source, at: 12, chunk: None }
+    }
+
+    /// Goes to the next chunk; `None` at the end.
+    fn next(&mut self) -> io::Result<Option<Box<dyn Read + 'a>>> {
+        let cut_off = || io::Error::other("a chunk is cut off");
+        let head = self.source.some(self.at, 16)?;
+        if head.is_empty() {
+            return Ok(None);
+        }
+        let size = be64(&head, 8).ok_or_else(cut_off)?;
+        let chunk = self.source.part(self.at + 16, size).ok_or_else(cut_off)?;
+        self.at += 16 + size;
+        let is_xz = chunk.some(0, 6)?.as_ref() == b"\xfd7zXZ\0";
+        Ok(Some(if is_xz { stream::of_source(Format::Xz, &chunk)? } else { Box::new(chunk.reader()) }))
     }
 }
 
@@ -214,17 +230,10 @@ impl Read for Pbzx<'_> {
                     return Ok(read);
                 }
             }
-            if self.rest.is_empty() {
-                return Ok(0);
+            match self.next()? {
+                Some(chunk) => self.chunk = Some(chunk),
+                None => return Ok(0),
             }
-            let packed = be64(self.rest, 8).and_then(|size| slice(self.rest, 16, size));
-            let packed = packed.ok_or_else(|| io::Error::other("a chunk is cut off"))?;
-            self.rest = self.rest.get(16 + packed.len()..).unwrap_or(b"");
-            self.chunk = Some(if packed.starts_with(b"\xfd7zXZ\0") {
-                stream::decoder(Format::Xz, packed)?
-            } else {
-                Box::new(packed)
-            });
         }
     }
 }

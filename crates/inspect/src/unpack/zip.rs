@@ -4,34 +4,38 @@
 mod directory;
 
 use std::io::{self, Read};
+use std::rc::Rc;
 
-use evidence::BytePath;
 use evidence::tree::Packing;
+use evidence::{BytePath, Hasher};
 use liblzma::stream::Stream;
 
-use self::directory::{Directory, Entry};
+use self::directory::{Directory, Entry, Failure};
 use super::{Container, stream};
-use crate::budget::Budget;
-use crate::bytes::{between, le16, le32, slice};
+use crate::budget::{Budget, Exhausted};
+use crate::bytes::{le16, le32};
+use crate::format::Format;
+use crate::source::{Open, Source};
 
 const LOCAL_BYTES: usize = 30;
 const FLAG_ENCRYPTED: u16 = 1;
 const FLAG_DESCRIPTOR: u16 = 1 << 3;
 
-pub(super) fn members(container: &mut Container, bytes: &[u8]) {
-    match Directory::read(bytes) {
-        Ok(directory) => read(container, bytes, &directory),
-        Err(what) => container.malformed(what),
-    }
+pub(super) fn members(container: &mut Container, source: &Source) -> io::Result<()> {
+    let directory = Directory::read(source)?;
+    read(container, source, &directory)
 }
 
 /// Finds an archive at the end of bytes that begin with something else, and returns where it begins.
-pub(super) fn appended(bytes: &[u8]) -> Option<usize> {
-    let directory = Directory::read(bytes).ok()?;
-    let first = directory.entries(bytes).ok()?.iter().map(|entry| entry.header).min()?;
-    usize::try_from(first)
-        .ok()
-        .filter(|first| bytes.get(*first..).is_some_and(|at| at.starts_with(b"PK\x03\x04")))
+pub(super) fn appended(source: &Source) -> io::Result<Option<u64>> {
+    let first = Directory::read(source)
+        .and_then(|directory| directory.entries(source))
+        .map(|entries| entries.iter().map(|entry| entry.header).min());
+    match first {
+        Ok(Some(first)) if source.some(first, 4)?.as_ref() == b"PK\x03\x04" => Ok(Some(first)),
+        Ok(_) | Err(Failure::Malformed(_)) => Ok(None),
+        Err(Failure::Unreadable(error)) => Err(error),
+    }
 }
 
 /// Reads the members of an archive whose names are wanted, at most `room` bytes of them. What cannot be read is left out; that
@@ -41,18 +45,18 @@ pub(crate) fn select(
     wanted: &dyn Fn(&[u8]) -> bool,
     room: &mut u64,
 ) -> Option<Vec<(BytePath, Vec<u8>)>> {
-    let entries = Directory::read(bytes).ok()?.entries(bytes).ok()?;
+    let source = Source::Held(bytes);
+    let entries = Directory::read(&source).ok()?.entries(&source).ok()?;
     let mut members = Vec::new();
     for entry in entries.iter().filter(|entry| wanted(entry.name.as_bytes())) {
         if entry.size > *room {
             continue;
         }
-        let Some(local) = Local::read(bytes, entry).filter(|_| entry.flags & FLAG_ENCRYPTED == 0) else {
-            continue;
-        };
-        let packed = bytes.get(local.content.0..local.content.1).unwrap_or_default();
+        let local = Local::read(&source, entry).ok().flatten();
+        let Some(local) = local.filter(|_| entry.flags & FLAG_ENCRYPTED == 0) else { continue };
+        let Some(packed) = local.packed(&source) else { continue };
         let mut content = Vec::new();
-        let read = decoder(entry, packed).and_then(|reader| reader.take(*room).read_to_end(&mut content));
+        let read = decoder(entry, &packed).and_then(|reader| reader.take(*room).read_to_end(&mut content));
         if read.is_ok() {
             *room = room.saturating_sub(content.len() as u64);
             members.push((entry.name.clone(), content));
@@ -61,12 +65,10 @@ pub(crate) fn select(
     Some(members)
 }
 
-fn read(container: &mut Container, bytes: &[u8], directory: &Directory) {
-    let entries = match directory.entries(bytes) {
-        Ok(entries) => entries,
-        Err(what) => return container.malformed(what),
-    };
-    let locals: Vec<Option<Local>> = entries.iter().map(|entry| Local::read(bytes, entry)).collect();
+fn read(container: &mut Container, source: &Source, directory: &Directory) -> io::Result<()> {
+    let entries = directory.entries(source)?;
+    let locals: Vec<Option<Local>> =
+        entries.iter().map(|entry| Local::read(source, entry)).collect::<io::Result<_>>()?;
     let overlap = overlapping(&locals);
     let count = overlap.iter().filter(|overlaps| **overlaps).count();
     if count > 0 {
@@ -77,37 +79,56 @@ fn read(container: &mut Container, bytes: &[u8], directory: &Directory) {
     }
     for ((entry, local), overlaps) in entries.iter().zip(&locals).zip(&overlap) {
         if !container.admit() {
-            return;
+            return Ok(());
         }
-        match local {
+        let packed = local.as_ref().and_then(|local| Some((local, local.packed(source)?)));
+        match packed {
             None => container.malformed_member(&entry.name, "its local header or content lies outside"),
             Some(_) if *overlaps => {}
-            Some(local) => {
+            Some((local, packed)) => {
                 let from = container.node.members.len();
-                member(container, bytes, entry, local);
+                match member(container, &packed, entry, local) {
+                    Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+                        container.member_problem(&entry.name, "unsupported-compression", error);
+                    }
+                    Err(error) => container.failed_member(&entry.name, &error),
+                    Ok(()) => {}
+                }
                 container.packed(from, &Packing { modified: entry.modified, owner: None });
             }
         }
     }
-    let mut ranges: Vec<(usize, usize)> =
-        locals.iter().flatten().map(|local| (local.start, local.end_with_descriptor(bytes))).collect();
+    let mut ranges = Vec::new();
+    for local in locals.iter().flatten() {
+        ranges.push((local.start, local.end_with_descriptor(source)?));
+    }
     let first = ranges.iter().map(|(start, _)| *start).min().unwrap_or(directory.start);
     // What stands before the first member is for the reader of the outer format, if there is one.
-    let from = if bytes.starts_with(b"PK\x03\x04") { 0 } else { first };
-    container.unlisted(between(bytes, &mut ranges, from, directory.start));
-    for (name, content) in [("#comment", directory.comment), ("#after", directory.after)] {
-        if content.iter().any(|byte| *byte != 0) && container.admit() {
-            container.bytes(name.into(), content);
+    let from = if source.some(0, 4)?.as_ref() == b"PK\x03\x04" { 0 } else { first };
+    container.gaps(source, ranges, from, directory.start)?;
+    let (comment, after) = directory.comment;
+    let end = source.length().unwrap_or(after);
+    for (name, from, to) in [("#comment", comment, after), ("#after", after, end)] {
+        let part = to.checked_sub(from).and_then(|length| source.part(from, length));
+        if !container.unless_zero(name, part)? {
+            break;
         }
     }
+    Ok(())
 }
 
 /// Hands over the files of an archive one by one, unpacked within the budget, and looks into none of them. Overlapping members,
 /// links and folders are left out.
 pub(crate) fn files(bytes: &[u8], budget: &mut Budget, take: TakeFile<'_>) -> Result<(), &'static str> {
-    let directory = Directory::read(bytes)?;
-    let entries = directory.entries(bytes)?;
-    let locals: Vec<Option<Local>> = entries.iter().map(|entry| Local::read(bytes, entry)).collect();
+    let source = Source::Held(bytes);
+    let malformed = |failure| match failure {
+        Failure::Malformed(what) => what,
+        Failure::Unreadable(_) => "it cannot be read",
+    };
+    let entries =
+        Directory::read(&source).and_then(|directory| directory.entries(&source)).map_err(malformed)?;
+    let locals: Vec<Option<Local>> =
+        entries.iter().map(|entry| Local::read(&source, entry).ok().flatten()).collect();
     for ((entry, local), overlaps) in entries.iter().zip(&locals).zip(overlapping(&locals)) {
         budget.member().map_err(|what| what.0)?;
         let kind = entry.unix_mode.map_or(0, |mode| mode & 0o170_000);
@@ -118,7 +139,7 @@ pub(crate) fn files(bytes: &[u8], budget: &mut Budget, take: TakeFile<'_>) -> Re
             _ if overlaps => Err(io::Error::other("it shares bytes with another member")),
             None => Err(io::Error::other("its local header or content lies outside")),
             Some(_) if entry.flags & FLAG_ENCRYPTED != 0 => Err(io::Error::other("it is encrypted")),
-            Some(local) => unpacked(bytes, entry, local, budget),
+            Some(local) => unpacked(&source, entry, local, budget),
         };
         take(&entry.name, content);
     }
@@ -128,11 +149,11 @@ pub(crate) fn files(bytes: &[u8], budget: &mut Budget, take: TakeFile<'_>) -> Re
 /// What takes the files of an archive.
 pub(crate) type TakeFile<'a> = &'a mut dyn FnMut(&BytePath, io::Result<Vec<u8>>);
 
-fn unpacked(bytes: &[u8], entry: &Entry, local: &Local, budget: &mut Budget) -> io::Result<Vec<u8>> {
-    let packed = bytes.get(local.content.0..local.content.1).unwrap_or(b"");
-    let (room, what) = budget.room(packed.len() as u64);
+fn unpacked(source: &Source, entry: &Entry, local: &Local, budget: &mut Budget) -> io::Result<Vec<u8>> {
+    let packed = local.packed(source).ok_or_else(|| io::Error::other("its content lies outside"))?;
+    let (room, what) = budget.room(entry.packed);
     let mut content = Vec::new();
-    let read = decoder(entry, packed)?.take(room.saturating_add(1)).read_to_end(&mut content);
+    let read = decoder(entry, &packed)?.take(room.saturating_add(1)).read_to_end(&mut content);
     budget.pay(content.len() as u64);
     read?;
     if content.len() as u64 > room {
@@ -146,56 +167,65 @@ fn unpacked(bytes: &[u8], entry: &Entry, local: &Local, budget: &mut Budget) -> 
 
 /// A local header and the content behind it.
 struct Local {
-    start: usize,
-    content: (usize, usize),
+    start: u64,
+    content: (u64, u64),
     descriptor: bool,
     names_it_so: bool,
     same_size: bool,
 }
 
 impl Local {
-    fn read(bytes: &[u8], entry: &Entry) -> Option<Self> {
-        let header = slice(bytes, entry.header, LOCAL_BYTES as u64)?;
+    /// Reads it; `None` if it is none, or lies outside.
+    fn read(source: &Source, entry: &Entry) -> io::Result<Option<Self>> {
+        let header = source.some(entry.header, LOCAL_BYTES)?;
+        let fields = (le16(&header, 6), le32(&header, 18), le16(&header, 26), le16(&header, 28));
+        let (Some(flags), Some(packed), Some(name), Some(extra)) = fields else { return Ok(None) };
         if !header.starts_with(b"PK\x03\x04") {
-            return None;
+            return Ok(None);
         }
-        let (flags, name, extra) = (le16(header, 6)?, le16(header, 26)?, le16(header, 28)?);
-        let name_at = entry.header + LOCAL_BYTES as u64;
-        let content_at = name_at + u64::from(name) + u64::from(extra);
-        let end = content_at.checked_add(entry.packed)?;
-        slice(bytes, content_at, entry.packed)?;
-        let packed = u64::from(le32(header, 18)?);
-        Some(Self {
-            start: usize::try_from(entry.header).ok()?,
-            content: (usize::try_from(content_at).ok()?, usize::try_from(end).ok()?),
+        let name_at = entry.header.saturating_add(LOCAL_BYTES as u64);
+        let content_at = name_at.saturating_add(u64::from(name) + u64::from(extra));
+        let Some(end) = content_at.checked_add(entry.packed) else { return Ok(None) };
+        let own_name = source.exactly(name_at, usize::from(name))?;
+        if source.part(content_at, entry.packed).is_none() {
+            return Ok(None);
+        }
+        Ok(own_name.map(|own_name| Self {
+            start: entry.header,
+            content: (content_at, end),
             descriptor: flags & FLAG_DESCRIPTOR != 0,
-            names_it_so: slice(bytes, name_at, u64::from(name))? == entry.name.as_bytes(),
+            names_it_so: own_name.as_ref() == entry.name.as_bytes(),
             // With a descriptor, or in 64 bits, the sizes stand elsewhere.
             same_size: flags & FLAG_DESCRIPTOR != 0
-                || packed == u64::from(u32::MAX)
-                || packed == entry.packed,
-        })
+                || packed == u32::MAX
+                || u64::from(packed) == entry.packed,
+        }))
+    }
+
+    /// The content as it stands there.
+    fn packed<'a>(&self, source: &Source<'a>) -> Option<Source<'a>> {
+        source.part(self.content.0, self.content.1.checked_sub(self.content.0)?)
     }
 
     /// Returns where the content ends, with the data descriptor that may follow it (APPNOTE 4.3.9).
-    fn end_with_descriptor(&self, bytes: &[u8]) -> usize {
+    fn end_with_descriptor(&self, source: &Source) -> io::Result<u64> {
         let end = self.content.1;
         if !self.descriptor {
-            return end;
+            return Ok(end);
         }
         // With its usual signature or without, with sizes of 32 or 64 bits: what follows must be another header.
-        let starts = |at: usize| bytes.get(at..).is_some_and(|rest| rest.starts_with(b"PK"));
-        let marked = bytes.get(end..).is_some_and(|rest| rest.starts_with(b"PK\x07\x08"));
-        let sizes = if marked { [16, 24] } else { [12, 20] };
-        let found = sizes.into_iter().map(|size| end + size).find(|at| starts(*at));
+        let near = source.some(end, 26)?;
+        let starts = |at: usize| near.get(at..).is_some_and(|rest| rest.starts_with(b"PK"));
+        let sizes = if near.starts_with(b"PK\x07\x08") { [16, 24] } else { [12, 20] };
         // A directory that is aligned does not follow at once; the zeros between do not matter.
-        found.unwrap_or(end + sizes[0])
+        let size = sizes.into_iter().find(|size| starts(*size)).unwrap_or(sizes[0]);
+        Ok(end + size as u64)
     }
 }
 
 /// Marks the members that share bytes with an earlier one (Fifield, "A better zip bomb", 2019).
 fn overlapping(locals: &[Option<Local>]) -> Vec<bool> {
-    let mut order: Vec<(usize, usize, usize)> = locals
+    let mut order: Vec<(u64, u64, usize)> = locals
         .iter()
         .enumerate()
         .filter_map(|(number, local)| local.as_ref().map(|local| (local.start, local.content.1, number)))
@@ -218,7 +248,7 @@ fn overlapping(locals: &[Option<Local>]) -> Vec<bool> {
     overlap
 }
 
-fn member(container: &mut Container, bytes: &[u8], entry: &Entry, local: &Local) {
+fn member(container: &mut Container, packed: &Source, entry: &Entry, local: &Local) -> io::Result<()> {
     let name = entry.name.clone();
     // Tools that stream believe the local header; one that says something else deceives them or us.
     if !local.names_it_so {
@@ -228,13 +258,13 @@ fn member(container: &mut Container, bytes: &[u8], entry: &Entry, local: &Local)
         container.malformed_member(&name, "the local header gives another size");
     }
     let mode = entry.unix_mode.map(|mode| mode & 0o7777);
-    let packed = bytes.get(local.content.0..local.content.1).unwrap_or(b"");
     if entry.flags & FLAG_ENCRYPTED != 0 {
         container.member_problem(&name, "encrypted-member", "its content cannot be read without a password");
+        let mut hashed = Hasher::new();
+        each(packed, |bytes| hashed.update(bytes))?;
         let member = container.leaf(name, "encrypted", None);
-        (member.digest, member.size, member.mode) =
-            (Some(evidence::Digest::of(packed)), packed.len() as u64, mode);
-        return;
+        (member.digest, member.size, member.mode) = (Some(hashed.finish()), entry.packed, mode);
+        return Ok(());
     }
     let kind = entry.unix_mode.map_or(0, |mode| mode & 0o170_000);
     let special = match kind {
@@ -245,49 +275,101 @@ fn member(container: &mut Container, bytes: &[u8], entry: &Entry, local: &Local)
     };
     if let Some(word) = special {
         container.leaf(name, word, None).mode = mode;
-        return;
-    }
-    if entry.method == 0 && packed.len() as u64 == entry.size && kind != 0o120_000 {
-        // Stored as it is: no copy.
-        if checksum(packed) != entry.checksum {
-            return container.malformed_member(&name, "its checksum is wrong");
-        }
-        container.bytes(name, packed).mode = mode;
-        return;
-    }
-    let content = decoder(entry, packed).and_then(|reader| container.content(reader, packed.len() as u64));
-    let content = match content {
-        Ok(content) => content,
-        Err(error) if error.kind() == io::ErrorKind::Unsupported => {
-            return container.member_problem(&name, "unsupported-compression", error);
-        }
-        Err(error) => return container.failed_member(&name, &error),
-    };
-    if content.len() as u64 != entry.size {
-        let detail = format!("{} bytes, and {} in the directory", content.len(), entry.size);
-        return container.malformed_member(&name, detail);
-    }
-    if checksum(&content) != entry.checksum {
-        return container.malformed_member(&name, "its checksum is wrong");
+        return Ok(());
     }
     if kind == 0o120_000 {
-        container.leaf(name, "symlink", Some(BytePath::new(content))).mode = mode;
-        return;
+        let content = container.content(checked(entry, packed)?, entry.packed)?;
+        container.leaf(name, "symlink", Some(BytePath::from(&*content))).mode = mode;
+        return Ok(());
     }
-    let member = container.inspection.member(container.node, container.path, name, &content);
-    container.push(member).mode = mode;
+    if entry.method == 0 && entry.packed == entry.size && packed.is_at_hand() {
+        // Stored as it is: no copy.
+        let mut sum = flate2::Crc::new();
+        each(packed, |bytes| sum.update(bytes))?;
+        if sum.sum() != entry.checksum {
+            return Err(io::Error::other("its checksum is wrong"));
+        }
+        container.stored(name, packed)?.mode = mode;
+        return Ok(());
+    }
+    let mut hold = container.inspection.room.hold();
+    if !hold.grow(memory(entry, packed)?) {
+        return Err(io::Error::other(Exhausted("its decoder needs too much memory")));
+    }
+    let open: Open = Rc::new(|| checked(entry, packed));
+    container.unpacked(name, Some(entry.size), entry.packed, open)?.mode = mode;
+    Ok(())
+}
+
+/// How much memory the decoder of a member needs.
+fn memory(entry: &Entry, packed: &Source) -> io::Result<u64> {
+    let (format, at) = match entry.method {
+        14 => (Format::Lzma, 4),
+        93 => (Format::Zstd, 0),
+        95 => (Format::Xz, 0),
+        _ => return Ok(0),
+    };
+    Ok(stream::memory(format, packed.some(0, 256)?.get(at..).unwrap_or_default()))
+}
+
+fn each(source: &Source, mut take: impl FnMut(&[u8])) -> io::Result<()> {
+    if let Source::Held(bytes) = source {
+        take(bytes);
+        return Ok(());
+    }
+    let (mut reader, mut buffer) = (source.reader(), vec![0; 64 << 10]);
+    loop {
+        match reader.read(&mut buffer)? {
+            0 => return Ok(()),
+            read => take(&buffer[..read]),
+        }
+    }
+}
+
+/// A decoder that fails at its end if it gave another size or content than the directory says.
+struct Checked<'a> {
+    decoder: Box<dyn Read + 'a>,
+    sum: flate2::Crc,
+    given: u64,
+    size: u64,
+    checksum: u32,
+}
+
+fn checked<'a>(entry: &Entry, packed: &Source<'a>) -> io::Result<Box<dyn Read + 'a>> {
+    let (decoder, sum) = (decoder(entry, packed)?, flate2::Crc::new());
+    Ok(Box::new(Checked { decoder, sum, given: 0, size: entry.size, checksum: entry.checksum }))
+}
+
+impl Read for Checked<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.decoder.read(into)?;
+        self.sum.update(into.get(..read).unwrap_or_default());
+        self.given += read as u64;
+        if read > 0 || into.is_empty() {
+            return Ok(read);
+        }
+        if self.given != self.size {
+            let detail = format!("{} bytes, and {} in the directory", self.given, self.size);
+            return Err(io::Error::other(detail));
+        }
+        if self.sum.sum() != self.checksum {
+            return Err(io::Error::other("its checksum is wrong"));
+        }
+        Ok(0)
+    }
 }
 
 /// Makes the decoder of a compression method (APPNOTE 4.4.5). It gives one byte more than it should, to be noticed.
-fn decoder<'a>(entry: &Entry, packed: &'a [u8]) -> io::Result<Box<dyn Read + 'a>> {
+fn decoder<'a>(entry: &Entry, packed: &Source<'a>) -> io::Result<Box<dyn Read + 'a>> {
+    let source = packed.reader();
     let reader: Box<dyn Read + 'a> = match entry.method {
-        0 => Box::new(packed),
-        8 => Box::new(flate2::read::DeflateDecoder::new(packed)),
-        9 => Box::new(deflate64::Deflate64Decoder::new(packed)),
-        12 => Box::new(bzip2::read::BzDecoder::new(packed)),
+        0 => Box::new(source),
+        8 => Box::new(flate2::read::DeflateDecoder::new(source)),
+        9 => Box::new(deflate64::Deflate64Decoder::new(source)),
+        12 => Box::new(bzip2::read::BzDecoder::new(source)),
         14 => lzma(entry, packed)?,
-        93 => stream::decoder(crate::format::Format::Zstd, packed)?,
-        95 => stream::decoder(crate::format::Format::Xz, packed)?,
+        93 => stream::of_source(Format::Zstd, packed)?,
+        95 => stream::of_source(Format::Xz, packed)?,
         other => {
             let detail = format!("compression method {other} is not known");
             return Err(io::Error::new(io::ErrorKind::Unsupported, detail));
@@ -297,16 +379,17 @@ fn decoder<'a>(entry: &Entry, packed: &'a [u8]) -> io::Result<Box<dyn Read + 'a>
 }
 
 /// Reads the LZMA header of a member (APPNOTE 5.8.8) and writes it as that of an `.lzma` file.
-fn lzma<'a>(entry: &Entry, packed: &'a [u8]) -> io::Result<Box<dyn Read + 'a>> {
-    let properties = packed.get(4..9).filter(|_| le16(packed, 2) == Some(5));
-    let (Some(properties), Some(rest)) = (properties, packed.get(9..)) else {
+fn lzma<'a>(entry: &Entry, packed: &Source<'a>) -> io::Result<Box<dyn Read + 'a>> {
+    let head = packed.some(0, 9)?;
+    let Some(properties) = head.get(4..9).filter(|_| le16(&head, 2) == Some(5)) else {
         return Err(io::Error::other("its LZMA header is malformed"));
     };
     // Flag bit 1: the end is marked. Otherwise the size tells it.
     let size = if entry.flags & 2 == 0 { entry.size } else { u64::MAX };
     let header = [properties, &size.to_le_bytes()].concat();
-    let stream = Stream::new_lzma_decoder(stream::LZMA_MEMORY_MAX_BYTES)?;
-    Ok(Box::new(liblzma::read::XzDecoder::new_stream(io::Cursor::new(header).chain(rest), stream)))
+    let stream = Stream::new_lzma_decoder(stream::memory(Format::Lzma, properties))?;
+    let reader = io::Cursor::new(header).chain(packed.reader_at(9));
+    Ok(Box::new(liblzma::read::XzDecoder::new_stream(reader, stream)))
 }
 
 fn checksum(bytes: &[u8]) -> u32 {

@@ -97,7 +97,7 @@ fn of_a_layout_in_a_folder_the_upper_layer_counts() {
     files.push(("oci-layout".into(), br#"{"imageLayoutVersion":"1.0.0"}"#.to_vec()));
     files.push(("index.json".into(), index));
     files.sort();
-    let contents = files.into_iter().map(|(name, bytes)| (BytePath::from(name), Ok(bytes)));
+    let contents = files.into_iter().map(|(name, bytes)| (BytePath::from(name), Ok(crate::entry(&bytes))));
     let (_, scan) = catalog_folder(&"layout".into(), contents, &mut Budget::default());
     assert_eq!(purls(&scan.finish().bom), EXPECTED);
 }

@@ -127,7 +127,7 @@ fn a_folder_is_a_container() {
     let files = [("a/b", Ok(b"1".to_vec())), ("c", Err(std::io::Error::other("no")))];
     let tree = folder(
         &"dir".into(),
-        files.into_iter().map(|(name, content)| (name.into(), content)),
+        files.into_iter().map(|(name, content)| (name.into(), content.map(|bytes| crate::entry(&bytes)))),
         &mut Budget::default(),
     );
     assert_eq!(paths(&tree), ["dir", "dir/a/b"]);

@@ -58,7 +58,7 @@ fn an_image_layout_is_compared_with_its_documents() {
         (find(&tree, "!etc/.wh.passwd").format, find(&tree, "!bin/.wh..wh..opq").format),
         ("whiteout".into(), "opaque".into())
     );
-    let contents = files.iter().map(|(name, bytes)| (name.as_str().into(), Ok(bytes.clone())));
+    let contents = files.iter().map(|(name, bytes)| (name.as_str().into(), Ok(crate::entry(bytes))));
     let on_disk = folder(&"image".into(), contents, &mut Budget::default());
     assert_eq!(on_disk.problems, []);
     assert_eq!(find(&on_disk, "!etc/.wh.passwd").format, "whiteout");

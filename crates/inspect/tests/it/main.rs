@@ -7,7 +7,9 @@ mod catalogs;
 mod containers;
 mod corpus;
 mod damage;
+mod detached;
 mod disks;
+mod far;
 mod images;
 mod images_oci;
 mod packages;
@@ -18,11 +20,20 @@ mod streams;
 mod windows;
 mod zips;
 
+use std::io::Write;
+
 use evidence::{Node, Tree};
-use inspect::{Budget, open_file};
+use inspect::{Budget, Entry, open_file};
 
 fn open(name: &str, bytes: &[u8]) -> Tree {
     open_file(&name.into(), bytes, &mut Budget::default())
+}
+
+/// A file of a folder.
+fn entry(bytes: &[u8]) -> Entry {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(bytes).unwrap();
+    Entry::File(file)
 }
 
 fn paths(tree: &Tree) -> Vec<String> {

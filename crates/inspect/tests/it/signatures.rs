@@ -93,3 +93,72 @@ fn a_signed_java_archive_verifies_and_a_class_more_is_seen() {
     let class = crate::find(&other, "A.class");
     assert_eq!(class.content.unwrap().stale.unwrap().source, "META-INF/MANIFEST.MF");
 }
+
+#[test]
+fn page_hashes_are_recomputed_and_a_chain_is_followed_to_a_root() {
+    let keep = tempfile::tempdir().unwrap();
+    let at = keep.path();
+    let image = forge::PeImage { content: vec![0x90; 9000], ..forge::PeImage::default() };
+    fs::write(at.join("plain.exe"), image.bytes()).unwrap();
+    run(
+        at,
+        "openssl req -x509 -newkey rsa:2048 -nodes -keyout root.key -out root.pem -days 30 -subj '/CN=Root' 2>/dev/null
+         openssl req -x509 -newkey rsa:2048 -nodes -keyout other.key -out other.pem -days 30 -subj '/CN=Root' 2>/dev/null
+         openssl req -newkey rsa:2048 -nodes -keyout key.pem -out leaf.csr -subj '/O=Example/CN=Signer' 2>/dev/null
+         openssl x509 -req -in leaf.csr -CA root.pem -CAkey root.key -CAcreateserial -days 20 -out leaf.pem 2>/dev/null
+         openssl x509 -in root.pem -outform DER -out root.der
+         for hash in sha1 sha256; do osslsigncode sign -ph -h $hash -certs leaf.pem -key key.pem -in plain.exe -out $hash.exe >/dev/null; done",
+    );
+    let to_roots = |name: &str, bytes: &[u8], roots: &[&str]| {
+        let mut wishes = inspect::Wishes::default();
+        for root in roots {
+            assert_eq!(wishes.add_roots(&fs::read(at.join(root)).unwrap()), 1);
+        }
+        fs::write(at.join("now.exe"), bytes).unwrap();
+        let file = fs::File::open(at.join("now.exe")).unwrap();
+        let what = inspect::Opened::<std::iter::Empty<_>>::File(file);
+        let tree = inspect::open_with(&name.into(), what, &wishes, &mut inspect::Budget::default()).unwrap();
+        tree.root.executables[0].signature.clone().unwrap()
+    };
+    for name in ["sha1.exe", "sha256.exe"] {
+        let bytes = fs::read(at.join(name)).unwrap();
+        let facts = to_roots(name, &bytes, &[]);
+        assert_eq!((facts.digest_matches, facts.page_hashes_match), (Some(true), Some(true)), "{name}");
+        assert_eq!((facts.leads_to_root, facts.valid_when_signed), (None, None));
+        assert_eq!(to_roots(name, &bytes, &["root.pem"]).leads_to_root, Some(true));
+        assert_eq!(to_roots(name, &bytes, &["other.pem", "root.der"]).leads_to_root, Some(true));
+        // The same name, and another key.
+        assert_eq!(to_roots(name, &bytes, &["other.pem"]).leads_to_root, Some(false));
+        let mut changed = bytes.clone();
+        changed[0x1000] ^= 1;
+        assert_eq!(to_roots(name, &changed, &[]).page_hashes_match, Some(false), "{name}");
+    }
+    assert_eq!(inspect::Wishes::default().add_roots(b"no certificate"), 0);
+}
+
+#[test]
+fn a_certificate_more_is_seen_unless_a_certificate_of_the_chain_made_it() {
+    let keep = tempfile::tempdir().unwrap();
+    let at = keep.path();
+    fs::write(at.join("plain.exe"), forge::PeImage::default().bytes()).unwrap();
+    run(
+        at,
+        "openssl req -x509 -newkey rsa:2048 -nodes -keyout root.key -out root.pem -days 30 -subj '/CN=Root' 2>/dev/null
+         for name in leaf sibling; do
+            openssl req -newkey rsa:2048 -nodes -keyout $name.key -out $name.csr -subj /CN=$name 2>/dev/null
+            openssl x509 -req -in $name.csr -CA root.pem -CAkey root.key -CAcreateserial -days 20 -out $name.pem 2>/dev/null
+         done
+         openssl req -x509 -newkey rsa:2048 -nodes -keyout fake.key -out fake.pem -days 30 -subj '/CN=Root' 2>/dev/null
+         openssl x509 -req -in sibling.csr -CA fake.pem -CAkey fake.key -CAcreateserial -days 20 -out stranger.pem 2>/dev/null
+         for name in sibling stranger; do
+            cat leaf.pem root.pem $name.pem > $name.chain
+            osslsigncode sign -h sha256 -certs $name.chain -key leaf.key -in plain.exe -out $name.exe >/dev/null
+         done",
+    );
+    let stray = |name: &str| {
+        let tree = opened(at, name);
+        tree.root.executables[0].signature.clone().unwrap().stray_certificates
+    };
+    assert_eq!(stray("sibling.exe").len(), 0);
+    assert_eq!(stray("stranger.exe").into_iter().collect::<Vec<_>>(), ["sibling"]);
+}

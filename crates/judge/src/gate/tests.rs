@@ -65,6 +65,7 @@ fn decide(world: &World) -> Decision {
         baseline: Some(Baseline { record: Digest::of(b"b"), comparison: &comparison }),
         approvals: &world.approvals,
         quorum: None,
+        advised: None,
         actors: &world.actors,
     };
     gate(&case, &Policy::parse(world.policy.as_bytes()).unwrap(), Timestamp::from_unix(NOW))
@@ -91,6 +92,7 @@ fn approval(finding: &str, person: &str, approved: i64, expires: i64) -> Approve
         finding: finding.into(),
         person: person.into(),
         key: person.into(),
+        reason: String::new(),
         evidence: vec![Digest::of(b"looked at")],
         approved: Timestamp::from_unix(approved),
         expires: Timestamp::from_unix(expires),
@@ -305,6 +307,6 @@ fn a_rule_of_one_s_own_is_denied_and_can_be_approved() {
     let foreign = Finding::new("our-own", evidence::Severity::High, "t", subject, vec![], "h");
     let policy = Policy::parse(b"").unwrap();
     let approvals = both(&foreign.id);
-    let weighed = weigh(foreign, false, &approvals, &policy, Timestamp::from_unix(NOW));
+    let weighed = weigh(foreign, Origin::Evidence, &approvals, &policy, Timestamp::from_unix(NOW));
     assert_eq!((weighed.weight, weighed.approvable), (Weight::Denies, false));
 }

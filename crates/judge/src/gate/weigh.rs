@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::Case;
 use crate::codes;
 use crate::detect::MachineRole;
+use crate::matching::Ranked;
 use crate::policy::{Policy, Treatment};
 
 /// An approval, signature verified, by somebody who could give one when it was logged.
@@ -20,6 +21,8 @@ pub struct Approved {
     pub person: String,
     /// Short name of the key.
     pub key: String,
+    /// Why it may pass.
+    pub reason: String,
     /// Digests of what the person looked at.
     pub evidence: Vec<Digest>,
     /// When it was given.
@@ -149,31 +152,71 @@ impl<'a> Detected<'a> {
     }
 }
 
+/// Where a finding comes from, as far as that decides what it takes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Origin {
+    /// What lies before the gate.
+    Evidence,
+    /// A detection rule.
+    Rule,
+    /// An advisory.
+    Advisory {
+        /// Whether it stands in the way of a release.
+        denies: bool,
+        /// Whether two people have to answer for it, whatever the policy says.
+        two_people: bool,
+    },
+}
+
+/// Weighs what an advisory says where there is no release: whether approvals cover it.
+pub fn weigh_advice(ranked: &Ranked, approvals: &[Approved], policy: &Policy, now: Timestamp) -> Weighed {
+    let origin = Origin::Advisory { denies: true, two_people: ranked.takes_two() };
+    weigh(ranked.finding.clone(), origin, approvals, policy, now)
+}
+
+/// Returns the approvals of a finding that hold.
+pub fn holding<'a>(
+    finding: &str,
+    approvals: &'a [Approved],
+    policy: &Policy,
+    now: Timestamp,
+) -> Vec<&'a Approved> {
+    approvals.iter().filter(|one| one.finding == finding && holds(one, policy, now)).collect()
+}
+
 pub(super) fn weigh(
     finding: Finding,
-    detected: bool,
+    origin: Origin,
     approvals: &[Approved],
     policy: &Policy,
     now: Timestamp,
 ) -> Weighed {
     let code = codes::find(&finding.code);
+    let detected = origin == Origin::Rule;
     // A rule of one's own has a code of its own; a rule suspects, it does not prove.
     let approvable = code.map_or(detected, |code| code.approvable);
-    let holding: Vec<&Approved> = approvals
-        .iter()
-        .filter(|approved| approvable && approved.finding == finding.id && holds(approved, policy, now))
-        .collect();
-    let required = (approvable && detected && policy.machine != MachineRole::Developer)
-        .then(|| required(&holding, policy));
+    let holding = if approvable { holding(&finding.id, approvals, policy, now) } else { Vec::new() };
+    let required = match origin {
+        Origin::Rule if approvable && policy.machine != MachineRole::Developer => {
+            Some(required(&holding, policy.approval_persons, policy.approval_evidence))
+        }
+        Origin::Advisory { two_people: true, .. } if approvable => {
+            Some(required(&holding, policy.approval_persons.max(2), false))
+        }
+        _ => None,
+    };
     let by_approvals = match &required {
         Some(required) => required.weight(),
         None if holding.is_empty() => Weight::Denies,
         None => Weight::Approved,
     };
-    let weight = match policy.exceptions.get(&finding.code) {
+    let two_people = matches!(origin, Origin::Advisory { two_people: true, .. });
+    let weight = match (policy.exceptions.get(&finding.code), origin) {
         _ if by_approvals == Weight::Approved => Weight::Approved,
-        Some(Treatment::Allow) if approvable => Weight::Passes,
-        Some(Treatment::Deny) => by_approvals,
+        (Some(Treatment::Allow), _) if approvable && !two_people => Weight::Passes,
+        (Some(Treatment::Deny), _) => by_approvals,
+        (_, Origin::Advisory { denies: true, .. }) => by_approvals,
+        (_, Origin::Advisory { denies: false, .. }) => Weight::Passes,
         _ if finding.severity >= policy.deny_from => by_approvals,
         // A code that is not in our list is unknown, and unknown is denied.
         _ if code.is_none() => by_approvals,
@@ -190,7 +233,7 @@ fn holds(approved: &Approved, policy: &Policy, now: Timestamp) -> bool {
 }
 
 /// Counts people: one with two keys is one, and so are two names with one key.
-fn required(holding: &[&Approved], policy: &Policy) -> Approvals {
+fn required(holding: &[&Approved], persons_needed: u32, evidence_needed: bool) -> Approvals {
     let mut keys = BTreeSet::new();
     let mut persons = BTreeSet::new();
     for approved in holding {
@@ -200,9 +243,9 @@ fn required(holding: &[&Approved], policy: &Policy) -> Approvals {
     }
     Approvals {
         persons,
-        persons_needed: policy.approval_persons,
+        persons_needed,
         evidence: holding.iter().any(|approved| !approved.evidence.is_empty()),
-        evidence_needed: policy.approval_evidence,
+        evidence_needed,
     }
 }
 

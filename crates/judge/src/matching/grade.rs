@@ -131,23 +131,23 @@ fn use_of(
 }
 
 /// The program that a process was at a moment.
-fn running(process: &Process, at_ns: u64) -> Option<&Program> {
+pub(super) fn running(process: &Process, at_ns: u64) -> Option<&Program> {
     let started = process.programs.iter().rev().find(|program| program.started_ns <= at_ns);
     started.or_else(|| process.programs.first())
 }
 
-fn base(path: &str) -> &str {
+pub(super) fn base(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 
-fn is_interpreter(program: &Program) -> bool {
+pub(super) fn is_interpreter(program: &Program) -> bool {
     let path = program.path.to_string();
     let name = base(&path).trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
     INTERPRETERS.iter().any(|known| known.trim_end_matches(|c: char| c.is_ascii_digit()) == name)
 }
 
 /// A command in one line, as people would type it.
-fn command(program: &Program) -> String {
+pub(super) fn command(program: &Program) -> String {
     let words: Vec<String> = program.arguments.iter().take(6).map(ToString::to_string).collect();
     let text = if words.is_empty() { program.path.to_string() } else { words.join(" ") };
     text.chars().take(120).collect()

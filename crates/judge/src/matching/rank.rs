@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use evidence::{BytePath, Digest, Finding, Severity, Subject};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::grade::Grade;
 use crate::codes;
@@ -31,6 +31,8 @@ pub struct Sighting {
     pub used: Use,
     /// What it is part of: a record, a document, a file.
     pub within: String,
+    /// What that is of, whatever its release: a product. What is approved of one is not approved of another.
+    pub product: String,
     /// What showed it.
     pub because: String,
     /// The file.
@@ -91,7 +93,7 @@ pub struct Advisory {
 }
 
 /// How urgent it is. Ordered: the first is the most urgent.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Priority {
     /// A malicious package ran on a build system.
@@ -138,6 +140,13 @@ pub struct Ranked {
     pub advisory: Advisory,
     /// What it comes to.
     pub finding: Finding,
+}
+
+impl Ranked {
+    /// Whether two people have to answer for it: an attack, or what is known to be exploited.
+    pub fn takes_two(&self) -> bool {
+        self.advisory.malicious || self.advisory.exploitation.since.is_some()
+    }
 }
 
 /// EPSS from which on exploitation is likely.
@@ -325,10 +334,14 @@ fn finding(priority: Priority, sighting: &Sighting, advisory: &Advisory, inputs:
     };
     // The subject is the package and the bytes that were seen: another version or other bytes are another finding.
     let subject = Subject { path: Some(sighting.package.as_str().into()), digest: sighting.digest };
-    // Only what does not change from day to day: a score of tomorrow must not make another finding of it.
+    // Only what does not change from day to day and from build to build: a score of tomorrow must not make another
+    // finding of it, and neither must the next record of the same bytes.
     let what = if advisory.malicious { "malicious package" } else { "vulnerability" };
-    let because = vec![format!("{what} {}", advisory.id), inputs.last().cloned().unwrap_or_default()];
+    let place = if sighting.product.is_empty() { "what was named" } else { &sighting.product };
+    let because = vec![format!("{what} {}", advisory.id), format!("{} in {place}", sighting.grade.word())];
     let mut finding = code.finding(subject, because);
+    // Behind the name of the finding: what shows it this time.
+    finding.because.extend(inputs.last().cloned());
     finding.title = format!("{} is {}: {}", sighting.package, said(priority), advisory.id);
     if std::ptr::eq(code, &codes::VULNERABLE_PACKAGE) {
         finding.severity = severity(advisory);

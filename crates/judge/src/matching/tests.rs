@@ -26,6 +26,7 @@ fn sighting(package: &str, grade: Grade, used: Use) -> Sighting {
         grade,
         used,
         within: "r1".to_owned(),
+        product: "app".to_owned(),
         because: "b".to_owned(),
         path: None,
         digest: None,

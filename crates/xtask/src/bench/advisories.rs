@@ -1,7 +1,9 @@
-//! `bench advisories`: building, opening and asking the advisory index; one advisory against 10^8 occurrences. Each line says what
+//! `bench advisories`: building, opening and asking the advisory index; a bill of a million components; one advisory against 10^8
+//! occurrences. Each line says what
 //! was to be reached.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -10,6 +12,8 @@ use anyhow::{Context, Result, ensure};
 use super::{children_cpu, median};
 
 const ROUNDS: usize = 5;
+/// Components of the large bill.
+const COMPONENTS: u64 = 1_000_000;
 
 pub(super) fn run() -> Result<()> {
     let shared = crate::root().join("../shared/advisories");
@@ -23,7 +27,7 @@ pub(super) fn run() -> Result<()> {
     let mut import = Vec::new();
     let mut last = BTreeMap::new();
     for round in 0..3 {
-        let index = scratch.path().join(format!("index-{round}"));
+        let index = store(scratch.path(), round);
         let before = children_cpu()?;
         last = numbers(&program, &["import".as_ref(), index.as_os_str(), shared.as_os_str()])?;
         import.push(children_cpu()? - before);
@@ -33,7 +37,7 @@ pub(super) fn run() -> Result<()> {
     let records = last.get("records").context("no records")?;
     line(&format!("build the index of {records} documents, CPU"), format!("{:.2} s", median(&import)), "5 s");
     line("… on disk", format!("{:.1} MB", last.get("bytes").context("no bytes")? / 1e6), "60 MB");
-    let index = scratch.path().join("index-0");
+    let index = store(scratch.path(), 0);
     let mut rounds = Vec::new();
     for _ in 0..ROUNDS {
         rounds.push(numbers(&program, &["match".as_ref(), index.as_os_str(), names.as_os_str()])?);
@@ -50,6 +54,16 @@ pub(super) fn run() -> Result<()> {
     );
     line("… again", format!("{:.2} ms", of("match_warm_us")? / 1e3), "5 ms");
     line("… resident, at most", format!("{:.1} MB", of("resident_kb")? / 1e3), "20 MB");
+    let bill = scratch.path().join("bill.cdx.json");
+    let bytes = write_bill(&bill, COMPONENTS)?;
+    let whole = index.parent().context("no store")?.to_path_buf();
+    let asked = numbers(&program, &["bill".as_ref(), whole.as_os_str(), bill.as_os_str()])?;
+    let of_bill = |name: &str| asked.get(name).copied().with_context(|| format!("no {name}"));
+    let work = format!("a bill of {COMPONENTS} components, {:.0} MB: match", bytes as f64 / 1e6);
+    line(&work, format!("{:.1} s", of_bill("bill_ms")? / 1e3), "");
+    line("… resident, at most", format!("{:.0} MB", of_bill("resident_kb")? / 1e3), "500 MB");
+    line("… of which affected", format!("{:.0}", of_bill("affected")?), "");
+    ensure!(of_bill("packages")? as u64 == COMPONENTS, "packages are missing");
     let found = numbers(&program, &["occurrences".as_ref(), "101000000".as_ref()])?;
     let value = |name: &str| found.get(name).copied().with_context(|| format!("no {name}"));
     line(
@@ -62,6 +76,33 @@ pub(super) fn run() -> Result<()> {
     line("… builds that it touches", format!("{:.0}", value("worm_assets")?), "");
     line("… the occurrences on disk", format!("{:.1} MB", value("written_bytes")? / 1e6), "");
     Ok(())
+}
+
+/// Where a round keeps its index.
+fn store(scratch: &Path, round: usize) -> PathBuf {
+    scratch.join(format!("store-{round}")).join("advisories")
+}
+
+/// Writes a bill as large as the largest that were seen: each component with hash, licence and references. Returns its size.
+fn write_bill(path: &Path, components: u64) -> Result<u64> {
+    let mut out = std::io::BufWriter::new(std::fs::File::create(path)?);
+    write!(
+        out,
+        r#"{{"bomFormat":"CycloneDX","specVersion":"1.6","metadata":{{"component":{{"type":"application","name":"app","version":"1"}}}},"components":["#
+    )?;
+    for number in 0..components {
+        let comma = if number == 0 { "" } else { "," };
+        write!(
+            out,
+            r#"{comma}{{"type":"library","bom-ref":"pkg:npm/component-{number}@1.{}.0","name":"component-{number}","version":"1.{}.0","purl":"pkg:npm/component-{number}@1.{}.0","licenses":[{{"license":{{"id":"Apache-2.0"}}}}],"hashes":[{{"alg":"SHA-256","content":"{number:064x}"}}],"properties":[{{"name":"origin","value":"a lock file"}}]}}"#,
+            number % 9,
+            number % 9,
+            number % 9
+        )?;
+    }
+    out.write_all(b"]}")?;
+    out.flush()?;
+    Ok(std::fs::metadata(path)?.len())
 }
 
 fn build() -> Result<PathBuf> {

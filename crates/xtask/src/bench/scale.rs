@@ -1,22 +1,35 @@
-//! A build of a million events: how much memory the recorder takes, and how long it takes to end.
+//! Large builds, of many events or of many processes: how much memory the recorder takes, and how long it takes to end.
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, ensure};
 
 use super::{countersign, record};
 
-const EVENTS: u64 = 1_000_000;
+const EVENTS: &str = "1000000";
+const PROCESSES: &str = "100000";
 
-pub(super) fn run() -> Result<()> {
+/// What a large build has much of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Much {
+    Events,
+    Processes,
+}
+
+pub(super) fn run(much: Much, count: Option<&str>) -> Result<()> {
     let program = crate::program("release")?;
     let own = std::env::current_exe()?;
     let folder = tempfile::Builder::new().prefix("bench-").tempdir()?;
     ensure!(countersign(&program, folder.path(), &["init"]).output()?.status.success(), "`init` failed");
     let mut run = countersign(&program, folder.path(), &["run", "-q", "--"]);
-    run.arg(&own).args(["bench", "probes", &EVENTS.to_string()]);
+    let (work, usual) = match much {
+        Much::Events => ("probes", EVENTS),
+        Much::Processes => ("forks", PROCESSES),
+    };
+    run.arg(&own).args(["bench", work, count.unwrap_or(usual)]);
     let began = Instant::now();
     let mut child = run.spawn()?;
     let mut peak = 0;
@@ -54,5 +67,17 @@ pub(super) fn probes(count: u64) -> Result<()> {
         let (file, folder) = (number / 20 % 100, number % 20);
         drop(fs::File::open(Path::new(&format!("include{folder}/header{file}.h"))));
     }
+    ended()
+}
+
+/// The same: programs that do nothing, one after another.
+pub(super) fn forks(count: u64) -> Result<()> {
+    for _ in 0..count {
+        ensure!(Command::new("true").status()?.success(), "`true` failed");
+    }
+    ended()
+}
+
+fn ended() -> Result<()> {
     fs::write("ended", "").context("cannot say that it has ended")
 }

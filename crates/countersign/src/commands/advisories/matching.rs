@@ -37,7 +37,8 @@ fn document(matched: &Matched) -> Result<Value> {
         "verdict": matched.verdict, "findings": matched.findings(), "problems": matched.problems,
         "ranked": ranked, "suppressed": matched.suppressed, "retracted": matched.retracted,
         "snapshot": matched.snapshot, "packages": matched.packages, "artifacts": matched.artifacts,
-        "unasked": matched.unasked, "left_out": matched.left_out,
+        "unasked": matched.unasked, "left_out": matched.left_out, "unheard": matched.unheard,
+        "more_problems": matched.more_problems,
     }))
 }
 
@@ -48,6 +49,30 @@ fn row(ranked: &Ranked) -> Value {
         "grade": ranked.sighting.grade, "used": ranked.sighting.used, "within": ranked.sighting.within,
         "inputs": ranked.inputs, "finding": ranked.finding.id,
     })
+}
+
+/// What does not count, and why: suppressed ones are counted, always.
+pub(crate) fn suppressed(matched: &Matched, shown: usize) -> Result<String> {
+    let mut text = String::new();
+    if !matched.suppressed.is_empty() {
+        writeln!(text, "  {} suppressed by statements and approvals:", matched.suppressed.len())?;
+        for one in matched.suppressed.iter().take(shown) {
+            let until = one.expires.map_or_else(String::new, |expires| format!(", until {expires}"));
+            writeln!(
+                text,
+                "      {} {}: {} ({}; {}{until})",
+                one.advisory, one.package, one.status, one.reason, one.author
+            )?;
+        }
+        let more = matched.suppressed.len().saturating_sub(shown);
+        if more > 0 {
+            writeln!(text, "      and {more} more")?;
+        }
+    }
+    for (why, count) in &matched.unheard {
+        writeln!(text, "  {count} times statements were not heard: they {why}")?;
+    }
+    Ok(text)
 }
 
 fn report(matched: &Matched, full: bool) -> Result<String> {
@@ -68,19 +93,10 @@ fn report(matched: &Matched, full: bool) -> Result<String> {
     let shown = matched.problems.len().min(most(FINDINGS_SHOWN));
     text += &output::problems(&matched.problems[..shown]);
     if matched.problems.len() > shown {
-        writeln!(text, "  and {} problems more; `--full` shows them", matched.problems.len() - shown)?;
+        let more = (matched.problems.len() - shown) as u64 + matched.more_problems;
+        writeln!(text, "  and {more} problems more; `--full` shows the first thousand")?;
     }
-    // Suppressed ones are counted, always.
-    if !matched.suppressed.is_empty() {
-        writeln!(text, "  {} suppressed by statements that they do not apply:", matched.suppressed.len())?;
-        for one in matched.suppressed.iter().take(most(LISTED_SHOWN)) {
-            writeln!(
-                text,
-                "      {} {}: {} ({}; {})",
-                one.advisory, one.package, one.status, one.reason, one.author
-            )?;
-        }
-    }
+    text += &suppressed(matched, most(LISTED_SHOWN))?;
     if !matched.retracted.is_empty() {
         writeln!(text, "  {} retracted: the advisories were withdrawn", matched.retracted.len())?;
         for one in matched.retracted.iter().take(most(LISTED_SHOWN)) {

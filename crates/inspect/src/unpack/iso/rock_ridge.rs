@@ -1,6 +1,10 @@
 //! Rock Ridge (IEEE P1282 draft 1.12) in the system use fields of directory records (SUSP, IEEE P1281).
 
-use crate::bytes::{le32, slice};
+use std::borrow::Cow;
+use std::io;
+
+use crate::bytes::le32;
+use crate::source::Source;
 
 use super::SECTOR_BYTES;
 
@@ -22,17 +26,18 @@ pub(super) struct RockRidge {
 }
 
 impl RockRidge {
-    pub(super) fn read(image: &[u8], system_use: &[u8], skip: usize) -> Self {
+    pub(super) fn read(image: &Source, system_use: &[u8], skip: usize) -> io::Result<Self> {
         let mut found = Self::default();
-        let mut area = system_use.get(skip..).unwrap_or(b"");
+        let mut whole = Cow::Borrowed(system_use.get(skip..).unwrap_or(b""));
         let (mut fields, mut continuations) = (0, 0);
         let mut link_goes_on = false;
         loop {
             let mut next = None;
+            let mut area = &*whole;
             while let Some((kind, content)) = field(&mut area) {
                 fields += 1;
                 if fields > FIELDS_MAX || kind == *b"ST" {
-                    return found;
+                    return Ok(found);
                 }
                 match &kind {
                     b"NM" => found.add_name(content),
@@ -41,14 +46,14 @@ impl RockRidge {
                     b"CL" => found.child = le32(content, 0),
                     b"RE" => found.is_relocated = true,
                     b"ZF" => found.is_compressed = true,
-                    b"CE" => next = continuation(image, content),
+                    b"CE" => next = continuation(image, content)?,
                     _ => {}
                 }
             }
             continuations += 1;
             match next {
-                Some(more) if continuations <= CONTINUATIONS_MAX => area = more,
-                _ => return found,
+                Some(more) if continuations <= CONTINUATIONS_MAX => whole = more,
+                _ => return Ok(found),
             }
         }
     }
@@ -99,7 +104,11 @@ fn field<'a>(area: &mut &'a [u8]) -> Option<([u8; 2], &'a [u8])> {
 }
 
 /// Finds the area in which the fields go on (SUSP 5.1): block, offset and length, each in both byte orders.
-fn continuation<'a>(image: &'a [u8], content: &[u8]) -> Option<&'a [u8]> {
-    let (block, offset, length) = (le32(content, 0)?, le32(content, 8)?, le32(content, 16)?);
-    slice(image, u64::from(block) * SECTOR_BYTES + u64::from(offset), u64::from(length).min(SECTOR_BYTES))
+fn continuation<'a>(image: &Source<'a>, content: &[u8]) -> io::Result<Option<Cow<'a, [u8]>>> {
+    let (Some(block), Some(offset), Some(length)) = (le32(content, 0), le32(content, 8), le32(content, 16))
+    else {
+        return Ok(None);
+    };
+    let length = u64::from(length).min(SECTOR_BYTES) as usize;
+    image.exactly(u64::from(block) * SECTOR_BYTES + u64::from(offset), length)
 }

@@ -1,15 +1,17 @@
 //! The structures of a squashfs image: metadata blocks, inodes, listings, data blocks and fragments.
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{self, Read};
 use std::rc::Rc;
 
 use crate::budget::Exhausted;
 use crate::bytes::{le16, le32, le64, slice};
 use crate::format::Format;
+use crate::source::Source;
 use crate::unpack::{Container, stream};
 
-const METADATA_BYTES: u64 = 8192;
+const SUPERBLOCK_BYTES: usize = 96;
+const METADATA_BYTES: u32 = 8192;
 const METADATA_STORED: u16 = 0x8000;
 const BLOCK_STORED: u32 = 1 << 24;
 const BLOCK_MAX_BYTES: u32 = 1 << 20;
@@ -21,18 +23,30 @@ const LISTING_MAX_BYTES: u32 = 32 << 20;
 const CACHED_MAX: usize = 1024;
 
 /// Why something was not read.
+#[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
+    #[error("{0}")]
     Malformed(&'static str),
     /// Number of a compression that is not known.
+    #[error("compression {0} is not known")]
     Compression(u16),
+    #[error("{0}")]
     Exhausted(Exhausted),
+    #[error("{0}")]
+    Unreadable(#[source] io::Error),
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Unreadable(error)
+    }
 }
 
 const OUTSIDE: Failure = Failure::Malformed("a block lies outside");
 const CUT_OFF: Failure = Failure::Malformed("a structure is cut off");
 
 pub(super) struct Image<'a> {
-    bytes: &'a [u8],
+    source: Source<'a>,
     block_bytes: u32,
     compression: u16,
     root: u64,
@@ -63,7 +77,7 @@ pub(super) enum Kind {
 
 pub(super) struct File {
     start: u64,
-    size: u64,
+    pub(super) size: u64,
     blocks: Vec<u32>,
     fragment: u32,
     fragment_offset: u32,
@@ -82,21 +96,22 @@ struct Cursor {
 }
 
 impl<'a> Image<'a> {
-    pub(super) fn read(bytes: &'a [u8]) -> Result<Self, &'static str> {
-        let short = "the superblock is cut off";
-        let word = |at| le32(bytes, at).ok_or(short);
-        let wide = |at| le64(bytes, at).ok_or(short);
-        if (le16(bytes, 28), le16(bytes, 30)) != (Some(4), Some(0)) {
-            return Err("it is not of version 4.0");
+    pub(super) fn read(source: &Source<'a>) -> Result<Self, Failure> {
+        let bytes = source.some(0, SUPERBLOCK_BYTES)?;
+        let short = || Failure::Malformed("the superblock is cut off");
+        let word = |at| le32(&bytes, at).ok_or_else(short);
+        let wide = |at| le64(&bytes, at).ok_or_else(short);
+        if (le16(&bytes, 28), le16(&bytes, 30)) != (Some(4), Some(0)) {
+            return Err(Failure::Malformed("it is not of version 4.0"));
         }
         let block_bytes = word(12)?;
         if !block_bytes.is_power_of_two() || !(4096..=BLOCK_MAX_BYTES).contains(&block_bytes) {
-            return Err("its blocks have an impossible size");
+            return Err(Failure::Malformed("its blocks have an impossible size"));
         }
         Ok(Self {
-            bytes,
+            source: source.clone(),
             block_bytes,
-            compression: le16(bytes, 20).ok_or(short)?,
+            compression: le16(&bytes, 20).ok_or_else(short)?,
             root: wide(32)?,
             used: wide(40)?,
             inode_table: wide(64)?,
@@ -114,8 +129,9 @@ impl<'a> Image<'a> {
     }
 
     /// Returns what follows the image.
-    pub(super) fn after(&self) -> &'a [u8] {
-        usize::try_from(self.used).ok().and_then(|used| self.bytes.get(used..)).unwrap_or(b"")
+    pub(super) fn after(&self) -> Option<Source<'a>> {
+        let length = self.source.length()?.checked_sub(self.used)?;
+        self.source.part(self.used, length)
     }
 
     /// Reads an inode by its reference: a block and an offset in it.
@@ -214,41 +230,33 @@ impl<'a> Image<'a> {
         Ok(entries)
     }
 
-    /// Reads a file's content.
-    pub(super) fn content(&mut self, container: &mut Container, file: &File) -> Result<Vec<u8>, Failure> {
-        let packed: u64 = file.blocks.iter().map(|block| u64::from(block & (BLOCK_STORED - 1))).sum();
-        let (room, what) = container.inspection.budget.room(packed);
-        if file.size > room {
-            return Err(Failure::Exhausted(what));
-        }
-        container.inspection.budget.pay(file.size);
-        let mut content = Vec::new();
-        let mut at = file.start;
-        for block in &file.blocks {
-            let want = (file.size - content.len() as u64).min(u64::from(self.block_bytes));
-            let size = block & (BLOCK_STORED - 1);
-            if size == 0 {
-                content.resize(content.len() + want as usize, 0);
-                continue;
-            }
-            let packed = slice(self.bytes, at, u64::from(size)).ok_or(OUTSIDE)?;
-            let before = content.len();
-            if block & BLOCK_STORED != 0 {
-                content.extend_from_slice(packed);
-            } else {
-                content.extend(self.unpacked(packed, u64::from(self.block_bytes))?);
-            }
-            if content.len() - before != want as usize {
-                return Err(Failure::Malformed("a block has another size than its file"));
-            }
-            at += u64::from(size);
-        }
-        let rest = file.size - content.len() as u64;
+    /// Says how many bytes a file takes in the image.
+    pub(super) fn packed(file: &File) -> u64 {
+        file.blocks.iter().map(|block| u64::from(block & (BLOCK_STORED - 1))).sum()
+    }
+
+    /// Makes what reads a file's content, block by block.
+    pub(super) fn content(&mut self, container: &mut Container, file: &File) -> Result<Content<'a>, Failure> {
+        let block_bytes = u64::from(self.block_bytes);
+        let rest = file.size.saturating_sub(block_bytes.saturating_mul(file.blocks.len() as u64));
+        let mut tail = Vec::new();
         if rest > 0 {
             let fragment = self.fragment(container, file.fragment)?;
-            content.extend(slice(&fragment, u64::from(file.fragment_offset), rest).ok_or(OUTSIDE)?);
+            tail.extend_from_slice(slice(&fragment, u64::from(file.fragment_offset), rest).ok_or(OUTSIDE)?);
         }
-        Ok(content)
+        Ok(Content {
+            blocks: Blocks {
+                source: self.source.clone(),
+                compression: self.compression,
+                block_bytes: self.block_bytes,
+            },
+            sizes: Rc::new(file.blocks.clone()),
+            tail: Rc::new(tail),
+            next: 0,
+            place: file.start,
+            left: file.size,
+            ready: io::Cursor::new(Vec::new()),
+        })
     }
 
     fn fragment(&mut self, container: &mut Container, number: u32) -> Result<Rc<Vec<u8>>, Failure> {
@@ -261,17 +269,16 @@ impl<'a> Image<'a> {
             return Err(OUTSIDE);
         }
         let pointer = self.fragment_table.saturating_add(u64::from(number / FRAGMENTS_A_BLOCK) * 8);
-        let pointer = usize::try_from(pointer).map_err(|_| OUTSIDE)?;
-        let table = le64(self.bytes, pointer).ok_or(OUTSIDE)?;
+        let table = le64(&self.source.some(pointer, 8)?, 0).ok_or(OUTSIDE)?;
         let mut cursor = Cursor { block: table, offset: (number % FRAGMENTS_A_BLOCK) as usize * 16 };
         let entry = self.metadata(container, &mut cursor, 16)?;
         let (start, size) = (le64(&entry, 0).ok_or(CUT_OFF)?, le32(&entry, 8).ok_or(CUT_OFF)?);
-        let packed = slice(self.bytes, start, u64::from(size & (BLOCK_STORED - 1))).ok_or(OUTSIDE)?;
-        let block = if size & BLOCK_STORED != 0 {
-            packed.to_vec()
-        } else {
-            self.unpacked(packed, u64::from(self.block_bytes))?
-        };
+        let block = self.blocks().read(
+            start,
+            size & (BLOCK_STORED - 1),
+            size & BLOCK_STORED != 0,
+            self.block_bytes,
+        )?;
         container.inspection.budget.pay(block.len() as u64);
         let block = Rc::new(block);
         self.fragment = Some((number, Rc::clone(&block)));
@@ -309,14 +316,10 @@ impl<'a> Image<'a> {
         if container.inspection.budget.bytes == 0 {
             return Err(Failure::Exhausted(Exhausted("too many bytes")));
         }
-        let header = usize::try_from(at).ok().and_then(|at| le16(self.bytes, at)).ok_or(OUTSIDE)?;
+        let header = le16(&self.source.some(at, 2)?, 0).ok_or(OUTSIDE)?;
         let size = u64::from(header & (METADATA_STORED - 1));
-        let packed = slice(self.bytes, at + 2, size).ok_or(OUTSIDE)?;
-        let block = if header & METADATA_STORED != 0 {
-            packed.to_vec()
-        } else {
-            self.unpacked(packed, METADATA_BYTES)?
-        };
+        let stored = header & METADATA_STORED != 0;
+        let block = self.blocks().read(at.saturating_add(2), size as u32, stored, METADATA_BYTES)?;
         container.inspection.budget.pay(block.len() as u64);
         let block = Rc::new(block);
         if self.cache.len() >= CACHED_MAX {
@@ -326,22 +329,98 @@ impl<'a> Image<'a> {
         Ok((block, at + 2 + size))
     }
 
-    /// Unpacks one block of at most `limit` bytes.
-    fn unpacked(&self, packed: &[u8], limit: u64) -> Result<Vec<u8>, Failure> {
+    fn blocks(&self) -> Blocks<'a> {
+        Blocks { source: self.source.clone(), compression: self.compression, block_bytes: self.block_bytes }
+    }
+}
+
+/// Reads blocks of an image.
+#[derive(Clone)]
+struct Blocks<'a> {
+    source: Source<'a>,
+    compression: u16,
+    block_bytes: u32,
+}
+
+impl Blocks<'_> {
+    /// Reads a block of so many bytes, and unpacks it to at most `limit`.
+    fn read(&self, at: u64, size: u32, is_stored: bool, limit: u32) -> Result<Vec<u8>, Failure> {
+        if size > BLOCK_MAX_BYTES * 2 {
+            return Err(Failure::Malformed("a block is too large"));
+        }
+        let packed = self.source.exactly(at, size as usize)?.ok_or(OUTSIDE)?;
+        if is_stored {
+            return Ok(packed.into_owned());
+        }
         let wrong = |_| Failure::Malformed("a block cannot be unpacked");
         let mut out = Vec::new();
         let reader: Box<dyn Read + '_> = match self.compression {
-            1 => Box::new(flate2::read::ZlibDecoder::new(packed)),
-            2 => stream::decoder(Format::Lzma, packed).map_err(wrong)?,
-            4 => stream::decoder(Format::Xz, packed).map_err(wrong)?,
+            1 => Box::new(flate2::read::ZlibDecoder::new(&*packed)),
+            2 => stream::decoder(Format::Lzma, &packed).map_err(wrong)?,
+            4 => stream::decoder(Format::Xz, &packed).map_err(wrong)?,
             5 => {
-                let block = lz4_flex::block::decompress(packed, limit as usize);
+                let block = lz4_flex::block::decompress(&packed, limit as usize);
                 return block.map_err(|_| Failure::Malformed("a block cannot be unpacked"));
             }
-            6 => stream::decoder(Format::Zstd, packed).map_err(wrong)?,
+            6 => stream::decoder(Format::Zstd, &packed).map_err(wrong)?,
             other => return Err(Failure::Compression(other)),
         };
-        reader.take(limit + 1).read_to_end(&mut out).map_err(wrong)?;
-        if out.len() as u64 > limit { Err(Failure::Malformed("a block is too large")) } else { Ok(out) }
+        reader.take(u64::from(limit) + 1).read_to_end(&mut out).map_err(wrong)?;
+        if out.len() > limit as usize { Err(Failure::Malformed("a block is too large")) } else { Ok(out) }
+    }
+}
+
+/// A file's content, from its begin.
+#[derive(Clone)]
+pub(super) struct Content<'a> {
+    blocks: Blocks<'a>,
+    sizes: Rc<Vec<u32>>,
+    /// What stands in a fragment.
+    tail: Rc<Vec<u8>>,
+    next: usize,
+    place: u64,
+    left: u64,
+    ready: io::Cursor<Vec<u8>>,
+}
+
+impl Content<'_> {
+    /// Makes the next block ready; `false` at the end.
+    fn advance(&mut self) -> Result<bool, Failure> {
+        let want = self.left.min(u64::from(self.blocks.block_bytes));
+        let block = match self.sizes.get(self.next) {
+            _ if self.left == 0 => return Ok(false),
+            Some(size) => {
+                let bytes = size & (BLOCK_STORED - 1);
+                let is_stored = size & BLOCK_STORED != 0;
+                let block = match bytes {
+                    0 => vec![0; want as usize],
+                    _ => self.blocks.read(self.place, bytes, is_stored, self.blocks.block_bytes)?,
+                };
+                self.place = self.place.saturating_add(u64::from(bytes));
+                block
+            }
+            None => self.tail.to_vec(),
+        };
+        if block.len() as u64 != want {
+            return Err(Failure::Malformed("a block has another size than its file"));
+        }
+        self.next += 1;
+        self.left -= want;
+        self.ready = io::Cursor::new(block);
+        Ok(true)
+    }
+}
+
+impl Read for Content<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.ready.read(into)?;
+        if read > 0 || into.is_empty() {
+            return Ok(read);
+        }
+        match self.advance() {
+            Ok(true) => self.ready.read(into),
+            Ok(false) => Ok(0),
+            Err(failure) => Err(io::Error::other(failure)),
+        }
     }
 }

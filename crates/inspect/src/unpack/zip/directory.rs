@@ -1,29 +1,35 @@
 //! The central directory of a ZIP archive (APPNOTE 4.3.12 to 4.3.16), with its 64-bit forms.
 
+use std::borrow::Cow;
+use std::io;
+
 use evidence::BytePath;
 
 use crate::bytes::{le16, le32, le64, slice};
+use crate::source::Source;
 
 const END_BYTES: usize = 22;
-const END64_BYTES: u64 = 56;
+const END64_BYTES: usize = 56;
+/// A directory of half a million entries with long names.
+const DIRECTORY_MAX_BYTES: usize = 64 << 20;
 const LOCATOR_BYTES: u64 = 20;
 const ENTRY_BYTES: u64 = 46;
-const COMMENT_MAX_BYTES: usize = u16::MAX as usize;
+/// The end record, with the longest comment.
+const END_MAX_BYTES: usize = END_BYTES + u16::MAX as usize;
 /// The host that writes Unix modes (APPNOTE 4.4.2).
 const HOST_UNIX: u8 = 3;
 const HOST_MAC: u8 = 19;
 
 /// Where the central directory is.
-pub(super) struct Directory<'a> {
+pub(super) struct Directory {
     /// Its first byte in the file.
-    pub(super) start: usize,
+    pub(super) start: u64,
     /// What is to be added to every offset in it: bytes were put before the archive.
     shift: u64,
     size: u64,
     count: u64,
-    pub(super) comment: &'a [u8],
-    /// What follows the end record and its comment.
-    pub(super) after: &'a [u8],
+    /// Where the comment is, and where it ends.
+    pub(super) comment: (u64, u64),
 }
 
 /// One entry.
@@ -43,46 +49,74 @@ pub(super) struct Entry {
     pub(super) modified: Option<i64>,
 }
 
-impl<'a> Directory<'a> {
-    pub(super) fn read(bytes: &'a [u8]) -> Result<Self, &'static str> {
-        let end = end_record(bytes).ok_or("there is no end record")?;
-        Self::at(bytes, end).ok_or("the end record leads outside")
+/// Why a directory is not read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    #[error("{0}")]
+    Malformed(&'static str),
+    #[error("{0}")]
+    Unreadable(#[from] io::Error),
+}
+
+impl From<Failure> for io::Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Malformed(what) => io::Error::other(what),
+            Failure::Unreadable(error) => error,
+        }
+    }
+}
+
+impl Directory {
+    pub(super) fn read(source: &Source) -> Result<Self, Failure> {
+        let length = source.length().ok_or(Failure::Malformed("its end is not known"))?;
+        let from = length.saturating_sub(END_MAX_BYTES as u64);
+        let tail = source.some(from, END_MAX_BYTES)?;
+        let end = end_record(&tail).ok_or(Failure::Malformed("there is no end record"))?;
+        let outside = Failure::Malformed("the end record leads outside");
+        Self::at(source, from, &tail, end)?.ok_or(outside)
     }
 
-    fn at(bytes: &'a [u8], end: usize) -> Option<Self> {
-        let comment_bytes = usize::from(le16(bytes, end + 20)?);
-        let comment = bytes.get(end + END_BYTES..end + END_BYTES + comment_bytes)?;
-        let after = bytes.get(end + END_BYTES + comment_bytes..)?;
-        let mut count = u64::from(le16(bytes, end + 10)?);
-        let mut size = u64::from(le32(bytes, end + 12)?);
-        let mut offset = u64::from(le32(bytes, end + 16)?);
-        let mut directory_end = end as u64;
+    /// Reads the end record at `end` in the last bytes, which begin at `from`.
+    fn at(source: &Source, from: u64, tail: &[u8], end: usize) -> io::Result<Option<Self>> {
+        let field = |at| le16(tail, end + at).map(u64::from);
+        let word = |at| le32(tail, end + at).map(u64::from);
+        let fields = (field(10), word(12), word(16), field(20));
+        let (Some(mut count), Some(mut size), Some(mut offset), Some(comment)) = fields else {
+            return Ok(None);
+        };
+        let comment_at = from + (end + END_BYTES) as u64;
+        let mut directory_end = from + end as u64;
         let in_64_bits =
             count == u64::from(u16::MAX) || size == u64::from(u32::MAX) || offset == u64::from(u32::MAX);
-        if in_64_bits && let Some(record) = end64_record(bytes, end as u64) {
-            let at = usize::try_from(record).ok()?;
-            count = le64(bytes, at + 32)?;
-            size = le64(bytes, at + 40)?;
-            offset = le64(bytes, at + 48)?;
-            directory_end = record;
+        if in_64_bits && let Some((at, record)) = end64_record(source, directory_end)? {
+            let fields = (le64(&record, 32), le64(&record, 40), le64(&record, 48));
+            let (Some(wide_count), Some(wide_size), Some(wide_offset)) = fields else { return Ok(None) };
+            (count, size, offset, directory_end) = (wide_count, wide_size, wide_offset, at);
         }
-        let start = directory_end.checked_sub(size)?;
+        let Some(start) = directory_end.checked_sub(size) else { return Ok(None) };
         let (start, shift) = match start.checked_sub(offset) {
             Some(shift) => (start, shift),
             // Something stands between the directory and its end record, as some signers do.
             None => (offset, 0),
         };
-        let (start, shift) = match (shift, slice(bytes, offset, 4)) {
+        let is_entry = |at| Ok::<_, io::Error>(source.some(at, 4)?.as_ref() == b"PK\x01\x02");
+        let (start, shift) = match shift {
             // The offsets hold as they are, and the gap is behind the directory.
-            (1.., Some(b"PK\x01\x02")) if slice(bytes, start, 4) != Some(b"PK\x01\x02") => (offset, 0),
+            1.. if is_entry(offset)? && !is_entry(start)? => (offset, 0),
             _ => (start, shift),
         };
-        Some(Self { start: usize::try_from(start).ok()?, shift, size, count, comment, after })
+        Ok(Some(Self { start, shift, size, count, comment: (comment_at, comment_at + comment) }))
     }
 
     /// Reads all entries.
-    pub(super) fn entries(&self, bytes: &[u8]) -> Result<Vec<Entry>, &'static str> {
-        let table = slice(bytes, self.start as u64, self.size).ok_or("the directory lies outside")?;
+    pub(super) fn entries(&self, source: &Source) -> Result<Vec<Entry>, Failure> {
+        let size = usize::try_from(self.size).ok().filter(|size| *size <= DIRECTORY_MAX_BYTES);
+        let size = size.ok_or(Failure::Malformed("the directory lies outside, or is too large"))?;
+        let table = source
+            .exactly(self.start, size)?
+            .ok_or(Failure::Malformed("the directory lies outside, or is too large"))?;
+        let table = table.as_ref();
         let (mut entries, mut at) = (Vec::new(), 0);
         while let Some((entry, next)) = self.entry(table, at) {
             entries.push(entry);
@@ -91,12 +125,14 @@ impl<'a> Directory<'a> {
         // Counts beyond 65,535 without the 64-bit record wrap, in some writers.
         let wrapped = entries.len() as u64 % (1 << 16) == self.count;
         if entries.len() as u64 != self.count && !wrapped {
-            return Err("the directory has another number of entries than the end record says");
+            return Err(Failure::Malformed(
+                "the directory has another number of entries than the end record says",
+            ));
         }
         let rest = slice(table, at, table.len() as u64 - at).unwrap_or(b"");
         // A digital signature may close the directory (APPNOTE 4.3.13).
         if !rest.is_empty() && !rest.starts_with(b"PK\x05\x05") {
-            return Err("the directory ends in something else than entries");
+            return Err(Failure::Malformed("the directory ends in something else than entries"));
         }
         Ok(entries)
     }
@@ -142,13 +178,11 @@ fn dos_time(date: u16, time: u16) -> Option<i64> {
     Some(days * 86_400 + seconds)
 }
 
-/// Finds the end record: the last one whose comment fits.
-fn end_record(bytes: &[u8]) -> Option<usize> {
-    let from = bytes.len().saturating_sub(END_BYTES + COMMENT_MAX_BYTES);
-    let tail = bytes.get(from..)?;
+/// Finds the end record in the last bytes: the last one whose comment fits.
+fn end_record(tail: &[u8]) -> Option<usize> {
     let fits = |at: usize| {
         let comment = usize::from(le16(tail, at + 20)?);
-        (at + END_BYTES + comment <= tail.len()).then_some(from + at)
+        (at + END_BYTES + comment <= tail.len()).then_some(at)
     };
     let mut end = tail.len();
     while let Some(at) = tail.get(..end)?.windows(4).rposition(|window| window == b"PK\x05\x06") {
@@ -161,17 +195,19 @@ fn end_record(bytes: &[u8]) -> Option<usize> {
 }
 
 /// Finds the 64-bit end record: where the locator in front of the end record says, or just before the locator.
-fn end64_record(bytes: &[u8], end: u64) -> Option<u64> {
-    let locator = end.checked_sub(LOCATOR_BYTES)?;
-    let locator_bytes = slice(bytes, locator, LOCATOR_BYTES)?;
-    if !locator_bytes.starts_with(b"PK\x06\x07") {
-        return None;
+fn end64_record<'a>(source: &Source<'a>, end: u64) -> io::Result<Option<(u64, Cow<'a, [u8]>)>> {
+    let Some(locator) = end.checked_sub(LOCATOR_BYTES) else { return Ok(None) };
+    let locator_bytes = source.some(locator, LOCATOR_BYTES as usize)?;
+    let Some(said) = le64(&locator_bytes, 8).filter(|_| locator_bytes.starts_with(b"PK\x06\x07")) else {
+        return Ok(None);
+    };
+    for at in [Some(said), locator.checked_sub(END64_BYTES as u64)].into_iter().flatten() {
+        let record = source.exactly(at, END64_BYTES)?;
+        if let Some(record) = record.filter(|record| record.starts_with(b"PK\x06\x06")) {
+            return Ok(Some((at, record)));
+        }
     }
-    let said = le64(locator_bytes, 8)?;
-    [Some(said), locator.checked_sub(END64_BYTES)]
-        .into_iter()
-        .flatten()
-        .find(|at| slice(bytes, *at, END64_BYTES).is_some_and(|record| record.starts_with(b"PK\x06\x06")))
+    Ok(None)
 }
 
 /// Takes the 64-bit sizes and the offset of an extra field (APPNOTE 4.5.3), where the fixed ones say so.
