@@ -174,6 +174,16 @@ impl Authority {
         self.since <= moment && self.until.is_none_or(|until| moment < until)
     }
 
+    /// Refuses a moment outside of the root's own time.
+    pub fn can_certify(&self, now: Timestamp) -> Result<(), CertificateError> {
+        let (from, until) = self.root.valid();
+        let end = Timestamp::from_unix(now.unix().saturating_add(LEAF_SECONDS));
+        if now < from || end > until {
+            return Err(CertificateError::Clock { now, from, until });
+        }
+        Ok(())
+    }
+
     /// Makes a certificate for a key, good from now on for ten minutes, with a promise of the certificate log in it. A clock that
     /// stands outside of the root's own time is refused: nobody would believe the certificate.
     pub fn certify(
@@ -183,11 +193,8 @@ impl Authority {
         now: Timestamp,
         serial: [u8; 16],
     ) -> Result<Certificate, CertificateError> {
-        let (from, until) = self.root.valid();
+        self.can_certify(now)?;
         let end = Timestamp::from_unix(now.unix().saturating_add(LEAF_SECONDS));
-        if now < from || end > until {
-            return Err(CertificateError::Clock { now, from, until });
-        }
         let mut tbs = TbsCertificate {
             extensions: Some(self.leaf_extensions(key)?),
             ..tbs(&self.root.parsed().tbs_certificate.subject, &Name::default(), key, (now, end), serial)?

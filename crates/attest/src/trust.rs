@@ -42,6 +42,10 @@ pub struct Trust {
     /// release key besides.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub authorities: Vec<Authority>,
+    /// SHA-256 of the canonical form of all the rest, in files for customers: what was damaged on the way is told from what was said.
+    /// It says nothing about who wrote the file.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub digest: Option<Digest>,
 }
 
 /// A key and since when it holds.
@@ -121,6 +125,9 @@ pub enum TrustError {
     /// The witness policy is none.
     #[error("the trust file's witness policy cannot be used")]
     Witnesses(#[source] tlog::PolicyError),
+    /// It was changed after it had been written.
+    #[error("the trust file is not as it was written: its digest does not fit")]
+    Digest,
     /// One key for two purposes.
     #[error("the key {key} is named as {one} and as {other}; a key has one purpose")]
     Shared {
@@ -149,6 +156,10 @@ impl Trust {
         trust.log.ed25519()?;
         trust.witnesses()?;
         trust.separate()?;
+        // One that is sealed has one spelling, too.
+        if trust.digest.is_some_and(|digest| digest != trust.content_digest() || trust.to_json() != bytes) {
+            return Err(TrustError::Digest);
+        }
         Ok(trust)
     }
 
@@ -157,6 +168,15 @@ impl Trust {
         let mut text = serde_json::to_vec_pretty(self).expect("a trust file has string keys");
         text.push(b'\n');
         text
+    }
+
+    /// Returns the file for customers: with the digest of what it says.
+    pub fn sealed(&self) -> Self {
+        Self { digest: Some(self.content_digest()), ..self.clone() }
+    }
+
+    fn content_digest(&self) -> Digest {
+        Digest::of(&evidence::wire::canonical(&Self { digest: None, ..self.clone() }))
     }
 
     /// A key has one purpose: those who build, sign and approve are never the same.
@@ -259,6 +279,45 @@ mod tests {
     use crate::key::{Cost, EncryptedKey, Signer};
     use tlog::NoteSigner;
 
+    /// One bit of every byte of a file for customers, flipped alone: none is read.
+    #[test]
+    fn no_flipped_bit_of_a_sealed_file_is_read() {
+        let key = EncryptedKey::generate_p256(b"p", Cost::Machine).unwrap().1.public_key().clone();
+        let log = tlog::Ed25519Signer::from_seed("log.example", &[7; 32]).unwrap();
+        let since = Timestamp::from_unix(1_700_000_000);
+        let trust = Trust {
+            schema: SCHEMA.into(),
+            release_keys: vec![TrustedKey {
+                public_key: key,
+                since,
+                from: Some(12),
+                retired: Some(Retired { index: 70, reason: "a text with spaces".into() }),
+            }],
+            builder_keys: Vec::new(),
+            approver_keys: Vec::new(),
+            log: TrustedLog { verifier_key: log.verifier_key().to_string() },
+            revoked: vec![Revoked { digest: Digest::of(b"x"), reason: "a text".into(), since }],
+            expires: Some(since),
+            required_levels: vec!["SLSA_BUILD_LEVEL_1".into()],
+            witness_policy: None,
+            authorities: Vec::new(),
+            digest: None,
+        };
+        let sealed = trust.sealed().to_json();
+        assert_eq!(Trust::parse(&sealed).unwrap(), trust.sealed());
+        for position in 0..sealed.len() {
+            for bit in 0..8 {
+                let mut flipped = sealed.clone();
+                flipped[position] ^= 1 << bit;
+                let read = Trust::parse(&flipped);
+                assert!(read.is_err(), "bit {bit} of byte {position}: {}", String::from_utf8_lossy(&flipped));
+            }
+        }
+        for cut in 0..sealed.len() - 1 {
+            assert!(Trust::parse(&sealed[..cut]).is_err(), "{cut}");
+        }
+    }
+
     #[test]
     fn approvers_are_an_addition() {
         let key = EncryptedKey::generate_p256(b"p", Cost::Machine).unwrap().1.public_key().clone();
@@ -275,6 +334,7 @@ mod tests {
             required_levels: Vec::new(),
             witness_policy: None,
             authorities: Vec::new(),
+            digest: None,
         };
         let old = String::from_utf8(trust.to_json()).unwrap();
         assert!(!old.contains("approverKeys"), "a file without approvers is as it always was");

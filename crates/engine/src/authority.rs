@@ -118,10 +118,8 @@ pub(crate) fn open(world: &World, passphrase: &Passphrase, now: Timestamp) -> Re
     let Some(authority) = world.trust.authorities.iter().find(|authority| authority.until.is_none()) else {
         return Ok(None);
     };
-    if !authority.holds_at(now) {
-        let (from, until) = authority.root.valid();
-        return Err(Error::Authority(attest::x509::CertificateError::Clock { now, from, until }));
-    }
+    // Before anything is logged.
+    authority.can_certify(now).map_err(Error::Authority)?;
     let key = |part: &str| world.open_file_key("authority", &file_name(authority, part), passphrase);
     let keys = [key(PARTS[0])?, key(PARTS[1])?, key(PARTS[2])?];
     Ok(Some(OpenAuthority { authority: authority.clone(), keys }))

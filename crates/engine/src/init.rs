@@ -106,6 +106,7 @@ pub fn init(
         required_levels: Vec::new(),
         witness_policy: None,
         authorities: Vec::new(),
+        digest: None,
     };
     files::write(&layout.trust(), &trust.to_json())?;
     files::write(&layout.policy(), judge::policy::DEFAULT.as_bytes())?;

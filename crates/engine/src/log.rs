@@ -85,7 +85,7 @@ pub(crate) fn unrecorded(world: &World) -> Result<Vec<Finding>> {
     let size = world.with_log(|log| Ok(log.size()))?;
     let (release_keys, builder_keys) = (world.release_keys(), world.builder_keys());
     let approver_keys = world.approver_keys();
-    let mut intents: BTreeMap<Digest, Vec<Digest>> = BTreeMap::new();
+    let mut intents = Intents::default();
     let (mut attestable, mut policies) = (BTreeSet::<Digest>::new(), BTreeSet::<Digest>::new());
     let mut findings = Vec::new();
     for index in 0..size {
@@ -142,27 +142,49 @@ pub(crate) fn unrecorded(world: &World) -> Result<Vec<Finding>> {
                     let subject = Subject { path: None, digest: subjects.first().copied() };
                     findings.push(codes::UNRECORDED_SIGNATURE.finding(subject, vec![why]));
                 }
-                None => drop(intents.insert(envelope.id(), subjects)),
+                None => intents.permit(envelope.id(), subjects),
             }
         } else if let Ok((_, event)) = logged::<SigningEvent>(&envelope, index, &release_keys) {
             // What came out of a permitted signing may be released under the same intent.
-            let intended = intents.get(&event.intent).is_some_and(|intent| *intent == [event.before]);
-            if intended && event.outcome == "signed" {
-                intents.insert(envelope.id(), subjects);
+            if event.outcome == "signed" {
+                intents.pass_on(&event.intent, event.before, envelope.id(), subjects);
             }
         } else if let Ok((_, summary)) = logged::<VerificationSummary>(&envelope, index, &release_keys) {
             let named =
                 summary.input_attestations.iter().filter_map(evidence::statement::ResourceDescriptor::sha256);
-            let intended =
-                named.filter_map(|statement| intents.get(&statement)).any(|intent| *intent == subjects);
-            if !intended {
+            if !intents.release(named, &subjects) {
                 let subject = Subject { path: None, digest: subjects.first().copied() };
-                let because = format!("the release at entry {index} has no permitted intent before it");
+                let because =
+                    format!("the release at entry {index} has no permitted intent of its own before it");
                 findings.push(codes::UNRECORDED_SIGNATURE.finding(subject, vec![because]));
             }
         }
     }
     Ok(findings)
+}
+
+/// What may be released, as the log goes on: each intent once. What a vendor's signer made of a permitted artifact takes its place.
+#[derive(Default)]
+struct Intents(BTreeMap<Digest, Vec<Digest>>);
+
+impl Intents {
+    fn permit(&mut self, intent: Digest, artifacts: Vec<Digest>) {
+        self.0.insert(intent, artifacts);
+    }
+
+    /// A signing event under an intent: what came out may be released under it. The intent stays, for a signature that lies beside
+    /// the artifact leaves that to be released.
+    fn pass_on(&mut self, intent: &Digest, before: Digest, event: Digest, after: Vec<Digest>) {
+        if self.0.get(intent).is_some_and(|artifacts| *artifacts == [before]) {
+            self.0.insert(event, after);
+        }
+    }
+
+    /// Uses up the intents that a release names; says whether one was for these artifacts.
+    fn release(&mut self, named: impl Iterator<Item = Digest>, artifacts: &[Digest]) -> bool {
+        let used: Vec<Vec<Digest>> = named.filter_map(|statement| self.0.remove(&statement)).collect();
+        used.iter().any(|intended| intended == artifacts)
+    }
 }
 
 /// Compares a checkpoint that was kept somewhere with the log: it must be a beginning of it.
@@ -216,4 +238,34 @@ pub fn log_export(world: &World, folder: &Path) -> Result<Vec<PathBuf>> {
     written.push(key);
     written.sort();
     Ok(written)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_intent_is_used_once() {
+        let digest = |text: &str| Digest::of(text.as_bytes());
+        let mut intents = Intents::default();
+        intents.permit(digest("intent"), vec![digest("a")]);
+        let release = |intents: &mut Intents, named: &[&str], artifact: &str| {
+            let named: Vec<Digest> = named.iter().map(|text| digest(text)).collect();
+            intents.release(named.into_iter(), &[digest(artifact)])
+        };
+        assert!(!release(&mut intents, &["nothing"], "a"));
+        assert!(release(&mut intents, &["intent", "provenance"], "a"));
+        assert!(!release(&mut intents, &["intent", "provenance"], "a"), "a second time");
+        intents.permit(digest("second"), vec![digest("a")]);
+        assert!(!release(&mut intents, &["second"], "b"), "another artifact");
+        assert!(!release(&mut intents, &["second"], "a"), "what was tried is used up");
+        // A vendor's signature in the artifact: what came out, once, and not what went in besides.
+        intents.permit(digest("third"), vec![digest("a")]);
+        intents.pass_on(&digest("third"), digest("other"), digest("forged"), vec![digest("evil")]);
+        assert!(!release(&mut intents, &["forged"], "evil"));
+        intents.pass_on(&digest("third"), digest("a"), digest("event"), vec![digest("signed")]);
+        assert!(release(&mut intents, &["third", "event"], "signed"));
+        assert!(!release(&mut intents, &["third", "event"], "signed"));
+        assert!(!release(&mut intents, &["third"], "a"));
+    }
 }

@@ -112,7 +112,7 @@ pub fn trust_file(store: &Path) -> PathBuf {
 
 /// Writes the trust file where a customer's copy goes.
 pub fn trust_export(world: &World, to: &Path) -> Result<()> {
-    files::write(to, &world.trust.to_json())
+    files::write(to, &world.trust.sealed().to_json())
 }
 
 impl World {

@@ -26,6 +26,7 @@ const TOOLS: &[(&str, &str)] = &[
     ("javac", "default-jdk-headless"),
     ("wixl", "wixl"),
     ("softhsm2-util", "softhsm2"),
+    ("faketime", "faketime"),
 ];
 
 /// The peers that read what we write.

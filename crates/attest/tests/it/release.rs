@@ -35,6 +35,7 @@ pub(crate) fn vendor() -> Vendor {
         required_levels: Vec::new(),
         witness_policy: None,
         authorities: Vec::new(),
+        digest: None,
     };
     Vendor { release, trust, log_key }
 }

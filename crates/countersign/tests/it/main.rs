@@ -11,6 +11,7 @@ mod crashes;
 mod dependencies;
 mod drills;
 mod egress;
+mod faults;
 mod foreign;
 mod keys;
 mod peers;

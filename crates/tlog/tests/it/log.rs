@@ -134,6 +134,29 @@ fn every_damaged_file_is_named_and_never_built_upon() {
     assert!(world.open().check().unwrap().is_sound());
 }
 
+/// One bit of every byte of every file of a small log, and of many of one with full tiles, flipped alone: the check names that file.
+#[test]
+fn no_flipped_byte_of_a_tile_is_believed() {
+    flipped(12, 1);
+    flipped(300, 211);
+}
+
+fn flipped(count: usize, step: usize) {
+    let world = World::new();
+    world.open().append(&entries(0, count), &world.signer).unwrap();
+    let mut files = Vec::new();
+    world.tiles.tamper(|all| files = all.iter().map(|(path, bytes)| (path.clone(), bytes.len())).collect());
+    for (path, length) in files.into_iter().filter(|(path, _)| path != "checkpoint") {
+        for at in (0..length).step_by(step) {
+            world.tiles.tamper(|files| files.get_mut(&path).unwrap()[at] ^= 1 << (at % 8));
+            let report = world.open().check().unwrap();
+            assert!(report.damaged.iter().any(|(found, _)| *found == path), "{path}, byte {at}: {report:?}");
+            world.tiles.tamper(|files| files.get_mut(&path).unwrap()[at] ^= 1 << (at % 8));
+        }
+    }
+    assert!(world.open().check().unwrap().is_sound());
+}
+
 #[test]
 fn an_older_published_checkpoint_is_sound_and_any_other_is_not() {
     let world = World::new();

@@ -49,6 +49,7 @@ impl Vendor {
             required_levels: Vec::new(),
             witness_policy: None,
             authorities: Vec::new(),
+            digest: None,
         };
         Self { key, log, trust, folder: tempfile::tempdir().unwrap() }
     }
