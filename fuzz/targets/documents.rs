@@ -14,6 +14,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         attest::verify::release(&Digest::of(b""), bytes, &trust).ok();
     }
     attest::rekor::read(bytes).ok();
+    attest::bundle::read_log_entry(bytes);
     attest::Certificate::from_der(bytes).map(|certificate| (certificate.valid(), certificate.identity())).ok();
     attest::timestamp::Request::read(bytes).ok();
     attest::timestamp::is_canonical(bytes);

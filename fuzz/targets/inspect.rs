@@ -2,6 +2,8 @@
 //! is not kept.
 #![no_main]
 
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::sync::OnceLock;
 
 use evidence::Tree;
@@ -22,8 +24,26 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| -> Corpus {
     let name = if reader == "brotli" { "input.br" } else { "input" };
     let tree = open_file(&name.into(), bytes, &mut small.clone());
     judge::anomalies::anomalies(&tree);
+    // Once more as if it were too large to be held.
+    let file = file(bytes);
+    let far = inspect::open(&name.into(), file, &mut Budget { held_bytes: 4096, ..small.clone() });
+    assert_eq!(far.expect("nobody changes the file").root.digest, tree.root.digest);
     if reads(reader, bytes, &tree) { Corpus::Keep } else { Corpus::Reject }
 });
+
+/// Writes an input to a file that has no name.
+fn file(bytes: &[u8]) -> File {
+    static FILE: OnceLock<File> = OnceLock::new();
+    let file = FILE.get_or_init(|| {
+        let path = std::env::temp_dir().join(format!("countersign-fuzz-{}", std::process::id()));
+        let file = File::options().create_new(true).read(true).write(true).open(&path).expect("a file");
+        std::fs::remove_file(&path).expect("its name goes away");
+        file
+    });
+    file.set_len(bytes.len() as u64).expect("its length is set");
+    file.write_all_at(bytes, 0).expect("it is written");
+    file.try_clone().expect("it is opened again")
+}
 
 /// Tells whether an input is for the reader that is being tried.
 fn reads(reader: &str, bytes: &[u8], tree: &Tree) -> bool {

@@ -7,12 +7,12 @@
 use evidence::wire::{self, ParseError};
 use serde::{Deserialize, Serialize};
 
-use crate::Base64;
 use crate::envelope::Envelope;
 use crate::key::PublicKey;
 use crate::leaf::{Credential, Leaf};
 use crate::timestamp;
 use crate::x509::Certificate;
+use crate::{Base64, from_base64};
 
 /// Media type of a Sigstore bundle v0.3.
 pub const MEDIA_TYPE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
@@ -287,6 +287,25 @@ impl LogEntry {
 /// Writes a Rekor `TransparencyLogEntry`: what the log answers to who adds an entry.
 pub fn log_entry(leaf: &Leaf, inclusion: &Inclusion, log_key_id: [u8; 32]) -> Vec<u8> {
     wire::canonical(&LogEntry::new(leaf, inclusion, log_key_id))
+}
+
+/// Reads a Rekor `TransparencyLogEntry` that a log answered: the entry's bytes, and its place. Nothing of it is believed yet; fields
+/// that we do not need are let be, for other logs write more than ours.
+pub fn read_log_entry(bytes: &[u8]) -> Option<(Vec<u8>, Inclusion)> {
+    let answer: serde_json::Value = serde_json::from_slice(bytes).ok()?;
+    let text = |pointer: &str| answer.pointer(pointer)?.as_str();
+    let raw = |pointer: &str| from_base64(text(pointer)?);
+    let hashes = answer.pointer("/inclusionProof/hashes").and_then(serde_json::Value::as_array);
+    let hashes = hashes.map_or(&[][..], Vec::as_slice).iter();
+    let inclusion = Inclusion {
+        // Protobuf's JSON leaves a zero out.
+        index: number(text("/inclusionProof/logIndex").unwrap_or("0"))?,
+        size: number(text("/inclusionProof/treeSize")?)?,
+        root: raw("/inclusionProof/rootHash")?.try_into().ok()?,
+        hashes: hashes.map(|hash| from_base64(hash.as_str()?)?.try_into().ok()).collect::<Option<_>>()?,
+        checkpoint: text("/inclusionProof/checkpoint/envelope")?.to_owned(),
+    };
+    Some((raw("/canonicalizedBody")?, inclusion))
 }
 
 impl From<&tlog::InclusionProof> for Inclusion {

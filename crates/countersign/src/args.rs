@@ -2,6 +2,7 @@
 
 pub(crate) mod advisories;
 pub(crate) mod inventory;
+pub(crate) mod posture;
 pub(crate) mod sbom;
 pub(crate) mod trust;
 pub(crate) mod watch;
@@ -74,12 +75,18 @@ pub(crate) enum Command {
         /// Certificates (PEM or DER) to one of which signatures of Windows images must lead; may be repeated
         #[arg(long, value_name = "FILE")]
         root: Vec<PathBuf>,
+        /// A public key of OpenPGP or minisign, to verify signatures beside files (`.asc`, `.sig`, `.gpg`, `.minisig`); may be repeated
+        #[arg(long, value_name = "FILE")]
+        key: Vec<PathBuf>,
     },
     /// Write a bill of materials: of a record, a folder, a file, an archive or an image; check, merge, convert documents
     Sbom(Box<sbom::SbomArgs>),
     /// What software is on machines, who has what, and what builds use of it
     #[command(subcommand)]
     Inventory(inventory::InventoryCommand),
+    /// Is a machine in the state that its purpose asks for, and are the zones of the network apart
+    #[command(subcommand)]
+    Posture(posture::PostureCommand),
     /// Compare two records, files or folders: what changed, what explains it, what nothing explains
     Compare(CompareArguments),
     /// Judge one artifact against the policy; sign nothing
@@ -97,6 +104,12 @@ pub(crate) enum Command {
         /// The signer writes a signature beside the file: what its name ends in, such as `.asc`
         #[arg(long, value_name = "SUFFIX", requires = "with")]
         detached: Option<String>,
+        /// Submit the signature also to a log that is served elsewhere (`serve --log`, or Rekor v2)
+        #[arg(long, value_name = "URL", requires = "log_key")]
+        log: Option<String>,
+        /// The verifier key of that log, or a file with it
+        #[arg(long, value_name = "KEY", requires = "log")]
+        log_key: Option<String>,
         /// Who asks for the release, with a key of their own: `--passphrase-file` is then the person's
         #[arg(long = "as", value_name = "NAME")]
         person: Option<String>,
@@ -129,7 +142,7 @@ pub(crate) enum Command {
     /// The transparency log
     #[command(subcommand)]
     Log(trust::LogCommand),
-    /// Serve a transparency log of its own: Rekor v2's write API, tlog-tiles reads
+    /// Serve a transparency log of its own (Rekor v2's write API, tlog-tiles reads, timestamps), or this store's evidence
     Serve(trust::ServeArgs),
     /// The file by which customers verify
     #[command(subcommand)]

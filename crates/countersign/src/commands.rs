@@ -9,6 +9,7 @@ mod drills;
 mod inventory;
 mod log;
 mod monitor;
+mod posture;
 mod records;
 mod releases;
 mod run;
@@ -36,14 +37,19 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<u8> {
         Command::Run(arguments) => run::run(context, arguments),
         Command::Records => records::list(context),
         Command::Show(arguments) => records::show(context, &arguments),
-        Command::Inspect { paths, root } => describe::inspect(context, &paths, &root),
+        Command::Inspect { paths, root, key } => {
+            describe::inspect(context, &paths, &engine::Trusted { roots: root, keys: key })
+        }
         Command::Sbom(arguments) => sbom::run(context, *arguments),
         Command::Inventory(command) => inventory::run(context, command),
+        Command::Posture(command) => posture::run(context, command),
         Command::Compare(arguments) => compare::compare(context, &arguments),
         Command::Gate { artifact } => releases::gate(context, &artifact),
-        Command::Sign { artifact, with, detached, person, store_passphrase_file } => {
+        Command::Sign { artifact, with, detached, log, log_key, person, store_passphrase_file } => {
             let signer = with.map(|command| engine::NativeSigner { command, detached });
-            releases::sign(context, &artifact, signer.as_ref(), person.zip(Some(store_passphrase_file)))
+            let other = log.zip(log_key).map(|(url, key)| trust::other_log(url, &key)).transpose()?;
+            let person = person.zip(Some(store_passphrase_file));
+            releases::sign(context, &artifact, signer.as_ref(), other.as_ref(), person)
         }
         Command::Quorum(arguments) => builders::quorum(context, arguments),
         Command::Rebuild(arguments) => builders::rebuild(context, arguments),

@@ -1,9 +1,10 @@
 //! How the program speaks: people on stdout in words, programs in JSON, progress and errors on stderr.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 
 use engine::evidence::{Finding, Problem, Severity};
 use engine::judge::gate::Weighed;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::context::{Context, UsageError};
@@ -36,6 +37,24 @@ pub(crate) fn document(name: &str, content: Value) -> anyhow::Result<()> {
         document.extend(content);
     }
     text(&format!("{:#}\n", Value::Object(document)))
+}
+
+/// Prints a document that may be large: without a copy of it in memory.
+pub(crate) fn large_document(name: &str, content: &impl Serialize) -> anyhow::Result<()> {
+    #[derive(Serialize)]
+    struct Document<'a, C> {
+        schema: String,
+        #[serde(flatten)]
+        content: &'a C,
+    }
+    let mut out = BufWriter::new(io::stdout().lock());
+    let document = Document { schema: format!("urn:countersign:{name}:v1"), content };
+    let written = serde_json::to_writer_pretty(&mut out, &document).map_err(io::Error::from);
+    match written.and_then(|()| writeln!(out)).and_then(|()| out.flush()) {
+        // Who reads has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => Ok(other?),
+    }
 }
 
 /// Says something on stderr, unless asked not to.

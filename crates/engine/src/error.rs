@@ -94,6 +94,15 @@ pub enum Error {
     /// Certificates or timestamps could not be made.
     #[error("cannot make a certificate or timestamp")]
     Authority(#[source] attest::x509::CertificateError),
+    /// Another log that did not take the release.
+    #[error("the release is not in the log at `{0}`: {1}")]
+    OtherLog(String, String),
+    /// Another builder's job that does not prove itself.
+    #[error("the job `{0}` is not taken: {1}")]
+    Job(String, String),
+    /// A source that another builder does not have any more.
+    #[error("the other builder does not have `{0}` any more, as it was recorded")]
+    SourceMissing(PathBuf),
     /// A key that has another purpose already.
     #[error("the key `{0}` has a purpose already; a key has one")]
     KeyTaken(String),
@@ -134,6 +143,47 @@ pub enum Error {
         #[source]
         source: judge::policy::PolicyError,
     },
+    /// Rules of a posture cannot be used.
+    #[error("cannot use the rules{}", path.as_ref().map(|path| format!(" in `{}`", path.display())).unwrap_or_default())]
+    PosturePolicy {
+        /// The file; absent for the rules that come with the program.
+        path: Option<PathBuf>,
+        /// Why.
+        #[source]
+        source: judge::posture::PosturePolicyError,
+    },
+    /// A list of discontinued software cannot be used.
+    #[error("cannot use the list of discontinued software `{path}`")]
+    EndOfLife {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: toml::de::Error,
+    },
+    /// What another program has found on a machine cannot be used.
+    #[error("cannot read `{path}` as an inventory: {detail}")]
+    ForeignInventory {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        detail: String,
+    },
+    /// Nobody has looked at a machine yet.
+    #[error("there is no look at {}", .0.as_ref().map_or("any machine".to_owned(), |host| format!("`{host}`")))]
+    NoLook(Option<String>),
+    /// The zone file cannot be used.
+    #[error("cannot use the zone file `{path}`")]
+    Zones {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: judge::segments::ZonesError,
+    },
+    /// The zone of this machine is not known.
+    #[error("the zone file does not tell in which zone this machine is")]
+    NoZone,
     /// The trust file cannot be used.
     #[error("cannot use the trust file `{path}`")]
     Trust {
@@ -294,6 +344,14 @@ impl Error {
                     path.display()
                 )
             }
+            Self::PosturePolicy { .. } => "`countersign posture rules` prints rules to learn from".into(),
+            Self::Zones { .. } => "`docs/manual/posture.md` shows one".into(),
+            Self::NoLook(_) => "`countersign inventory collect` looks at this machine".into(),
+            Self::ForeignInventory { .. } => {
+                "`docs/manual/inventory.md` says which forms are read".into()
+            }
+            Self::EndOfLife { .. } => "`docs/manual/inventory.md` shows one".into(),
+            Self::NoZone => "name it with `--zone NAME`".into(),
             Self::Rule(_) => "`rules/README.md` describes the format; mend the file or take it away".into(),
             Self::Trust { .. } => "ask the vendor for the current trust file".into(),
             Self::NoRecord(_) => "`countersign records` lists them".into(),
@@ -366,6 +424,7 @@ impl Error {
                 "set the clock; if it is right, make a new authority with `countersign trust authority`".into()
             }
             Self::KeyOut { name, .. } => format!("make a new one with `countersign trust new-key {name}`"),
+            Self::OtherLog(..) => "the release stands in the store's own log; `sign` again submits it again".into(),
             Self::LogClosed => "start it again: it completes what it had acknowledged".into(),
             Self::NoSuchKey(_) => "`countersign log show` prints the names of keys".into(),
             Self::NoBaseline(_) => {
@@ -381,6 +440,8 @@ impl Error {
             | Self::Claim(..)
             | Self::KeyUri(..)
             | Self::KeyTaken(_)
+            | Self::Job(..)
+            | Self::SourceMissing(_)
             | Self::Role(_)
             | Self::Outbound(_)
             | Self::Read { .. }
@@ -401,6 +462,7 @@ impl Error {
             Self::Store(_)
                 | Self::Log(_)
                 | Self::LogClosed
+                | Self::OtherLog(..)
                 | Self::Forked(_)
                 | Self::Unwitnessed(_)
                 | Self::Document { .. }

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::io;
 
-use evidence::statement::{Approval, MachineReport, Provenance, RecordStatement, Statement};
+use evidence::statement::{
+    Approval, InventoryAccepted, MachineReport, Provenance, RecordStatement, Statement,
+};
 use evidence::{Digest, Finding, Record, Subject};
 use judge::codes;
 use store::{Index, StoreError, Vault};
@@ -115,7 +117,9 @@ fn missing(world: &World, sound: &BTreeSet<Digest>, listed: &[Digest]) -> Result
             {
                 need(&digest, format!("entry {index} of the log"));
             }
-        } else if statement.predicate::<MachineReport>().is_ok() {
+        } else if statement.predicate::<MachineReport>().is_ok()
+            || statement.predicate::<InventoryAccepted>().is_ok()
+        {
             for digest in statement.subject.iter().filter_map(evidence::statement::ResourceDescriptor::sha256)
             {
                 need(&digest, format!("entry {index} of the log"));

@@ -1,11 +1,13 @@
 //! `inspect`: opens files and folders without executing anything.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use evidence::{BytePath, Tree};
+use evidence::tree::CodeSignature;
+use evidence::{BytePath, Digest, Hasher, Node, Problem, Tree};
+use inspect::detached::{self, Detached, Keys};
 use inspect::{Budget, Entry, Opened, Wishes};
 
 use crate::error::{Error, Result};
@@ -58,26 +60,107 @@ pub fn inspect(path: &Path) -> Result<Tree> {
     Ok(inspect::folder(&name, contents, &mut Budget::default()))
 }
 
-/// Inspects a file or a folder, and follows signatures to the certificates in files that somebody trusts.
-pub fn inspect_to_roots(path: &Path, roots: &[PathBuf]) -> Result<Tree> {
-    if roots.is_empty() {
-        return inspect(path);
-    }
+/// What somebody trusts, by files.
+#[derive(Clone, Debug, Default)]
+pub struct Trusted {
+    /// Certificates: signatures of images are followed to them.
+    pub roots: Vec<PathBuf>,
+    /// Public keys of OpenPGP and minisign: signatures beside files are verified with them.
+    pub keys: Vec<PathBuf>,
+}
+
+/// Inspects a file or a folder with the signatures that lie beside files, and asks who of those that are trusted has signed.
+pub fn inspect_trusting(path: &Path, trusted: &Trusted) -> Result<Tree> {
     let mut wishes = Wishes::default();
-    for file in roots {
+    for file in &trusted.roots {
         if wishes.add_roots(&files::read(file, ROOTS_MAX_BYTES)?) == 0 {
-            let source = io::Error::new(io::ErrorKind::InvalidData, "there is no certificate in it");
-            return Err(Error::Read { path: file.clone(), source });
+            return Err(nothing(file, "there is no certificate in it"));
+        }
+    }
+    let mut keys = Keys::default();
+    for file in &trusted.keys {
+        if keys.add(&files::read(file, detached::KEYS_MAX_BYTES)?) == 0 {
+            return Err(nothing(file, "there is no key of OpenPGP or minisign in it"));
         }
     }
     let fail = |source| Error::Read { path: path.to_path_buf(), source };
     let name = BytePath::from(path.file_name().unwrap_or(path.as_os_str()).as_bytes());
-    let what = if path.is_dir() {
+    let facts = std::fs::metadata(path).map_err(fail)?;
+    if !facts.is_dir() && !facts.is_file() {
+        return inspect(path);
+    }
+    let what = if facts.is_dir() {
         Opened::Folder(contents(path).map_err(fail)?)
     } else {
         Opened::File(regular(path).map_err(fail)?)
     };
-    inspect::open_with(&name, what, &wishes, &mut Budget::default()).map_err(fail)
+    let mut tree = inspect::open_with(&name, what, &wishes, &mut Budget::default()).map_err(fail)?;
+    let mut problems = Vec::new();
+    if facts.is_file() {
+        beside(&mut tree.root, path, &name, &keys, &mut problems);
+    } else {
+        for member in &mut tree.root.members {
+            let file = path.join(std::ffi::OsStr::from_bytes(member.name.as_bytes()));
+            let place = BytePath::new([name.as_bytes(), b"/", member.name.as_bytes()].concat());
+            beside(member, &file, &place, &keys, &mut problems);
+        }
+    }
+    tree.problems.extend(problems);
+    Ok(tree)
+}
+
+fn nothing(file: &Path, what: &'static str) -> Error {
+    let source = io::Error::new(io::ErrorKind::InvalidData, what);
+    Error::Read { path: file.to_path_buf(), source }
+}
+
+/// Reads the signature that lies beside a file, if there is one, and the file has none of its own.
+fn beside(node: &mut Node, file: &Path, place: &BytePath, keys: &Keys, problems: &mut Vec<Problem>) {
+    if node.signature.is_some() || node.digest.is_none() {
+        return;
+    }
+    for ending in detached::ENDINGS {
+        let mut signature = file.as_os_str().to_owned();
+        signature.push(ending);
+        // A signature that is not there is the usual case; what is no signature is an ordinary file.
+        let small = std::fs::metadata(&signature)
+            .is_ok_and(|facts| facts.is_file() && facts.len() <= detached::SIGNATURE_MAX_BYTES);
+        let read = small.then(|| std::fs::read(&signature).ok().and_then(|bytes| Detached::read(&bytes)));
+        let Some(found) = read.flatten() else { continue };
+        match judged(&found, file, keys, node.digest) {
+            Ok(facts) => node.signature = Some(Box::new(facts)),
+            Err(error) => problems.push(Problem {
+                path: place.clone(),
+                kind: "changed-while-read".to_owned(),
+                detail: error.to_string(),
+            }),
+        }
+        return;
+    }
+}
+
+/// Verifies a signature over the bytes that were inspected.
+fn judged(found: &Detached, file: &Path, keys: &Keys, digest: Option<Digest>) -> io::Result<CodeSignature> {
+    let mut content = Hashed { file: File::open(file)?, hasher: Hasher::new() };
+    let facts = found.facts(keys, &mut content)?;
+    if facts.signature_valid.is_some() && Some(content.hasher.finish()) != digest {
+        return Err(io::Error::other("the file was changed while it was read"));
+    }
+    Ok(facts)
+}
+
+/// A file that is hashed as it is read.
+struct Hashed {
+    file: File,
+    hasher: Hasher,
+}
+
+impl Read for Hashed {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read(into)?;
+        self.hasher.update(into.get(..read).unwrap_or_default());
+        Ok(read)
+    }
 }
 
 /// Opens the files below a folder one by one, in order.

@@ -1,5 +1,8 @@
 //! `inventory`: looks at machines, kept in the vault; who has what; what builds use of what is installed.
 
+mod check;
+mod import;
+mod recipe;
 mod usage;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,6 +17,8 @@ use store::Heads;
 use crate::error::{Error, Result};
 use crate::world::{World, store_error};
 
+pub use check::{InventoryChecked, inventory_accept, inventory_check};
+pub use import::inventory_import;
 pub use usage::{Unused, UnusedPackage, Used, inventory_unused, inventory_used};
 
 /// The cell that holds the digest of the newest look.

@@ -7,9 +7,9 @@
 
 use attest::{Envelope, Inclusion, Leaf, PublicKey};
 use evidence::statement::{
-    Approval, ApproverStatement, AuditStatement, Intent, KeyStatement, MachineReport, PolicyStatement,
-    Predicate, Provenance, QuorumStatement, RebuildStatement, RecordStatement, ReleaseRequest, Revocation,
-    SigningEvent, Statement, VerificationSummary,
+    Approval, ApproverStatement, AuditStatement, Intent, InventoryAccepted, KeyStatement, MachineReport,
+    PolicyStatement, Predicate, Provenance, QuorumStatement, RebuildStatement, RecordStatement,
+    ReleaseRequest, Revocation, SigningEvent, Statement, VerificationSummary,
 };
 use evidence::{Digest, Record, Timestamp};
 use store::{ApprovalRow, Fact, FileRow, Heads, Index, RecordRow, StoreLock};
@@ -53,6 +53,7 @@ pub(crate) fn kind_of(predicate_type: &str) -> &str {
         AuditStatement::TYPE => "audit",
         Revocation::TYPE => "revocation",
         MachineReport::TYPE => "machine-report",
+        InventoryAccepted::TYPE => "inventory-accepted",
         SigningEvent::TYPE => "signing-event",
         QuorumStatement::TYPE => "quorum",
         RebuildStatement::TYPE => "rebuild",
@@ -156,6 +157,15 @@ impl World {
             time: row.time.unwrap_or(Timestamp::from_unix(0)),
             subjects: subjects.clone(),
         }];
+        let named = |name: String| Fact::Named { log_index, name };
+        facts.push(named(format!("key:{}", envelope.key().short())));
+        let identity = envelope.credential.certificate().and_then(attest::Certificate::identity);
+        facts.extend(identity.map(|identity| named(format!("identity:{identity}"))));
+        let mut products = std::collections::BTreeSet::new();
+        for subject in &subjects {
+            products.extend(self.record_behind(subject)?.map(|record| record.product));
+        }
+        facts.extend(products.into_iter().map(|product| named(format!("product:{product}"))));
         if let Ok((_, about)) =
             attest::verify::logged::<RecordStatement>(&envelope, log_index, &self.builder_keys())
         {
@@ -210,6 +220,7 @@ impl World {
         facts: &mut Vec<Fact>,
     ) -> Result<()> {
         let record: Record = self.document("record", &digest)?;
+        facts.push(Fact::Named { log_index, name: format!("product:{}", record.product) });
         // Two processes may catch up at the same time (a build beside a watch): both must come to the same number.
         let rows = self.index.records().map_err(store_error)?;
         let known = rows.iter().find(|row| row.log_index == log_index).map(|row| row.number);

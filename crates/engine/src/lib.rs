@@ -12,11 +12,13 @@ mod authority;
 mod compare;
 mod cosign;
 mod error;
+mod evidence_service;
 mod files;
 mod fsck;
 mod init;
 mod inspect_path;
 mod inventory;
+mod job;
 mod keys;
 mod ledger;
 mod log;
@@ -25,6 +27,8 @@ mod look;
 mod monitor;
 mod native;
 mod outlets;
+mod posture;
+mod publish;
 mod quorum;
 mod rebuild;
 mod record;
@@ -50,12 +54,14 @@ pub use authority::{NewAuthority, NewAuthorityMade, authority_new};
 pub use compare::{Comparand, Compared, compare};
 pub use cosign::{Cosigning, Exchange, cosign};
 pub use error::{Error, Result};
+pub use evidence_service::{EvidenceService, FOUND_MAX, Job, JobSource, Wanted};
 pub use fsck::{FsckReport, fsck};
 pub use init::{Initialised, init};
-pub use inspect_path::{inspect, inspect_to_roots};
+pub use inspect_path::{Trusted, inspect, inspect_trusting};
 pub use inventory::{
-    Look, Looked, Query, Seen, Unused, UnusedPackage, Used, inventories, inventory_collect, inventory_query,
-    inventory_store, inventory_unused, inventory_used,
+    InventoryChecked, Look, Looked, Query, Seen, Unused, UnusedPackage, Used, inventories, inventory_accept,
+    inventory_check, inventory_collect, inventory_import, inventory_query, inventory_store, inventory_unused,
+    inventory_used,
 };
 pub use keys::{KeyRole, TOKEN_HELPER};
 pub use ledger::{LogRow, outcome};
@@ -64,8 +70,12 @@ pub use log_service::{LogService, Submitted};
 pub use monitor::{Monitor, MonitorReport, audit, monitor};
 pub use native::NativeSigner;
 pub use outlets::{OutletOptions, Outlets};
+pub use posture::{
+    PostureCheck, PostureChecked, SegmentsTest, SegmentsTested, posture_check, posture_segments,
+};
+pub use publish::OtherLog;
 pub use quorum::{Quorum, QuorumReport, quorum};
-pub use rebuild::{Rebuild, Rebuilt, rebuild};
+pub use rebuild::{Rebuild, Rebuilt, SourcesFrom, rebuild};
 pub use record::{Recorded, Run, TracerKind, probe, run};
 pub use records::{RecordView, records, show, timeline, why};
 pub use sbom::{Bill, BillOf, bill, sbom, sbom_merge, sbom_of_record, sbom_of_text, sbom_read, sbom_write};

@@ -15,6 +15,7 @@ use store::Index;
 
 use crate::assess::hash_file;
 use crate::error::{Error, Result};
+use crate::job::FetchedJob;
 use crate::records;
 use crate::sign::{append_one, signed};
 use crate::world::{Passphrase, World, store_error};
@@ -24,7 +25,7 @@ use crate::world::{Passphrase, World, store_error};
 pub struct Quorum {
     /// The artifact.
     pub artifact: PathBuf,
-    /// Records: `r7` and the like of this store, or `STORE@r7` of another.
+    /// Records: `r7` and the like of this store, or `STORE@r7` of another, which is a folder or a URL.
     pub records: Vec<String>,
     /// How many builders have to agree; all if not given.
     pub needed: Option<u32>,
@@ -124,6 +125,9 @@ fn named(statement: &QuorumStatement, artifact: &Digest) -> Vec<String> {
 }
 
 fn vote(world: &World, record: &str, name: &BytePath, artifact: &Digest) -> Result<BuilderVote> {
+    if let Some((url, record)) = record.rsplit_once('@').filter(|(url, _)| is_url(url)) {
+        return served_vote(world, url, record, name, artifact);
+    }
     let elsewhere = match record.rsplit_once('@') {
         Some((store, record)) => Some((World::open(Path::new(store), world.now())?, record)),
         None => None,
@@ -151,10 +155,32 @@ fn vote(world: &World, record: &str, name: &BytePath, artifact: &Digest) -> Resu
         return Ok(excluded("the build failed or was not seen completely"));
     }
     let document: Record = place.document("record", &row.digest)?;
+    let output = output_of(&document, name, artifact);
+    Ok(BuilderVote { builder, record: row.digest, output, excluded: None })
+}
+
+fn is_url(text: &str) -> bool {
+    text.starts_with("http://") || text.starts_with("https://")
+}
+
+/// A record that another builder serves: its signature is checked as that of a job, for a builder of our trust file alone.
+fn served_vote(
+    world: &World,
+    url: &str,
+    record: &str,
+    name: &BytePath,
+    artifact: &Digest,
+) -> Result<BuilderVote> {
+    let job = FetchedJob::fetch(world, url, record)?;
+    let output = output_of(&job.record, name, artifact);
+    Ok(BuilderVote { builder: job.job.key.short(), record: job.digest, output, excluded: None })
+}
+
+/// What a record made under a name: the artifact, if it is among it.
+fn output_of(document: &Record, name: &BytePath, artifact: &Digest) -> Option<Digest> {
     let file_name = |path: &BytePath| path.as_bytes().rsplit(|byte| *byte == b'/').next().map(<[u8]>::to_vec);
     let same_name =
         document.outputs.iter().filter(|output| file_name(&output.path).as_deref() == Some(name.as_bytes()));
     let outputs: Vec<Digest> = same_name.map(|output| output.digest).collect();
-    let output = if outputs.contains(artifact) { Some(*artifact) } else { outputs.first().copied() };
-    Ok(BuilderVote { builder, record: row.digest, output, excluded: None })
+    if outputs.contains(artifact) { Some(*artifact) } else { outputs.first().copied() }
 }

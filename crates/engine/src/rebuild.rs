@@ -11,7 +11,7 @@ use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use evidence::record::{Record, Role};
+use evidence::record::{File, Record, Role};
 use evidence::statement::{RebuildStatement, ResourceDescriptor, Statement};
 use evidence::{BytePath, Digest, Finding, Subject, Timestamp};
 use judge::codes;
@@ -22,8 +22,9 @@ use crate::compare::causes;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::inspect_path::FILE_MAX_BYTES;
+use crate::job::FetchedJob;
 use crate::record::{Run, TracerKind, run};
-use crate::records;
+use crate::records::{self, RecordView};
 use crate::sign::{append_one, signed};
 use crate::world::{Passphrase, World};
 
@@ -33,34 +34,89 @@ pub struct Rebuild {
     /// The record.
     pub record: String,
     /// Where the sources are, if not where they were recorded.
-    pub from: Option<PathBuf>,
+    pub from: Option<SourcesFrom>,
     /// Keep everything as it was but the folder.
     pub same_conditions: bool,
+    /// Put the clock ahead too, where `faketime` is installed. Programs that wait for each other by the clock may wait for ever then,
+    /// as cargo does.
+    pub vary_clock: bool,
     /// The caller's environment.
     pub environment: Vec<(OsString, OsString)>,
+}
+
+/// Where the sources of a build come from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum SourcesFrom {
+    /// A folder.
+    Folder(PathBuf),
+    /// Another builder's store, served at a URL; the record is one of that store.
+    Service(String),
 }
 
 /// What came of it.
 #[derive(Debug)]
 pub struct Rebuilt {
-    /// The record that was repeated.
-    pub first: u64,
+    /// The record that was repeated: `r7`, and whose it is if not ours.
+    pub first: String,
     /// The record of the repetition.
     pub second: u64,
     /// What was made different.
     pub variations: Vec<String>,
     /// Outputs, with whether they came out the same.
     pub outputs: Vec<(BytePath, bool)>,
-    /// How the two records differ.
-    pub comparison: Comparison,
+    /// How the two records differ; none for another builder's, of which we have the digests alone.
+    pub comparison: Option<Comparison>,
     /// Where the statement stands in the log.
     pub log_index: u64,
     /// What is wrong.
     pub findings: Vec<Finding>,
 }
 
+/// How far the clock is put ahead, where `faketime` is installed: another year, another month, another time of day.
+const CLOCK: &str = "+34583000s";
 /// Where below its own folder the repetition is built.
 const BUILT: &str = "elsewhere/build";
+
+/// What is repeated.
+enum First {
+    Ours(Box<RecordView>),
+    Theirs(Box<FetchedJob>),
+}
+
+impl First {
+    fn record(&self) -> &Record {
+        match self {
+            Self::Ours(view) => &view.record,
+            Self::Theirs(job) => &job.record,
+        }
+    }
+
+    fn digest(&self) -> Digest {
+        match self {
+            Self::Ours(view) => view.digest,
+            Self::Theirs(job) => job.digest,
+        }
+    }
+
+    /// The first build's output of some bytes, as a file, if it is still to be had.
+    fn output(&self, digest: &Digest, at: &BytePath, place: &Path) -> Result<Option<PathBuf>> {
+        match self {
+            Self::Ours(view) => {
+                let first = path(&view.record.workdir).join(path(at));
+                Ok(Some(first).filter(|first| hash_file(first).is_ok_and(|found| found == *digest)))
+            }
+            Self::Theirs(job) => {
+                let Some(bytes) = job.content(digest)? else { return Ok(None) };
+                let name = path(at);
+                let first = place.join("theirs").join(name.file_name().unwrap_or(name.as_os_str()));
+                let fail = |source| Error::Write { path: first.clone(), source };
+                std::fs::create_dir_all(place.join("theirs")).map_err(fail)?;
+                std::fs::write(&first, bytes).map_err(fail)?;
+                Ok(Some(first))
+            }
+        }
+    }
+}
 
 /// Repeats a build.
 pub fn rebuild(
@@ -69,16 +125,25 @@ pub fn rebuild(
     passphrase: &Passphrase,
     now: &dyn Fn() -> Timestamp,
 ) -> Result<Rebuilt> {
-    let view = records::show(world, &what.record)?;
-    let record = &view.record;
+    let first = match &what.from {
+        Some(SourcesFrom::Service(url)) => {
+            First::Theirs(Box::new(FetchedJob::fetch(world, url, &what.record)?))
+        }
+        _ => First::Ours(Box::new(records::show(world, &what.record)?)),
+    };
+    let record = first.record();
     let fail = |source| Error::Write { path: PathBuf::from("a folder for the rebuild"), source };
     let place = tempfile::Builder::new().prefix("countersign-rebuild-").tempdir().map_err(fail)?;
     let folder = place.path().join(BUILT);
     std::fs::create_dir_all(&folder).map_err(fail)?;
-    let recorded_at = path(&record.workdir);
-    copy_sources(record, what.from.as_deref().unwrap_or(&recorded_at), &folder)?;
-    let (prefix, variations) = if what.same_conditions { (Vec::new(), Vec::new()) } else { conditions() };
-    let mut variations = variations;
+    let (prefix, mut variations) =
+        if what.same_conditions { (plain(), Vec::new()) } else { conditions(what.vary_clock) };
+    let reverse = !what.same_conditions;
+    match (&first, &what.from) {
+        (First::Theirs(job), _) => fetch_sources(job, &folder, reverse)?,
+        (_, Some(SourcesFrom::Folder(from))) => copy_sources(record, from, &folder, reverse)?,
+        _ => copy_sources(record, &path(&record.workdir), &folder, reverse)?,
+    }
     variations.insert(0, format!("folder: {} instead of {}", "another", record.workdir));
     let command = prefix.into_iter().chain(record.command.iter().map(|word| path(word).into_os_string()));
     let request = Run {
@@ -107,7 +172,10 @@ pub fn rebuild(
         .collect();
     let differing: Vec<String> =
         outputs.iter().filter(|(_, same)| !same).map(|(path, _)| path.to_string()).collect();
-    let comparison = compare_records(world, &view, &second)?;
+    let comparison = match &first {
+        First::Ours(view) => Some(compare_records(world, view, &second)?),
+        First::Theirs(_) => None,
+    };
     let findings = record
         .outputs
         .iter()
@@ -115,10 +183,10 @@ pub fn rebuild(
         .map(|output| {
             let subject = Subject { path: Some(output.path.clone()), digest: Some(output.digest) };
             let built = place.path().join(BUILT).join(path(&output.path));
-            let first = recorded_at.join(path(&output.path));
-            // The first build's output, if it still lies there as it was recorded.
-            let is_there = hash_file(&first).is_ok_and(|found| found == output.digest);
-            let mut because = if is_there && built.is_file() { causes(&first, &built)? } else { Vec::new() };
+            let mut because = match first.output(&output.digest, &output.path, place.path())? {
+                Some(first) if built.is_file() => causes(&first, &built)?,
+                _ => Vec::new(),
+            };
             if built.is_file() {
                 because.extend(traces(&files::read(&built, FILE_MAX_BYTES)?, place.path()));
             }
@@ -128,16 +196,13 @@ pub fn rebuild(
             Ok(codes::NOT_REPRODUCED.finding(subject, because))
         })
         .collect::<Result<_>>()?;
-    let log_index = log(world, &view.record, view.digest, second.digest, &variations, differing, passphrase)?;
-    Ok(Rebuilt {
-        first: view.number,
-        second: second.number,
-        variations,
-        outputs,
-        comparison,
-        log_index,
-        findings,
-    })
+    let log_index = log(world, record, first.digest(), second.digest, &variations, differing, passphrase)?;
+    let name = match (&first, &what.from) {
+        (First::Ours(view), _) => format!("r{}", view.number),
+        (First::Theirs(_), Some(SourcesFrom::Service(url))) => format!("{} of {url}", what.record),
+        (First::Theirs(_), _) => what.record.clone(),
+    };
+    Ok(Rebuilt { first: name, second: second.number, variations, outputs, comparison, log_index, findings })
 }
 
 fn log(
@@ -167,11 +232,20 @@ fn log(
     Ok(append_one(world, &envelope, &world.log_key(passphrase)?)?.index)
 }
 
+/// The sources in the order of their paths, or the other way round: on many file systems a folder lists them as they were written.
+fn sources(record: &Record, reverse: bool) -> Vec<&File> {
+    let mut files: Vec<&File> = record.files.iter().filter(|file| file.role == Role::Source).collect();
+    if reverse {
+        files.reverse();
+    }
+    files
+}
+
 /// Copies what the build read of the project and did not make, each only with the bytes that were recorded. As in a clean
 /// clone there are no empty folders: a target of `make` may be one.
-fn copy_sources(record: &Record, from: &Path, to: &Path) -> Result<()> {
+fn copy_sources(record: &Record, from: &Path, to: &Path, reverse: bool) -> Result<()> {
     let mut copied = BTreeSet::new();
-    for file in record.files.iter().filter(|file| file.role == Role::Source) {
+    for file in sources(record, reverse) {
         let Ok(below) = path(&file.path).strip_prefix(path(&record.workdir)).map(Path::to_path_buf) else {
             continue;
         };
@@ -190,6 +264,35 @@ fn copy_sources(record: &Record, from: &Path, to: &Path) -> Result<()> {
     }
     // A build that was seen and read nothing of the project needs nothing of it.
     if copied.is_empty() && record.machine.tracer == "snapshot" { Err(Error::NoSources) } else { Ok(()) }
+}
+
+/// Fetches the sources of another builder's record, each by a digest that the record names.
+fn fetch_sources(job: &FetchedJob, to: &Path, reverse: bool) -> Result<()> {
+    let mut fetched = BTreeSet::new();
+    for file in sources(&job.record, reverse) {
+        let Ok(below) = path(&file.path).strip_prefix(path(&job.record.workdir)).map(Path::to_path_buf)
+        else {
+            continue;
+        };
+        if !below.components().all(|part| matches!(part, std::path::Component::Normal(_))) {
+            return Err(Error::NoSources);
+        }
+        let offered = job.job.sources.iter().find(|source| source.path == file.path);
+        let digest = offered.map(|source| source.digest).filter(|digest| file.read.contains(digest));
+        let missing = || Error::SourceMissing(below.clone());
+        let bytes = job.content(&digest.ok_or_else(missing)?)?.ok_or_else(missing)?;
+        let target = to.join(&below);
+        let fail = |source| Error::Write { path: target.clone(), source };
+        if let Some(parent) = target.parent() {
+            std::fs::create_dir_all(parent).map_err(fail)?;
+        }
+        std::fs::write(&target, bytes).map_err(fail)?;
+        let executable = offered.is_some_and(|source| source.executable);
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(if executable { 0o755 } else { 0o644 });
+        std::fs::set_permissions(&target, mode).map_err(fail)?;
+        fetched.insert(below);
+    }
+    if fetched.is_empty() && job.record.machine.tracer == "snapshot" { Err(Error::NoSources) } else { Ok(()) }
 }
 
 /// Says what of that which was varied is seen in an output that differs, and how to mend it.
@@ -216,8 +319,13 @@ fn suspects(variations: &[String]) -> String {
     format!("one of these matters to it: {}; most often the time: use SOURCE_DATE_EPOCH", varied.join(", "))
 }
 
+/// What is put before the command where nothing is varied: what the build says goes to stderr, for stdout is the caller's answer.
+fn plain() -> Vec<OsString> {
+    ["sh", "-c", "exec \"$@\" 1>&2", "rebuild"].into_iter().map(OsString::from).collect()
+}
+
 /// What is put before the command to make its surroundings different, and what that is in words.
-fn conditions() -> (Vec<OsString>, Vec<String>) {
+fn conditions(clock: bool) -> (Vec<OsString>, Vec<String>) {
     let mut prefix: Vec<&str> = vec![
         "env",
         "TZ=Pacific/Kiritimati",
@@ -233,7 +341,12 @@ fn conditions() -> (Vec<OsString>, Vec<String>) {
         "locale: C.UTF-8".to_owned(),
         "HOME, USER, LOGNAME: rebuild".to_owned(),
         "file-mode mask: 0077".to_owned(),
+        "file order: the sources were written in reverse".to_owned(),
     ];
+    if clock && works(&["faketime", "-f", CLOCK, "true"]) {
+        prefix.extend(["faketime", "-f", CLOCK]);
+        said.push("clock: 400 days ahead".to_owned());
+    }
     if works(&["taskset", "-c", "0", "true"]) {
         prefix.extend(["taskset", "-c", "0"]);
         said.push("processors: 1".to_owned());
@@ -241,9 +354,9 @@ fn conditions() -> (Vec<OsString>, Vec<String>) {
     let script = if works(&["unshare", "--uts", "sh", "-c", "hostname rebuild.invalid"]) {
         prefix.extend(["unshare", "--uts"]);
         said.push("host name: rebuild.invalid".to_owned());
-        "hostname rebuild.invalid; umask 0077; exec \"$@\""
+        "hostname rebuild.invalid; umask 0077; exec \"$@\" 1>&2"
     } else {
-        "umask 0077; exec \"$@\""
+        "umask 0077; exec \"$@\" 1>&2"
     };
     prefix.extend(["sh", "-c", script, "rebuild"]);
     (prefix.into_iter().map(OsString::from).collect(), said)
@@ -255,6 +368,7 @@ fn works(words: &[&str]) -> bool {
     status.is_ok_and(|status| status.success())
 }
 
-fn path(path: &BytePath) -> PathBuf {
+/// A recorded path as this machine writes it.
+pub(crate) fn path(path: &BytePath) -> PathBuf {
     PathBuf::from(OsString::from_vec(path.as_bytes().to_vec()))
 }

@@ -8,7 +8,8 @@
 //! 3. the release key signs in memory; where the trust file has an authority, a certificate for the key is made, and a
 //!    timestamp for the signature;
 //! 4. the signature is logged: the outcome; the witnesses cosign again;
-//! 5. the bundles are written beside the artifact, whole or not at all (`sign` again writes them again).
+//! 5. the bundles are written beside the artifact, whole or not at all (`sign` again writes them again);
+//! 6. another log, if one is named, gets the signature too (`sign` again submits another one).
 
 use std::path::{Path, PathBuf};
 
@@ -32,6 +33,7 @@ use crate::cosign::{cosigned_note, must_be_witnessed};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::native::{self, NativeSigner};
+use crate::publish::{OtherLog, publish};
 use crate::world::{Passphrase, World, log_error, store_error};
 
 /// Name of the head that holds the digest of the policy logged last.
@@ -59,6 +61,8 @@ pub struct Signed {
     pub provenance_bundle: Option<PathBuf>,
     /// What a vendor's signer made.
     pub native: Option<PathBuf>,
+    /// The bundle with another log's proof.
+    pub published: Option<PathBuf>,
     /// Place of the intent in the log.
     pub intent_index: u64,
     /// Place of the signature in the log.
@@ -74,6 +78,8 @@ pub struct SignRequest<'a> {
     pub with: Option<&'a NativeSigner>,
     /// Who asks for the release.
     pub person: Option<&'a Person>,
+    /// Another log that gets the signature too.
+    pub other_log: Option<&'a OtherLog>,
 }
 
 /// A permit whose intent is in the log: the only thing that the release key signs for.
@@ -156,12 +162,25 @@ pub fn sign(
     if hash_file(path)? != artifact {
         return Err(Error::Unstable(path.to_path_buf()));
     }
+    let published = match request.other_log {
+        Some(log) => Some(publish(log, &envelope, timestamp.as_deref(), path)?),
+        None => None,
+    };
     let key = release.public_key().short();
     let native = native.map(|native| native.file);
     let provenance_bundle = is_as_built.then_some(provenance_bundle);
     Ok(SignOutcome {
         assessment,
-        signed: Some(Signed { artifact, bundle, provenance_bundle, native, intent_index, log_index, key }),
+        signed: Some(Signed {
+            artifact,
+            bundle,
+            provenance_bundle,
+            native,
+            published,
+            intent_index,
+            log_index,
+            key,
+        }),
         refused: Vec::new(),
     })
 }
@@ -324,7 +343,7 @@ pub(crate) fn append_one(world: &World, envelope: &Envelope, log_key: &Ed25519Si
 }
 
 /// Assembles the bundle of an entry with a proof for the newest checkpoint.
-fn bundle_of(world: &World, index: u64, timestamp: Option<&[u8]>) -> Result<Bundle> {
+pub(crate) fn bundle_of(world: &World, index: u64, timestamp: Option<&[u8]>) -> Result<Bundle> {
     let envelope = world.envelope(index)?;
     let mut inclusion = world.inclusion(index)?;
     let checkpoint = world.with_log(|log| Ok(log.checkpoint().clone()))?;

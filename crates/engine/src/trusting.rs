@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use attest::Signer;
-use attest::clients::client_trust_config;
-use attest::trust::{Retired, TrustedKey};
+use attest::clients::{self, client_trust_config};
+use attest::trust::{Retired, TrustedKey, TrustedLog};
 use evidence::statement::{KeyChange, KeyStatement, ResourceDescriptor, Statement};
 use evidence::{Digest, Timestamp};
 
@@ -13,6 +13,7 @@ use judge::roles::Actor;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::keys::{self, KeyRole};
+use crate::publish::OtherLog;
 use crate::sign::{append_one, signed};
 use crate::world::{Passphrase, World, log_error};
 
@@ -153,12 +154,21 @@ pub fn count_key(world: &World, short: &str, reason: &str, passphrase: &Passphra
 }
 
 /// Writes `trusted_root.json`, `signing_config.v0.2.json`, and both in `client_trust_config.json`, by which unmodified Sigstore
-/// clients find and trust our log and our authorities.
-pub fn sigstore_export(world: &World, folder: &Path, url: Option<&str>) -> Result<Vec<PathBuf>> {
+/// clients find and trust our log and our authorities; or, with our authorities, another log.
+pub fn sigstore_export(
+    world: &World,
+    folder: &Path,
+    url: Option<&str>,
+    other_log: Option<&OtherLog>,
+) -> Result<Vec<PathBuf>> {
     let fail = |source| Error::Write { path: folder.to_path_buf(), source };
     std::fs::create_dir_all(folder).map_err(fail)?;
-    let url = url.map_or_else(|| format!("https://{}", world.trust.log.origin()), str::to_owned);
-    let root = world.trust.sigstore_trusted_root_at(&url).map_err(log_error)?;
+    let own = || format!("https://{}", world.trust.log.origin());
+    let (log, url) = match other_log {
+        Some(other) => (TrustedLog { verifier_key: other.verifier_key.trim().to_owned() }, other.url.clone()),
+        None => (world.trust.log.clone(), url.map_or_else(own, str::to_owned)),
+    };
+    let root = clients::trusted_root(&log, &url, &world.trust.authorities, &[]).map_err(log_error)?;
     let config = world.trust.signing_config(&url, world.now());
     let both = client_trust_config(&root, &config).map_err(log_error)?;
     let mut written = Vec::new();

@@ -437,6 +437,27 @@ impl Predicate for MachineReport {
     const TYPE: &'static str = "urn:countersign:predicate:machine-report:v1";
 }
 
+/// That what a look at a machine showed may be on it: later looks are held against this one. The subject is the look.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct InventoryAccepted {
+    /// The machine's name.
+    pub host: String,
+    /// Why.
+    pub reason: String,
+    /// When it was accepted.
+    pub accepted: Timestamp,
+}
+
+impl InventoryAccepted {
+    /// Name of the subject that is the look.
+    pub const LOOK: &'static str = "inventory";
+}
+
+impl Predicate for InventoryAccepted {
+    const TYPE: &'static str = "urn:countersign:predicate:inventory-accepted:v1";
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

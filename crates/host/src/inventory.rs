@@ -23,7 +23,7 @@ mod walk;
 
 use evidence::inventory::Item;
 
-pub use links::owners_of_links;
+pub use links::{owners_of_files, owners_of_links};
 pub use mounts::holds_files;
 pub use root::Root;
 pub use walk::{Walk, Walked, walk};

@@ -1,5 +1,6 @@
 //! The only sockets that are opened from here to elsewhere: alerts to a syslog server or a webhook, and checkpoints to
-//! the witnesses of a log, digests to a key service.
+//! the witnesses of a log, digests to a key service, jobs from other
+//! builders.
 //!
 //! Nothing is ever read from the former that would be acted upon: an answer counts only as delivered or not; what a
 //! witness answers counts only by its signature. A webhook without TLS is
@@ -11,7 +12,7 @@ mod service;
 mod syslog;
 mod webhook;
 
-pub use exchange::exchange;
+pub use exchange::{exchange, fetch};
 pub use service::call;
 pub use syslog::Syslog;
 pub use webhook::Webhook;

@@ -350,6 +350,15 @@ pub(crate) fn adopt_orphans(adopt: bool) -> io::Result<()> {
     checked(unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, c_ulong::from(adopt), 0, 0, 0) }).map(drop)
 }
 
+/// Tells whether the kernel's clock is kept right by somebody (`adjtimex(2)`).
+pub(crate) fn clock_is_synchronised() -> io::Result<bool> {
+    // SAFETY: the structure is plain data for which zero is valid; zero modes change nothing.
+    let mut state: libc::timex = unsafe { std::mem::zeroed() };
+    // SAFETY: the kernel fills the structure, which lives across the call.
+    let result = checked(unsafe { libc::adjtimex(&raw mut state) })?;
+    Ok(result != libc::TIME_ERROR && state.status & libc::STA_UNSYNC == 0)
+}
+
 /// A file that is mapped into a process.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Mapping {

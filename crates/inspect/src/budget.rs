@@ -19,13 +19,19 @@ pub struct Budget {
     pub depth: u32,
     /// Names of symbols and libraries still to be listed.
     pub symbols: u64,
+    /// Bytes of what is found, as it stands in memory: members, names, lists.
+    pub facts_bytes: u64,
 }
 
 /// What a stream may give whatever its ratio: honest files of zeros stay below.
 pub const RATIO_FREE_BYTES: u64 = 64 << 20;
 
 /// The program of Electron has 175 MiB.
-const HELD_MAX_BYTES: u64 = 196 << 20;
+const HELD_MAX_BYTES: u64 = 184 << 20;
+/// A hundred thousand members, or half a million symbols.
+const FACTS_MAX_BYTES: u64 = 72 << 20;
+/// What a name takes beside its letters.
+const NAME_BYTES: u64 = 72;
 
 impl Default for Budget {
     /// Enough for an installer of several gigabytes, and an end for a bomb within seconds.
@@ -38,6 +44,7 @@ impl Default for Budget {
             ratio: 1_000,
             depth: 12,
             symbols: 4_000_000,
+            facts_bytes: FACTS_MAX_BYTES,
         }
     }
 }
@@ -53,9 +60,17 @@ impl Budget {
         Ok(())
     }
 
+    /// Pays for a name that is listed, but for its letters.
     pub(crate) fn symbol(&mut self) -> Result<(), Exhausted> {
         self.symbols = self.symbols.checked_sub(1).ok_or(Exhausted("too many symbols"))?;
-        Ok(())
+        self.facts(NAME_BYTES)
+    }
+
+    /// Pays for what is kept of a file.
+    pub(crate) fn facts(&mut self, bytes: u64) -> Result<(), Exhausted> {
+        let left = self.facts_bytes.checked_sub(bytes);
+        self.facts_bytes = left.unwrap_or(0);
+        left.map(|_| ()).ok_or(Exhausted("too many facts"))
     }
 
     /// Returns the most bytes that the next member, unpacked from `packed` bytes, may have, and what they would exceed.

@@ -9,6 +9,7 @@ mod hooks;
 mod hosts;
 mod kinds;
 mod scan;
+mod sums;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -22,6 +23,7 @@ use evidence::{BytePath, Node};
 use crate::format::Format;
 
 pub(crate) use bytecode::Siblings;
+pub(crate) use sums::Sums;
 
 /// Reads the facts of a member that is no container, whose format facts are in the node already.
 pub(crate) fn read(node: &Node, format: Format, bytes: &[u8]) -> Option<Content> {

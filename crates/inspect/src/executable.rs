@@ -145,6 +145,7 @@ fn names<'a>(
 ) -> Result<(), Unreadable> {
     for name in names {
         budget.symbol()?;
+        budget.facts(name.len() as u64)?;
         into.insert(text(name));
     }
     Ok(())
@@ -162,6 +163,7 @@ fn symbols<'a>(
         if name.is_empty() || !symbol.is_global() {
             continue;
         }
+        budget.facts(name.len() as u64)?;
         let list = if symbol.is_undefined() { &mut image.imports } else { &mut image.exports };
         list.insert(text(name));
     }

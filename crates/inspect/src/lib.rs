@@ -13,6 +13,7 @@
 //! | | images: ISO 9660, squashfs, Apple disk images, HFS+; OCI layouts and `docker save` |
 //! | `executable` | PE with Authenticode, ELF, Mach-O with code signatures, WebAssembly |
 //! | `content` | what bytes show in any format: types, hosts, hidden and encoded parts, hooks, capabilities |
+//! | [`detached`] | signatures in files of their own |
 //! | `contrast`, `extract` | two versions of a member side by side |
 //! | [`packages`] | which package a file of a machine belongs to |
 //! | [`catalog`] | which packages a file speaks of |
@@ -25,6 +26,7 @@ mod bytes;
 pub mod catalog;
 mod content;
 mod contrast;
+pub mod detached;
 mod entropy;
 mod executable;
 mod extract;

@@ -11,7 +11,7 @@ use evidence::{BytePath, Digest, Hasher, Node, Problem, Tree};
 
 use crate::budget::{Budget, Exhausted};
 use crate::catalog::{Image, Scan};
-use crate::content::{self, Siblings};
+use crate::content::{self, Siblings, Sums};
 use crate::extract::Wanted;
 use crate::format::{Format, format, format_by_name};
 use crate::room::{Held, Room};
@@ -20,8 +20,6 @@ use crate::{executable, unpack};
 
 use self::pass::{EDGE_BYTES, Pass, ends_as_disk_image};
 
-/// Bytes of all names of one inspection: a folder's long name is repeated in the name of each member.
-const NAMES_MAX_BYTES: usize = 256 << 20;
 /// What an inspection for packages holds: programs are read whole for them.
 const CATALOGUED_MAX_BYTES: u64 = 2 << 30;
 /// Smaller files are held: that is quicker than to read them where they lie.
@@ -32,8 +30,6 @@ pub(crate) struct Inspection<'a> {
     pub(crate) budget: &'a mut Budget,
     /// What an installer's database calls the files of the cabinet that is opened next.
     pub(crate) cabinet_names: Rc<BTreeMap<Vec<u8>, BytePath>>,
-    /// Bytes of names that the tree may still have.
-    pub(crate) names_room: usize,
     /// What may be held in memory.
     pub(crate) room: Rc<Room>,
     /// Certificates that signatures are to lead to.
@@ -42,6 +38,8 @@ pub(crate) struct Inspection<'a> {
     depth: u32,
     /// Members of the container that is being read, as far as they have to be compared with each other.
     siblings: Siblings,
+    /// Sums of the files of the Debian package that is being read.
+    sums: Option<Sums>,
     /// Members whose bytes are wanted; facts are not, then.
     wanted: Option<Wanted>,
     /// Takes what members say of packages. With it, nothing else is looked at but names, digests and formats.
@@ -62,11 +60,11 @@ impl<'a> Inspection<'a> {
             room: Room::beside_others(budget.held_bytes),
             budget,
             cabinet_names: Rc::default(),
-            names_room: NAMES_MAX_BYTES,
             roots: executable::Roots::default(),
             problems: Vec::new(),
             depth: 0,
             siblings: Siblings::default(),
+            sums: None,
             wanted: None,
             catalog: None,
         }
@@ -75,6 +73,7 @@ impl<'a> Inspection<'a> {
     /// Looks at packages only; who asks has the memory for it.
     fn for_packages(budget: &'a mut Budget) -> Self {
         let room = Room::of_bytes(CATALOGUED_MAX_BYTES);
+        budget.facts_bytes = CATALOGUED_MAX_BYTES;
         Self { catalog: Some(Catalogued::default()), room, ..Self::new(budget) }
     }
 
@@ -101,8 +100,21 @@ impl<'a> Inspection<'a> {
         let path = container.join(path, &name);
         if self.wanted.is_none() && self.catalog.is_none() {
             self.siblings.take(&name, bytes);
+            self.sums_of_package(container, &name, bytes);
         }
         self.node(name, &path, bytes)
+    }
+
+    /// Holds the files of a Debian package against the sums in its control archive, which comes first.
+    fn sums_of_package(&mut self, archive: &Node, name: &BytePath, bytes: &[u8]) {
+        let archive = archive.name.as_bytes();
+        if archive == b"control.tar" && matches!(name.as_bytes(), b"./md5sums" | b"md5sums") {
+            self.sums = Some(Sums::read(bytes));
+        } else if archive == b"data.tar"
+            && let Some(reason) = self.sums.as_ref().and_then(|sums| sums.contradict(name.as_bytes(), bytes))
+        {
+            self.siblings.contradict(name, "md5sums", reason);
+        }
     }
 
     /// Opens a member whose bytes are not held.
@@ -169,7 +181,8 @@ impl<'a> Inspection<'a> {
         if self.wanted.is_some() {
             return Ok(self.far_wanted(name, path, format, source));
         }
-        let is_content = matches!(format, Format::Data | Format::Pe | Format::Elf | Format::MachO | Format::Wasm);
+        let is_content =
+            matches!(format, Format::Data | Format::Pe | Format::Elf | Format::MachO | Format::Wasm);
         let pass = Pass::over(passing, &name, format, is_content && self.catalog.is_none())?;
         if source.length().is_some_and(|length| length != pass.size) {
             return Err(io::Error::other("it is cut off"));
@@ -247,7 +260,12 @@ impl<'a> Inspection<'a> {
     fn descend(&mut self, node: &mut Node, read: impl FnOnce(&mut Self, &mut Node)) {
         self.depth += 1;
         let outer = std::mem::take(&mut self.siblings);
+        // A package may have others in it.
+        let sums = if node.format == "ar" { self.sums.take() } else { None };
         read(self, node);
+        if node.format == "ar" {
+            self.sums = sums;
+        }
         let signature = std::mem::replace(&mut self.siblings, outer).judge(&mut node.members);
         node.signature = signature.map(Box::new).or(node.signature.take());
         self.depth -= 1;
@@ -261,6 +279,15 @@ impl<'a> Inspection<'a> {
         }
         // Equal names stay in the container's order: the sort is stable.
         node.members.sort_by(|a, b| a.name.cmp(&b.name));
+    }
+
+    /// Pays for a member that is kept. When nothing is left, no other one is admitted.
+    pub(crate) fn keep(&mut self, node: &Node) {
+        let paid = self.budget.facts(size_of::<Node>() as u64 + facts_bytes(node));
+        // Whoever comes next is told.
+        if paid.is_err() {
+            self.budget.facts_bytes = 0;
+        }
     }
 
     /// Tells whether one more level may be opened.
@@ -310,6 +337,24 @@ impl<'a> Inspection<'a> {
         }
         node
     }
+}
+
+/// What a member takes in memory beside itself, about. Names of images are paid for when they are read.
+fn facts_bytes(node: &Node) -> u64 {
+    const ITEM_BYTES: usize = 64;
+    let link = node.link.as_ref().map_or(0, |link| link.as_bytes().len());
+    let owner = node.packing.as_ref().and_then(|packing| packing.owner.as_ref()).map_or(0, String::len);
+    let mut bytes = node.name.as_bytes().len() + link + owner + 2 * ITEM_BYTES;
+    if let Some(content) = &node.content {
+        let lists = [&content.hosts, &content.hooks, &content.capabilities];
+        bytes += lists.iter().flat_map(|list| list.iter()).map(|item| item.len() + ITEM_BYTES).sum::<usize>();
+        bytes += content.embedded.len() * ITEM_BYTES + content.sketch.len() * 4;
+    }
+    for image in &node.executables {
+        bytes += size_of_val(image) + image.sections.len() * 2 * ITEM_BYTES;
+        bytes += image.resources.len() * 2 * ITEM_BYTES;
+    }
+    bytes as u64
 }
 
 /// A reader whose bytes are hashed as they pass.
@@ -509,7 +554,7 @@ impl Inspection<'_> {
         root.digest = None;
         let mut documents = unpack::Documents::default();
         for (relative, content) in files {
-            if let Err(what) = inspection.budget.member() {
+            if let Err(what) = inspection.budget.member().and_then(|()| inspection.budget.facts(1)) {
                 inspection.exhausted(name, what);
                 break;
             }
@@ -517,6 +562,7 @@ impl Inspection<'_> {
             match content.and_then(|entry| inspection.entry(&root, name, relative, entry, &mut documents)) {
                 Ok(node) => {
                     root.size = root.size.saturating_add(node.size);
+                    inspection.keep(&node);
                     root.members.push(node);
                 }
                 Err(error) => inspection.problem(&path, "unreadable", error),

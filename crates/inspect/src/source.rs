@@ -259,7 +259,6 @@ pub(crate) struct Reader<'a> {
     chunk: Option<(u64, Rc<Vec<u8>>)>,
 }
 
-
 impl Read for Reader<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let copied = match &self.source {

@@ -249,9 +249,9 @@ impl Container<'_, '_> {
     /// Pays for one more member. After `false` the reader stops.
     #[must_use]
     fn admit(&mut self) -> bool {
-        let paid = match (self.inspection.budget.bytes, self.inspection.names_room) {
+        let paid = match (self.inspection.budget.bytes, self.inspection.budget.facts_bytes) {
             (0, _) => Err(Exhausted("too many bytes")),
-            (_, 0) => Err(Exhausted("too many bytes of names")),
+            (_, 0) => Err(Exhausted("too many facts")),
             _ => self.inspection.budget.member(),
         };
         if let Err(what) = paid {
@@ -336,13 +336,7 @@ impl Container<'_, '_> {
     }
 
     /// Takes what of a container no range accounts for between `start` and `end`, but for zeros.
-    fn gaps(
-        &mut self,
-        source: &Source,
-        mut ranges: Vec<(u64, u64)>,
-        start: u64,
-        end: u64,
-    ) -> io::Result<()> {
+    fn gaps(&mut self, source: &Source, mut ranges: Vec<(u64, u64)>, start: u64, end: u64) -> io::Result<()> {
         ranges.sort_unstable();
         ranges.push((end, end));
         let (mut at, mut number) = (start, 0);
@@ -402,8 +396,7 @@ impl Container<'_, '_> {
         let open: Open = Rc::new(move || Ok(Box::new(io::Cursor::new(copy.clone()).chain(Fails(again)))));
         let source = Source::decoded(open).of_length(size);
         let mut passing = start.as_slice().chain(reader);
-        let member =
-            self.inspection.passing_member(self.node, self.path, name, &source, &mut passing)?;
+        let member = self.inspection.passing_member(self.node, self.path, name, &source, &mut passing)?;
         self.inspection.budget.pay(member.size);
         Ok(self.push(member))
     }
@@ -480,8 +473,7 @@ impl Container<'_, '_> {
     }
 
     fn push(&mut self, member: Node) -> &mut Node {
-        let names_room = self.inspection.names_room.saturating_sub(member.name.as_bytes().len());
-        self.inspection.names_room = names_room;
+        self.inspection.keep(&member);
         self.node.members.push(member);
         self.node.members.last_mut().expect("a member was just added")
     }

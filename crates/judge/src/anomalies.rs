@@ -210,7 +210,8 @@ mod tests {
         assert_eq!(codes_of(|s| s.leads_to_root = Some(false)), ["signer-untrusted"]);
         assert_eq!(codes_of(|s| s.valid_when_signed = Some(false)), ["signer-untrusted"]);
         let trusted = |s: &mut CodeSignature| {
-            (s.leads_to_root, s.valid_when_signed, s.page_hashes_match) = (Some(true), Some(true), Some(true));
+            (s.leads_to_root, s.valid_when_signed, s.page_hashes_match) =
+                (Some(true), Some(true), Some(true));
         };
         assert_eq!(codes_of(trusted), Vec::<String>::new());
         for change in [

@@ -491,6 +491,36 @@ codes! {
     FORKED = "log-forked", Critical, final,
         "two signed checkpoints of one log contradict each other",
         "stop signing; find out which copy of the store was rolled back or copied";
+    POSTURE_RULE_NOT_MET = "posture-rule-not-met", High, approvable,
+        "the machine is not in the state that its purpose asks for",
+        "do what the rule says, then check again";
+    POSTURE_UNKNOWN = "posture-unknown", High, approvable,
+        "nobody can tell whether the machine is in the state that its purpose asks for",
+        "check as root, or find out why it cannot be read: what is unknown is not a pass";
+    SEGMENT_OPEN = "segment-open", Critical, approvable,
+        "a machine of another zone answers that must not be reachable from here",
+        "close the way in the packet filter between the zones";
+    SEGMENT_ANSWERED = "segment-answered", Medium, approvable,
+        "a machine of another zone refuses a connection that must not reach it",
+        "make sure that the packet filter refuses it, and not the machine behind it";
+    SEGMENT_CLOSED = "segment-closed", Low, approvable,
+        "a way between zones that is allowed is closed",
+        "open it, or take it out of the zone file";
+    SEGMENT_UNKNOWN = "segment-unknown", High, approvable,
+        "whether a way between zones is closed could not be tested",
+        "look at the error; what is unknown is not closed";
+    UNEXPECTED_SOFTWARE = "unexpected-software", Critical, approvable,
+        "something is on a build or signing machine that was not there when the machine was accepted",
+        "find out who put it there; accept the machine again only when that is explained";
+    CREDENTIAL_MISPLACED = "credential-misplaced", Critical, approvable,
+        "a credential of builds or releases lies on a machine that neither builds nor signs",
+        "revoke the credential, then remove it; whoever takes over this machine has it";
+    END_OF_LIFE = "end-of-life", High, approvable,
+        "software is installed that its makers no longer mend",
+        "replace it; what is found in it from now on stays open";
+    FLOW_FORBIDDEN = "flow-forbidden", High, approvable,
+        "a recorded build talked to a zone that its machine must not reach",
+        "find out what the process wanted there, and close the way";
 }
 
 #[cfg(test)]

@@ -11,10 +11,13 @@ pub mod compare;
 pub mod detect;
 pub mod gate;
 pub mod lineage;
+pub mod machines;
 pub mod matching;
 pub mod policy;
+pub mod posture;
 pub mod presence;
 pub mod roles;
+pub mod segments;
 
 pub use compare::{Comparison, Verdict};
 pub use gate::{Case, Decision, Permit};

@@ -38,6 +38,8 @@ pub struct Policy {
     pub dependencies: Dependencies,
     /// What machines are for, by pattern of their names; others are for what [`Policy::machine`] says.
     pub machines: BTreeMap<String, MachineRole>,
+    /// Names of software that may be on any machine, though it was not accepted there; `*` stands for anything.
+    pub allowed_software: Vec<String>,
     /// Who may do what.
     pub roles: Roles,
     /// Codes that are treated otherwise than by severity.
@@ -148,7 +150,7 @@ impl Policy {
 }
 
 /// Compares with a text in which `*` stands for anything.
-fn is_like(text: &str, pattern: &str) -> bool {
+pub(crate) fn is_like(text: &str, pattern: &str) -> bool {
     let mut parts = pattern.split('*');
     let Some(mut rest) = text.strip_prefix(parts.next().unwrap_or_default()) else { return false };
     let parts: Vec<&str> = parts.collect();
@@ -213,8 +215,15 @@ struct File {
     advisories: Advisories,
     dependencies: Dependencies,
     machines: BTreeMap<String, MachineRole>,
+    inventory: Inventory,
     roles: roles::File,
     findings: BTreeMap<String, Treatment>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct Inventory {
+    allow: Vec<String>,
 }
 
 #[derive(Deserialize, Default)]
@@ -243,6 +252,7 @@ impl Default for File {
             advisories: Advisories::default(),
             dependencies: Dependencies::default(),
             machines: BTreeMap::new(),
+            inventory: Inventory::default(),
             roles: roles::File::default(),
             findings: BTreeMap::new(),
         }
@@ -290,6 +300,7 @@ impl Policy {
             advisories: file.advisories,
             dependencies: file.dependencies,
             machines: file.machines,
+            allowed_software: file.inventory.allow,
             roles: Roles::new(file.roles).map_err(PolicyError::Roles)?,
             exceptions: file.findings,
         })

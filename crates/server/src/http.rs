@@ -49,6 +49,8 @@ pub struct Request {
     pub method: String,
     /// The path, without a query.
     pub path: String,
+    /// What stands behind the `?`, as it came; empty if there is none.
+    pub query: String,
     /// The body.
     pub body: Vec<u8>,
 }
@@ -211,7 +213,10 @@ fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>, limits: Limits) ->
     }
     let body = buffer.get(head.length..head.length + head.body).unwrap_or_default().to_vec();
     buffer.drain(..head.length + head.body);
-    Ok(Incoming::Request(Request { method: head.method, path: head.path, body }, head.keep))
+    Ok(Incoming::Request(
+        Request { method: head.method, path: head.path, query: head.query, body },
+        head.keep,
+    ))
 }
 
 fn fill(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Result<usize> {
@@ -224,6 +229,7 @@ fn fill(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Result<usize> {
 struct Head {
     method: String,
     path: String,
+    query: String,
     length: usize,
     body: usize,
     keep: bool,
@@ -262,9 +268,10 @@ fn head(bytes: &[u8]) -> Result<Option<Head>, Response> {
             expects_continue = value.eq_ignore_ascii_case("100-continue");
         }
     }
-    let path = target.split('?').next().unwrap_or(target).to_owned();
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let (path, query) = (path.to_owned(), query.to_owned());
     let method = method.to_owned();
-    Ok(Some(Head { method, path, length, body: body.unwrap_or(0), keep, expects_continue }))
+    Ok(Some(Head { method, path, query, length, body: body.unwrap_or(0), keep, expects_continue }))
 }
 
 fn write_response(stream: &mut TcpStream, response: &Response, keep: bool) -> io::Result<()> {
@@ -309,8 +316,8 @@ mod tests {
         let get = b"GET /checkpoint?x=1 HTTP/1.1\r\nHost: a\r\n\r\n";
         let read = head(get).unwrap_or_else(|_| panic!()).unwrap();
         assert_eq!(
-            (read.method.as_str(), read.path.as_str(), read.body, read.keep),
-            ("GET", "/checkpoint", 0, true)
+            (read.method.as_str(), read.path.as_str(), read.query.as_str(), read.body, read.keep),
+            ("GET", "/checkpoint", "x=1", 0, true)
         );
         for cut in 0..get.len() {
             assert!(head(&get[..cut]).is_ok_and(|head| head.is_none()), "{cut}");

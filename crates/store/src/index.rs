@@ -50,6 +50,13 @@ pub enum Fact {
     },
     /// An approval.
     Approval(ApprovalRow),
+    /// A name by which an entry of the log is looked for: `key:…`, `identity:…`, `product:…`.
+    Named {
+        /// The entry.
+        log_index: u64,
+        /// The name.
+        name: String,
+    },
 }
 
 /// A record, as listed.
@@ -155,6 +162,9 @@ pub trait Index {
         Ok(self.records()?.into_iter().find(|row| row.number == number))
     }
 
+    /// Lists the entries of a name, in order; at most `count` from an entry on.
+    fn entries_named(&self, name: &str, from: u64, count: u32) -> Result<Vec<EntryRow>, StoreError>;
+
     /// Returns the newest record.
     fn latest(&self) -> Result<Option<RecordRow>, StoreError> {
         Ok(self.records()?.pop())
@@ -162,7 +172,7 @@ pub trait Index {
 }
 
 /// Changes whenever the tables do; an index of another version is rebuilt.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 const TABLES: &str = "
     CREATE TABLE entry (log_index INTEGER PRIMARY KEY, kind TEXT NOT NULL, statement TEXT NOT NULL, time INTEGER NOT NULL) STRICT;
@@ -177,11 +187,12 @@ const TABLES: &str = "
         PRIMARY KEY (artifact, log_index)) STRICT, WITHOUT ROWID;
     CREATE TABLE approval (finding TEXT NOT NULL, expires INTEGER NOT NULL, log_index INTEGER NOT NULL,
         PRIMARY KEY (finding, log_index)) STRICT, WITHOUT ROWID;
+    CREATE TABLE named (name TEXT NOT NULL, log_index INTEGER NOT NULL, PRIMARY KEY (name, log_index)) STRICT, WITHOUT ROWID;
 ";
 
 const FORGET: &str =
     "DELETE FROM entry; DELETE FROM subject; DELETE FROM record; DELETE FROM file; DELETE FROM output;
-    DELETE FROM signature; DELETE FROM approval;";
+    DELETE FROM signature; DELETE FROM approval; DELETE FROM named;";
 
 /// An index in a SQLite file.
 pub struct SqliteIndex {
@@ -308,6 +319,12 @@ impl Index for SqliteIndex {
         let sql = "SELECT log_index, kind, statement FROM entry WHERE kind = ?1 ORDER BY log_index";
         self.rows(sql, [kind], entry_row)
     }
+
+    fn entries_named(&self, name: &str, from: u64, count: u32) -> Result<Vec<EntryRow>, StoreError> {
+        let sql = "SELECT log_index, kind, statement FROM entry JOIN named USING (log_index) \
+                   WHERE name = ?1 AND log_index >= ?2 ORDER BY log_index LIMIT ?3";
+        self.rows(sql, params![name, from, count], entry_row)
+    }
 }
 
 fn insert(connection: &Connection, fact: &Fact) -> rusqlite::Result<()> {
@@ -350,6 +367,9 @@ fn insert(connection: &Connection, fact: &Fact) -> rusqlite::Result<()> {
         Fact::Approval(row) => {
             let sql = "INSERT OR IGNORE INTO approval VALUES (?1, ?2, ?3)";
             run(sql, params![row.finding, row.expires.unix(), row.log_index])
+        }
+        Fact::Named { log_index, name } => {
+            run("INSERT OR IGNORE INTO named VALUES (?1, ?2)", params![name, log_index])
         }
     }
 }

@@ -5,8 +5,10 @@ mod advisories;
 mod compare;
 mod detect;
 mod drift;
+mod images;
 mod log;
 pub(crate) mod projects;
+mod rebuild;
 mod record;
 mod sbom;
 mod scale;
@@ -31,8 +33,10 @@ const USAGE: &str =
   bench advisories   the advisory index: building, opening, asking; an advisory against 10^8 occurrences
   bench log [SECONDS [ENTRIES]]  durable appends with proofs; a large log opened and read
   bench serve [SECONDS]          verified entries over loopback HTTP
-  bench sbom [NAME]  `sbom` beside syft and trivy: npm, venv, cargo, go, java, root
-  bench verify       verification of one artifact, and the start of the program";
+  bench sbom [NAME]  `sbom` beside syft and trivy: npm, venv, cargo, go, java, images, root
+  bench rebuild [NAME] five real projects recorded and rebuilt: lua, memchr, packaging, semver, hello
+  bench verify       verification of one artifact, and the start of the program
+  bench trust        log, serve and verify, one after another";
 
 /// Runs a measurement.
 pub(crate) fn run(words: &[&str]) -> Result<()> {
@@ -49,6 +53,13 @@ pub(crate) fn run(words: &[&str]) -> Result<()> {
         ["log", rest @ ..] => log::run(rest),
         ["serve", rest @ ..] => log::serve(rest),
         ["verify"] => verify::run(),
+        ["trust"] => {
+            log::run(&[])?;
+            log::serve(&[])?;
+            verify::run()
+        }
+        ["rebuild"] => rebuild::run(""),
+        ["rebuild", name] => rebuild::run(name),
         ["advisories"] => advisories::run(),
         ["sbom"] => sbom::run(""),
         ["sbom", name] => sbom::run(name),

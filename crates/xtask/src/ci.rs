@@ -92,7 +92,9 @@ fn tools() -> Result<()> {
         missing.push("python3-venv");
     }
     // These have words of their own for their version.
-    for (tool, word, package) in [("makensis", "-VERSION", "nsis"), ("openssl", "version", "openssl")] {
+    for (tool, word, package) in
+        [("makensis", "-VERSION", "nsis"), ("openssl", "version", "openssl"), ("ip", "-V", "iproute2")]
+    {
         if !runs(tool, word) {
             missing.push(package);
         }

@@ -24,7 +24,8 @@ const USAGE: &str = "cargo xtask COMMAND
   faults [N]         each system call by which `sign` writes fails in turn (each Nth)
   quiet              five clean rebuilds of three real projects raise no alarm
   fuzz TARGET…       runs fuzz targets: --seconds N each; --keep takes what is new and small into the replayed corpus
-  bench NAME         measurements: record, slices, scale, detect, sbom, log, serve, advisories, verify";
+  bench NAME         measurements: record, slices, scale, detect, sbom, log, serve, advisories, verify,
+                     rebuild";
 
 /// Variables by which cargo tells its children about itself. A build that inherits them looks for libraries in places
 /// where nobody's build does.

@@ -21,6 +21,32 @@ pub(crate) enum InventoryCommand {
         #[arg(long)]
         no_cache: bool,
     },
+    /// Take in what another program has found on a machine: osquery's results, or a bill in CycloneDX
+    Import {
+        /// The file: osquery's rows by table, its result log, or CycloneDX JSON
+        file: PathBuf,
+        /// What the machine is called
+        #[arg(long, value_name = "NAME")]
+        host: String,
+    },
+    /// Is there anything on a machine that may not be: unexpected, misplaced, no longer mended
+    Check {
+        /// The machine [default: that of the newest look]
+        #[arg(long, value_name = "NAME")]
+        host: Option<String>,
+        /// Discontinued software (TOML), besides the list that comes with the program
+        #[arg(long, value_name = "FILE")]
+        eol: Option<PathBuf>,
+    },
+    /// Say that what the newest look at a machine shows may be there, signed and logged
+    Accept {
+        /// The machine [default: that of the newest look]
+        #[arg(long, value_name = "NAME")]
+        host: Option<String>,
+        /// Why
+        #[arg(long)]
+        reason: String,
+    },
     /// Who has or had something: `name=openssl version<3.0.15 host=build-1 since=2026-01-01`
     Query {
         /// Conditions over name, version, type, host, section, path, since, at
@@ -35,6 +61,9 @@ pub(crate) enum InventoryCommand {
         /// The root folder
         #[arg(long, value_name = "DIR", default_value = "/")]
         root: PathBuf,
+        /// Write a recipe (Dockerfile) for an image with what builds use, and nothing else
+        #[arg(long, value_name = "FILE")]
+        recipe: Option<PathBuf>,
     },
     /// The toolchain that recorded builds used, with digests
     Used {

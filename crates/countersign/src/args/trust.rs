@@ -48,6 +48,9 @@ pub(crate) enum TrustCommand {
         /// Where the log is served, for the Sigstore files
         #[arg(long, value_name = "URL", requires = "sigstore")]
         url: Option<String>,
+        /// For the Sigstore files: the log at `--url` is another than the store's, with this verifier key, or a file with it
+        #[arg(long, value_name = "KEY", requires = "url")]
+        log_key: Option<String>,
     },
     /// Change what the trust file demands of every release
     Set {
@@ -120,7 +123,7 @@ pub(crate) enum KeyRoleName {
 pub(crate) struct QuorumArgs {
     /// The file
     pub(crate) artifact: PathBuf,
-    /// A record of this store, or `STORE@RECORD` of another (repeatable)
+    /// A record of this store, or `STORE@RECORD` of another: a folder, or the URL of `serve --evidence` (repeatable)
     #[arg(long, required = true, value_name = "RECORD")]
     pub(crate) record: Vec<String>,
     /// How many builders have to agree [default: all]
@@ -132,12 +135,15 @@ pub(crate) struct QuorumArgs {
 pub(crate) struct RebuildArgs {
     /// `latest`, `r7`, or the beginning of its digest
     pub(crate) record: String,
-    /// Where the sources are [default: where they were recorded]
-    #[arg(long, value_name = "FOLDER")]
+    /// Where the sources are [default: where they were recorded]; or the URL of another builder's `serve --evidence`, whose record it is
+    #[arg(long, value_name = "FOLDER|URL")]
     pub(crate) from: Option<PathBuf>,
     /// Change nothing but the folder and the time
     #[arg(long)]
     pub(crate) same_conditions: bool,
+    /// Put the clock 400 days ahead too, by `faketime`; programs that wait by the clock, such as cargo, may wait for ever then
+    #[arg(long, conflicts_with = "same_conditions")]
+    pub(crate) vary_clock: bool,
 }
 
 #[derive(Args)]
@@ -161,12 +167,15 @@ pub(crate) struct MonitorArgs {
 
 #[derive(Args)]
 pub(crate) struct ServeArgs {
-    /// The folder with the log; made if it is not there
-    #[arg(long, value_name = "FOLDER")]
-    pub(crate) log: PathBuf,
+    /// A log of its own: the folder; made if it is not there
+    #[arg(long, value_name = "FOLDER", requires = "origin", required_unless_present = "evidence")]
+    pub(crate) log: Option<PathBuf>,
+    /// This store's evidence: search in its log, statements with proofs, jobs for other builders; read-only
+    #[arg(long, conflicts_with = "log")]
+    pub(crate) evidence: bool,
     /// The log's name, as in `log.example.com`
-    #[arg(long, value_name = "NAME")]
-    pub(crate) origin: String,
+    #[arg(long, value_name = "NAME", requires = "log")]
+    pub(crate) origin: Option<String>,
     /// Where to listen
     #[arg(long, default_value = "127.0.0.1:8087", value_name = "ADDRESS")]
     pub(crate) listen: String,

@@ -1,7 +1,9 @@
 //! `quorum`, `rebuild`: builders that check each other.
 
+use std::path::PathBuf;
+
 use anyhow::Result;
-use engine::{Quorum, Rebuild};
+use engine::{Quorum, Rebuild, SourcesFrom};
 use serde_json::json;
 
 use crate::args::trust::{QuorumArgs, RebuildArgs};
@@ -52,12 +54,21 @@ pub(crate) fn quorum(context: &Context, arguments: QuorumArgs) -> Result<u8> {
     })
 }
 
+/// A folder, or another builder's service.
+fn place(from: PathBuf) -> SourcesFrom {
+    match from.to_str().filter(|text| text.starts_with("http://") || text.starts_with("https://")) {
+        Some(url) => SourcesFrom::Service(url.to_owned()),
+        None => SourcesFrom::Folder(from),
+    }
+}
+
 pub(crate) fn rebuild(context: &Context, arguments: RebuildArgs) -> Result<u8> {
     let world = context.world()?;
     let what = Rebuild {
         record: arguments.record,
-        from: arguments.from,
+        from: arguments.from.map(place),
         same_conditions: arguments.same_conditions,
+        vary_clock: arguments.vary_clock,
         environment: std::env::vars_os().collect(),
     };
     let passphrase = context.passphrase()?;
@@ -71,13 +82,14 @@ pub(crate) fn rebuild(context: &Context, arguments: RebuildArgs) -> Result<u8> {
     if context.json {
         let outputs: Vec<_> =
             rebuilt.outputs.iter().map(|(path, same)| json!({ "path": path, "same": same })).collect();
+        let problems = rebuilt.comparison.as_ref().map_or(&[][..], |comparison| &comparison.problems);
         output::document(
             "rebuild",
             json!({
-                "verdict": verdict, "findings": rebuilt.findings, "problems": rebuilt.comparison.problems,
-                "first": format!("r{}", rebuilt.first), "second": format!("r{}", rebuilt.second),
+                "verdict": verdict, "findings": rebuilt.findings, "problems": problems,
+                "first": rebuilt.first, "second": format!("r{}", rebuilt.second),
                 "variations": rebuilt.variations, "outputs": outputs, "logIndex": rebuilt.log_index,
-                "explanations": rebuilt.comparison.findings,
+                "explanations": rebuilt.comparison.as_ref().map(|comparison| &comparison.findings),
             }),
         )?;
     } else {
@@ -90,14 +102,14 @@ pub(crate) fn rebuild(context: &Context, arguments: RebuildArgs) -> Result<u8> {
         }
         text += &output::findings(&rebuilt.findings);
         text += &format!(
-            "{}: r{} repeats r{}{}\n",
+            "{}: r{} repeats {}{}\n",
             output::verdict(verdict, same),
             rebuilt.second,
             rebuilt.first,
-            if same {
+            if same || rebuilt.comparison.is_none() {
                 String::new()
             } else {
-                format!("; see `countersign compare r{} r{}`", rebuilt.first, rebuilt.second)
+                format!("; see `countersign compare {} r{}`", rebuilt.first, rebuilt.second)
             }
         );
         output::text(&text)?;

@@ -4,17 +4,24 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use engine::evidence::Node;
+use engine::evidence::{Finding, Node, Problem};
 use engine::judge::anomalies::anomalies;
-use serde_json::json;
 
 use crate::context::Context;
 use crate::output::{self, NO, UNDECIDED, YES};
 
-pub(crate) fn inspect(context: &Context, paths: &[PathBuf], roots: &[PathBuf]) -> Result<u8> {
+/// What `inspect` found, as a document.
+#[derive(serde::Serialize)]
+struct Inspected<'a> {
+    artifacts: Vec<&'a Node>,
+    findings: Vec<Finding>,
+    problems: Vec<Problem>,
+}
+
+pub(crate) fn inspect(context: &Context, paths: &[PathBuf], trusted: &engine::Trusted) -> Result<u8> {
     let (mut trees, mut findings, mut problems) = (Vec::new(), Vec::new(), Vec::new());
     for path in paths {
-        let tree = engine::inspect_to_roots(path, roots)?;
+        let tree = engine::inspect_trusting(path, trusted)?;
         findings.extend(anomalies(&tree));
         problems.extend(tree.problems.iter().cloned());
         trees.push(tree);
@@ -25,11 +32,8 @@ pub(crate) fn inspect(context: &Context, paths: &[PathBuf], roots: &[PathBuf]) -
         (true, true) => YES,
     };
     if context.json {
-        let roots: Vec<&Node> = trees.iter().map(|tree| &tree.root).collect();
-        output::document(
-            "inspect",
-            json!({ "artifacts": roots, "findings": findings, "problems": problems }),
-        )?;
+        let artifacts: Vec<&Node> = trees.iter().map(|tree| &tree.root).collect();
+        output::large_document("inspect", &Inspected { artifacts, findings, problems })?;
         return Ok(code);
     }
     let mut text = String::new();
@@ -38,6 +42,15 @@ pub(crate) fn inspect(context: &Context, paths: &[PathBuf], roots: &[PathBuf]) -
             let digest = node.digest.map_or_else(|| " ".repeat(12), |digest| digest.short());
             // Writing to a string cannot fail.
             writeln!(text, "{digest}  {:>10}  {:<9} {path}", node.size, node.format).ok();
+            if let Some(signature) = node.signature.as_ref() {
+                let state = match signature.signature_valid {
+                    Some(true) => "verifies",
+                    Some(false) => "DOES NOT VERIFY",
+                    None => "not judged",
+                };
+                let signer = signature.signer.as_deref().unwrap_or("unknown signer");
+                writeln!(text, "              {} signature by {signer} ({state})", signature.kind).ok();
+            }
             for image in &node.executables {
                 let signed = image.signature.as_ref().map_or_else(String::new, |signature| {
                     let state = match signature.digest_matches {

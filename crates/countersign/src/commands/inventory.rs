@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use engine::evidence::Timestamp;
+use engine::judge::detect::MachineRole;
 use engine::{Look, Query};
 use serde_json::{Value, json};
 
@@ -18,8 +19,11 @@ pub(crate) fn run(context: &Context, command: InventoryCommand) -> Result<u8> {
         InventoryCommand::Collect { root, host, output, no_cache } => {
             collect(context, &root, host, output.as_deref(), no_cache)
         }
+        InventoryCommand::Import { file, host } => import(context, &file, &host),
+        InventoryCommand::Check { host, eol } => check(context, host.as_deref(), eol.as_deref()),
+        InventoryCommand::Accept { host, reason } => accept(context, host.as_deref(), &reason),
         InventoryCommand::Query { question } => query(context, &question.join(" ")),
-        InventoryCommand::Unused { since, root } => unused(context, &since, &root),
+        InventoryCommand::Unused { since, root, recipe } => unused(context, &since, &root, recipe.as_deref()),
         InventoryCommand::Used { records } => used(context, &records),
     }
 }
@@ -81,6 +85,97 @@ fn collect(
     Ok(code)
 }
 
+fn import(context: &Context, file: &Path, host: &str) -> Result<u8> {
+    let mut looked = engine::inventory_import(file, host, Context::now())?;
+    engine::inventory_store(&context.world()?, &mut looked)?;
+    let inventory = &looked.inventory;
+    if context.json {
+        output::document(
+            "inventory-import",
+            json!({
+                "verdict": "partial", "host": inventory.host, "collected": inventory.collected, "digest": looked.digest,
+                "counts": inventory.counts, "gaps": inventory.gaps, "shared": looked.shared,
+            }),
+        )?;
+        return Ok(YES);
+    }
+    let mut text = String::new();
+    for (section, count) in &inventory.counts {
+        writeln!(text, "  {count:>7} {section}").ok();
+    }
+    for gap in &inventory.gaps {
+        writeln!(text, "  [not seen] {gap}").ok();
+    }
+    writeln!(text, "kept as a partial look at {}", inventory.host).ok();
+    output::text(&text)?;
+    Ok(YES)
+}
+
+fn check(context: &Context, host: Option<&str>, eol: Option<&Path>) -> Result<u8> {
+    let checked = engine::inventory_check(&context.world()?, host, eol, Context::now())?;
+    // Nothing wrong in a look that has not seen everything, or that nothing was held against, is no yes.
+    let is_compared = checked.accepted.is_some() || checked.role == MachineRole::Developer;
+    let (verdict, code) = if !checked.findings.is_empty() {
+        ("found", NO)
+    } else if checked.gaps.is_empty() && is_compared {
+        ("clean", YES)
+    } else {
+        ("undetermined", UNDECIDED)
+    };
+    if context.json {
+        output::document(
+            "inventory-check",
+            json!({
+                "verdict": verdict, "host": checked.host, "role": checked.role.word(), "collected": checked.collected,
+                "accepted": checked.accepted.map(|(digest, at)| json!({ "digest": digest, "at": at })),
+                "findings": checked.findings, "gaps": checked.gaps, "problems": [],
+            }),
+        )?;
+        return Ok(code);
+    }
+    let mut text = output::findings(&checked.findings);
+    for gap in checked.gaps.iter().take(if context.verbose { usize::MAX } else { 5 }) {
+        writeln!(text, "  [not seen] {gap}").ok();
+    }
+    let held = match checked.accepted {
+        Some((digest, at)) => format!("held against {}, accepted {at}", digest.short()),
+        None if is_compared => "people try things out here: nothing is unexpected".to_owned(),
+        None => "nothing was accepted yet: `countersign inventory accept`".to_owned(),
+    };
+    writeln!(
+        text,
+        "{}: {} as a {} machine, looked at {}; {held}",
+        output::verdict(verdict, code == YES),
+        checked.host,
+        checked.role.word(),
+        checked.collected
+    )
+    .ok();
+    output::text(&text)?;
+    Ok(code)
+}
+
+fn accept(context: &Context, host: Option<&str>, reason: &str) -> Result<u8> {
+    let world = context.world()?;
+    let (digest, look) =
+        engine::inventory_accept(&world, host, reason, &context.passphrase()?, Context::now())?;
+    if context.json {
+        output::document(
+            "inventory-accept",
+            json!({ "host": look.host, "digest": digest, "collected": look.collected, "reason": reason }),
+        )?;
+    } else {
+        output::text(&format!(
+            "accepted: {} as of {} ({}); {} things were not seen\n",
+            look.host,
+            look.collected,
+            digest.short(),
+            look.gaps.len()
+        ))?;
+    }
+    Ok(YES)
+}
+
 fn query(context: &Context, question: &str) -> Result<u8> {
     let query = Query::parse(question).map_err(UsageError)?;
     let seen = engine::inventory_query(&context.world()?, &query)?;
@@ -132,11 +227,17 @@ fn moment(text: &str) -> Result<Timestamp> {
     Ok(text.parse().map_err(|_| UsageError(format!("`{text}` is neither days such as 90d nor a time")))?)
 }
 
-fn unused(context: &Context, since: &str, root: &Path) -> Result<u8> {
+fn unused(context: &Context, since: &str, root: &Path, recipe: Option<&Path>) -> Result<u8> {
     let cache = cache_file(root);
     let found = engine::inventory_unused(&context.world()?, moment(since)?, root, cache.as_deref())?;
     if found.records.is_empty() {
         anyhow::bail!(UsageError("no record since then: nothing says what builds use".into()));
+    }
+    if let Some(file) = recipe {
+        let text = found.recipe.as_deref().ok_or_else(|| {
+            UsageError("this system is not made of Debian packages: there is no recipe for it".into())
+        })?;
+        std::fs::write(file, text).with_context(|| format!("cannot write `{}`", file.display()))?;
     }
     let names: Vec<&str> = found.packages.iter().map(|package| package.name.as_str()).collect();
     let command = format!("apt-get purge --no-auto-remove -s {}", names.join(" "));
@@ -152,7 +253,7 @@ fn unused(context: &Context, since: &str, root: &Path) -> Result<u8> {
             "inventory-unused",
             json!({
                 "packages": rows, "used": found.used, "kept": found.needed, "records": found.records, "touched": found.touched,
-                "command": command,
+                "command": command, "recipe": found.recipe,
             }),
         )?;
         return Ok(code);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use engine::evidence::Digest;
 use engine::judge::gate::{Weighed, Weight};
-use engine::{Assessment, NativeSigner, Person, SignRequest};
+use engine::{Assessment, NativeSigner, OtherLog, Person, SignRequest};
 use serde_json::{Value, json};
 
 use crate::context::Context;
@@ -85,6 +85,7 @@ pub(crate) fn sign(
     context: &Context,
     artifact: &Path,
     with: Option<&NativeSigner>,
+    other_log: Option<&OtherLog>,
     person: Option<(String, Option<PathBuf>)>,
 ) -> Result<u8> {
     let world = context.world()?;
@@ -96,7 +97,7 @@ pub(crate) fn sign(
         }
     };
     let passphrase = || passphrase().map_err(|error| error.to_string());
-    let request = SignRequest { with, person: person.as_ref() };
+    let request = SignRequest { with, person: person.as_ref(), other_log };
     let outcome = engine::sign(&world, artifact, &request, &passphrase, &Context::now)?;
     let verdict = if outcome.signed.is_some() { "signed" } else { "denied" };
     if context.json {
@@ -104,6 +105,7 @@ pub(crate) fn sign(
         if let (Some(signed), Value::Object(fields)) = (&outcome.signed, &mut content) {
             fields.insert("released".into(), json!(signed.artifact));
             fields.insert("native".into(), json!(signed.native));
+            fields.insert("published".into(), json!(signed.published));
             fields.insert("bundle".into(), json!(signed.bundle));
             fields.insert("provenanceBundle".into(), json!(signed.provenance_bundle));
             fields.insert("intentIndex".into(), json!(signed.intent_index));
@@ -124,6 +126,7 @@ pub(crate) fn sign(
                 signed.key, signed.intent_index, signed.log_index,
             );
             let files = signed.native.iter().chain([&signed.bundle]).chain(&signed.provenance_bundle);
+            let files = files.chain(&signed.published);
             files.for_each(|file| text += &format!("  wrote {}\n", file.display()));
         }
         text += &output::findings(&outcome.refused);

@@ -1,10 +1,10 @@
-//! `serve --log`, `log witness`: what listens. They run until they are ended.
+//! `serve --log`, `serve --evidence`, `log witness`: what listens. They run until they are ended.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use engine::{LogService, Witness};
+use engine::{EvidenceService, LogService, Witness};
 use serde_json::json;
 use server::{Limits, Serving};
 
@@ -13,6 +13,9 @@ use crate::context::Context;
 use crate::output::{self, YES};
 
 pub(crate) fn serve(context: &Context, arguments: &ServeArgs) -> Result<u8> {
+    let Some((log, origin)) = arguments.log.as_ref().zip(arguments.origin.as_deref()) else {
+        return evidence(context, arguments);
+    };
     let keys = match &arguments.trust {
         Some(file) => engine::keys_of(file)?,
         None => Vec::new(),
@@ -20,13 +23,26 @@ pub(crate) fn serve(context: &Context, arguments: &ServeArgs) -> Result<u8> {
     let passphrase = context.passphrase()?;
     let limits = engine::GroupLimits::default();
     let now = Context::now;
-    let service = LogService::open(&arguments.log, &arguments.origin, keys, &passphrase, limits, now())?;
+    let service = LogService::open(log, origin, keys, &passphrase, limits, now())?;
     let key = service.verifier_key().to_owned();
     let service = Arc::new(service);
     let routes = server::log_routes(Arc::clone(&service), now);
     let serving = server::serve(&arguments.listen, Limits::default(), routes)?;
     let url = arguments.url.clone().unwrap_or_else(|| format!("http://{}", serving.address()));
-    service.write_client_files(&arguments.log, url.trim_end_matches('/'), now())?;
+    service.write_client_files(log, url.trim_end_matches('/'), now())?;
+    listening(context, "serve", &serving, &key)?;
+    serving.wait();
+    Ok(YES)
+}
+
+fn evidence(context: &Context, arguments: &ServeArgs) -> Result<u8> {
+    // A store that cannot be opened is said now, not at the first question.
+    let world = context.world()?;
+    let key = world.trust().log.verifier_key.clone();
+    let service = EvidenceService::new(world.root());
+    drop(world);
+    let routes = server::evidence_routes(Arc::new(service), Context::now);
+    let serving = server::serve(&arguments.listen, Limits::default(), routes)?;
     listening(context, "serve", &serving, &key)?;
     serving.wait();
     Ok(YES)
@@ -68,7 +84,7 @@ fn listening(context: &Context, schema: &str, serving: &Serving, key: &str) -> R
 }
 
 /// A verifier key, or a file that holds one.
-fn key_text(word: &str) -> Result<String> {
+pub(crate) fn key_text(word: &str) -> Result<String> {
     let path = Path::new(word);
     if !path.is_file() {
         return Ok(word.to_owned());

@@ -1,7 +1,7 @@
 //! `trust export`, `trust set`, `trust new-key`, `trust authority`, `trust retire-key`.
 
 use anyhow::{Context as _, Result, bail};
-use engine::{KeyRole, NewAuthority, TrustChange};
+use engine::{KeyRole, NewAuthority, OtherLog, TrustChange};
 use serde_json::json;
 
 use crate::args::trust::{KeyRoleName, TrustCommand};
@@ -11,11 +11,12 @@ use crate::output::{self, YES};
 pub(crate) fn run(context: &Context, command: TrustCommand) -> Result<u8> {
     let world = context.world()?;
     match command {
-        TrustCommand::Export { file, sigstore, url } => {
+        TrustCommand::Export { file, sigstore, url, log_key } => {
             engine::trust_export(&world, &file)?;
             let mut written = vec![file.clone()];
             if let Some(folder) = sigstore {
-                written.extend(engine::sigstore_export(&world, &folder, url.as_deref())?);
+                let other = url.clone().zip(log_key).map(|(url, key)| other_log(url, &key)).transpose()?;
+                written.extend(engine::sigstore_export(&world, &folder, url.as_deref(), other.as_ref())?);
             }
             if context.json {
                 output::document("trust-export", json!({ "file": file, "files": written }))?;
@@ -113,6 +114,11 @@ pub(crate) fn run(context: &Context, command: TrustCommand) -> Result<u8> {
         }
     }
     Ok(YES)
+}
+
+/// Another log, by its address and its key or a file that holds it.
+pub(crate) fn other_log(url: String, key: &str) -> Result<OtherLog> {
+    Ok(OtherLog { url, verifier_key: super::serve::key_text(key)? })
 }
 
 fn when(word: &str) -> Result<Option<engine::evidence::Timestamp>> {

@@ -184,3 +184,32 @@ fn two_bills_of_materials_are_compared_whoever_wrote_them() {
     sandbox.write("cut.json", &cyclonedx("1.0.0", &[("left", "1.0.0", "1")])[..150]);
     assert_eq!(sandbox.run(&["compare", "cut.json", "cut.json"]).code, 3);
 }
+
+#[test]
+fn a_signature_beside_a_file_is_named_and_judged_by_the_key_that_is_given() {
+    let sandbox = Sandbox::bare();
+    // The example of the `minisign-verify` crate.
+    let signature = "untrusted comment: signature from minisign secret key
+RUQf6LRCGA9i559r3g7V1qNyJDApGip8MfqcadIgT9CuhV3EMhHoN1mGTkUidF/z7SrlQgXdy8ofjb7bNJJylDOocrCo8KLzZwo=
+trusted comment: timestamp:1633700835\tfile:test\tprehashed
+wLMDjy9FLAuxZ3q4NlEvkgtyhrr0gtTu6KC4KBJdITbbOeAi1zBIYo0v4iTgt8jJpIidRJnp94ABQkJAgAooBQ==\n";
+    sandbox.write("dist/test", "test");
+    sandbox.write("dist/test.minisig", signature);
+    sandbox.write("dist/other", "Test");
+    sandbox.write("dist/other.minisig", signature);
+    sandbox.write("key", "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3\n");
+    sandbox.write("no-key", "nothing");
+    let named = sandbox.run(&["inspect", "dist/test"]);
+    assert!(named.out.contains("minisign signature by E7620F1842B4E81F (not judged)"), "{}", named.out);
+    assert_eq!(named.code, 0);
+    let verified = sandbox.run(&["inspect", "dist/test", "--key", "key"]);
+    assert!(verified.out.contains("(verifies)") && verified.code == 0, "{}", verified.out);
+    let folder = sandbox.run(&["inspect", "dist", "--key", "key", "--json"]);
+    let findings = folder.json()["findings"].clone();
+    assert_eq!(folder.code, 1);
+    assert_eq!(findings.as_array().unwrap().len(), 1);
+    assert_eq!(findings[0]["code"], "authenticode-mismatch");
+    assert_eq!(findings[0]["subject"]["path"], "dist/other");
+    assert_eq!(sandbox.run(&["inspect", "dist", "--key", "no-key"]).code, 3);
+    assert_eq!(sandbox.run(&["inspect", "dist", "--root", "no-key"]).code, 3);
+}

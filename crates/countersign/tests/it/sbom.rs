@@ -234,3 +234,95 @@ fn the_toolchain_of_a_record_is_listed_and_what_it_does_not_use_may_go() {
     assert_eq!(unused["packages"][0]["dangers"][0], "network tool");
     assert!(unused["command"].as_str().unwrap().ends_with(" nmap"));
 }
+
+/// Another program's view of a machine, and ours of a folder.
+#[test]
+fn what_others_have_found_is_taken_in_and_asked_for() {
+    let sandbox = Sandbox::new();
+    sandbox.write(
+        "tables.json",
+        r#"{"deb_packages":[{"name":"curl","version":"7.88.1-10"},{"name":"","version":"1"}],
+            "chrome_extensions":[{"name":"Reader","version":"2.1","path":"/home/anna/x"}],"uptime":[{"days":"1"}]}"#,
+    );
+    let imported = sandbox.ok(&["inventory", "import", "tables.json", "--host", "dev-1", "--json"]).json();
+    assert_eq!(
+        (&imported["counts"]["packages"], &imported["counts"]["browser-extensions"]),
+        (&1.into(), &1.into())
+    );
+    assert!(imported["gaps"].to_string().contains("uptime"), "{imported}");
+    let found = sandbox.ok(&["inventory", "query", "name=curl", "version<8", "host=dev-1", "--json"]).json();
+    assert_eq!(found["rows"][0]["item"]["purl"], "pkg:deb/curl@7.88.1-10");
+    // The result log: what was removed again is not there.
+    sandbox.write(
+        "results.log",
+        "{\"name\":\"pack_it_npm_packages\",\"action\":\"added\",\"columns\":{\"name\":\"left-pad\",\"version\":\"1.3.0\"}}\n\
+         {\"name\":\"pack_it_npm_packages\",\"action\":\"added\",\"columns\":{\"name\":\"lodash\",\"version\":\"4.17.20\"}}\n\
+         {\"name\":\"pack_it_npm_packages\",\"action\":\"removed\",\"columns\":{\"name\":\"left-pad\",\"version\":\"1.3.0\"}}\n",
+    );
+    sandbox.ok(&["inventory", "import", "results.log", "--host", "dev-2"]);
+    assert_eq!(sandbox.run(&["inventory", "query", "name=left-pad"]).code, 1);
+    assert_eq!(sandbox.run(&["inventory", "query", "name=lodash", "host=dev-2"]).code, 0);
+    sandbox.write("bill.json", r#"{"bomFormat":"CycloneDX","specVersion":"1.6","version":1,"components":[{"type":"library","name":"x","version":"1","purl":"pkg:cargo/x@1"}]}"#);
+    sandbox.ok(&["inventory", "import", "bill.json", "--host", "dev-3"]);
+    assert_eq!(sandbox.run(&["inventory", "query", "type=cargo", "host=dev-3"]).code, 0);
+    for wrong in ["{}", "[1]", "{\"deb_packages\": 7}", "not json\n"] {
+        sandbox.write("wrong", wrong);
+        assert_eq!(sandbox.run(&["inventory", "import", "wrong", "--host", "x"]).code, 2, "{wrong}");
+    }
+}
+
+#[test]
+fn what_may_not_be_on_a_machine_is_found() {
+    let sandbox = Sandbox::new();
+    let collect = || sandbox.run(&["inventory", "collect", "--root", "p", "--host", "build-1", "--no-cache"]);
+    let check = |more: &[&str]| sandbox.run(&[&["inventory", "check", "--json"], more].concat());
+    assert_eq!(check(&[]).code, 2, "nobody has looked");
+    fs::create_dir_all(sandbox.path("p/etc")).unwrap();
+    fs::create_dir_all(sandbox.path("p/var/lib/dpkg")).unwrap();
+    sandbox.write("p/etc/os-release", "ID=debian\nVERSION_ID=12\n");
+    let status = |names: &[(&str, &str)]| {
+        let block = |(name, version): &(&str, &str)| {
+            format!(
+                "Package: {name}\nStatus: install ok installed\nArchitecture: amd64\nVersion: {version}\n\n"
+            )
+        };
+        sandbox.write("p/var/lib/dpkg/status", names.iter().map(block).collect::<String>());
+    };
+    status(&[("gcc", "12.2.0-14")]);
+    collect();
+    let answer = check(&[]);
+    assert_eq!((answer.code, &answer.json()["verdict"]), (3, &"undetermined".into()), "nothing was accepted");
+    sandbox.ok(&["inventory", "accept", "--reason", "made from the recipe"]);
+    assert!(sandbox.ok(&["log", "show"]).out.contains("inventory-accepted"));
+    // An update is none of the unexpected; a new tool is, and so is what nobody mends.
+    status(&[("gcc", "12.2.0-15"), ("nmap", "7.93"), ("python2.7", "2.7.18-13")]);
+    collect();
+    let answer = check(&["--host", "build-1"]);
+    assert_eq!(answer.code, 1, "{}{}", answer.out, answer.err);
+    assert_eq!(answer.codes(), ["end-of-life", "unexpected-software"]);
+    assert_eq!(answer.json()["findings"].as_array().unwrap().len(), 3);
+    let policy = String::from_utf8(sandbox.read(".countersign/policy.toml")).unwrap();
+    let allowed = policy.replace("allow = []", "allow = [\"nmap\", \"pkg:deb/debian/python2.7@*\"]");
+    assert_ne!(allowed, policy);
+    sandbox.write(".countersign/policy.toml", allowed);
+    sandbox.write(
+        "eol.toml",
+        "[[software]]\nnames = ['gcc']\nversions = ['12']\nsince = '2020-01-01'\nnote = 'a test'\n",
+    );
+    let answer = check(&["--eol", "eol.toml"]);
+    assert_eq!(answer.codes(), ["end-of-life"]);
+    assert_eq!(answer.json()["findings"].as_array().unwrap().len(), 2);
+    // On a desk nothing is unexpected, and credentials of releases have no place.
+    fs::create_dir_all(sandbox.path("p/home/anna")).unwrap();
+    sandbox.write("p/etc/passwd", "anna:x:1000:1000::/home/anna:/bin/sh\n");
+    sandbox.write("p/home/anna/.npmrc", "//registry.invalid/:_authToken=only-for-these-tests\n");
+    status(&[("gcc", "12.2.0-15"), ("nmap", "7.93")]);
+    sandbox.run(&["inventory", "collect", "--root", "p", "--host", "dev-1", "--no-cache"]);
+    let with_desks = String::from_utf8(sandbox.read(".countersign/policy.toml")).unwrap();
+    sandbox
+        .write(".countersign/policy.toml", format!("{with_desks}\n[machines]\n\"dev-*\" = \"developer\"\n"));
+    let answer = check(&["--host", "dev-1"]);
+    assert_eq!(answer.codes(), ["credential-misplaced"]);
+    assert!(!answer.out.contains("only-for-these-tests"));
+    sandbox.ok(&["fsck"]);
+}

@@ -8,7 +8,7 @@ use evidence::inventory::Section;
 use evidence::purl::Purl;
 use evidence::record::{Record, Role};
 use evidence::{Digest, Timestamp};
-use host::inventory::{Root, Walk, owners_of_links, walk};
+use host::inventory::{PROBES, Root, Walk, owners_of_files, owners_of_links, walk};
 
 use super::inventories;
 use crate::error::{Error, Result};
@@ -65,6 +65,8 @@ pub struct Unused {
     pub records: Vec<u64>,
     /// What of the removal list some record touches after all: must be empty.
     pub touched: Vec<String>,
+    /// A recipe for an image that has what builds use, and nothing else; absent where the system has none.
+    pub recipe: Option<String>,
 }
 
 /// One package that may go.
@@ -224,6 +226,7 @@ pub fn inventory_unused(
         }
     }
     let listening = listening(world)?;
+    let privileged = privileged(&machine);
     let mut packages: Vec<UnusedPackage> = installed
         .iter()
         .filter(|(place, _)| !kept.contains(place))
@@ -232,7 +235,7 @@ pub fn inventory_unused(
             UnusedPackage {
                 name: package.name.to_string(),
                 purl: package.purl.as_deref().unwrap_or_default().to_owned(),
-                dangers: dangers(&package.name, &listening),
+                dangers: dangers(&package.name, &listening, &privileged),
                 size: size.and_then(|property| property.value.parse::<u64>().ok()).unwrap_or(0) * 1024,
             }
         })
@@ -247,7 +250,13 @@ pub fn inventory_unused(
             going.contains(name.as_str()).then(|| format!("r{number} reads {} of {name}", file.path))
         })
         .collect();
+    let direct: Vec<&evidence::bom::Package> = installed
+        .values()
+        .filter(|package| used.contains(package.name.as_ref()) && !is_of_system(package))
+        .copied()
+        .collect();
     Ok(Unused {
+        recipe: super::recipe::recipe(&machine, &direct, &records),
         used: used.len(),
         needed: kept.len(),
         records: records.iter().map(|(number, _)| *number).collect(),
@@ -284,7 +293,18 @@ fn listening(world: &World) -> Result<BTreeSet<String>> {
     Ok(names)
 }
 
-fn dangers(name: &str, listening: &BTreeSet<String>) -> Vec<&'static str> {
+/// Packages with files that give their user another's rights.
+fn privileged(machine: &Root) -> BTreeSet<String> {
+    let files = PROBES
+        .iter()
+        .filter(|probe| probe.section == "privileged-files")
+        .flat_map(|probe| probe.facts(machine).items)
+        .filter_map(|item| item.path.map(|path| path.as_bytes().to_vec()))
+        .collect();
+    owners_of_files(machine, &files)
+}
+
+fn dangers(name: &str, listening: &BTreeSet<String>, privileged: &BTreeSet<String>) -> Vec<&'static str> {
     let begins = |list: &[&str]| {
         list.iter().any(|known| {
             name == *known
@@ -294,6 +314,9 @@ fn dangers(name: &str, listening: &BTreeSet<String>) -> Vec<&'static str> {
     let mut dangers = Vec::new();
     if listening.iter().any(|program| !program.is_empty() && name.contains(program.as_str())) {
         dangers.push("listens");
+    }
+    if privileged.contains(name) {
+        dangers.push("set-user-id");
     }
     if NETWORK.contains(&name) {
         dangers.push("network tool");

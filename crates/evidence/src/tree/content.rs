@@ -32,6 +32,10 @@ pub struct Content {
     /// Length of the longest line of a text, in bytes.
     #[serde(skip_serializing_if = "is_zero")]
     pub longest_line: u64,
+    /// Of a text: the smallest hashes of its lines, in order. Texts that share lines share these (bottom-k sketch; Cohen and Kaplan,
+    /// 2007).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sketch: Vec<u32>,
     /// Hosts that the bytes name: of URLs, domains by their top level, IPv4 addresses.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub hosts: BTreeSet<String>,
@@ -58,6 +62,8 @@ pub struct Content {
 impl Content {
     /// No list of a member has more items.
     pub const LIST_MAX: usize = 64;
+    /// A sketch has so many hashes.
+    pub const SKETCH_MAX: usize = 16;
 }
 
 /// An executable or archive inside other data.

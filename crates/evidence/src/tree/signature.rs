@@ -10,7 +10,7 @@ use crate::Digest;
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CodeSignature {
-    /// `authenticode`, `apple`, `msi` or `jar`.
+    /// `authenticode`, `apple`, `msi` or `jar`; of a file beside: `openpgp`, `minisign`.
     pub kind: String,
     /// Whether the signed digest equals the digest recomputed over the image; absent if it could not be told.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -18,7 +18,7 @@ pub struct CodeSignature {
     /// The recomputed image digest (Authenticode), hexadecimal with its algorithm: `sha256:…`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub image_digest: Option<String>,
-    /// The signer certificate's common name.
+    /// The signer certificate's common name; of a detached signature, the number or fingerprint of the key.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub signer: Option<String>,
     /// The signer certificate's organisation.

@@ -38,7 +38,7 @@ impl Root {
     }
 
     /// Follows links as the machine itself would: `None` if there is nothing.
-    pub(super) fn resolve(&self, inside: &Path) -> Option<PathBuf> {
+    pub(crate) fn resolve(&self, inside: &Path) -> Option<PathBuf> {
         let mut waiting: Vec<PathBuf> =
             inside.components().rev().map(|part| PathBuf::from(part.as_os_str())).collect();
         let (mut at, mut links) = (self.path.clone(), 0);
@@ -70,13 +70,13 @@ impl Root {
     }
 
     /// The path as the machine itself has it.
-    pub(super) fn inside(&self, path: &Path) -> BytePath {
+    pub(crate) fn inside(&self, path: &Path) -> BytePath {
         let relative = path.strip_prefix(&self.path).unwrap_or(path);
         BytePath::new(Path::new("/").join(relative).into_os_string().into_encoded_bytes())
     }
 
     /// Reads a file, if it is there; what keeps it from being read is a gap.
-    pub(super) fn read(&self, inside: impl AsRef<Path>, facts: &mut Facts) -> Option<Vec<u8>> {
+    pub(crate) fn read(&self, inside: impl AsRef<Path>, facts: &mut Facts) -> Option<Vec<u8>> {
         let path = self.resolve(inside.as_ref())?;
         let read = || -> io::Result<Option<Vec<u8>>> {
             if !fs::metadata(&path)?.is_file() {
@@ -100,12 +100,12 @@ impl Root {
     }
 
     /// Reads a text file.
-    pub(super) fn text(&self, inside: impl AsRef<Path>, facts: &mut Facts) -> Option<String> {
+    pub(crate) fn text(&self, inside: impl AsRef<Path>, facts: &mut Facts) -> Option<String> {
         self.read(inside, facts).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
     }
 
     /// Lists a folder, sorted; what keeps it from being listed is a gap.
-    pub(super) fn list(&self, inside: impl AsRef<Path>, facts: &mut Facts) -> Vec<PathBuf> {
+    pub(crate) fn list(&self, inside: impl AsRef<Path>, facts: &mut Facts) -> Vec<PathBuf> {
         let Some(folder) = self.resolve(inside.as_ref()).filter(|path| path.is_dir()) else {
             return Vec::new();
         };
@@ -129,7 +129,7 @@ impl Root {
     }
 
     /// Hashes a file.
-    pub(super) fn digest(&self, inside: &Path, facts: &mut Facts) -> Option<Digest> {
+    pub(crate) fn digest(&self, inside: &Path, facts: &mut Facts) -> Option<Digest> {
         let path = self.resolve(inside)?;
         let hash = || -> io::Result<Digest> {
             let (mut file, mut hasher, mut buffer) = (File::open(&path)?, Hasher::new(), vec![0; 1 << 18]);
@@ -144,7 +144,7 @@ impl Root {
     }
 
     /// The home folders of people: those that `passwd(5)` names, as far as they are there.
-    pub(super) fn homes(&self, facts: &mut Facts) -> Vec<PathBuf> {
+    pub(crate) fn homes(&self, facts: &mut Facts) -> Vec<PathBuf> {
         let passwd = self.text("etc/passwd", facts).unwrap_or_default();
         let mut homes: Vec<PathBuf> = passwd
             .lines()

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ureq::Agent;
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
@@ -15,9 +16,14 @@ const ROOTS: &[&str] =
 
 /// Makes the agent for an address; it says so if that is none that may be spoken to. Nothing is opened yet.
 pub(super) fn agent(url: &str) -> Result<Agent, OutboundError> {
+    agent_for(url, PATIENCE)
+}
+
+/// The same with another patience.
+pub(super) fn agent_for(url: &str, patience: Duration) -> Result<Agent, OutboundError> {
     let wrong = |why| OutboundError::Place(url.to_owned(), why);
     let mut config = Agent::config_builder()
-        .timeout_global(Some(PATIENCE))
+        .timeout_global(Some(patience))
         .max_redirects(0)
         .max_redirects_will_error(false)
         .http_status_as_error(false)

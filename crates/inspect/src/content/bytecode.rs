@@ -36,6 +36,8 @@ pub(crate) struct Siblings {
     compiled: Vec<Compiled>,
     /// Documents that vouch for others.
     vouchers: Vouchers,
+    /// Members that a list beyond this container contradicts.
+    contradicted: BTreeMap<BytePath, Stale>,
 }
 
 struct Compiled {
@@ -66,6 +68,11 @@ impl Siblings {
         }
     }
 
+    /// Notes that a document elsewhere contradicts a member.
+    pub(crate) fn contradict(&mut self, name: &BytePath, source: &str, reason: String) {
+        self.contradicted.insert(name.clone(), Stale { source: source.to_owned(), reason });
+    }
+
     /// Writes what does not fit into the members of their container.
     /// Returns the signature of the container.
     pub(crate) fn judge(self, members: &mut [Node]) -> Option<CodeSignature> {
@@ -81,6 +88,11 @@ impl Siblings {
             .collect();
         for member in members.iter_mut().filter(|_| !stale.is_empty()) {
             if let Some(found) = stale.get(&member.name) {
+                member.content.get_or_insert_with(Content::default).stale = Some(found.clone());
+            }
+        }
+        for member in members.iter_mut().filter(|_| !self.contradicted.is_empty()) {
+            if let Some(found) = self.contradicted.get(&member.name) {
                 member.content.get_or_insert_with(Content::default).stale = Some(found.clone());
             }
         }

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
+use evidence::imports;
 use evidence::tree::Executable;
 
 /// Where a literal is looked for.
@@ -39,7 +40,6 @@ const RULES: &[Rule] = &[
             "CreateProcessAsUser",
             "ShellExecute",
             "ShellExecuteEx",
-            "WinExec",
             "execve",
             "execv",
             "execvp",
@@ -90,7 +90,6 @@ const RULES: &[Rule] = &[
             "WinHttpOpen",
             "WinHttpConnect",
             "WinHttpSendRequest",
-            "URLDownloadToFile",
             "DnsQuery_",
             "DnsQuery",
             "curl_easy_perform",
@@ -140,14 +139,7 @@ const RULES: &[Rule] = &[
     rule(
         "persistence/import",
         In::Imports,
-        &[&[
-            "CreateService",
-            "ChangeServiceConfig",
-            "NetScheduleJobAdd",
-            "SetWindowsHookEx",
-            "SMJobBless",
-            "LSSharedFileListInsertItemURL",
-        ]],
+        &[&["ChangeServiceConfig", "SMJobBless", "LSSharedFileListInsertItemURL"]],
     ),
     rule(
         "persistence/place",
@@ -180,13 +172,10 @@ const RULES: &[Rule] = &[
         "credential-access/import",
         In::Imports,
         &[&[
-            "CryptUnprotectData",
             "CredEnumerate",
             "CredRead",
-            "LsaRetrievePrivateData",
             "LsaEnumerateLogonSessions",
             "SamIConnect",
-            "MiniDumpWriteDump",
             "SecKeychainFindGenericPassword",
             "SecItemCopyMatching",
             "NtlmGetUserInfo",
@@ -244,29 +233,7 @@ const RULES: &[Rule] = &[
             "wireshark.exe",
         ]],
     ),
-    rule(
-        "code-injection/import",
-        In::Imports,
-        &[&[
-            "VirtualAllocEx",
-            "WriteProcessMemory",
-            "CreateRemoteThread",
-            "CreateRemoteThreadEx",
-            "NtMapViewOfSection",
-            "NtUnmapViewOfSection",
-            "ZwUnmapViewOfSection",
-            "QueueUserAPC",
-            "SetThreadContext",
-            "NtCreateThreadEx",
-            "RtlCreateUserThread",
-            "NtWriteVirtualMemory",
-            "ptrace",
-            "process_vm_writev",
-            "task_for_pid",
-            "mach_vm_write",
-            "thread_create_running",
-        ]],
-    ),
+    rule("code-injection/import", In::Imports, &[&["thread_create_running"]]),
     rule(
         "code-in-memory/import",
         In::Imports,
@@ -275,9 +242,7 @@ const RULES: &[Rule] = &[
             "VirtualProtectEx",
             "NtProtectVirtualMemory",
             "mprotect",
-            "memfd_create",
             "mach_vm_protect",
-            "NSCreateObjectFileImageFromMemory",
             "NSLinkModule",
         ]],
     ),
@@ -389,17 +354,16 @@ pub(super) fn of_imports(images: &[Executable]) -> Found {
     static NAMES: LazyLock<BTreeMap<&str, usize>> = LazyLock::new(|| {
         let rules = RULES.iter().enumerate().filter(|(_, rule)| rule.place == In::Imports);
         rules
-            .flat_map(|(index, rule)| rule.groups[0].iter().map(move |name| (*name, index * GROUPS_MAX)))
+            .flat_map(|(index, rule)| {
+                let grave = imports::GRAVE.iter().filter(|(of, _)| *of == rule.name);
+                let names = rule.groups[0].iter().chain(grave.flat_map(|(_, names)| names.iter()));
+                names.map(move |name| (*name, index * GROUPS_MAX))
+            })
             .collect()
     });
     let mut found = Found::default();
     for import in images.iter().flat_map(|image| &image.imports) {
-        let name = import.rsplit_once('!').map_or(import.as_str(), |(_, symbol)| symbol);
-        // Mach-O and C runtimes put an underscore before, Windows the kind of text behind, ELF a version.
-        let plain = name.split('@').next().unwrap_or(name);
-        let plain = plain.strip_prefix('_').unwrap_or(plain);
-        let without_kind = plain.strip_suffix(['A', 'W']).unwrap_or(plain);
-        for candidate in [plain, without_kind] {
+        for candidate in imports::plain(import) {
             if let Some(group) = NAMES.get(candidate) {
                 found.add(&[*group]);
             }

@@ -148,3 +148,22 @@ fn a_wheel_is_held_to_its_record() {
     assert!(reason("b.py").unwrap().contains("another digest"));
     assert!(reason("c.py").unwrap().contains("does not list"));
 }
+
+#[test]
+fn texts_that_share_lines_share_their_sketch() {
+    use std::fmt::Write as _;
+    let text = |from: u32, to: u32| {
+        let mut text = String::new();
+        for line in from..to {
+            writeln!(text, "    line number {line} of a text").unwrap();
+        }
+        of("x.js", text.as_bytes()).sketch
+    };
+    let sketch = text(0, 1000);
+    assert_eq!(sketch.len(), Content::SKETCH_MAX);
+    assert!(sketch.is_sorted());
+    let shared = |other: &[u32]| other.iter().filter(|hash| sketch.contains(hash)).count();
+    assert!(shared(&text(10, 1010)) >= 12);
+    assert_eq!(shared(&text(5000, 6000)), 0);
+    assert_eq!(of("x.js", b"}\n{\n\n").sketch, Vec::<u32>::new());
+}

@@ -305,7 +305,10 @@ fn outer(signed: &Signed, roots: &Roots, facts: &mut CodeSignature) {
     facts.chain = chain.iter().map(pkcs7::Certificate::shown).collect();
     (facts.chain_valid, facts.chain_complete) = (valid, complete);
     facts.valid_when_signed = facts.signed_at.as_deref().and_then(|at| {
-        chain.iter().map(|certificate| certificate.is_valid_at(at)).reduce(|one, other| Some(one? && other?))?
+        chain
+            .iter()
+            .map(|certificate| certificate.is_valid_at(at))
+            .reduce(|one, other| Some(one? && other?))?
     });
     facts.leads_to_root = roots.reached(&chain);
 }

@@ -25,6 +25,8 @@ pub(super) const NESTED: &str = "1.3.6.1.4.1.311.2.4.1";
 const SIGNERS_MAX: usize = 8;
 const CHAIN_MAX: usize = 16;
 const CANDIDATES_MAX: usize = 4;
+/// So many certificates are asked for an issuer that no signer leads to.
+const ISSUED_MAX: usize = 16;
 
 /// A `SignedData` structure.
 pub(super) struct Signed<'a> {
@@ -159,7 +161,7 @@ impl<'a> Signed<'a> {
         (chain, valid, at.issuer == at.subject.whole)
     }
 
-    /// Returns the certificates that no signer here leads to. `countersigners` are signers within attributes.
+    /// Returns the certificates that no signer here leads to, and that no certificate of a chain has signed. `countersigners` are signers within attributes.
     pub(super) fn stray(&self, countersigners: &[Signer<'a>]) -> Vec<Certificate<'a>> {
         let mut by_subject: BTreeMap<&[u8], Vec<usize>> = BTreeMap::new();
         for (index, certificate) in self.certificates.iter().enumerate() {
@@ -180,8 +182,16 @@ impl<'a> Signed<'a> {
             let issuers = by_subject.remove(self.certificates[index].issuer).unwrap_or_default();
             waiting.extend(issuers);
         }
+        // Old signers left another certificate of the same timestamping authority in: nobody else can have made it.
+        let is_issued = |certificate: &Certificate| {
+            let issuers = reached.iter().map(|index| &self.certificates[*index]);
+            let named = issuers.filter(|issuer| issuer.subject.whole == certificate.issuer);
+            named.take(CANDIDATES_MAX).any(|issuer| certificate.is_signed_by(issuer) == Some(true))
+        };
         let stray = self.certificates.iter().enumerate().filter(|(index, _)| !reached.contains(index));
-        stray.map(|(_, certificate)| *certificate).collect()
+        let (first, rest): (Vec<_>, Vec<_>) = stray.enumerate().partition(|(place, _)| *place < ISSUED_MAX);
+        let first = first.into_iter().filter(|(_, (_, certificate))| !is_issued(certificate));
+        first.chain(rest).map(|(_, (_, certificate))| *certificate).collect()
     }
 
     /// Verifies a signer over this structure's content, or over content kept elsewhere.

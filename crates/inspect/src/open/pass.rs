@@ -109,7 +109,11 @@ mod tests {
         near(WINDOW_BYTES - 20, b"\nhttps://split.example/over/two/windows\n", &mut bytes);
         near(WINDOW_BYTES - 4000, &forge::noise(3, 200), &mut bytes);
         near(100, b"\nexec(base64.b64decode(x))\n", &mut bytes);
-        near(2 * WINDOW_BYTES - 6000, b"PK\x03\x04\x14\0\0\0\x08\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x03\0\0\0abc\n", &mut bytes);
+        near(
+            2 * WINDOW_BYTES - 6000,
+            b"PK\x03\x04\x14\0\0\0\x08\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x03\0\0\0abc\n",
+            &mut bytes,
+        );
         bytes.extend_from_slice(&[b"\n".as_slice(), &[b'x'; 9000]].concat());
         let program = forge::PeImage::default().bytes();
         near(2 * WINDOW_BYTES - 200, &program[..program.len().min(900)], &mut bytes);

@@ -50,8 +50,10 @@ pub(super) fn members(container: &mut Container, source: &Source) -> io::Result<
             let long = names.get(offset..).unwrap_or(b"");
             let end = long.iter().position(|byte| *byte == b'\n').unwrap_or(long.len());
             long[..end].strip_suffix(b"/").unwrap_or(&long[..end]).to_vec()
-        } else if let Some(length) =
-            field.strip_prefix(b"#1/").and_then(number).filter(|length| *length as u64 <= size && *length <= NAMES_MAX_BYTES)
+        } else if let Some(length) = field
+            .strip_prefix(b"#1/")
+            .and_then(number)
+            .filter(|length| *length as u64 <= size && *length <= NAMES_MAX_BYTES)
         {
             let name = content.some(0, length)?;
             if let Some(rest) = content.part(length as u64, size - length as u64) {

@@ -52,7 +52,9 @@ pub(super) fn members_of_source(container: &mut Container, source: &Source) {
 /// Tells whether `members` would find something.
 pub(super) fn is_there(format: Format, bytes: &[u8]) -> bool {
     let has_cabinet = || format == Format::Pe && bytes.windows(8).any(|window| window == CABINET);
-    overlay(format, bytes).iter().any(|byte| *byte != 0) || matches!(zip::appended(&Source::Held(bytes)), Ok(Some(_))) || has_cabinet()
+    overlay(format, bytes).iter().any(|byte| *byte != 0)
+        || matches!(zip::appended(&Source::Held(bytes)), Ok(Some(_)))
+        || has_cabinet()
 }
 
 fn overlay(format: Format, bytes: &[u8]) -> &[u8] {

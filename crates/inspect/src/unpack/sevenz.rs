@@ -1,7 +1,7 @@
 //! 7z archives. The structures are read by the `sevenz-rust2` crate, under a limit of memory; each solid block is unpacked
 //! once, front to back.
 
-use std::io;
+use std::io::{self, Cursor, Read, Seek};
 
 use evidence::BytePath;
 use sevenz_rust2::{Archive, ArchiveEntry, BlockDecoder, Coder, Error, Password};
@@ -16,9 +16,15 @@ const MEMORY_MAX_KIB: usize = 160 << 10;
 /// The attributes have a Unix mode in their upper half (7-Zip's `FILE_ATTRIBUTE_UNIX_EXTENSION`).
 const ATTRIBUTE_UNIX: u32 = 0x8000;
 
-pub(super) fn members(container: &mut Container, whole: &Source) -> io::Result<()> {
-    let mut source = whole.reader();
-    let packed = whole.length().unwrap_or(u64::MAX);
+pub(super) fn members(container: &mut Container, source: &Source) -> io::Result<()> {
+    let packed = source.length().unwrap_or(u64::MAX);
+    match source {
+        Source::Held(bytes) => read(container, Cursor::new(*bytes), packed),
+        Source::Far(_) => read(container, source.reader(), packed),
+    }
+}
+
+fn read(container: &mut Container, mut source: impl Read + Seek, packed: u64) -> io::Result<()> {
     let password = Password::empty();
     let archive = match Archive::read_with_memory_limit(&mut source, &password, MEMORY_MAX_KIB) {
         Ok(archive) => archive,
@@ -102,12 +108,7 @@ fn memory(coder: &Coder) -> u64 {
 }
 
 /// Takes one member; `false` if the rest of its block is not to be unpacked.
-fn member(
-    container: &mut Container,
-    file: &ArchiveEntry,
-    reader: &mut dyn std::io::Read,
-    packed: u64,
-) -> bool {
+fn member(container: &mut Container, file: &ArchiveEntry, reader: &mut dyn Read, packed: u64) -> bool {
     let name = BytePath::from(file.name());
     let taken = if mode_of_kind(file) == 0o120_000 {
         container.content(reader, packed).map(|target| {

@@ -86,9 +86,7 @@ pub(super) fn of_source<'a>(format: Format, source: &Source<'a>) -> io::Result<B
             decoder.window_log_max(log.clamp(WINDOW_LOG_MIN, ZSTD_WINDOW_LOG_MAX))?;
             Box::new(decoder)
         }
-        Format::Lz4 => {
-            Box::new(Lz4Frames { decoder: Some(FrameDecoder::new(io::BufReader::new(reader))) })
-        }
+        Format::Lz4 => Box::new(Lz4Frames { decoder: Some(FrameDecoder::new(io::BufReader::new(reader))) }),
         Format::Brotli => Box::new(brotli_decompressor::Decompressor::new(reader, 4096)),
         Format::Pbzx => Box::new(super::xar::Pbzx::new(source.clone())),
         _ => return Err(io::Error::other("no such compression is known")),

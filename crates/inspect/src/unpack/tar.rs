@@ -152,12 +152,8 @@ fn member(
             Some(real) if pieces.is_empty() && real > 0 => {
                 content(container, &mut data, stored).and_then(|bytes| {
                     let (pieces, start) = map_in_front(&bytes)?;
-                    let laid = sparse(
-                        container,
-                        &mut bytes.get(start..).ok_or_else(cut_off)?,
-                        &pieces,
-                        real,
-                    )?;
+                    let laid =
+                        sparse(container, &mut bytes.get(start..).ok_or_else(cut_off)?, &pieces, real)?;
                     container.opened(name.clone(), &laid);
                     Ok(())
                 })
@@ -273,12 +269,7 @@ fn old_pieces(entries: &[u8], pieces: &mut Vec<Piece>) -> io::Result<()> {
 }
 
 /// Lays the pieces of a sparse file out in zeros.
-fn sparse(
-    container: &mut Container,
-    data: &mut impl Read,
-    pieces: &[Piece],
-    real: u64,
-) -> io::Result<Held> {
+fn sparse(container: &mut Container, data: &mut impl Read, pieces: &[Piece], real: u64) -> io::Result<Held> {
     let (room, what) = container.inspection.budget.room(real);
     if real > room {
         return Err(io::Error::other(what));

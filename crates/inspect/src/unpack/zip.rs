@@ -28,9 +28,9 @@ pub(super) fn members(container: &mut Container, source: &Source) -> io::Result<
 
 /// Finds an archive at the end of bytes that begin with something else, and returns where it begins.
 pub(super) fn appended(source: &Source) -> io::Result<Option<u64>> {
-    let first = Directory::read(source).and_then(|directory| directory.entries(source)).map(|entries| {
-        entries.iter().map(|entry| entry.header).min()
-    });
+    let first = Directory::read(source)
+        .and_then(|directory| directory.entries(source))
+        .map(|entries| entries.iter().map(|entry| entry.header).min());
     match first {
         Ok(Some(first)) if source.some(first, 4)?.as_ref() == b"PK\x03\x04" => Ok(Some(first)),
         Ok(_) | Err(Failure::Malformed(_)) => Ok(None),

@@ -78,4 +78,3 @@ fn members_are_extracted_from_what_is_not_held() {
         extract(&"x.tar.gz".into(), Input::File(file(&bytes)), wanted, 1 << 20, &mut little()).unwrap();
     assert_eq!(found[&path], content);
 }
-

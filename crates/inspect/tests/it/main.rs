@@ -7,6 +7,7 @@ mod catalogs;
 mod containers;
 mod corpus;
 mod damage;
+mod detached;
 mod disks;
 mod far;
 mod images;

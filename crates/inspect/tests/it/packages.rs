@@ -146,3 +146,34 @@ fn an_electron_archive_is_compared_with_its_hashes() {
     let climbs = asar(r#"{"files":{"..":{"files":{"a":{"size":0,"offset":"0"}}}}}"#, b"");
     assert_eq!(kinds(&open("app.asar", &climbs)), ["path-escapes"]);
 }
+
+#[test]
+fn the_sums_of_a_debian_package_are_held_against_its_files() {
+    // MD5 of `abc`.
+    let sums: &[u8] = b"900150983cd24fb0d6963f7d28e17f72  usr/bin/a\n";
+    let package = |content: &[u8]| {
+        archive(&[
+            ("debian-binary", b"2.0\n"),
+            ("control.tar.gz", &gzip(&tar(&[("./control", b"Package: x\n"), ("./md5sums", sums)], true))),
+            ("data.tar.gz", &gzip(&tar(&[("./usr/bin/a", content)], true))),
+        ])
+    };
+    let stale = |bytes: &[u8]| {
+        let tree = open("x.deb", bytes);
+        assert_eq!(tree.problems, []);
+        find(&tree, "!usr/bin/a").content.and_then(|content| content.stale)
+    };
+    assert_eq!(stale(&package(b"abc")), None);
+    assert_eq!(stale(&package(b"abd")).unwrap().source, "md5sums");
+}
+
+/// A Unix archive.
+fn archive(files: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut bytes = b"!<arch>\n".to_vec();
+    for (name, content) in files {
+        bytes.extend(format!("{name:<16}0           0     0     100644  {:<10}`\n", content.len()).bytes());
+        bytes.extend_from_slice(content);
+        bytes.extend(std::iter::repeat_n(b'\n', content.len() % 2));
+    }
+    bytes
+}

@@ -117,8 +117,7 @@ fn page_hashes_are_recomputed_and_a_chain_is_followed_to_a_root() {
         fs::write(at.join("now.exe"), bytes).unwrap();
         let file = fs::File::open(at.join("now.exe")).unwrap();
         let what = inspect::Opened::<std::iter::Empty<_>>::File(file);
-        let tree =
-            inspect::open_with(&name.into(), what, &wishes, &mut inspect::Budget::default()).unwrap();
+        let tree = inspect::open_with(&name.into(), what, &wishes, &mut inspect::Budget::default()).unwrap();
         tree.root.executables[0].signature.clone().unwrap()
     };
     for name in ["sha1.exe", "sha256.exe"] {
@@ -135,4 +134,31 @@ fn page_hashes_are_recomputed_and_a_chain_is_followed_to_a_root() {
         assert_eq!(to_roots(name, &changed, &[]).page_hashes_match, Some(false), "{name}");
     }
     assert_eq!(inspect::Wishes::default().add_roots(b"no certificate"), 0);
+}
+
+#[test]
+fn a_certificate_more_is_seen_unless_a_certificate_of_the_chain_made_it() {
+    let keep = tempfile::tempdir().unwrap();
+    let at = keep.path();
+    fs::write(at.join("plain.exe"), forge::PeImage::default().bytes()).unwrap();
+    run(
+        at,
+        "openssl req -x509 -newkey rsa:2048 -nodes -keyout root.key -out root.pem -days 30 -subj '/CN=Root' 2>/dev/null
+         for name in leaf sibling; do
+            openssl req -newkey rsa:2048 -nodes -keyout $name.key -out $name.csr -subj /CN=$name 2>/dev/null
+            openssl x509 -req -in $name.csr -CA root.pem -CAkey root.key -CAcreateserial -days 20 -out $name.pem 2>/dev/null
+         done
+         openssl req -x509 -newkey rsa:2048 -nodes -keyout fake.key -out fake.pem -days 30 -subj '/CN=Root' 2>/dev/null
+         openssl x509 -req -in sibling.csr -CA fake.pem -CAkey fake.key -CAcreateserial -days 20 -out stranger.pem 2>/dev/null
+         for name in sibling stranger; do
+            cat leaf.pem root.pem $name.pem > $name.chain
+            osslsigncode sign -h sha256 -certs $name.chain -key leaf.key -in plain.exe -out $name.exe >/dev/null
+         done",
+    );
+    let stray = |name: &str| {
+        let tree = opened(at, name);
+        tree.root.executables[0].signature.clone().unwrap().stray_certificates
+    };
+    assert_eq!(stray("sibling.exe").len(), 0);
+    assert_eq!(stray("stranger.exe").into_iter().collect::<Vec<_>>(), ["sibling"]);
 }

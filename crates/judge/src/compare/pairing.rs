@@ -28,7 +28,8 @@ pub(super) fn members<'a>(
         }
     }
     same_bytes(&mut gone, &mut come, &mut pairs);
-    alike(&mut gone, &mut come, &mut pairs);
+    alike(&mut gone, &mut come, &mut pairs, &IMAGES);
+    alike(&mut gone, &mut come, &mut pairs, &TEXTS);
     pairs.extend(gone.into_iter().map(|node| (Some(node), None)));
     pairs.extend(come.into_iter().map(|node| (None, Some(node))));
     pairs
@@ -54,26 +55,58 @@ fn same_bytes<'a>(gone: &mut Vec<&'a Node>, come: &mut Vec<&'a Node>, pairs: &mu
     gone.retain(|node| node.size == 0 || node.digest.is_none() || left.contains(&std::ptr::from_ref(*node)));
 }
 
-/// Pairs executables that are alike: of one format, of about one size, with shared names.
-fn alike<'a>(gone: &mut Vec<&'a Node>, come: &mut Vec<&'a Node>, pairs: &mut Vec<Pair<'a>>) {
-    let mut by_format: BTreeMap<&str, Vec<&'a Node>> = BTreeMap::new();
-    for node in gone.iter().filter(|node| !node.executables.is_empty()) {
-        by_format.entry(&node.format).or_default().push(node);
+/// What members are compared by that are alike.
+struct Kind {
+    /// Members of one group may be paired; `None` if a member is not of this kind.
+    group: fn(&Node) -> Option<&[u8]>,
+    /// In hundredths.
+    likeness: fn(&Node, &Node) -> u32,
+    /// Sizes may differ by this part.
+    part: u64,
+}
+
+const IMAGES: Kind = Kind {
+    group: |node| (!node.executables.is_empty()).then_some(node.format.as_bytes()),
+    likeness: shared_names,
+    part: 5,
+};
+
+/// Texts of one ending that share most lines.
+const TEXTS: Kind = Kind {
+    group: |node| {
+        let sketch = &node.content.as_ref()?.sketch;
+        let name = node.name.file_name();
+        let ending = name.iter().rposition(|byte| *byte == b'.').map_or(0, |at| at + 1);
+        (sketch.len() >= SKETCH_MIN).then_some(&name[ending..])
+    },
+    likeness: shared_lines,
+    part: 3,
+};
+/// Of fewer lines nothing can be said.
+const SKETCH_MIN: usize = 8;
+
+/// Pairs members that are alike, of about one size.
+fn alike<'a>(gone: &mut Vec<&'a Node>, come: &mut Vec<&'a Node>, pairs: &mut Vec<Pair<'a>>, kind: &Kind) {
+    let mut by_group: BTreeMap<&[u8], Vec<&'a Node>> = BTreeMap::new();
+    for node in gone.iter().copied() {
+        if let Some(group) = (kind.group)(node) {
+            by_group.entry(group).or_default().push(node);
+        }
     }
-    for nodes in by_format.values_mut() {
+    for nodes in by_group.values_mut() {
         nodes.sort_by_key(|node| node.size);
     }
     let mut taken: BTreeSet<*const Node> = BTreeSet::new();
     come.retain(|new| {
-        let Some(candidates) = by_format.get(new.format.as_str()) else { return true };
-        let least = new.size - new.size / 5;
+        let Some(candidates) = (kind.group)(new).and_then(|group| by_group.get(group)) else { return true };
+        let least = new.size - new.size / kind.part;
         let from = candidates.partition_point(|node| node.size < least);
         let best = candidates[from..]
             .iter()
             .take(CANDIDATES_MAX)
-            .take_while(|node| node.size <= new.size + new.size / 5)
+            .take_while(|node| node.size <= new.size + new.size / kind.part)
             .filter(|node| !taken.contains(&std::ptr::from_ref(**node)))
-            .map(|node| (likeness(node, new), *node))
+            .map(|node| ((kind.likeness)(node, new), *node))
             .max_by_key(|(likeness, _)| *likeness)
             .filter(|(likeness, _)| *likeness >= LIKENESS_MIN);
         if let Some((_, old)) = best {
@@ -85,8 +118,20 @@ fn alike<'a>(gone: &mut Vec<&'a Node>, come: &mut Vec<&'a Node>, pairs: &mut Vec
     gone.retain(|node| !taken.contains(&std::ptr::from_ref(*node)));
 }
 
+/// Lines that two texts share, by their sketches: of the smallest hashes of both together, those that both have.
+fn shared_lines(old: &Node, new: &Node) -> u32 {
+    let sketch = |node: &Node| -> BTreeSet<u32> {
+        node.content.iter().flat_map(|content| content.sketch.iter().copied()).collect()
+    };
+    let (old, new) = (sketch(old), sketch(new));
+    let most = old.len().max(new.len());
+    let smallest: Vec<&u32> = old.union(&new).take(most).collect();
+    let shared = smallest.iter().filter(|hash| old.contains(hash) && new.contains(hash)).count();
+    u32::try_from(shared * 100 / smallest.len().max(1)).unwrap_or(0)
+}
+
 /// Shared imports, exports and sections of two executables, in hundredths of all of them.
-fn likeness(old: &Node, new: &Node) -> u32 {
+fn shared_names(old: &Node, new: &Node) -> u32 {
     let names = |node: &Node| -> BTreeSet<String> {
         let images = node.executables.iter().take(1);
         images
@@ -148,5 +193,26 @@ mod tests {
         assert_eq!(pairs(&[&a], &[&other]), [owned("", "kernel.dll"), owned("core.dll", "")]);
         let larger = library("kernel.dll", "4", 5000, &["x", "y"]);
         assert_eq!(pairs(&[&a], &[&larger]), [owned("", "kernel.dll"), owned("core.dll", "")]);
+    }
+
+    #[test]
+    fn renamed_texts_are_paired_by_their_lines() {
+        let text = |name: &str, sketch: std::ops::Range<u32>, size: u64| {
+            let mut node = Node::leaf(name.into(), "data", Digest::of(name.as_bytes()), size);
+            node.content = Some(evidence::tree::Content { sketch: sketch.collect(), ..Default::default() });
+            node
+        };
+        let owned = |a: &str, b: &str| (a.to_owned(), b.to_owned());
+        let old = text("lib/core.js", 0..16, 3000);
+        let same = text("dist/kernel.js", 1..17, 3100);
+        assert_eq!(pairs(&[&old], &[&same]), [owned("lib/core.js", "dist/kernel.js")]);
+        for other in [
+            text("dist/kernel.js", 12..28, 3100),
+            text("dist/kernel.py", 1..17, 3100),
+            text("dist/kernel.js", 1..17, 9000),
+            text("dist/kernel.js", 0..7, 3100),
+        ] {
+            assert_eq!(pairs(&[&old], &[&other]).len(), 2, "{}", other.name);
+        }
     }
 }

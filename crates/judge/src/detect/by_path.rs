@@ -13,10 +13,13 @@ use super::view::View;
 /// So many paths of one kind of event are remembered.
 const PATHS_MAX: usize = 1 << 14;
 
-/// The rules that can still match, by kind of event, whether it failed, and path.
+/// The rules that can still match, by path.
+type Left = HashMap<BytePath, Rc<[u32]>>;
+
+/// The same, by kind of event and whether it failed.
 #[derive(Default)]
 pub(super) struct ByPath {
-    known: HashMap<(usize, bool), HashMap<BytePath, Rc<[u32]>>>,
+    known: HashMap<(usize, bool), Left>,
 }
 
 impl ByPath {

@@ -6,7 +6,7 @@ use evidence::{BytePath, Digest};
 use serde::Deserialize;
 
 /// What a machine is for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MachineRole {
     /// People work on it.

@@ -143,6 +143,7 @@ fn facts() -> Vec<Fact> {
         Fact::Output { record: 1, path: BytePath::from("out"), digest: Digest::of(b"out") },
         Fact::Signature { artifact: Digest::of(b"out"), log_index: 0, record: 1, product: "demo".into() },
         Fact::Approval(ApprovalRow { finding: "f-1".into(), expires: at, log_index: 0 }),
+        Fact::Named { log_index: 0, name: "product:demo".into() },
     ]
 }
 

@@ -1,4 +1,5 @@
 //! `compare` beside `diffoscope` on pairs of real releases, in one interleaved run: CPU, wall time, peak memory of the largest process.
+//! Then `inspect` of large archives, an image and an installer, which are made of real releases.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -15,10 +16,26 @@ const PEER: &str = "diffoscope==332";
 /// The peer is ended after so long.
 const PATIENCE_SECONDS: &str = "600";
 
-const PAIRS: [[Release; 2]; 4] = [
+/// No input takes more memory.
+const MEMORY_MAX_MIB: f64 = 250e6 / 1048576.0;
+const LARGE: &str = include_str!("compare/large.py");
+/// What is opened of the large inputs. Where the program that makes one is missing, so is the file.
+const LARGE_INPUTS: [&str; 8] = [
+    "large.tar",
+    "large.tar.xz",
+    "large.tar.zst",
+    "large.zip",
+    "large.7z",
+    "large.iso",
+    "large.squashfs",
+    "installer.exe",
+];
+
+const PAIRS: [[Release; 2]; 5] = [
     [release("pypi", "numpy", "2.1.2", "windows"), release("pypi", "numpy", "2.1.3", "windows")],
     [release("pypi", "numpy", "2.1.2", "linux"), release("pypi", "numpy", "2.1.3", "linux")],
     [release("npm", "typescript", "5.6.2", ""), release("npm", "typescript", "5.6.3", "")],
+    [release("pypi", "pyqt6-qt6", "6.7.2", "windows"), release("pypi", "pyqt6-qt6", "6.7.3", "windows")],
     [release("deb", "libssl3", "3.0.20-1~deb12u2", ""), release("deb", "libssl3", "3.0.22-1~deb12u2", "")],
 ];
 
@@ -53,29 +70,80 @@ pub(super) fn run() -> Result<()> {
             }
             (Err(error), _) | (_, Err(error)) => return Err(error),
         };
-        let mut ours = Vec::new();
-        let mut theirs = None;
-        for round in 0..ROUNDS {
-            ours.push(measured(&program, &[Path::new("compare"), &old, &new])?);
-            if round == ROUNDS / 2 {
-                let mut arguments = ["-k", "5", PATIENCE_SECONDS].map(Path::new).to_vec();
-                arguments.extend([&peer, Path::new("--text"), Path::new("/dev/null"), &old, &new]);
-                theirs = Some(measured(Path::new("timeout"), &arguments)?);
-            }
-        }
-        let theirs = theirs.context("the peer has not run")?;
-        let of = |part: fn(&Run) -> f64| median(&ours.iter().map(part).collect::<Vec<_>>());
-        let (cpu, wall) = (of(|run| run.cpu), of(|run| run.wall));
-        println!(
-            "{name:44} {:>16} {:>16} {:>10.0} {:>10.0}",
-            format!("{cpu:.2} ({:.0}×)", theirs.cpu / cpu),
-            format!("{wall:.2} ({:.0}×)", theirs.wall / wall),
-            of(|run| run.peak_mib),
-            theirs.peak_mib
-        );
+        pair(&program, &peer, &name, &old, &new)?;
     }
-    println!("a ratio is what diffoscope takes, divided by what we take");
+    let made = large(&cache)?;
+    pair(
+        &program,
+        &peer,
+        "a desktop application's tree",
+        &made.join("application-1.0"),
+        &made.join("application-1.1"),
+    )?;
+    println!(
+        "a ratio is what diffoscope takes, divided by what we take; it is ended after {PATIENCE_SECONDS} s"
+    );
+    println!("\n{:20} {:>10} {:>10} {:>10} {:>10}", "inspect", "MB", "CPU s", "wall s", "MiB");
+    for name in LARGE_INPUTS {
+        let file = made.join(name);
+        let Ok(facts) = std::fs::metadata(&file) else {
+            println!("{name}: ABSENT");
+            continue;
+        };
+        let run = measured(&program, &[Path::new("inspect"), &file])?;
+        let size = facts.len() as f64 / 1e6;
+        println!("{name:20} {size:>10.0} {:>10.2} {:>10.2} {:>10.0}", run.cpu, run.wall, run.peak_mib);
+        ensure!(run.peak_mib <= MEMORY_MAX_MIB, "{name} took {:.0} MiB", run.peak_mib);
+    }
     Ok(())
+}
+
+/// Measures one pair.
+fn pair(program: &Path, peer: &Path, name: &str, old: &Path, new: &Path) -> Result<()> {
+    let mut ours = Vec::new();
+    let mut theirs = None;
+    for round in 0..ROUNDS {
+        ours.push(measured(program, &[Path::new("compare"), old, new])?);
+        if round == ROUNDS / 2 {
+            let mut arguments = ["-k", "5", PATIENCE_SECONDS].map(Path::new).to_vec();
+            arguments.extend([peer, Path::new("--text"), Path::new("/dev/null"), old, new]);
+            theirs = Some(measured(Path::new("timeout"), &arguments)?);
+        }
+    }
+    let theirs = theirs.context("the peer has not run")?;
+    let of = |part: fn(&Run) -> f64| median(&ours.iter().map(part).collect::<Vec<_>>());
+    let (cpu, wall, peak) = (of(|run| run.cpu), of(|run| run.wall), of(|run| run.peak_mib));
+    println!(
+        "{name:44} {:>16} {:>16} {peak:>10.0} {:>10.0}",
+        format!("{cpu:.2} ({:.0}×)", theirs.cpu / cpu),
+        format!("{wall:.2} ({:.0}×)", theirs.wall / wall),
+        theirs.peak_mib
+    );
+    ensure!(peak <= MEMORY_MAX_MIB, "{name} took {peak:.0} MiB");
+    Ok(())
+}
+
+/// Makes the large inputs, once.
+fn large(cache: &Path) -> Result<PathBuf> {
+    let folder = cache.with_file_name("large");
+    if folder.join("installer.exe").exists() {
+        return Ok(folder);
+    }
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder)?;
+    }
+    let mut command = Command::new("python3");
+    command.args(["-c", LARGE]).arg(&folder);
+    for (number, version) in ["6.7.2", "6.7.3"].into_iter().enumerate() {
+        if number > 0 {
+            command.arg("--");
+        }
+        for name in ["pyqt6-qt6", "pyqt6-webengine-qt6"] {
+            command.arg(fetch(cache, release("pypi", name, version, "windows"))?);
+        }
+    }
+    must(&mut command)?;
+    Ok(folder)
 }
 
 /// Installs the peer beside the build products. It needs `libmagic` and `libarchive` of the system.

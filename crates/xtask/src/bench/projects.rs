@@ -32,7 +32,15 @@ pub(crate) fn write(name: &str, below: &Path) -> Result<Project> {
 fn xz(folder: PathBuf) -> Result<Project> {
     let archive = match std::env::var_os("COUNTERSIGN_BENCH_XZ") {
         Some(archive) => PathBuf::from(archive),
-        None => fetch(&folder)?,
+        None => {
+            source_package(&folder, "xz-utils")
+                .context("cannot get the source of xz-utils; name its archive in COUNTERSIGN_BENCH_XZ")?;
+            let archive = fs::read_dir(&folder)?
+                .flatten()
+                .map(|entry| entry.path())
+                .find(|path| path.to_string_lossy().contains(".orig.tar."));
+            archive.context("the source package has no archive")?
+        }
     };
     let unpack = [
         "-xf",
@@ -48,8 +56,8 @@ fn xz(folder: PathBuf) -> Result<Project> {
     })
 }
 
-/// Downloads the source package with lists of its own, so that the machine's stay as they are.
-fn fetch(folder: &Path) -> Result<PathBuf> {
+/// Downloads a source package with lists of its own, so that the machine's stay as they are.
+pub(crate) fn source_package(folder: &Path, name: &str) -> Result<()> {
     let (lists, parts) = (folder.join("lists"), folder.join("sources"));
     fs::create_dir_all(lists.join("partial"))?;
     fs::create_dir_all(&parts)?;
@@ -65,7 +73,7 @@ fn fetch(folder: &Path) -> Result<PathBuf> {
         };
         fs::write(parts.join(name), fs::read_to_string(path)?.lines().map(of_sources).collect::<String>())?;
     }
-    for step in [&["update"][..], &["source", "--download-only", "xz-utils"]] {
+    for step in [&["update"][..], &["source", "--download-only", name]] {
         let options = [
             "Dir::Etc::sourcelist=-".into(),
             format!("Dir::Etc::sourceparts={}", parts.display()),
@@ -76,14 +84,9 @@ fn fetch(folder: &Path) -> Result<PathBuf> {
         for option in &options {
             command.args(["-o", option]);
         }
-        super::must(command.args(["-qq"]).args(step).current_dir(folder))
-            .context("cannot get the source of xz-utils; name its archive in COUNTERSIGN_BENCH_XZ")?;
+        super::must(command.args(["-qq"]).args(step).current_dir(folder))?;
     }
-    let archive = fs::read_dir(folder)?
-        .flatten()
-        .map(|entry| entry.path())
-        .find(|path| path.to_string_lossy().contains(".orig.tar."));
-    archive.context("the source package has no archive")
+    Ok(())
 }
 
 /// A Rust project with dependencies: our own vocabulary, in a workspace of its own, offline.

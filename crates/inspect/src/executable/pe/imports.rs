@@ -109,6 +109,7 @@ fn symbols<H: ImageNtHeaders>(
             let address = address.ok_or(Unreadable::Other("an imported symbol has an address beyond all"))?;
             name(map, address, "the name of an imported symbol lies outside the image")?
         };
+        budget.facts((library.len() + symbol.len()) as u64)?;
         image.imports.insert(format!("{library}!{symbol}"));
         at = at.saturating_add(width);
     }

@@ -236,11 +236,7 @@ impl<'a> Image<'a> {
     }
 
     /// Makes what reads a file's content, block by block.
-    pub(super) fn content(
-        &mut self,
-        container: &mut Container,
-        file: &File,
-    ) -> Result<Content<'a>, Failure> {
+    pub(super) fn content(&mut self, container: &mut Container, file: &File) -> Result<Content<'a>, Failure> {
         let block_bytes = u64::from(self.block_bytes);
         let rest = file.size.saturating_sub(block_bytes.saturating_mul(file.blocks.len() as u64));
         let mut tail = Vec::new();
@@ -277,7 +273,12 @@ impl<'a> Image<'a> {
         let mut cursor = Cursor { block: table, offset: (number % FRAGMENTS_A_BLOCK) as usize * 16 };
         let entry = self.metadata(container, &mut cursor, 16)?;
         let (start, size) = (le64(&entry, 0).ok_or(CUT_OFF)?, le32(&entry, 8).ok_or(CUT_OFF)?);
-        let block = self.blocks().read(start, size & (BLOCK_STORED - 1), size & BLOCK_STORED != 0, self.block_bytes)?;
+        let block = self.blocks().read(
+            start,
+            size & (BLOCK_STORED - 1),
+            size & BLOCK_STORED != 0,
+            self.block_bytes,
+        )?;
         container.inspection.budget.pay(block.len() as u64);
         let block = Rc::new(block);
         self.fragment = Some((number, Rc::clone(&block)));
@@ -329,11 +330,7 @@ impl<'a> Image<'a> {
     }
 
     fn blocks(&self) -> Blocks<'a> {
-        Blocks {
-            source: self.source.clone(),
-            compression: self.compression,
-            block_bytes: self.block_bytes,
-        }
+        Blocks { source: self.source.clone(), compression: self.compression, block_bytes: self.block_bytes }
     }
 }
 

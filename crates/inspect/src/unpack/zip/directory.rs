@@ -82,7 +82,9 @@ impl Directory {
         let field = |at| le16(tail, end + at).map(u64::from);
         let word = |at| le32(tail, end + at).map(u64::from);
         let fields = (field(10), word(12), word(16), field(20));
-        let (Some(mut count), Some(mut size), Some(mut offset), Some(comment)) = fields else { return Ok(None) };
+        let (Some(mut count), Some(mut size), Some(mut offset), Some(comment)) = fields else {
+            return Ok(None);
+        };
         let comment_at = from + (end + END_BYTES) as u64;
         let mut directory_end = from + end as u64;
         let in_64_bits =
@@ -123,7 +125,9 @@ impl Directory {
         // Counts beyond 65,535 without the 64-bit record wrap, in some writers.
         let wrapped = entries.len() as u64 % (1 << 16) == self.count;
         if entries.len() as u64 != self.count && !wrapped {
-            return Err(Failure::Malformed("the directory has another number of entries than the end record says"));
+            return Err(Failure::Malformed(
+                "the directory has another number of entries than the end record says",
+            ));
         }
         let rest = slice(table, at, table.len() as u64 - at).unwrap_or(b"");
         // A digital signature may close the directory (APPNOTE 4.3.13).

@@ -94,47 +94,12 @@ const SYSTEM: &[&str] = &[
     "/system/library/",
 ];
 
-/// Functions for getting into other processes, at secrets, or into what starts by itself. Libraries that need one have
-/// it from their first release on: no honest release of those measured has got one.
-const GRAVE: &[&str] = &[
-    "WinExec",
-    "CreateRemoteThread",
-    "CreateRemoteThreadEx",
-    "WriteProcessMemory",
-    "VirtualAllocEx",
-    "QueueUserAPC",
-    "SetThreadContext",
-    "NtUnmapViewOfSection",
-    "ZwUnmapViewOfSection",
-    "NtMapViewOfSection",
-    "NtCreateThreadEx",
-    "RtlCreateUserThread",
-    "NtWriteVirtualMemory",
-    "URLDownloadToFile",
-    "CryptUnprotectData",
-    "LsaRetrievePrivateData",
-    "MiniDumpWriteDump",
-    "CreateService",
-    "SetWindowsHookEx",
-    "NetScheduleJobAdd",
-    "process_vm_writev",
-    "memfd_create",
-    "ptrace",
-    "task_for_pid",
-    "mach_vm_write",
-    "NSCreateObjectFileImageFromMemory",
-];
-
+/// A function for getting into other processes, at secrets, or into what starts by itself is new ([`evidence::imports`]).
 fn grave_imports(before: &Executable, after: &Executable, findings: &mut Findings) {
-    let plain = |import: &String| {
-        let name = import.rsplit('!').next().unwrap_or_default().trim_start_matches('_');
-        let name = name.split('@').next().unwrap_or_default().to_owned();
-        let without_kind = name.strip_suffix(['A', 'W']).map(str::to_owned);
-        [Some(name), without_kind].into_iter().flatten().find(|name| GRAVE.contains(&name.as_str()))
-    };
-    let known: BTreeSet<String> = before.imports.iter().filter_map(plain).collect();
-    let new: BTreeSet<String> = after.imports.difference(&before.imports).filter_map(plain).collect();
-    let new: Vec<&String> = new.difference(&known).collect();
+    let plain = |import: &String| evidence::imports::grave(import);
+    let known: BTreeSet<&str> = before.imports.iter().filter_map(plain).collect();
+    let new: BTreeSet<&str> = after.imports.difference(&before.imports).filter_map(plain).collect();
+    let new: Vec<&&str> = new.difference(&known).collect();
     if !new.is_empty() {
         let because = vec![format!("new imports: {}", super::super::examples(new).join(", "))];
         findings.add(&codes::Code { severity: Severity::High, ..codes::CAPABILITY_ADDED }, because);
