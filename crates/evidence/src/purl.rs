@@ -255,8 +255,8 @@ impl Purl {
 
     /// Only a repository's name has segments; elsewhere a slash in a name is a character like others.
     fn name_segments(&self) -> impl Iterator<Item = &str> {
-        let separator = if self.kind == "git" { '/' } else { '\0' };
-        self.name.split(separator)
+        let has_segments = self.kind == "git";
+        self.name.split(move |c| has_segments && c == '/')
     }
 }
 

@@ -131,6 +131,13 @@ fn what_is_none_is_refused() {
     assert_eq!(Purl::parse_lenient(&format!("pkg:npm/{}", "a".repeat(LENGTH_MAX))), Err(Error::Length));
 }
 
+#[test]
+fn only_a_slash_parts_the_name_of_a_repository() {
+    let name = Purl::parse_lenient("pkg:npm/a%00b").unwrap();
+    assert_eq!(name.to_string(), "pkg:npm/a%00b");
+    assert_ne!(name.identity(), Purl::parse_lenient("pkg:npm/a/b").unwrap().identity());
+}
+
 proptest! {
     #[test]
     fn the_canonical_form_reads_back(text in "pkg:(npm|deb|pypi|generic|oci)/([a-zA-Z@%/.+ é-]{0,12}/)?[ -~é]{1,24}") {
