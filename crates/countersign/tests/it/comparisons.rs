@@ -188,6 +188,7 @@ fn two_bills_of_materials_are_compared_whoever_wrote_them() {
 #[test]
 fn a_signature_beside_a_file_is_named_and_judged_by_the_key_that_is_given() {
     let sandbox = Sandbox::bare();
+    std::fs::create_dir(sandbox.path("dist")).unwrap();
     // The example of the `minisign-verify` crate.
     let signature = "untrusted comment: signature from minisign secret key
 RUQf6LRCGA9i559r3g7V1qNyJDApGip8MfqcadIgT9CuhV3EMhHoN1mGTkUidF/z7SrlQgXdy8ofjb7bNJJylDOocrCo8KLzZwo=

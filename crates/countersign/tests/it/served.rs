@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -278,9 +279,14 @@ fn a_release_goes_into_a_served_log_too() {
         assert_eq!(verify("dist/demo.tar.gz.sigstore.json").code, 1);
         sandbox.ok(&["verify", artifact]);
         // The served log has it, in tiles that anybody can read.
-        assert!(
-            String::from_utf8(served.get("/checkpoint").1).unwrap().starts_with("log.public.example\n1\n")
-        );
+        // The file follows the journal, which has it already, after a moment.
+        let published_checkpoint = || String::from_utf8(served.get("/checkpoint").1).unwrap();
+        let until = Instant::now() + Duration::from_secs(30);
+        while published_checkpoint().starts_with("log.public.example\n0\n") && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let checkpoint = published_checkpoint();
+        assert!(checkpoint.starts_with("log.public.example\n1\n"), "{checkpoint}");
         // A log that is not the one that was named is not believed.
         let other = Sandbox::new();
         let trust: Value = serde_json::from_slice(&other.read(".countersign/trust.json")).unwrap();
