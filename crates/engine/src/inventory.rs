@@ -12,6 +12,7 @@ use evidence::inventory::{Inventory, Item, Section};
 use evidence::{BytePath, Digest, Timestamp};
 use host::inventory::{PROBES, Root, Walk, holds_files, walk};
 use inspect::catalog::Catalog;
+use judge::policy::is_like;
 use store::Heads;
 
 use crate::error::{Error, Result};
@@ -233,20 +234,6 @@ impl Query {
             is_like(text, value) == (*relation == Relation::Is)
         })
     }
-}
-
-/// Compares with a text in which `*` stands for anything.
-fn is_like(text: &str, pattern: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let first = parts.next().unwrap_or_default();
-    let Some(mut rest) = text.strip_prefix(first) else { return false };
-    let parts: Vec<&str> = parts.collect();
-    let Some((last, middle)) = parts.split_last() else { return rest.is_empty() };
-    for part in middle {
-        let Some(at) = rest.find(part) else { return false };
-        rest = &rest[at + part.len()..];
-    }
-    rest.ends_with(last)
 }
 
 /// Orders versions by the rules of the ecosystem; what they do not order is in no relation but being different.

@@ -5,12 +5,13 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use evidence::posture::{Posture, SCHEMA};
+use evidence::posture::{Posture, Reached, SCHEMA};
 use evidence::{Finding, Timestamp};
 use host::inventory::Root;
+use judge::codes;
 use judge::detect::MachineRole;
 use judge::posture::{PosturePolicy, Ruled};
-use judge::segments::{INTERNET, Probe, Reached, Zones};
+use judge::segments::{INTERNET, Probe, Zones};
 
 use crate::error::{Error, Result};
 use crate::files;
@@ -44,6 +45,35 @@ pub struct PostureChecked {
     pub posture: Posture,
     /// The rules of the level, in order.
     pub rules: Vec<Ruled>,
+}
+
+/// What some findings come to: whether something is wrong (`Some(false)`), nothing is (`Some(true)`), or all that there is
+/// to say is that it is not known.
+fn answer(findings: &[Finding], unknown: &str) -> Option<bool> {
+    match findings {
+        [] => Some(true),
+        all if all.iter().all(|finding| finding.code == unknown) => None,
+        _ => Some(false),
+    }
+}
+
+impl PostureChecked {
+    /// What is wrong or unknown.
+    pub fn findings(&self) -> Vec<Finding> {
+        self.rules.iter().filter_map(|ruled| ruled.finding.clone()).collect()
+    }
+
+    /// Whether all rules are met; `None` if nobody can say.
+    pub fn is_met(&self) -> Option<bool> {
+        answer(&self.findings(), codes::POSTURE_UNKNOWN.word)
+    }
+}
+
+impl SegmentsTested {
+    /// Whether the zones are apart; `None` if nobody can say.
+    pub fn are_apart(&self) -> Option<bool> {
+        answer(&self.findings, codes::SEGMENT_UNKNOWN.word)
+    }
 }
 
 /// Checks a machine.
@@ -124,7 +154,7 @@ pub fn posture_segments(world: Option<&World>, test: &SegmentsTest<'_>) -> Resul
     zones.known(&zone).map_err(fail)?;
     let probes = zones.probes(&zone);
     let addresses: Vec<SocketAddr> = probes.iter().map(|probe| probe.address).collect();
-    let answers = host::segments::reach(&addresses, test.patience).into_iter().map(told);
+    let answers = host::segments::reach(&addresses, test.patience);
     let tried: Vec<(Probe, Reached)> = probes.into_iter().zip(answers).collect();
     let mut findings: Vec<Finding> =
         tried.iter().filter_map(|(probe, reached)| zones.judge(&zone, probe, reached)).collect();
@@ -158,15 +188,5 @@ fn own_zone(zones: &Zones) -> Result<String> {
     match own.pop() {
         Some(zone) if own.is_empty() => Ok(zone),
         _ => Err(Error::NoZone),
-    }
-}
-
-fn told(reached: host::segments::Reached) -> Reached {
-    use host::segments::Reached as Found;
-    match reached {
-        Found::Open => Reached::Open,
-        Found::Refused => Reached::Refused,
-        Found::Silent(why) => Reached::Silent(why),
-        Found::Unknown(why) => Reached::Unknown(why),
     }
 }

@@ -68,3 +68,16 @@ impl std::fmt::Display for Value {
         }
     }
 }
+
+/// What came of trying to reach an address.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Reached {
+    /// The connection was made, and given up at once.
+    Open,
+    /// Somebody refused it: the machine there, or a filter on the way.
+    Refused,
+    /// Nothing came back, or there is no way.
+    Silent(String),
+    /// It could not be tried.
+    Unknown(String),
+}

@@ -362,21 +362,9 @@ fn decode(text: &str) -> Result<String, Error> {
     if !text.contains('%') {
         return Ok(text.to_owned());
     }
-    let (mut decoded, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
-    let digit = |byte: Option<&u8>| byte.and_then(|byte| char::from(*byte).to_digit(16));
-    while let Some((first, after)) = rest.split_first() {
-        if *first != b'%' {
-            decoded.push(*first);
-            rest = after;
-            continue;
-        }
-        let (Some(high), Some(low)) = (digit(after.first()), digit(after.get(1))) else {
-            return Err(Error::Encoding(text.to_owned()));
-        };
-        decoded.push((high * 16 + low) as u8);
-        rest = after.get(2..).unwrap_or(&[]);
-    }
-    String::from_utf8(decoded).map_err(|_| Error::Encoding(text.to_owned()))
+    let wrong = || Error::Encoding(text.to_owned());
+    let bytes = crate::wire::percent::decoded(text).ok_or_else(wrong)?;
+    String::from_utf8(bytes).map_err(|_| wrong())
 }
 
 /// Percent-encodes what is not unreserved; the colon stays (ECMA-427, "Character encoding").

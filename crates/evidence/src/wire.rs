@@ -4,6 +4,7 @@
 pub mod bill;
 pub mod cyclonedx;
 pub mod ocsf;
+pub mod percent;
 mod sorted;
 pub mod spdx;
 pub mod spdx3;

@@ -8,23 +8,12 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use evidence::posture::Reached;
+
 /// How many are tried at a time.
 const AT_A_TIME: usize = 16;
 /// The time from one try to the next, over all.
 const PACE: Duration = Duration::from_millis(20);
-
-/// What came of a try.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Reached {
-    /// The connection was made.
-    Open,
-    /// It was refused.
-    Refused,
-    /// Nothing came back, or there is no way.
-    Silent(String),
-    /// It could not be tried.
-    Unknown(String),
-}
 
 /// Tries all addresses; the answers are in the same order. Each may take `patience`.
 pub fn reach(addresses: &[SocketAddr], patience: Duration) -> Vec<Reached> {

@@ -150,7 +150,7 @@ impl Policy {
 }
 
 /// Compares with a text in which `*` stands for anything.
-pub(crate) fn is_like(text: &str, pattern: &str) -> bool {
+pub fn is_like(text: &str, pattern: &str) -> bool {
     let mut parts = pattern.split('*');
     let Some(mut rest) = text.strip_prefix(parts.next().unwrap_or_default()) else { return false };
     let parts: Vec<&str> = parts.collect();

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
+use evidence::posture::Reached;
 use evidence::record::Destination;
 use evidence::{Finding, Record, Subject};
 use serde::Deserialize;
@@ -104,19 +105,6 @@ pub struct Probe {
     pub address: SocketAddr,
     /// Whether the zone file allows the way.
     pub allowed: bool,
-}
-
-/// What came of trying.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Reached {
-    /// The connection was made, and given up at once.
-    Open,
-    /// Somebody refused it: the machine there, or a filter on the way.
-    Refused,
-    /// Nothing came back, or there is no way.
-    Silent(String),
-    /// It could not be tried.
-    Unknown(String),
 }
 
 impl Zones {

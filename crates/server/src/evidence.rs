@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use engine::evidence::wire::percent;
 use engine::evidence::{Digest, Timestamp};
 use engine::{EvidenceService, LogRow, Wanted};
 use serde_json::{Value, json};
@@ -104,20 +105,8 @@ fn wanted(query: &str) -> Result<(Wanted, u64), &'static str> {
     wanted.map(|wanted| (wanted, from)).ok_or("say what: `digest`, `key`, `identity`, `product` or `kind`")
 }
 
-/// Undoes percent-encoding (RFC 3986, section 2.1).
 fn decoded(value: &str) -> Option<String> {
-    let mut out = Vec::new();
-    let mut bytes = value.bytes();
-    while let Some(byte) = bytes.next() {
-        if byte == b'%' {
-            let digits = [bytes.next()?, bytes.next()?];
-            let digits = std::str::from_utf8(&digits).ok().filter(|text| !text.starts_with('+'))?;
-            out.push(u8::from_str_radix(digits, 16).ok()?);
-        } else {
-            out.push(byte);
-        }
-    }
-    String::from_utf8(out).ok()
+    String::from_utf8(percent::decoded(value)?).ok()
 }
 
 fn json_answer(value: &Value) -> Response {

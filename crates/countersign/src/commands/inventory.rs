@@ -5,7 +5,6 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use engine::evidence::Timestamp;
-use engine::judge::detect::MachineRole;
 use engine::{Look, Query};
 use serde_json::{Value, json};
 
@@ -113,14 +112,10 @@ fn import(context: &Context, file: &Path, host: &str) -> Result<u8> {
 
 fn check(context: &Context, host: Option<&str>, eol: Option<&Path>) -> Result<u8> {
     let checked = engine::inventory_check(&context.world()?, host, eol, Context::now())?;
-    // Nothing wrong in a look that has not seen everything, or that nothing was held against, is no yes.
-    let is_compared = checked.accepted.is_some() || checked.role == MachineRole::Developer;
-    let (verdict, code) = if !checked.findings.is_empty() {
-        ("found", NO)
-    } else if checked.gaps.is_empty() && is_compared {
-        ("clean", YES)
-    } else {
-        ("undetermined", UNDECIDED)
+    let (verdict, code) = match checked.is_clean() {
+        Some(true) => ("clean", YES),
+        Some(false) => ("found", NO),
+        None => ("undetermined", UNDECIDED),
     };
     if context.json {
         output::document(
@@ -139,7 +134,7 @@ fn check(context: &Context, host: Option<&str>, eol: Option<&Path>) -> Result<u8
     }
     let held = match checked.accepted {
         Some((digest, at)) => format!("held against {}, accepted {at}", digest.short()),
-        None if is_compared => "people try things out here: nothing is unexpected".to_owned(),
+        None if checked.is_compared() => "people try things out here: nothing is unexpected".to_owned(),
         None => "nothing was accepted yet: `countersign inventory accept`".to_owned(),
     };
     writeln!(

@@ -5,9 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use engine::evidence::Finding;
+use engine::evidence::posture::Reached;
 use engine::judge::posture::{DEFAULT, Outcome};
-use engine::judge::segments::Reached;
 use engine::{PostureCheck, SegmentsTest};
 use serde_json::{Value, json};
 
@@ -43,14 +42,11 @@ pub(crate) fn run(context: &Context, command: PostureCommand) -> Result<u8> {
     }
 }
 
-/// What some findings come to: `bad` if one says so, `undetermined` if all that is left is not known.
-fn answer(findings: &[Finding], unknown: &str, good: &'static str, bad: &'static str) -> (&'static str, u8) {
-    if findings.is_empty() {
-        (good, YES)
-    } else if findings.iter().all(|finding| finding.code == unknown) {
-        ("undetermined", UNDECIDED)
-    } else {
-        (bad, NO)
+fn said(answer: Option<bool>, good: &'static str, bad: &'static str) -> (&'static str, u8) {
+    match answer {
+        Some(true) => (good, YES),
+        Some(false) => (bad, NO),
+        None => ("undetermined", UNDECIDED),
     }
 }
 
@@ -60,8 +56,8 @@ fn check_machine(context: &Context, check: &PostureCheck<'_>, file: Option<&Path
         std::fs::write(file, format!("{:#}\n", serde_json::to_value(&checked.posture)?))
             .with_context(|| format!("cannot write `{}`", file.display()))?;
     }
-    let findings: Vec<Finding> = checked.rules.iter().filter_map(|ruled| ruled.finding.clone()).collect();
-    let (verdict, code) = answer(&findings, "posture-unknown", "met", "not-met");
+    let findings = checked.findings();
+    let (verdict, code) = said(checked.is_met(), "met", "not-met");
     if context.json {
         let rules: Vec<Value> = checked
             .rules
@@ -108,7 +104,7 @@ fn check_machine(context: &Context, check: &PostureCheck<'_>, file: Option<&Path
 
 fn segments(context: &Context, test: &SegmentsTest<'_>) -> Result<u8> {
     let tested = engine::posture_segments(context.world_if_any()?.as_ref(), test)?;
-    let (verdict, code) = answer(&tested.findings, "segment-unknown", "apart", "not-apart");
+    let (verdict, code) = said(tested.are_apart(), "apart", "not-apart");
     let word = |reached: &Reached| match reached {
         Reached::Open => "open",
         Reached::Refused => "refused",

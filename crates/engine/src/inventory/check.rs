@@ -37,6 +37,22 @@ pub struct InventoryChecked {
     pub gaps: Vec<String>,
 }
 
+impl InventoryChecked {
+    /// Whether a look at such a machine is held against an accepted one, where that is asked for.
+    pub fn is_compared(&self) -> bool {
+        self.accepted.is_some() || self.role == MachineRole::Developer
+    }
+
+    /// Whether nothing is there that may not be. A look that has not seen everything, or that nothing was held against, says
+    /// only what is wrong: `None` if it found nothing.
+    pub fn is_clean(&self) -> Option<bool> {
+        if !self.findings.is_empty() {
+            return Some(false);
+        }
+        (self.gaps.is_empty() && self.is_compared()).then_some(true)
+    }
+}
+
 /// Judges the newest look at a machine.
 pub fn inventory_check(
     world: &World,

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use evidence::wire::percent::decoded;
 use host::token::TokenKey;
 
 use crate::error::{Error, Result};
@@ -127,22 +128,6 @@ fn pairs(list: &str, separator: char, bad: Bad<'_>) -> Result<Vec<(String, Vec<u
             Ok((key.to_owned(), decoded(value).ok_or_else(|| bad("a broken `%`"))?))
         })
         .collect()
-}
-
-/// Undoes percent-encoding (RFC 3986, section 2.1).
-fn decoded(value: &str) -> Option<Vec<u8>> {
-    let mut out = Vec::new();
-    let mut bytes = value.bytes();
-    while let Some(byte) = bytes.next() {
-        if byte == b'%' {
-            let digits = [bytes.next()?, bytes.next()?];
-            let digits = std::str::from_utf8(&digits).ok().filter(|text| !text.starts_with('+'))?;
-            out.push(u8::from_str_radix(digits, 16).ok()?);
-        } else {
-            out.push(byte);
-        }
-    }
-    Some(out)
 }
 
 fn text(value: Vec<u8>, bad: Bad<'_>) -> Result<String> {

@@ -13,20 +13,7 @@ const CONTENT_PATIENCE: Duration = Duration::from_secs(300);
 /// Gets content of at most so many bytes, with the time that such content may take.
 pub fn fetch(url: &str, max_bytes: u64) -> Result<(u16, Vec<u8>), OutboundError> {
     let agent = super::agent::agent_for(url, CONTENT_PATIENCE)?;
-    let failed = |source| OutboundError::Exchange(url.to_owned(), source);
-    let mut answer = agent.get(url).call().map_err(|error| failed(io::Error::other(error)))?;
-    let status = answer.status().as_u16();
-    let mut bytes = Vec::new();
-    answer
-        .body_mut()
-        .as_reader()
-        .take(max_bytes.saturating_add(1))
-        .read_to_end(&mut bytes)
-        .map_err(failed)?;
-    if bytes.len() as u64 > max_bytes {
-        return Err(failed(io::Error::from(io::ErrorKind::FileTooLarge)));
-    }
-    Ok((status, bytes))
+    taken(url, agent.get(url).call(), max_bytes)
 }
 
 /// Posts a body, or gets where there is none; returns the status and what was answered, whatever the status is. `https`
@@ -37,12 +24,22 @@ pub fn exchange(url: &str, body: Option<&[u8]>) -> Result<(u16, Vec<u8>), Outbou
         Some(body) => agent.post(url).header("content-type", "text/plain; charset=utf-8").send(body),
         None => agent.get(url).call(),
     };
+    taken(url, answer, ANSWER_MAX_BYTES)
+}
+
+/// Takes the status and at most so many bytes of an answer.
+pub(super) fn taken(
+    url: &str,
+    answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+    max_bytes: u64,
+) -> Result<(u16, Vec<u8>), OutboundError> {
     let failed = |source| OutboundError::Exchange(url.to_owned(), source);
     let mut answer = answer.map_err(|error| failed(io::Error::other(error)))?;
     let status = answer.status().as_u16();
     let mut bytes = Vec::new();
-    answer.body_mut().as_reader().take(ANSWER_MAX_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() as u64 > ANSWER_MAX_BYTES {
+    let mut body = answer.body_mut().as_reader().take(max_bytes.saturating_add(1));
+    body.read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > max_bytes {
         return Err(failed(io::Error::from(io::ErrorKind::FileTooLarge)));
     }
     Ok((status, bytes))

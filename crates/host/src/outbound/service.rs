@@ -1,8 +1,6 @@
 //! Calls to a key service: JSON with a secret in one header. The answers are not believed: a signature counts only if the key that
 //! is expected verifies it.
 
-use std::io::{self, Read};
-
 use super::OutboundError;
 
 /// A longer answer is not read.
@@ -18,13 +16,5 @@ pub fn call(url: &str, header: (&str, &str), body: Option<&[u8]>) -> Result<(u16
         }
         None => agent.get(url).header(header.0, header.1).call(),
     };
-    let failed = |source| OutboundError::Exchange(url.to_owned(), source);
-    let mut answer = answer.map_err(|error| failed(io::Error::other(error)))?;
-    let status = answer.status().as_u16();
-    let mut bytes = Vec::new();
-    answer.body_mut().as_reader().take(ANSWER_MAX_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() as u64 > ANSWER_MAX_BYTES {
-        return Err(failed(io::Error::from(io::ErrorKind::FileTooLarge)));
-    }
-    Ok((status, bytes))
+    super::exchange::taken(url, answer, ANSWER_MAX_BYTES)
 }
