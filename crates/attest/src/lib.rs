@@ -8,6 +8,7 @@ pub mod authority;
 pub mod bundle;
 pub mod clients;
 pub mod envelope;
+pub mod exported;
 pub mod foreign;
 pub mod key;
 pub mod leaf;

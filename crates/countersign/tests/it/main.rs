@@ -16,6 +16,7 @@ mod foreign;
 mod keys;
 mod peers;
 mod posture;
+mod public_logs;
 mod release;
 mod roles;
 mod sandbox;
