@@ -63,7 +63,7 @@ pub use inventory::{
     inventory_check, inventory_collect, inventory_import, inventory_query, inventory_store, inventory_unused,
     inventory_used,
 };
-pub use keys::{KeyRole, TOKEN_HELPER};
+pub use keys::{CREDENTIAL_VARIABLES, KeyRole, TOKEN_HELPER};
 pub use ledger::{LogRow, outcome};
 pub use log::{LogReport, log_check, log_export, log_rows};
 pub use log_service::{LogService, Submitted};

@@ -74,7 +74,7 @@ pub(crate) enum TrustCommand {
         /// What it is for
         #[arg(value_enum)]
         role: KeyRoleName,
-        /// A key that is there already, with whom it is: `pkcs11:…`, `hashivault://…`, `NAME://…` for `sigstore-kms-NAME`
+        /// A key that is there already, with whom it is: `pkcs11:…`, `hashivault://…`, `awskms://…`, `gcpkms://…`, `azurekms://…`, `NAME://…` for `sigstore-kms-NAME`
         #[arg(long, value_name = "URI")]
         key: Option<String>,
     },

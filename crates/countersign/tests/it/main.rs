@@ -6,6 +6,7 @@ mod advisory_gate;
 mod approvals;
 mod assets;
 mod bad_input;
+mod cloud;
 mod comparisons;
 mod crashes;
 mod dependencies;
