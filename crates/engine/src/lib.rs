@@ -33,6 +33,7 @@ mod quorum;
 mod rebuild;
 mod record;
 mod records;
+mod rules;
 mod sbom;
 mod sign;
 mod timestamping;
@@ -65,7 +66,7 @@ pub use inventory::{
 };
 pub use keys::{CREDENTIAL_VARIABLES, KeyRole, TOKEN_HELPER};
 pub use ledger::{LogRow, outcome};
-pub use log::{LogReport, log_check, log_export, log_rows};
+pub use log::{LogReport, log_check, log_export, log_rows, served_check};
 pub use log_service::{LogService, Submitted};
 pub use monitor::{Monitor, MonitorReport, audit, monitor};
 pub use native::NativeSigner;

@@ -27,6 +27,7 @@ use crate::files;
 use crate::inspect_path::inspect_bytes;
 use crate::keys::counted;
 use crate::log::{damage, fork, unrecorded};
+use crate::rules::Rules;
 use crate::sign::append_one;
 use crate::world::{Passphrase, World, log_error, store_error};
 
@@ -130,7 +131,12 @@ pub fn audit(world: &World, report: &MonitorReport, person: &Person, passphrase:
     let key = approver::open(world, &person.name, &person.passphrase)?;
     let actor =
         Actor { role: Role::Auditor, key: key.public_key().short(), person: Some(person.name.clone()) };
-    if let Some(why) = world.policy()?.0.roles.refuses(&actor) {
+    let policy = world.policy()?.0;
+    let refused = policy
+        .roles
+        .refuses(&actor)
+        .or_else(|| Rules::load(world, &policy).refuses(&actor, None).map(|refusal| refusal.why));
+    if let Some(why) = refused {
         return Err(Error::Role(why));
     }
     let log_key = world.log_key(passphrase)?;

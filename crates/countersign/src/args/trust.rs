@@ -212,6 +212,9 @@ pub(crate) enum LogCommand {
         /// A checkpoint that was kept from earlier or elsewhere
         #[arg(long, value_name = "FILE")]
         against: Option<PathBuf>,
+        /// Instead of the store's log: the folder of a log of `serve --log`; what others have signed in it is not judged
+        #[arg(long, value_name = "FOLDER")]
+        served: Option<PathBuf>,
     },
     /// Show the newest checkpoint to the witnesses of the trust file and keep their cosignatures
     Cosign,

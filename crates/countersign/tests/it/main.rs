@@ -20,6 +20,7 @@ mod posture;
 mod public_logs;
 mod release;
 mod roles;
+mod rules;
 mod sandbox;
 mod sbom;
 mod served;
