@@ -8,11 +8,12 @@ use judge::Policy;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use store::{DirectoryVault, Heads, SqliteHeads, SqliteIndex, TileDirectory, Vault};
-use zeroize::Zeroizing;
 
 use crate::error::{Error, Result};
 use crate::files;
 use crate::keys::{self, KeyRole};
+
+pub use attest::Passphrase;
 
 /// Name of a store's folder.
 const STORE_NAME: &str = ".countersign";
@@ -20,21 +21,6 @@ const STORE_NAME: &str = ".countersign";
 pub(crate) const SALT_HEAD: &str = "salt";
 /// No stored document is larger.
 const DOCUMENT_MAX_BYTES: u64 = 1 << 30;
-
-/// What opens the keys.
-#[derive(Clone)]
-pub struct Passphrase(Zeroizing<Vec<u8>>);
-
-impl Passphrase {
-    /// Takes the bytes.
-    pub fn new(bytes: Vec<u8>) -> Self {
-        Self(Zeroizing::new(bytes))
-    }
-
-    pub(crate) fn bytes(&self) -> &[u8] {
-        &self.0
-    }
-}
 
 /// An open evidence store.
 pub struct World {
@@ -188,7 +174,7 @@ impl World {
     pub(crate) fn log_key(&self, passphrase: &Passphrase) -> Result<tlog::Ed25519Signer> {
         let name = "log";
         let encrypted = self.encrypted_key(name)?;
-        let der = encrypted.open_pkcs8(passphrase.bytes()).map_err(|source| Error::Key { name, source })?;
+        let der = encrypted.open_pkcs8(passphrase).map_err(|source| Error::Key { name, source })?;
         tlog::Ed25519Signer::from_pkcs8(self.trust.log.origin(), &der).map_err(log_error)
     }
 
@@ -199,7 +185,7 @@ impl World {
         file: &str,
         passphrase: &Passphrase,
     ) -> Result<Box<dyn Signer>> {
-        let pair = self.encrypted_key(file)?.open_p256(passphrase.bytes());
+        let pair = self.encrypted_key(file)?.open_p256(passphrase);
         Ok(Box::new(pair.map_err(|source| Error::Key { name, source })?))
     }
 
