@@ -37,8 +37,9 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<u8> {
         Command::Run(arguments) => run::run(context, arguments),
         Command::Records => records::list(context),
         Command::Show(arguments) => records::show(context, &arguments),
-        Command::Inspect { paths, root, key } => {
-            describe::inspect(context, &paths, &engine::Trusted { roots: root, keys: key })
+        Command::Inspect { paths, root, key, rules } => {
+            let rules = rules.as_deref().map(engine::Rules::load).transpose()?;
+            describe::inspect(context, &paths, &engine::Trusted { roots: root, keys: key, rules })
         }
         Command::Sbom(arguments) => sbom::run(context, *arguments),
         Command::Inventory(command) => inventory::run(context, command),

@@ -1,11 +1,13 @@
 //! Opens a file or a folder: names it, hashes it, and goes into what it holds.
 
+mod matcher;
 mod pass;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use evidence::{BytePath, Digest, Hasher, Node, Problem, Tree};
 
@@ -19,6 +21,8 @@ use crate::source::Source;
 use crate::{executable, unpack};
 
 use self::pass::{EDGE_BYTES, Pass, ends_as_disk_image};
+
+pub use self::matcher::Matcher;
 
 /// What an inspection for packages holds: programs are read whole for them.
 const CATALOGUED_MAX_BYTES: u64 = 2 << 30;
@@ -34,6 +38,8 @@ pub(crate) struct Inspection<'a> {
     pub(crate) room: Rc<Room>,
     /// Certificates that signatures are to lead to.
     pub(crate) roots: executable::Roots,
+    /// Rules of somebody's own that are put to each member.
+    matcher: Option<Arc<dyn Matcher>>,
     problems: Vec<Problem>,
     depth: u32,
     /// Members of the container that is being read, as far as they have to be compared with each other.
@@ -61,6 +67,7 @@ impl<'a> Inspection<'a> {
             budget,
             cabinet_names: Rc::default(),
             roots: executable::Roots::default(),
+            matcher: None,
             problems: Vec::new(),
             depth: 0,
             siblings: Siblings::default(),
@@ -159,6 +166,9 @@ impl<'a> Inspection<'a> {
         let whole = io::copy(&mut hashed, &mut io::sink()).is_ok();
         node.digest = whole.then(|| hashed.hasher.finish());
         node.size = hashed.bytes;
+        if whole {
+            self.match_far(&mut node, path, source);
+        }
         node
     }
 
@@ -207,6 +217,7 @@ impl<'a> Inspection<'a> {
             self.exhausted(path, Exhausted("containers nested too deep"));
         }
         node.content = pass.content.filter(|_| format != Format::Dmg);
+        self.match_far(&mut node, path, &source);
         Ok(node)
     }
 
@@ -323,6 +334,7 @@ impl<'a> Inspection<'a> {
         if let Some(catalog) = &mut self.catalog {
             catalog.scan.offer(path, bytes);
         }
+        self.match_held(&mut node, path, bytes);
         if self.may_descend() {
             self.descend(&mut node, |inspection, node| {
                 unpack::members(inspection, node, path, format, bytes);
@@ -354,6 +366,12 @@ fn facts_bytes(node: &Node) -> u64 {
         bytes += size_of_val(image) + image.sections.len() * 2 * ITEM_BYTES;
         bytes += image.resources.len() * 2 * ITEM_BYTES;
     }
+    let texts = node.rules.iter().map(|rule| {
+        let meta: usize = rule.meta.iter().map(|(name, value)| name.len() + value.len() + ITEM_BYTES).sum();
+        let strings: usize = rule.strings.iter().map(|string| string.text.len() + 2 * ITEM_BYTES).sum();
+        size_of_val(rule) + meta + strings + rule.tags.len() * ITEM_BYTES
+    });
+    bytes += texts.sum::<usize>();
     bytes as u64
 }
 
@@ -455,6 +473,8 @@ pub fn extract(
 pub struct Wishes {
     /// Certificates in DER: signatures of images are followed to them.
     pub roots: Vec<Vec<u8>>,
+    /// Rules that are put to the bytes of the artifact and of each member.
+    pub matcher: Option<Arc<dyn Matcher>>,
 }
 
 impl Wishes {
@@ -486,9 +506,11 @@ pub fn open_with(
 ) -> io::Result<Tree> {
     let mut inspection = Inspection::new(budget);
     inspection.roots = executable::Roots(Rc::new(wishes.roots.clone()));
+    inspection.matcher.clone_from(&wishes.matcher);
     let root = match what {
         Opened::File(file) => inspection.source(name.clone(), name, &Source::file(file)?)?,
         Opened::Folder(entries) => inspection.folder(name, entries),
+        Opened::Bytes(bytes) => inspection.node(name.clone(), name, &bytes),
     };
     Ok(Tree { root, problems: inspection.problems })
 }
@@ -500,6 +522,8 @@ pub enum Opened<I> {
     File(File),
     /// The files of a folder.
     Folder(I),
+    /// What came through a pipe.
+    Bytes(Vec<u8>),
 }
 
 /// Opens the files of a folder, given by their paths relative to it.

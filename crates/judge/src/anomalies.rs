@@ -29,6 +29,17 @@ pub fn anomalies(tree: &Tree) -> Vec<Finding> {
             {
                 findings.push(codes::AUTHENTICODE_HIDDEN_DATA.finding(subject(path, node), because));
             }
+            if is_detached(signature) {
+                if signature.signature_valid == Some(false) {
+                    let signer = signature.signer.as_deref().unwrap_or("an unnamed key");
+                    let because = vec![format!(
+                        "the {} signature beside it, made with {signer}, does not verify over these bytes",
+                        signature.kind
+                    )];
+                    findings.push(codes::DETACHED_SIGNATURE_MISMATCH.finding(subject(path, node), because));
+                }
+                continue;
+            }
             let mut because = Vec::new();
             if signature.digest_matches == Some(false) {
                 because.push("the digest in the signature is not that of the image".to_owned());
@@ -64,6 +75,11 @@ pub fn anomalies(tree: &Tree) -> Vec<Finding> {
         }
     });
     findings
+}
+
+/// Tells whether a signature lies in a file of its own.
+fn is_detached(signature: &CodeSignature) -> bool {
+    matches!(signature.kind.as_str(), "openpgp" | "minisign")
 }
 
 /// Names a member of a tree as the subject of a finding.
@@ -207,6 +223,20 @@ mod tests {
             }),
             Vec::<String>::new()
         );
+        for kind in ["openpgp", "minisign"] {
+            let beside = |valid: Option<bool>| {
+                move |s: &mut CodeSignature| {
+                    *s = CodeSignature {
+                        kind: kind.into(),
+                        signature_valid: valid,
+                        ..CodeSignature::default()
+                    };
+                }
+            };
+            assert_eq!(codes_of(beside(Some(false))), ["detached-signature-mismatch"]);
+            assert_eq!(codes_of(beside(Some(true))), Vec::<String>::new());
+            assert_eq!(codes_of(beside(None)), Vec::<String>::new());
+        }
         assert_eq!(codes_of(|s| s.leads_to_root = Some(false)), ["signer-untrusted"]);
         assert_eq!(codes_of(|s| s.valid_when_signed = Some(false)), ["signer-untrusted"]);
         let trusted = |s: &mut CodeSignature| {
