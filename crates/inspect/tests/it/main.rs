@@ -12,6 +12,7 @@ mod disks;
 mod far;
 mod images;
 mod images_oci;
+mod matcher;
 mod packages;
 mod replay;
 mod samples;
