@@ -72,9 +72,13 @@ pub(crate) enum Command {
         /// Files or folders
         #[arg(required = true)]
         paths: Vec<PathBuf>,
-        /// Certificates (PEM or DER) to one of which signatures of Windows images must lead; may be repeated
+        /// Certificates (PEM or DER) to one of which signatures of Windows files, Java archives and Android packages must lead; may be
+        /// repeated
         #[arg(long, value_name = "FILE")]
         root: Vec<PathBuf>,
+        /// Certificates (PEM or DER) to one of which the timestamps of signatures must lead; may be repeated
+        #[arg(long, value_name = "FILE")]
+        timestamp_root: Vec<PathBuf>,
         /// A public key of OpenPGP or minisign, to verify signatures beside files (`.asc`, `.sig`, `.gpg`, `.minisig`); may be repeated
         #[arg(long, value_name = "FILE")]
         key: Vec<PathBuf>,

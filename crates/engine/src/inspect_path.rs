@@ -64,8 +64,10 @@ pub fn inspect(path: &Path) -> Result<Tree> {
 /// What somebody trusts, by files.
 #[derive(Clone, Debug, Default)]
 pub struct Trusted {
-    /// Certificates: signatures of images are followed to them.
+    /// Certificates: signatures are followed to them.
     pub roots: Vec<PathBuf>,
+    /// Certificates: timestamps are followed to them.
+    pub timestamp_roots: Vec<PathBuf>,
     /// Public keys of OpenPGP and minisign: signatures beside files are verified with them.
     pub keys: Vec<PathBuf>,
     /// YARA rules, which are put to every member.
@@ -124,6 +126,11 @@ pub fn inspect_trusting(path: &Path, trusted: &Trusted) -> Result<Tree> {
     let mut wishes = Wishes { matcher, ..Wishes::default() };
     for file in &trusted.roots {
         if wishes.add_roots(&files::read(file, ROOTS_MAX_BYTES)?) == 0 {
+            return Err(nothing(file, "there is no certificate in it"));
+        }
+    }
+    for file in &trusted.timestamp_roots {
+        if wishes.add_timestamp_roots(&files::read(file, ROOTS_MAX_BYTES)?) == 0 {
             return Err(nothing(file, "there is no certificate in it"));
         }
     }

@@ -2,6 +2,7 @@
 
 mod matcher;
 mod pass;
+mod wishes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -9,6 +10,7 @@ use std::io::{self, Read};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use evidence::tree::CodeSignature;
 use evidence::{BytePath, Digest, Hasher, Node, Problem, Tree};
 
 use crate::budget::{Budget, Exhausted};
@@ -23,6 +25,7 @@ use crate::{executable, unpack};
 use self::pass::{EDGE_BYTES, Pass, ends_as_disk_image};
 
 pub use self::matcher::Matcher;
+pub use self::wishes::Wishes;
 
 /// What an inspection for packages holds: programs are read whole for them.
 const CATALOGUED_MAX_BYTES: u64 = 2 << 30;
@@ -36,8 +39,8 @@ pub(crate) struct Inspection<'a> {
     pub(crate) cabinet_names: Rc<BTreeMap<Vec<u8>, BytePath>>,
     /// What may be held in memory.
     pub(crate) room: Rc<Room>,
-    /// Certificates that signatures are to lead to.
-    pub(crate) roots: executable::Roots,
+    /// Certificates that signatures and timestamps are to lead to.
+    pub(crate) trusted: executable::Trusted,
     /// Rules of somebody's own that are put to each member.
     matcher: Option<Arc<dyn Matcher>>,
     problems: Vec<Problem>,
@@ -66,7 +69,7 @@ impl<'a> Inspection<'a> {
             room: Room::beside_others(budget.held_bytes),
             budget,
             cabinet_names: Rc::default(),
-            roots: executable::Roots::default(),
+            trusted: executable::Trusted::default(),
             matcher: None,
             problems: Vec::new(),
             depth: 0,
@@ -277,8 +280,11 @@ impl<'a> Inspection<'a> {
         if node.format == "ar" {
             self.sums = sums;
         }
-        let signature = std::mem::replace(&mut self.siblings, outer).judge(&mut node.members);
-        node.signature = signature.map(Box::new).or(node.signature.take());
+        let signature = std::mem::replace(&mut self.siblings, outer).judge(&mut node.members, &self.trusted);
+        node.signature = match (node.signature.take(), signature) {
+            (Some(own), Some(jar)) if own.kind == "apk" => Some(Box::new(both_schemes(*own, &jar))),
+            (own, jar) => jar.map(Box::new).or(own),
+        };
         self.depth -= 1;
         if node.members.len() > 1 {
             let mut names = Hasher::new();
@@ -349,6 +355,18 @@ impl<'a> Inspection<'a> {
         }
         node
     }
+}
+
+/// A package that is signed in the way of Java archives as well: each reader of it believes one of the two.
+fn both_schemes(mut package: CodeSignature, archive: &CodeSignature) -> CodeSignature {
+    let worse = |one: Option<bool>, other: Option<bool>| if other == Some(false) { other } else { one };
+    package.digest_matches = worse(package.digest_matches, archive.digest_matches);
+    package.signature_valid = worse(package.signature_valid, archive.signature_valid);
+    package.missing_schemes.extend(archive.missing_schemes.iter().cloned());
+    package.flags.extend(archive.flags.iter().cloned());
+    let there = &package.flags;
+    package.missing_schemes.retain(|scheme| !there.contains(scheme));
+    package
 }
 
 /// What a member takes in memory beside itself, about. Names of images are paid for when they are read.
@@ -468,32 +486,6 @@ pub fn extract(
     Ok(inspection.wanted.map(Wanted::found).unwrap_or_default())
 }
 
-/// What is asked of an inspection beyond the facts of every file.
-#[derive(Clone, Debug, Default)]
-pub struct Wishes {
-    /// Certificates in DER: signatures of images are followed to them.
-    pub roots: Vec<Vec<u8>>,
-    /// Rules that are put to the bytes of the artifact and of each member.
-    pub matcher: Option<Arc<dyn Matcher>>,
-}
-
-impl Wishes {
-    /// Adds the certificates of a file: in PEM (RFC 7468), one or several, or one in DER. Says how many there were.
-    pub fn add_roots(&mut self, file: &[u8]) -> usize {
-        const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
-        let before = self.roots.len();
-        if file.starts_with(b"\x30") {
-            self.roots.push(file.to_vec());
-        } else {
-            let text = String::from_utf8_lossy(file);
-            let blocks = text.split(BEGIN).skip(1).filter_map(|rest| rest.split("-----END").next());
-            self.roots.extend(blocks.filter_map(|block| crate::base64::decode(block.as_bytes())));
-        }
-        self.roots.retain(|der| executable::is_certificate(der));
-        self.roots.len() - before
-    }
-}
-
 /// Opens a file under a name, as [`open`] does, or the files of a folder, given by their paths relative to it.
 ///
 /// # Errors
@@ -505,7 +497,9 @@ pub fn open_with(
     budget: &mut Budget,
 ) -> io::Result<Tree> {
     let mut inspection = Inspection::new(budget);
-    inspection.roots = executable::Roots(Rc::new(wishes.roots.clone()));
+    let roots = |list: &Vec<Vec<u8>>| executable::Roots(Rc::new(list.clone()));
+    inspection.trusted =
+        executable::Trusted { signers: roots(&wishes.roots), timestamps: roots(&wishes.timestamp_roots) };
     inspection.matcher.clone_from(&wishes.matcher);
     let root = match what {
         Opened::File(file) => inspection.source(name.clone(), name, &Source::file(file)?)?,
@@ -592,7 +586,8 @@ impl Inspection<'_> {
                 Err(error) => inspection.problem(&path, "unreadable", error),
             }
         }
-        root.signature = std::mem::take(&mut inspection.siblings).judge(&mut root.members).map(Box::new);
+        let siblings = std::mem::take(&mut inspection.siblings);
+        root.signature = siblings.judge(&mut root.members, &inspection.trusted).map(Box::new);
         let (findings, layers) = documents.check(&mut root);
         for (member, kind, detail) in findings {
             let path = root.join(name, &member);
