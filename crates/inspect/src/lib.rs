@@ -43,6 +43,7 @@ pub use budget::{Budget, RATIO_FREE_BYTES};
 pub use contrast::contrast;
 pub use format::{Format, format};
 pub use open::{
-    Entry, Input, Opened, Wishes, catalog_file, catalog_folder, extract, folder, open, open_file, open_with,
+    Entry, Input, Matcher, Opened, Wishes, catalog_file, catalog_folder, extract, folder, open, open_file,
+    open_with,
 };
 pub use unpack::zip_files;
