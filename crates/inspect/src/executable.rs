@@ -18,6 +18,7 @@ use crate::format::Format;
 use crate::open::Inspection;
 
 pub(crate) use authenticode::{detached, of_database};
+pub(crate) use pe::version_strings;
 pub(crate) use pkcs7::{Roots, is_certificate};
 
 /// Reads the facts of an image into a node.

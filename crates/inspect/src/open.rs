@@ -518,6 +518,14 @@ impl Inspection<'_> {
     fn catalogued(self, root: Node) -> (Tree, Scan) {
         let tree = Tree { root, problems: self.problems };
         let Catalogued { mut scan, images } = self.catalog.unwrap_or_default();
+        let mut store: Vec<Vec<u8>> = Vec::new();
+        tree.root.walk(|path, _| {
+            let path = path.as_bytes();
+            if memchr::memmem::find(path, b"nix/store/").is_some() {
+                store.push(path.to_vec());
+            }
+        });
+        scan.store_paths(store.iter().map(Vec::as_slice));
         crate::catalog::drop_replaced(&tree.root, &images, &mut scan);
         (tree, scan)
     }

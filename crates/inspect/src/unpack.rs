@@ -38,6 +38,7 @@ use self::reading::{Fails, Metered, is_zero, named};
 pub(crate) use dmg::TRAILER_BYTES as DMG_TRAILER_BYTES;
 pub(crate) use hfs::is_volume as is_hfs_volume;
 pub(crate) use oci::Documents;
+pub(crate) use stream::decoder;
 pub(crate) use tar::is_header as is_tar_header;
 
 /// No system unpacks a longer path (`PATH_MAX` of Linux).
