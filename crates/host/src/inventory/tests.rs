@@ -99,3 +99,90 @@ fn a_link_of_another_machine_does_not_lead_out_of_its_root() {
     assert_eq!(machine.read("etc/loop", &mut facts), None);
     assert_eq!(machine.read("etc/x", &mut facts), Some(b"x".to_vec()));
 }
+
+#[test]
+fn images_of_daemons_are_read_from_their_files() {
+    let keep = tempfile::tempdir().unwrap();
+    let root = keep.path();
+    let id = "a".repeat(64);
+    put(root, "etc/passwd", "ann:x:1000:1000::/home/ann:/bin/sh\n");
+    put(
+        root,
+        "var/lib/docker/image/overlay2/repositories.json",
+        &format!(
+            r#"{{"Repositories":{{"alpine":{{"alpine:3.18":"sha256:{id}","alpine@sha256:bb":"sha256:../../../etc/passwd"}}}}}}"#
+        ),
+    );
+    put(
+        root,
+        &format!("var/lib/docker/image/overlay2/imagedb/content/sha256/{id}"),
+        r#"{"architecture":"arm64","created":"2024-01-01T00:00:00Z"}"#,
+    );
+    put(
+        root,
+        "home/ann/.local/share/containers/storage/overlay-images/images.json",
+        r#"[{"id":"1","digest":"sha256:cc","names":["docker.io/library/debian:12","localhost:5000/own"]},{"id":"2"},7]"#,
+    );
+    put(root, "var/lib/containerd/io.containerd.metadata.v1.bolt/meta.db", "no database");
+    let seen = facts(root, "container-images");
+    let mut pairs: Vec<_> =
+        seen.items.iter().map(|item| (item.name.as_str(), item.version.as_str())).collect();
+    pairs.sort_unstable();
+    assert_eq!(
+        pairs,
+        [
+            ("2", ""),
+            ("alpine", "3.18"),
+            ("alpine", "sha256:bb"),
+            ("docker.io/library/debian", "12"),
+            ("localhost:5000/own", ""),
+        ]
+    );
+    let alpine = seen.items.iter().find(|item| item.version == "3.18").unwrap();
+    assert_eq!(alpine.facts["architecture"], "arm64");
+    assert_eq!(seen.gaps.len(), 1, "{:?}", seen.gaps);
+}
+
+#[test]
+fn skills_and_extensions_of_visual_studio_are_found() {
+    let keep = tempfile::tempdir().unwrap();
+    let root = keep.path();
+    put(root, "etc/passwd", "ann:x:1000:1000::/home/ann:/bin/sh\n");
+    let manifest = "---\nname: pdf\ndescription: reads\n---\nRun scripts/fill.py\n";
+    put(root, "home/ann/.claude/skills/pdf/SKILL.md", manifest);
+    put(root, "home/ann/.claude/skills/pdf/scripts/fill.py", "print()");
+    put(root, "home/ann/.claude/plugins/market/tool/skills/other/SKILL.md", "no front matter");
+    put(root, "home/ann/.claude/skills/notes.md", "no skill");
+    symlink("..", root.join("home/ann/.claude/plugins/market/up")).unwrap();
+    put(
+        root,
+        "home/ann/.agents/.skill-lock.json",
+        r#"{"version":3,"skills":{"find":{"source":"o/r","skillFolderHash":"ab"}}}"#,
+    );
+    let seen = facts(root, "agent-skills");
+    let mut found = names(&seen);
+    found.sort_unstable();
+    assert_eq!(found, ["find", "other", "pdf"]);
+    let pdf = seen.items.iter().find(|item| item.name == "pdf").unwrap();
+    assert_eq!((pdf.facts["scripts"].as_str(), pdf.facts["files"].as_str()), ("scripts/fill.py", "2"));
+    assert_eq!(pdf.digest, Some(evidence::Digest::of(manifest.as_bytes())));
+    let identity = |id: &str| {
+        format!(
+            "<PackageManifest><Metadata><Identity Id=\"{id}\" Version=\"1.0\" Publisher=\"P\"/></Metadata></PackageManifest>"
+        )
+    };
+    put(
+        root,
+        "Users/bob/AppData/Local/Microsoft/VisualStudio/17.0_ab/Extensions/x1/extension.vsixmanifest",
+        &identity("own"),
+    );
+    put(
+        root,
+        "Program Files/Microsoft Visual Studio/2022/Community/Common7/IDE/Extensions/P/N/1/extension.vsixmanifest",
+        &identity("all"),
+    );
+    let seen = facts(root, "editor-extensions");
+    let mut found = names(&seen);
+    found.sort_unstable();
+    assert_eq!(found, ["all", "own"]);
+}
