@@ -61,6 +61,7 @@ use evidence::BytePath;
 pub use found::{Found, Stated, System};
 pub(crate) use image::{Image, drop_replaced};
 pub use lines::base64;
+pub(crate) use lines::{unquoted, yaml};
 pub(crate) use loose::{Either as Whole, List, Text};
 pub use patterns::{Candidates, candidates, may_want};
 pub use program::{Content, is_library_name, read_program};
