@@ -45,6 +45,7 @@ pub use budget::{Budget, RATIO_FREE_BYTES};
 pub use contrast::contrast;
 pub use format::{Format, format};
 pub use open::{
-    Entry, Input, Opened, Wishes, catalog_file, catalog_folder, extract, folder, open, open_file, open_with,
+    Entry, Input, Opened, Wishes, catalog_file, catalog_folder, catalog_path, extract, folder, open,
+    open_file, open_with,
 };
 pub use unpack::zip_files;

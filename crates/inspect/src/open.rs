@@ -239,6 +239,9 @@ impl<'a> Inspection<'a> {
     /// Holds what is better held: small files, and formats that are read in memory.
     pub(crate) fn near(&self, source: &Source) -> io::Result<Option<Held>> {
         let Some(size) = source.length() else { return Ok(None) };
+        if self.passes(source)? {
+            return Ok(None);
+        }
         let is_small = size <= NEAR_MAX_BYTES.min(self.room.most() / 64);
         if !is_small && self.catalog.is_none() && source.is_at_hand() {
             let found = format(&source.some(0, EDGE_BYTES)?);
@@ -254,6 +257,14 @@ impl<'a> Inspection<'a> {
         let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
         source.reader().read_to_end(&mut bytes)?;
         Ok(Some(Held { bytes, hold }))
+    }
+
+    /// Tells whether packages are looked for in an archive that is better read front to back than held: a layer of an image.
+    pub(crate) fn passes(&self, source: &Source) -> io::Result<bool> {
+        if self.catalog.is_none() || source.length().is_some_and(|size| size <= NEAR_MAX_BYTES) {
+            return Ok(false);
+        }
+        Ok(source.is_at_hand() && matches!(format(&source.some(0, EDGE_BYTES)?), Format::Tar | Format::Cpio))
     }
 
     /// Reads the members of a container, one level deeper.
@@ -310,7 +321,13 @@ impl<'a> Inspection<'a> {
             }
             return node;
         }
-        let mut node = Node::leaf(name, format.word(), Digest::of(bytes), bytes.len() as u64);
+        // What is asked for packages needs digests of the outermost file and of what an image's documents name, which lies in it.
+        let is_hashed = self.catalog.is_none() || self.depth <= 1;
+        let digest = if is_hashed { Digest::of(bytes) } else { Digest::of(b"") };
+        let mut node = Node::leaf(name, format.word(), digest, bytes.len() as u64);
+        if !is_hashed {
+            node.digest = None;
+        }
         match format {
             Format::Unsupported(word) => {
                 self.problem(path, "unsupported-container", format!("{word} is recognised and not opened"));
@@ -415,6 +432,17 @@ pub fn catalog_file(name: &BytePath, bytes: &[u8], budget: &mut Budget) -> (Tree
     let mut inspection = Inspection::for_packages(budget);
     let root = inspection.node(name.clone(), name, bytes);
     inspection.catalogued(root)
+}
+
+/// Opens a file for its packages, as [`catalog_file`] does, without holding more of it than its largest member.
+///
+/// # Errors
+/// If the file cannot be read, or is changed meanwhile.
+pub fn catalog_path(name: &BytePath, file: File, budget: &mut Budget) -> io::Result<(Tree, Scan)> {
+    let source = Source::file(file)?;
+    let mut inspection = Inspection::for_packages(budget);
+    let root = inspection.source(name.clone(), name, &source)?;
+    Ok(inspection.catalogued(root))
 }
 
 /// Opens the files of a folder for the packages of which they and their members speak.

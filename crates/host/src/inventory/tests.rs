@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
-use super::{Facts, PROBES, Root};
+use super::{Facts, PROBES, Root, Walk, Walked, walk};
 
 fn put(root: &Path, path: &str, text: &str) {
     let path = root.join(path);
@@ -185,4 +185,55 @@ fn skills_and_extensions_of_visual_studio_are_found() {
     let mut found = names(&seen);
     found.sort_unstable();
     assert_eq!(found, ["all", "own"]);
+}
+
+fn looked(root: &Path, cache: &Path) -> (Walked, Vec<String>) {
+    let walked = walk(&Walk { root, cache: Some(cache), every_mount: false }).unwrap();
+    let mut names: Vec<String> =
+        walked.scan.readings().iter().map(|reading| reading.path.to_string()).collect();
+    names.sort();
+    (walked, names)
+}
+
+#[test]
+fn a_second_look_sees_what_was_put_in_taken_out_and_changed() {
+    let keep = tempfile::tempdir().unwrap();
+    let (root, cache) = (keep.path().join("root"), keep.path().join("cache"));
+    let crate_of = |name: &str| format!("[[package]]\nname = \"{name}\"\nversion = \"1.0.0\"\n");
+    for folder in ["a", "b/c", "d", "e"] {
+        put(&root, &format!("{folder}/Cargo.lock"), &crate_of("x"));
+        put(&root, &format!("{folder}/notes.md"), "nothing");
+    }
+    let store = "nix/store/0c5fxrwqvbyl2sicd9fr2w5w3j3sx1wl-hello-2.12";
+    put(&root, &format!("{store}/bin/hello"), "");
+    // What is young is never remembered: its times may not show the next change.
+    looked(&root, &cache);
+    let (young, first) = looked(&root, &cache);
+    assert_eq!(young.remembered, 0);
+    assert_eq!(first, ["a/Cargo.lock", "b/c/Cargo.lock", "d/Cargo.lock", "e/Cargo.lock", store]);
+    std::thread::sleep(std::time::Duration::from_millis(3_500));
+    looked(&root, &cache);
+    let (second, names) = looked(&root, &cache);
+    assert_eq!((second.remembered, second.wanted, second.files), (young.wanted, young.wanted, young.files));
+    assert_eq!(names, first);
+    let written = fs::metadata(&cache).unwrap().modified().unwrap();
+
+    put(&root, "a/sub/Cargo.lock", &crate_of("y"));
+    fs::remove_file(root.join("b/c/Cargo.lock")).unwrap();
+    fs::write(root.join("d/Cargo.lock"), crate_of("z")).unwrap();
+    fs::rename(root.join("e"), root.join("f")).unwrap();
+    let (third, names) = looked(&root, &cache);
+    assert_eq!(names, ["a/Cargo.lock", "a/sub/Cargo.lock", "d/Cargo.lock", "f/Cargo.lock", store]);
+    let changed =
+        third.scan.readings().iter().find(|reading| reading.path.to_string() == "d/Cargo.lock").unwrap();
+    assert_eq!(changed.found.packages[0].name, "z");
+    assert_eq!(third.files, second.files);
+    assert_ne!(fs::metadata(&cache).unwrap().modified().unwrap(), written);
+
+    // A cache that is damaged is none.
+    let mut bytes = fs::read(&cache).unwrap();
+    let at = bytes.len() - 5;
+    bytes[at] = b'{';
+    fs::write(&cache, bytes).unwrap();
+    assert_eq!(looked(&root, &cache).1, names);
 }
