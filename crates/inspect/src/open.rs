@@ -253,6 +253,9 @@ impl<'a> Inspection<'a> {
     /// Holds what is better held: small files, and formats that are read in memory.
     pub(crate) fn near(&self, source: &Source) -> io::Result<Option<Held>> {
         let Some(size) = source.length() else { return Ok(None) };
+        if self.passes(source)? {
+            return Ok(None);
+        }
         let is_small = size <= NEAR_MAX_BYTES.min(self.room.most() / 64);
         if !is_small && self.catalog.is_none() && source.is_at_hand() {
             let found = format(&source.some(0, EDGE_BYTES)?);
@@ -268,6 +271,14 @@ impl<'a> Inspection<'a> {
         let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
         source.reader().read_to_end(&mut bytes)?;
         Ok(Some(Held { bytes, hold }))
+    }
+
+    /// Tells whether packages are looked for in an archive that is better read front to back than held: a layer of an image.
+    pub(crate) fn passes(&self, source: &Source) -> io::Result<bool> {
+        if self.catalog.is_none() || source.length().is_some_and(|size| size <= NEAR_MAX_BYTES) {
+            return Ok(false);
+        }
+        Ok(source.is_at_hand() && matches!(format(&source.some(0, EDGE_BYTES)?), Format::Tar | Format::Cpio))
     }
 
     /// Reads the members of a container, one level deeper.
@@ -327,7 +338,13 @@ impl<'a> Inspection<'a> {
             }
             return node;
         }
-        let mut node = Node::leaf(name, format.word(), Digest::of(bytes), bytes.len() as u64);
+        // What is asked for packages needs digests of the outermost file and of what an image's documents name, which lies in it.
+        let is_hashed = self.catalog.is_none() || self.depth <= 1;
+        let digest = if is_hashed { Digest::of(bytes) } else { Digest::of(b"") };
+        let mut node = Node::leaf(name, format.word(), digest, bytes.len() as u64);
+        if !is_hashed {
+            node.digest = None;
+        }
         match format {
             Format::Unsupported(word) => {
                 self.problem(path, "unsupported-container", format!("{word} is recognised and not opened"));
@@ -453,6 +470,17 @@ pub fn catalog_file(name: &BytePath, bytes: &[u8], budget: &mut Budget) -> (Tree
     inspection.catalogued(root)
 }
 
+/// Opens a file for its packages, as [`catalog_file`] does, without holding more of it than its largest member.
+///
+/// # Errors
+/// If the file cannot be read, or is changed meanwhile.
+pub fn catalog_path(name: &BytePath, file: File, budget: &mut Budget) -> io::Result<(Tree, Scan)> {
+    let source = Source::file(file)?;
+    let mut inspection = Inspection::for_packages(budget);
+    let root = inspection.source(name.clone(), name, &source)?;
+    Ok(inspection.catalogued(root))
+}
+
 /// Opens the files of a folder for the packages of which they and their members speak.
 pub fn catalog_folder(
     name: &BytePath,
@@ -536,6 +564,14 @@ impl Inspection<'_> {
     fn catalogued(self, root: Node) -> (Tree, Scan) {
         let tree = Tree { root, problems: self.problems };
         let Catalogued { mut scan, images } = self.catalog.unwrap_or_default();
+        let mut store: Vec<Vec<u8>> = Vec::new();
+        tree.root.walk(|path, _| {
+            let path = path.as_bytes();
+            if memchr::memmem::find(path, b"nix/store/").is_some() {
+                store.push(path.to_vec());
+            }
+        });
+        scan.store_paths(store.iter().map(Vec::as_slice));
         crate::catalog::drop_replaced(&tree.root, &images, &mut scan);
         (tree, scan)
     }

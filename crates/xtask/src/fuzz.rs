@@ -49,7 +49,7 @@ const READERS: &[&str] = &[
     "content",
 ];
 /// The targets that are binaries of their own.
-const TARGETS: &[&str] = &["advisories", "documents", "packages", "machine", "dns", "hello", "head"];
+const TARGETS: &[&str] = &["advisories", "documents", "packages", "locks", "machine", "dns", "hello", "head"];
 
 /// Inputs are cut to this: what a reader decides stands in headers.
 const INPUT_MAX_BYTES: usize = 64 << 10;
