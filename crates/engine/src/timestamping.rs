@@ -31,8 +31,9 @@ impl Stamping {
             make(&paths, origin, passphrase, now)?;
         }
         let encrypted = EncryptedKey::from_pem(files::read_text(&paths[0], 1 << 16)?);
-        let key =
-            encrypted.open_p256(passphrase.word()).map_err(|source| Error::Key { name: "timestamp", source })?;
+        let key = encrypted
+            .open_p256(passphrase.word())
+            .map_err(|source| Error::Key { name: "timestamp", source })?;
         let read = |path: &PathBuf| -> Result<Certificate> {
             Certificate::from_der(&files::read(path, 1 << 16)?).map_err(Error::Authority)
         };

@@ -37,8 +37,9 @@ impl Witness {
             files::write_secret(&key, encrypted.pem().as_bytes())?;
         }
         let encrypted = EncryptedKey::from_pem(files::read_text(&key, 1 << 16)?);
-        let der =
-            encrypted.open_pkcs8(passphrase.word()).map_err(|source| Error::Key { name: "witness", source })?;
+        let der = encrypted
+            .open_pkcs8(passphrase.word())
+            .map_err(|source| Error::Key { name: "witness", source })?;
         let cosigner = Cosigner::from_pkcs8(name, &der).map_err(log_error)?;
         let logs =
             logs.iter().map(|log| VerifierKey::parse(log.trim())).collect::<std::result::Result<_, _>>();
