@@ -72,12 +72,19 @@ pub(crate) enum Command {
         /// Files or folders
         #[arg(required = true)]
         paths: Vec<PathBuf>,
-        /// Certificates (PEM or DER) to one of which signatures of Windows images must lead; may be repeated
+        /// Certificates (PEM or DER) to one of which signatures of Windows files, Java archives and Android packages must lead; may be
+        /// repeated
         #[arg(long, value_name = "FILE")]
         root: Vec<PathBuf>,
+        /// Certificates (PEM or DER) to one of which the timestamps of signatures must lead; may be repeated
+        #[arg(long, value_name = "FILE")]
+        timestamp_root: Vec<PathBuf>,
         /// A public key of OpenPGP or minisign, to verify signatures beside files (`.asc`, `.sig`, `.gpg`, `.minisig`); may be repeated
         #[arg(long, value_name = "FILE")]
         key: Vec<PathBuf>,
+        /// YARA rules: a file, or a folder of `.yar` and `.yara` files; they are put to the artifact and to every member
+        #[arg(long, value_name = "PATH")]
+        rules: Option<PathBuf>,
     },
     /// Write a bill of materials: of a record, a folder, a file, an archive or an image; check, merge, convert documents
     Sbom(Box<sbom::SbomArgs>),
@@ -379,4 +386,7 @@ pub(crate) struct CompareArguments {
     /// Also write the findings as SARIF 2.1.0
     #[arg(long, value_name = "FILE")]
     pub(crate) sarif: Option<PathBuf>,
+    /// For files and folders: YARA rules (a file or folder); one that matches on the new side only is a finding
+    #[arg(long, value_name = "PATH")]
+    pub(crate) rules: Option<PathBuf>,
 }

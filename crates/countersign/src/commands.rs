@@ -37,8 +37,10 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<u8> {
         Command::Run(arguments) => run::run(context, arguments),
         Command::Records => records::list(context),
         Command::Show(arguments) => records::show(context, &arguments),
-        Command::Inspect { paths, root, key } => {
-            describe::inspect(context, &paths, &engine::Trusted { roots: root, keys: key })
+        Command::Inspect { paths, root, timestamp_root, key, rules } => {
+            let rules = rules.as_deref().map(engine::Rules::load).transpose()?;
+            let trusted = engine::Trusted { roots: root, timestamp_roots: timestamp_root, keys: key, rules };
+            describe::inspect(context, &paths, &trusted)
         }
         Command::Sbom(arguments) => sbom::run(context, *arguments),
         Command::Inventory(command) => inventory::run(context, command),

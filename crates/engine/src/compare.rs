@@ -3,6 +3,7 @@
 use std::io::{Read, Seek};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use evidence::{BytePath, Problem, Tree};
 use inspect::sbom::Document;
@@ -10,7 +11,7 @@ use judge::compare::{Comparison, Contrasts, SourceChanged, boms, trees};
 
 use crate::assess::compare_records;
 use crate::error::{Error, Result};
-use crate::inspect_path::inspect;
+use crate::inspect_path::{Rules, inspect, inspect_with_rules};
 use crate::look::look;
 use crate::records::{self, RecordView};
 use crate::world::World;
@@ -53,13 +54,14 @@ pub struct Compared {
     pub contrasts: Contrasts,
 }
 
-/// Compares two of the same sort. To `look` takes a second reading of what differs.
+/// Compares two of the same sort. To `look` takes a second reading of what differs. Rules are put to the members of files and folders.
 pub fn compare(
     world: Option<&World>,
     old: &Comparand,
     new: &Comparand,
     source: SourceChanged,
     look_at_bytes: bool,
+    rules: Option<&Arc<Rules>>,
 ) -> Result<Compared> {
     match (old, new, world) {
         (Comparand::Record(old), Comparand::Record(new), Some(world)) => {
@@ -69,7 +71,7 @@ pub fn compare(
             if let Some(comparison) = documents(old, new, source)? {
                 return Ok(Compared { comparison, contrasts: Contrasts::new() });
             }
-            let (old_tree, new_tree) = both(old, new)?;
+            let (old_tree, new_tree) = both(old, new, rules)?;
             // Two builds of one source: the bytes say why they differ.
             let contrasts = if look_at_bytes || source == SourceChanged::No {
                 look((old, &old_tree), (new, &new_tree))?
@@ -86,7 +88,7 @@ pub fn compare(
 
 /// Names why two builds of one source made different files, by what is seen in both: a line for each cause, with its remedy.
 pub(crate) fn causes(old: &Path, new: &Path) -> Result<Vec<String>> {
-    let (old_tree, new_tree) = both(old, new)?;
+    let (old_tree, new_tree) = both(old, new, None)?;
     let contrasts = look((old, &old_tree), (new, &new_tree))?;
     let comparison = trees(&old_tree, &new_tree, SourceChanged::No, &contrasts);
     let line = |(path, cause): (&String, &judge::compare::Cause)| {
@@ -126,10 +128,14 @@ fn document(path: &Path) -> Result<Option<(Option<Document>, Vec<Problem>)>> {
 }
 
 /// Inspects both at a time.
-fn both(old: &Path, new: &Path) -> Result<(Tree, Tree)> {
+fn both(old: &Path, new: &Path, rules: Option<&Arc<Rules>>) -> Result<(Tree, Tree)> {
+    let open = |path| match rules {
+        None => inspect(path),
+        Some(rules) => inspect_with_rules(path, rules),
+    };
     std::thread::scope(|scope| {
-        let old = scope.spawn(|| inspect(old));
-        let new = inspect(new);
+        let old = scope.spawn(|| open(old));
+        let new = open(new);
         let old = old.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         Ok((old?, new?))
     })

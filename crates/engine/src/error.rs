@@ -59,6 +59,9 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// Rules that cannot be used.
+    #[error(transparent)]
+    Rules(#[from] yara::Error),
     /// A file is no bill of materials.
     #[error("`{path}` is no bill of materials: {detail}")]
     NoBill {
@@ -323,6 +326,10 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::NoStore(_) => "make one with `countersign init`, or name one with `--store DIR`".into(),
+            Self::Rules(yara::Error::Nothing(_) | yara::Error::Read { .. }) => {
+                "`--rules` takes a file of YARA rules, or a folder of `.yar` and `.yara` files".into()
+            }
+            Self::Rules(_) => "mend the rule, or leave its file out".into(),
             Self::StoreExists(_) => "use it, or name another folder with `--store DIR`".into(),
             Self::NoPassphrase | Self::Passphrase(_) => {
                 "give `--passphrase-file FILE` or set COUNTERSIGN_PASSPHRASE; on a terminal you are asked"

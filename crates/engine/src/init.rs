@@ -65,7 +65,10 @@ pub fn init(
     files::write(&staging.path().join(".gitignore"), b"*\n")?;
 
     let (builder_file, builder) = generate("builder", Cost::Machine, passphrase)?;
-    let (log_file, log_der) = EncryptedKey::generate_ed25519(passphrase.bytes(), Cost::Machine)
+    // Every build opens both.
+    let (log_file, log_der) = builder_file
+        .derivation()
+        .and_then(|how| EncryptedKey::generate_ed25519(passphrase.bytes(), how))
         .map_err(|source| Error::Key { name: "log", source })?;
     DirectoryVault::create(&layout.objects()).map_err(store_error)?;
     let heads = SqliteHeads::create(&layout.heads()).map_err(store_error)?;

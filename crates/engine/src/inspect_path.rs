@@ -4,11 +4,12 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use evidence::tree::CodeSignature;
+use evidence::tree::{CodeSignature, RuleMatch};
 use evidence::{BytePath, Digest, Hasher, Node, Problem, Tree};
 use inspect::detached::{self, Detached, Keys};
-use inspect::{Budget, Entry, Opened, Wishes};
+use inspect::{Budget, Entry, Matcher, Opened, Wishes};
 
 use crate::error::{Error, Result};
 use crate::files;
@@ -63,17 +64,73 @@ pub fn inspect(path: &Path) -> Result<Tree> {
 /// What somebody trusts, by files.
 #[derive(Clone, Debug, Default)]
 pub struct Trusted {
-    /// Certificates: signatures of images are followed to them.
+    /// Certificates: signatures are followed to them.
     pub roots: Vec<PathBuf>,
+    /// Certificates: timestamps are followed to them.
+    pub timestamp_roots: Vec<PathBuf>,
     /// Public keys of OpenPGP and minisign: signatures beside files are verified with them.
     pub keys: Vec<PathBuf>,
+    /// YARA rules, which are put to every member.
+    pub rules: Option<Arc<Rules>>,
+}
+
+/// Compiled YARA rules.
+#[derive(Debug)]
+pub struct Rules(yara::Rules);
+
+impl Rules {
+    /// Reads and compiles the YARA rules of a file or folder.
+    ///
+    /// # Errors
+    /// If a file cannot be read, includes what is not below the folder, or has a rule that does not compile.
+    pub fn load(path: &Path) -> Result<Arc<Self>> {
+        Ok(Arc::new(Self(yara::Rules::load(path, yara::Limits::default())?)))
+    }
+}
+
+impl Matcher for Rules {
+    fn look(&self, place: &BytePath, name: &BytePath, bytes: &[u8]) -> (Vec<RuleMatch>, Option<String>) {
+        let looked = self.0.look(&place.to_string(), &name.to_string(), bytes);
+        let open = looked.open.map(|open| match open {
+            yara::Open::Time(what) | yara::Open::Matches(what) => what,
+        });
+        (looked.matches, open)
+    }
+}
+
+/// Inspects a file or a folder, and puts rules to every member.
+pub(crate) fn inspect_with_rules(path: &Path, rules: &Arc<Rules>) -> Result<Tree> {
+    let matcher: Arc<dyn Matcher> = Arc::clone(rules) as Arc<dyn Matcher>;
+    open(path, &Wishes { matcher: Some(matcher), ..Wishes::default() }).map(|(tree, _)| tree)
+}
+
+/// Inspects a file or a folder with wishes; says whether it is a folder.
+fn open(path: &Path, wishes: &Wishes) -> Result<(Tree, bool)> {
+    let fail = |source| Error::Read { path: path.to_path_buf(), source };
+    let name = BytePath::from(path.file_name().unwrap_or(path.as_os_str()).as_bytes());
+    let facts = std::fs::metadata(path).map_err(fail)?;
+    let what = if facts.is_dir() {
+        Opened::Folder(contents(path).map_err(fail)?)
+    } else if facts.is_file() {
+        Opened::File(regular(path).map_err(fail)?)
+    } else {
+        Opened::Bytes(files::read(path, FILE_MAX_BYTES)?)
+    };
+    let tree = inspect::open_with(&name, what, wishes, &mut Budget::default()).map_err(fail)?;
+    Ok((tree, facts.is_dir()))
 }
 
 /// Inspects a file or a folder with the signatures that lie beside files, and asks who of those that are trusted has signed.
 pub fn inspect_trusting(path: &Path, trusted: &Trusted) -> Result<Tree> {
-    let mut wishes = Wishes::default();
+    let matcher = trusted.rules.clone().map(|rules| rules as Arc<dyn Matcher>);
+    let mut wishes = Wishes { matcher, ..Wishes::default() };
     for file in &trusted.roots {
         if wishes.add_roots(&files::read(file, ROOTS_MAX_BYTES)?) == 0 {
+            return Err(nothing(file, "there is no certificate in it"));
+        }
+    }
+    for file in &trusted.timestamp_roots {
+        if wishes.add_timestamp_roots(&files::read(file, ROOTS_MAX_BYTES)?) == 0 {
             return Err(nothing(file, "there is no certificate in it"));
         }
     }
@@ -83,20 +140,10 @@ pub fn inspect_trusting(path: &Path, trusted: &Trusted) -> Result<Tree> {
             return Err(nothing(file, "there is no key of OpenPGP or minisign in it"));
         }
     }
-    let fail = |source| Error::Read { path: path.to_path_buf(), source };
-    let name = BytePath::from(path.file_name().unwrap_or(path.as_os_str()).as_bytes());
-    let facts = std::fs::metadata(path).map_err(fail)?;
-    if !facts.is_dir() && !facts.is_file() {
-        return inspect(path);
-    }
-    let what = if facts.is_dir() {
-        Opened::Folder(contents(path).map_err(fail)?)
-    } else {
-        Opened::File(regular(path).map_err(fail)?)
-    };
-    let mut tree = inspect::open_with(&name, what, &wishes, &mut Budget::default()).map_err(fail)?;
+    let (mut tree, is_folder) = open(path, &wishes)?;
+    let name = tree.root.name.clone();
     let mut problems = Vec::new();
-    if facts.is_file() {
+    if !is_folder {
         beside(&mut tree.root, path, &name, &keys, &mut problems);
     } else {
         for member in &mut tree.root.members {

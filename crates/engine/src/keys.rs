@@ -136,8 +136,16 @@ pub(crate) fn create(
         files::write(&path, format!("{uri}\n").as_bytes())?;
         return Ok(signer);
     }
-    let (file, pair) = EncryptedKey::generate_p256(passphrase.bytes(), role.cost())
-        .map_err(|source| Error::Key { name, source })?;
+    let key = |source| Error::Key { name, source };
+    let how = match role {
+        // Every build opens it and the log's key: one derivation is enough.
+        KeyRole::Builder => {
+            let log = EncryptedKey::from_pem(files::read_text(&layout.key("log"), 1 << 16)?);
+            log.derivation().map_err(key)?
+        }
+        KeyRole::Release => role.cost().into(),
+    };
+    let (file, pair) = EncryptedKey::generate_p256(passphrase.bytes(), how).map_err(key)?;
     let path = layout.key(&format!("{name}-{}", pair.public_key().short()));
     files::write_secret(&path, file.pem().as_bytes())?;
     if role == KeyRole::Release {

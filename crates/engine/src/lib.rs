@@ -58,7 +58,7 @@ pub use error::{Error, Result};
 pub use evidence_service::{EvidenceService, FOUND_MAX, Job, JobSource, Wanted};
 pub use fsck::{FsckReport, fsck};
 pub use init::{Initialised, init};
-pub use inspect_path::{Trusted, inspect, inspect_trusting};
+pub use inspect_path::{Rules, Trusted, inspect, inspect_trusting};
 pub use inventory::{
     InventoryChecked, Look, Looked, Query, Seen, Unused, UnusedPackage, Used, inventories, inventory_accept,
     inventory_check, inventory_collect, inventory_import, inventory_query, inventory_store, inventory_unused,

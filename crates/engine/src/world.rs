@@ -26,14 +26,14 @@ const DOCUMENT_MAX_BYTES: u64 = 1 << 30;
 /// What opens the keys: a passphrase, and credentials for services that hold keys.
 #[derive(Clone)]
 pub struct Passphrase {
-    bytes: Zeroizing<Vec<u8>>,
+    word: attest::Passphrase,
     credentials: BTreeMap<&'static str, Zeroizing<String>>,
 }
 
 impl Passphrase {
     /// Takes the bytes.
     pub fn new(bytes: Vec<u8>) -> Self {
-        Self { bytes: Zeroizing::new(bytes), credentials: BTreeMap::new() }
+        Self { word: attest::Passphrase::new(bytes), credentials: BTreeMap::new() }
     }
 
     /// Takes credentials, each by the name of its variable ([`crate::CREDENTIAL_VARIABLES`]).
@@ -44,7 +44,12 @@ impl Passphrase {
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
-        &self.bytes
+        self.word.bytes()
+    }
+
+    /// The passphrase itself, with what was derived from it.
+    pub(crate) fn word(&self) -> &attest::Passphrase {
+        &self.word
     }
 
     pub(crate) fn credential(&self, name: &str) -> Option<Zeroizing<String>> {
@@ -227,7 +232,7 @@ impl World {
     pub(crate) fn log_key(&self, passphrase: &Passphrase) -> Result<tlog::Ed25519Signer> {
         let name = "log";
         let encrypted = self.encrypted_key(name)?;
-        let der = encrypted.open_pkcs8(passphrase.bytes()).map_err(|source| Error::Key { name, source })?;
+        let der = encrypted.open_pkcs8(passphrase.word()).map_err(|source| Error::Key { name, source })?;
         tlog::Ed25519Signer::from_pkcs8(self.trust.log.origin(), &der).map_err(log_error)
     }
 
@@ -238,7 +243,7 @@ impl World {
         file: &str,
         passphrase: &Passphrase,
     ) -> Result<Box<dyn Signer>> {
-        let pair = self.encrypted_key(file)?.open_p256(passphrase.bytes());
+        let pair = self.encrypted_key(file)?.open_p256(passphrase.word());
         Ok(Box::new(pair.map_err(|source| Error::Key { name, source })?))
     }
 

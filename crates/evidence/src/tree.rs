@@ -6,6 +6,7 @@ mod content;
 mod contrast;
 mod executable;
 mod packing;
+mod rules;
 mod signature;
 
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,7 @@ pub use content::{Content, Embedded, Stale};
 pub use contrast::{Contrast, Region, Stretch};
 pub use executable::{Entry, Executable, Resource, Section};
 pub use packing::Packing;
+pub use rules::{MatchedString, RuleMatch};
 pub use signature::{CodeSignature, Uncovered};
 
 /// The result of inspecting one artifact.
@@ -62,6 +64,9 @@ pub struct Node {
     /// What its bytes show, whatever the format. Absent if there is nothing to say.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub content: Option<Content>,
+    /// The rules of the user that match its bytes, where some were given.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub rules: Vec<RuleMatch>,
     /// Members, sorted by name (and, for equal names, in the container's order).
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub members: Vec<Node>,
@@ -82,6 +87,7 @@ impl Node {
             signature: None,
             executables: Vec::new(),
             content: None,
+            rules: Vec::new(),
             members: Vec::new(),
         }
     }

@@ -1,5 +1,6 @@
 //! Executable images: what they load, call, offer, and how they are signed.
 
+mod apk;
 mod authenticode;
 mod der;
 mod elf;
@@ -17,8 +18,10 @@ use crate::entropy::entropy_millibits;
 use crate::format::Format;
 use crate::open::Inspection;
 
-pub(crate) use authenticode::{detached, of_database};
-pub(crate) use pkcs7::{Roots, is_certificate};
+pub(crate) use apk::Block as ApkBlock;
+pub(crate) use authenticode::{detached, leaves_out, of_cabinet, of_database};
+pub(crate) use pe::version_strings;
+pub(crate) use pkcs7::{Roots, Trusted, is_certificate};
 
 /// Reads the facts of an image into a node.
 pub(crate) fn read(
@@ -29,9 +32,9 @@ pub(crate) fn read(
     bytes: &[u8],
 ) {
     let mut malformed = Malformed::default();
-    let roots = inspection.roots.clone();
+    let trusted = inspection.trusted.clone();
     let read = match format {
-        Format::Pe => pe::read(bytes, &roots, inspection.budget, &mut malformed).map(|image| vec![image]),
+        Format::Pe => pe::read(bytes, &trusted, inspection.budget, &mut malformed).map(|image| vec![image]),
         Format::Elf => elf::read(bytes, inspection.budget, &mut malformed).map(|image| vec![image]),
         Format::Wasm => wasm::read(bytes, inspection.budget, &mut malformed).map(|image| vec![image]),
         _ => macho::read(bytes, inspection.budget, &mut malformed),

@@ -1,12 +1,16 @@
 //! Opens a file or a folder: names it, hashes it, and goes into what it holds.
 
+mod matcher;
 mod pass;
+mod wishes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read};
 use std::rc::Rc;
+use std::sync::Arc;
 
+use evidence::tree::CodeSignature;
 use evidence::{BytePath, Digest, Hasher, Node, Problem, Tree};
 
 use crate::budget::{Budget, Exhausted};
@@ -20,6 +24,9 @@ use crate::{executable, unpack};
 
 use self::pass::{EDGE_BYTES, Pass, ends_as_disk_image};
 
+pub use self::matcher::Matcher;
+pub use self::wishes::Wishes;
+
 /// What an inspection for packages holds: programs are read whole for them.
 const CATALOGUED_MAX_BYTES: u64 = 2 << 30;
 /// Smaller files are held: that is quicker than to read them where they lie.
@@ -32,8 +39,10 @@ pub(crate) struct Inspection<'a> {
     pub(crate) cabinet_names: Rc<BTreeMap<Vec<u8>, BytePath>>,
     /// What may be held in memory.
     pub(crate) room: Rc<Room>,
-    /// Certificates that signatures are to lead to.
-    pub(crate) roots: executable::Roots,
+    /// Certificates that signatures and timestamps are to lead to.
+    pub(crate) trusted: executable::Trusted,
+    /// Rules of somebody's own that are put to each member.
+    matcher: Option<Arc<dyn Matcher>>,
     problems: Vec<Problem>,
     depth: u32,
     /// Members of the container that is being read, as far as they have to be compared with each other.
@@ -60,7 +69,8 @@ impl<'a> Inspection<'a> {
             room: Room::beside_others(budget.held_bytes),
             budget,
             cabinet_names: Rc::default(),
-            roots: executable::Roots::default(),
+            trusted: executable::Trusted::default(),
+            matcher: None,
             problems: Vec::new(),
             depth: 0,
             siblings: Siblings::default(),
@@ -159,6 +169,9 @@ impl<'a> Inspection<'a> {
         let whole = io::copy(&mut hashed, &mut io::sink()).is_ok();
         node.digest = whole.then(|| hashed.hasher.finish());
         node.size = hashed.bytes;
+        if whole {
+            self.match_far(&mut node, path, source);
+        }
         node
     }
 
@@ -207,6 +220,7 @@ impl<'a> Inspection<'a> {
             self.exhausted(path, Exhausted("containers nested too deep"));
         }
         node.content = pass.content.filter(|_| format != Format::Dmg);
+        self.match_far(&mut node, path, &source);
         Ok(node)
     }
 
@@ -239,6 +253,9 @@ impl<'a> Inspection<'a> {
     /// Holds what is better held: small files, and formats that are read in memory.
     pub(crate) fn near(&self, source: &Source) -> io::Result<Option<Held>> {
         let Some(size) = source.length() else { return Ok(None) };
+        if self.passes(source)? {
+            return Ok(None);
+        }
         let is_small = size <= NEAR_MAX_BYTES.min(self.room.most() / 64);
         if !is_small && self.catalog.is_none() && source.is_at_hand() {
             let found = format(&source.some(0, EDGE_BYTES)?);
@@ -256,6 +273,14 @@ impl<'a> Inspection<'a> {
         Ok(Some(Held { bytes, hold }))
     }
 
+    /// Tells whether packages are looked for in an archive that is better read front to back than held: a layer of an image.
+    pub(crate) fn passes(&self, source: &Source) -> io::Result<bool> {
+        if self.catalog.is_none() || source.length().is_some_and(|size| size <= NEAR_MAX_BYTES) {
+            return Ok(false);
+        }
+        Ok(source.is_at_hand() && matches!(format(&source.some(0, EDGE_BYTES)?), Format::Tar | Format::Cpio))
+    }
+
     /// Reads the members of a container, one level deeper.
     fn descend(&mut self, node: &mut Node, read: impl FnOnce(&mut Self, &mut Node)) {
         self.depth += 1;
@@ -266,8 +291,11 @@ impl<'a> Inspection<'a> {
         if node.format == "ar" {
             self.sums = sums;
         }
-        let signature = std::mem::replace(&mut self.siblings, outer).judge(&mut node.members);
-        node.signature = signature.map(Box::new).or(node.signature.take());
+        let signature = std::mem::replace(&mut self.siblings, outer).judge(&mut node.members, &self.trusted);
+        node.signature = match (node.signature.take(), signature) {
+            (Some(own), Some(jar)) if own.kind == "apk" => Some(Box::new(both_schemes(*own, &jar))),
+            (own, jar) => jar.map(Box::new).or(own),
+        };
         self.depth -= 1;
         if node.members.len() > 1 {
             let mut names = Hasher::new();
@@ -310,7 +338,13 @@ impl<'a> Inspection<'a> {
             }
             return node;
         }
-        let mut node = Node::leaf(name, format.word(), Digest::of(bytes), bytes.len() as u64);
+        // What is asked for packages needs digests of the outermost file and of what an image's documents name, which lies in it.
+        let is_hashed = self.catalog.is_none() || self.depth <= 1;
+        let digest = if is_hashed { Digest::of(bytes) } else { Digest::of(b"") };
+        let mut node = Node::leaf(name, format.word(), digest, bytes.len() as u64);
+        if !is_hashed {
+            node.digest = None;
+        }
         match format {
             Format::Unsupported(word) => {
                 self.problem(path, "unsupported-container", format!("{word} is recognised and not opened"));
@@ -323,6 +357,7 @@ impl<'a> Inspection<'a> {
         if let Some(catalog) = &mut self.catalog {
             catalog.scan.offer(path, bytes);
         }
+        self.match_held(&mut node, path, bytes);
         if self.may_descend() {
             self.descend(&mut node, |inspection, node| {
                 unpack::members(inspection, node, path, format, bytes);
@@ -337,6 +372,18 @@ impl<'a> Inspection<'a> {
         }
         node
     }
+}
+
+/// A package that is signed in the way of Java archives as well: each reader of it believes one of the two.
+fn both_schemes(mut package: CodeSignature, archive: &CodeSignature) -> CodeSignature {
+    let worse = |one: Option<bool>, other: Option<bool>| if other == Some(false) { other } else { one };
+    package.digest_matches = worse(package.digest_matches, archive.digest_matches);
+    package.signature_valid = worse(package.signature_valid, archive.signature_valid);
+    package.missing_schemes.extend(archive.missing_schemes.iter().cloned());
+    package.flags.extend(archive.flags.iter().cloned());
+    let there = &package.flags;
+    package.missing_schemes.retain(|scheme| !there.contains(scheme));
+    package
 }
 
 /// What a member takes in memory beside itself, about. Names of images are paid for when they are read.
@@ -354,6 +401,12 @@ fn facts_bytes(node: &Node) -> u64 {
         bytes += size_of_val(image) + image.sections.len() * 2 * ITEM_BYTES;
         bytes += image.resources.len() * 2 * ITEM_BYTES;
     }
+    let texts = node.rules.iter().map(|rule| {
+        let meta: usize = rule.meta.iter().map(|(name, value)| name.len() + value.len() + ITEM_BYTES).sum();
+        let strings: usize = rule.strings.iter().map(|string| string.text.len() + 2 * ITEM_BYTES).sum();
+        size_of_val(rule) + meta + strings + rule.tags.len() * ITEM_BYTES
+    });
+    bytes += texts.sum::<usize>();
     bytes as u64
 }
 
@@ -417,6 +470,17 @@ pub fn catalog_file(name: &BytePath, bytes: &[u8], budget: &mut Budget) -> (Tree
     inspection.catalogued(root)
 }
 
+/// Opens a file for its packages, as [`catalog_file`] does, without holding more of it than its largest member.
+///
+/// # Errors
+/// If the file cannot be read, or is changed meanwhile.
+pub fn catalog_path(name: &BytePath, file: File, budget: &mut Budget) -> io::Result<(Tree, Scan)> {
+    let source = Source::file(file)?;
+    let mut inspection = Inspection::for_packages(budget);
+    let root = inspection.source(name.clone(), name, &source)?;
+    Ok(inspection.catalogued(root))
+}
+
 /// Opens the files of a folder for the packages of which they and their members speak.
 pub fn catalog_folder(
     name: &BytePath,
@@ -450,30 +514,6 @@ pub fn extract(
     Ok(inspection.wanted.map(Wanted::found).unwrap_or_default())
 }
 
-/// What is asked of an inspection beyond the facts of every file.
-#[derive(Clone, Debug, Default)]
-pub struct Wishes {
-    /// Certificates in DER: signatures of images are followed to them.
-    pub roots: Vec<Vec<u8>>,
-}
-
-impl Wishes {
-    /// Adds the certificates of a file: in PEM (RFC 7468), one or several, or one in DER. Says how many there were.
-    pub fn add_roots(&mut self, file: &[u8]) -> usize {
-        const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
-        let before = self.roots.len();
-        if file.starts_with(b"\x30") {
-            self.roots.push(file.to_vec());
-        } else {
-            let text = String::from_utf8_lossy(file);
-            let blocks = text.split(BEGIN).skip(1).filter_map(|rest| rest.split("-----END").next());
-            self.roots.extend(blocks.filter_map(|block| crate::base64::decode(block.as_bytes())));
-        }
-        self.roots.retain(|der| executable::is_certificate(der));
-        self.roots.len() - before
-    }
-}
-
 /// Opens a file under a name, as [`open`] does, or the files of a folder, given by their paths relative to it.
 ///
 /// # Errors
@@ -485,10 +525,14 @@ pub fn open_with(
     budget: &mut Budget,
 ) -> io::Result<Tree> {
     let mut inspection = Inspection::new(budget);
-    inspection.roots = executable::Roots(Rc::new(wishes.roots.clone()));
+    let roots = |list: &Vec<Vec<u8>>| executable::Roots(Rc::new(list.clone()));
+    inspection.trusted =
+        executable::Trusted { signers: roots(&wishes.roots), timestamps: roots(&wishes.timestamp_roots) };
+    inspection.matcher.clone_from(&wishes.matcher);
     let root = match what {
         Opened::File(file) => inspection.source(name.clone(), name, &Source::file(file)?)?,
         Opened::Folder(entries) => inspection.folder(name, entries),
+        Opened::Bytes(bytes) => inspection.node(name.clone(), name, &bytes),
     };
     Ok(Tree { root, problems: inspection.problems })
 }
@@ -500,6 +544,8 @@ pub enum Opened<I> {
     File(File),
     /// The files of a folder.
     Folder(I),
+    /// What came through a pipe.
+    Bytes(Vec<u8>),
 }
 
 /// Opens the files of a folder, given by their paths relative to it.
@@ -518,6 +564,14 @@ impl Inspection<'_> {
     fn catalogued(self, root: Node) -> (Tree, Scan) {
         let tree = Tree { root, problems: self.problems };
         let Catalogued { mut scan, images } = self.catalog.unwrap_or_default();
+        let mut store: Vec<Vec<u8>> = Vec::new();
+        tree.root.walk(|path, _| {
+            let path = path.as_bytes();
+            if memchr::memmem::find(path, b"nix/store/").is_some() {
+                store.push(path.to_vec());
+            }
+        });
+        scan.store_paths(store.iter().map(Vec::as_slice));
         crate::catalog::drop_replaced(&tree.root, &images, &mut scan);
         (tree, scan)
     }
@@ -568,7 +622,8 @@ impl Inspection<'_> {
                 Err(error) => inspection.problem(&path, "unreadable", error),
             }
         }
-        root.signature = std::mem::take(&mut inspection.siblings).judge(&mut root.members).map(Box::new);
+        let siblings = std::mem::take(&mut inspection.siblings);
+        root.signature = siblings.judge(&mut root.members, &inspection.trusted).map(Box::new);
         let (findings, layers) = documents.check(&mut root);
         for (member, kind, detail) in findings {
             let path = root.join(name, &member);

@@ -29,6 +29,17 @@ pub fn anomalies(tree: &Tree) -> Vec<Finding> {
             {
                 findings.push(codes::AUTHENTICODE_HIDDEN_DATA.finding(subject(path, node), because));
             }
+            if is_detached(signature) {
+                if signature.signature_valid == Some(false) {
+                    let signer = signature.signer.as_deref().unwrap_or("an unnamed key");
+                    let because = vec![format!(
+                        "the {} signature beside it, made with {signer}, does not verify over these bytes",
+                        signature.kind
+                    )];
+                    findings.push(codes::DETACHED_SIGNATURE_MISMATCH.finding(subject(path, node), because));
+                }
+                continue;
+            }
             let mut because = Vec::new();
             if signature.digest_matches == Some(false) {
                 because.push("the digest in the signature is not that of the image".to_owned());
@@ -42,6 +53,14 @@ pub fn anomalies(tree: &Tree) -> Vec<Finding> {
             if signature.chain_valid == Some(false) {
                 because.push("a certificate of its chain is not signed by the next".to_owned());
             }
+            for scheme in &signature.missing_schemes {
+                because.push(format!(
+                    "it says that it is signed by scheme {scheme} too, and no such signature is there"
+                ));
+            }
+            if signature.timestamp_valid == Some(false) {
+                because.push("its timestamp is not for this signature, or does not verify".to_owned());
+            }
             if !because.is_empty() {
                 findings.push(codes::AUTHENTICODE_MISMATCH.finding(subject(path, node), because));
             }
@@ -49,6 +68,12 @@ pub fn anomalies(tree: &Tree) -> Vec<Finding> {
             if signature.leads_to_root == Some(false) {
                 let chain = signature.chain.join(" → ");
                 because.push(format!("the chain `{chain}` leads to none of the given roots"));
+            }
+            if signature.timestamp_leads_to_root == Some(false) {
+                let maker = signature.timestamp_signer.as_deref().unwrap_or("an unnamed certificate");
+                because.push(format!(
+                    "its timestamp, made by `{maker}`, leads to none of the given roots of timestamps"
+                ));
             }
             if signature.valid_when_signed == Some(false) {
                 let at = signature.signed_at.as_deref().unwrap_or_default();
@@ -64,6 +89,11 @@ pub fn anomalies(tree: &Tree) -> Vec<Finding> {
         }
     });
     findings
+}
+
+/// Tells whether a signature lies in a file of its own.
+fn is_detached(signature: &CodeSignature) -> bool {
+    matches!(signature.kind.as_str(), "openpgp" | "minisign")
 }
 
 /// Names a member of a tree as the subject of a finding.
@@ -207,11 +237,27 @@ mod tests {
             }),
             Vec::<String>::new()
         );
+        for kind in ["openpgp", "minisign"] {
+            let beside = |valid: Option<bool>| {
+                move |s: &mut CodeSignature| {
+                    *s = CodeSignature {
+                        kind: kind.into(),
+                        signature_valid: valid,
+                        ..CodeSignature::default()
+                    };
+                }
+            };
+            assert_eq!(codes_of(beside(Some(false))), ["detached-signature-mismatch"]);
+            assert_eq!(codes_of(beside(Some(true))), Vec::<String>::new());
+            assert_eq!(codes_of(beside(None)), Vec::<String>::new());
+        }
         assert_eq!(codes_of(|s| s.leads_to_root = Some(false)), ["signer-untrusted"]);
         assert_eq!(codes_of(|s| s.valid_when_signed = Some(false)), ["signer-untrusted"]);
+        assert_eq!(codes_of(|s| s.timestamp_leads_to_root = Some(false)), ["signer-untrusted"]);
         let trusted = |s: &mut CodeSignature| {
             (s.leads_to_root, s.valid_when_signed, s.page_hashes_match) =
                 (Some(true), Some(true), Some(true));
+            (s.timestamp_valid, s.timestamp_leads_to_root) = (Some(true), Some(true));
         };
         assert_eq!(codes_of(trusted), Vec::<String>::new());
         for change in [
@@ -219,6 +265,8 @@ mod tests {
             |s| s.signature_valid = Some(false),
             |s| s.page_hashes_match = Some(false),
             |s| s.chain_valid = Some(false),
+            |s| s.timestamp_valid = Some(false),
+            |s| s.missing_schemes.extend(["v3".to_owned()]),
         ] {
             assert_eq!(codes_of(change), ["authenticode-mismatch"]);
         }

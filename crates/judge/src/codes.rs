@@ -240,6 +240,9 @@ codes! {
     AUTHENTICODE_MISMATCH = "authenticode-mismatch", Critical, approvable,
         "a file was changed after it had been signed",
         "the embedded signature is not for these bytes: get the file anew from its vendor";
+    DETACHED_SIGNATURE_MISMATCH = "detached-signature-mismatch", Critical, approvable,
+        "a file is not what the signature beside it was made over",
+        "get the file and its signature anew from whoever signed them";
     SIGNER_UNTRUSTED = "signer-untrusted", Medium, approvable,
         "a signature does not lead to a given root, or a certificate had expired when it signed",
         "ask the vendor which certificates sign its releases, and since when";
@@ -392,6 +395,11 @@ codes! {
     SIGMA_RULE_MATCHED = "sigma-rule-matched", Medium, approvable,
         "a Sigma rule matched",
         "read the rule, then the processes that led here";
+
+    // Rules of the user over artifacts and their members.
+    YARA_RULE_MATCHED = "yara-rule-matched", Medium, approvable,
+        "a YARA rule matched",
+        "read the rule, then look at the bytes that it names";
 
     // The machine between and during builds.
     INTERACTIVE_LOGIN_DURING_BUILD = "interactive-login-during-build", High, approvable,

@@ -12,6 +12,7 @@ pub mod detect;
 pub mod gate;
 pub mod lineage;
 pub mod machines;
+pub mod matched;
 pub mod matching;
 pub mod policy;
 pub mod posture;

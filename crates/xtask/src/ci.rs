@@ -15,6 +15,7 @@ const TOOLS: &[(&str, &str)] = &[
     ("dpkg-deb", "dpkg"),
     ("git", "git"),
     ("osslsigncode", "osslsigncode"),
+    ("apksigner", "apksigner"),
     ("gpg", "gnupg"),
     ("python3", "python3"),
     ("unshare", "util-linux"),

@@ -15,13 +15,17 @@ const EDGES: &[(&str, &[&str])] = &[
     ("attest", &["evidence", "tlog"]),
     ("inspect", &["evidence"]),
     ("judge", &["evidence"]),
+    ("yara", &["evidence"]),
     ("store", &["evidence", "tlog"]),
     ("feeds", &["evidence", "inspect", "versions"]),
     ("host", &["evidence", "inspect"]),
     ("verifier", &["evidence", "tlog", "attest"]),
     (
         "engine",
-        &["evidence", "tlog", "attest", "inspect", "judge", "store", "host", "verifier", "versions", "feeds"],
+        &[
+            "evidence", "tlog", "attest", "inspect", "judge", "store", "host", "verifier", "versions",
+            "feeds", "yara",
+        ],
     ),
     ("server", &["engine", "evidence", "attest", "tlog"]),
     ("drill", &["engine", "forge"]),

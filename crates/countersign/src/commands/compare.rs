@@ -28,7 +28,9 @@ pub(crate) fn compare(context: &Context, arguments: &CompareArguments) -> Result
     };
     let old = Comparand::parse(world.as_ref(), &arguments.old)?;
     let new = Comparand::parse(world.as_ref(), &arguments.new)?;
-    let compared = engine::compare(world.as_ref(), &old, &new, source, arguments.html.is_some())?;
+    let rules = arguments.rules.as_deref().map(engine::Rules::load).transpose()?;
+    let compared =
+        engine::compare(world.as_ref(), &old, &new, source, arguments.html.is_some(), rules.as_ref())?;
     let comparison = &compared.comparison;
     let title = format!("{} → {}", arguments.old, arguments.new);
     if let Some(file) = &arguments.html {

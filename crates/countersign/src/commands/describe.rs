@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use engine::evidence::{Finding, Node, Problem};
 use engine::judge::anomalies::anomalies;
+use engine::judge::matched::matched;
 
 use crate::context::Context;
 use crate::output::{self, NO, UNDECIDED, YES};
@@ -23,6 +24,7 @@ pub(crate) fn inspect(context: &Context, paths: &[PathBuf], trusted: &engine::Tr
     for path in paths {
         let tree = engine::inspect_trusting(path, trusted)?;
         findings.extend(anomalies(&tree));
+        findings.extend(matched(&tree));
         problems.extend(tree.problems.iter().cloned());
         trees.push(tree);
     }

@@ -209,8 +209,70 @@ wLMDjy9FLAuxZ3q4NlEvkgtyhrr0gtTu6KC4KBJdITbbOeAi1zBIYo0v4iTgt8jJpIidRJnp94ABQkJA
     let findings = folder.json()["findings"].clone();
     assert_eq!(folder.code, 1);
     assert_eq!(findings.as_array().unwrap().len(), 1);
-    assert_eq!(findings[0]["code"], "authenticode-mismatch");
+    assert_eq!(findings[0]["code"], "detached-signature-mismatch");
     assert_eq!(findings[0]["subject"]["path"], "dist/other");
     assert_eq!(sandbox.run(&["inspect", "dist", "--key", "no-key"]).code, 2);
     assert_eq!(sandbox.run(&["inspect", "dist", "--root", "no-key"]).code, 2);
+}
+
+/// A rule over a member deep inside.
+#[test]
+fn rules_are_put_to_every_member_and_compare_tells_what_is_new() {
+    let sandbox = Sandbox::bare();
+    let rules = r#"rule Loader_Marker : loader
+{
+    meta:
+        severity = "high"
+    strings:
+        $mark = "LOADER-MARK-1"
+    condition:
+        $mark
+}
+rule Small { meta: severity = "low" condition: filesize < 4 and filename == "a.txt" }
+"#;
+    std::fs::create_dir(sandbox.path("rules")).unwrap();
+    sandbox.write("rules/loader.yar", rules);
+    let inner = |tool: &[u8]| {
+        let inner = zip_stored(&[("tool.bin", tool)]).unwrap();
+        zip_stored(&[("app/inner.zip", inner.as_slice()), ("app/a.txt", b"abc")]).unwrap()
+    };
+    sandbox.write("old.zip", inner(b"before, nothing of it"));
+    sandbox.write("new.zip", inner(b"before LOADER-MARK-1"));
+    let clean = sandbox.run(&["inspect", "old.zip", "--rules", "rules", "--json"]).json();
+    let codes = |json: &serde_json::Value| -> Vec<(String, String, String)> {
+        let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+        let findings = json["findings"].as_array().unwrap().iter();
+        findings
+            .map(|one| (text(&one["code"]), text(&one["severity"]), text(&one["subject"]["path"])))
+            .collect()
+    };
+    let yara =
+        |severity: &str, path: &str| ("yara-rule-matched".to_owned(), severity.to_owned(), path.to_owned());
+    assert_eq!(codes(&clean), [yara("low", "old.zip!app/a.txt")]);
+    let found = sandbox.run(&["inspect", "new.zip", "--rules", "rules/loader.yar"]);
+    assert_eq!(found.code, 1);
+    for told in [
+        "new.zip!app/inner.zip!tool.bin",
+        "rule `Loader_Marker` of loader.yar, tagged loader",
+        "$mark 1 times at offset 7: 13 bytes `LOADER-MARK-1`",
+        "[high] a YARA rule matched (yara-rule-matched)",
+    ] {
+        assert!(found.out.contains(told), "{told} is not in {}", found.out);
+    }
+    let compared = sandbox.run(&["compare", "old.zip", "new.zip", "--rules", "rules", "--json"]);
+    assert_eq!(compared.code, 1);
+    let json = compared.json();
+    // The archive is stored, so that the mark stands in its bytes, and in those of the outer one, as well.
+    let new: Vec<_> = codes(&json).into_iter().filter(|(code, ..)| code == "yara-rule-matched").collect();
+    let places = ["new.zip", "new.zip!app/inner.zip", "new.zip!app/inner.zip!tool.bin"];
+    assert_eq!(new, places.map(|place| yara("high", place)));
+    let same = sandbox.run(&["compare", "new.zip", "new.zip", "--rules", "rules", "--json"]);
+    assert_eq!((same.code, codes(&same.json())), (0, vec![]));
+    assert_eq!(
+        sandbox.run(&["compare", "old.zip", "new.zip", "--json"]).json()["findings"],
+        serde_json::json!([])
+    );
+    sandbox.write("rules/broken.yar", "rule x { condition: nothing_known }");
+    let broken = sandbox.run(&["inspect", "new.zip", "--rules", "rules"]);
+    assert!(broken.code != 0 && broken.err.contains("broken.yar:1:21: error: "), "{}", broken.err);
 }

@@ -10,7 +10,7 @@ use crate::Digest;
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CodeSignature {
-    /// `authenticode`, `apple`, `msi` or `jar`; of a file beside: `openpgp`, `minisign`.
+    /// `authenticode`, `apple`, `msi`, `cab`, `apk`, `catalog` or `jar`; of a file beside: `openpgp`, `minisign`.
     pub kind: String,
     /// Whether the signed digest equals the digest recomputed over the image; absent if it could not be told.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -62,6 +62,17 @@ pub struct CodeSignature {
     /// Time that the RFC 3161 timestamp or countersignature states, RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub signed_at: Option<String>,
+    /// Whether that timestamp is for this signature, verifies, and the certificates of its chain sign each other; absent without one,
+    /// or if an algorithm is not known.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub timestamp_valid: Option<bool>,
+    /// Who made the timestamp: the certificate's common name.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub timestamp_signer: Option<String>,
+    /// Whether its chain leads to one of the certificates that were given as roots of timestamps, and its certificate is for timestamps;
+    /// absent if none were.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub timestamp_leads_to_root: Option<bool>,
     /// Whether every certificate of the chain was valid at that time; absent without a time.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub valid_when_signed: Option<bool>,
@@ -86,13 +97,16 @@ pub struct CodeSignature {
     /// Bytes that the signature does not cover and that are neither part of it nor padding, in file order.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub uncovered: Vec<Uncovered>,
-    /// Apple: the identifier in the code directory.
+    /// Android: schemes that the signature says the file is signed with as well, and that are not there.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty", default)]
+    pub missing_schemes: BTreeSet<String>,
+    /// Apple: the identifier in the code directory. Android: the digest of the signer's certificate.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub identifier: Option<String>,
     /// Apple: the team identifier.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub team: Option<String>,
-    /// Apple: flags of the code directory (`adhoc`, `runtime`, `library-validation`, …).
+    /// Apple: flags of the code directory (`adhoc`, `runtime`, `library-validation`, …). Android: the schemes (`v1`, `v2`, `v3`, `v3.1`).
     #[serde(skip_serializing_if = "BTreeSet::is_empty", default)]
     pub flags: BTreeSet<String>,
     /// Apple: keys of the entitlements.

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::executable::Trusted;
 use evidence::tree::{CodeSignature, Content, Stale};
 use evidence::{BytePath, Node};
 
@@ -75,7 +76,7 @@ impl Siblings {
 
     /// Writes what does not fit into the members of their container.
     /// Returns the signature of the container.
-    pub(crate) fn judge(self, members: &mut [Node]) -> Option<CodeSignature> {
+    pub(crate) fn judge(self, members: &mut [Node], trusted: &Trusted) -> Option<CodeSignature> {
         let stale: BTreeMap<&BytePath, Stale> = self
             .compiled
             .iter()
@@ -99,7 +100,7 @@ impl Siblings {
         if let Some((name, record)) = &self.record {
             recorded(name, record, members);
         }
-        self.vouchers.judge(members)
+        self.vouchers.judge(members, trusted)
     }
 }
 

@@ -8,7 +8,7 @@ use evidence::{BytePath, Digest, Node};
 use serde_json::Value;
 
 use crate::base64::decode;
-use crate::executable::detached;
+use crate::executable::{Trusted, detached};
 
 /// No such document is larger; the manifest of a large archive has a megabyte.
 const DOCUMENT_MAX_BYTES: usize = 16 << 20;
@@ -59,7 +59,7 @@ impl Vouchers {
     }
 
     /// Writes into the members what does not fit, and returns the container's own signature.
-    pub(super) fn judge(&self, members: &mut [Node]) -> Option<CodeSignature> {
+    pub(super) fn judge(&self, members: &mut [Node], trusted: &Trusted) -> Option<CodeSignature> {
         let mut stated: BTreeMap<Vec<u8>, (Vec<u8>, Vec<Digest>)> = BTreeMap::new();
         for (path, bytes) in &self.documents {
             for (about, digests) in about(path, bytes) {
@@ -79,16 +79,16 @@ impl Vouchers {
                 member.content.get_or_insert_with(Content::default).stale = Some(Stale { source, reason });
             }
         }
-        self.archive(members)
+        self.archive(members, trusted)
     }
 
     /// Reads the signature of a Java archive: over the signature file, which names the digest of the manifest.
-    fn archive(&self, members: &[Node]) -> Option<CodeSignature> {
+    fn archive(&self, members: &[Node], trusted: &Trusted) -> Option<CodeSignature> {
         let manifest = self.documents.get(MANIFEST)?;
         let (block, structure) = self.documents.iter().find(|(path, _)| is_block(path))?;
         let stem = &block[..block.iter().rposition(|byte| *byte == b'.')?];
         let file = self.documents.get(&[stem, b".SF"].concat())?;
-        let mut facts = detached(structure, file)?;
+        let mut facts = detached(structure, file, trusted)?;
         facts.kind = "jar".into();
         facts.table_bytes = structure.len() as u64;
         facts.entries = 1;
@@ -96,6 +96,11 @@ impl Vouchers {
         facts.digest_matches =
             stated.and_then(|text| digest(&text)).map(|stated| stated == Digest::of(manifest));
         facts.image_digest = Some(Digest::of(manifest).to_string());
+        facts.flags.insert("v1".to_owned());
+        let later =
+            sections(file).into_iter().next()?.get("X-Android-APK-Signed").cloned().unwrap_or_default();
+        let numbers = later.split(',').map(str::trim).filter(|number| matches!(*number, "2" | "3"));
+        facts.missing_schemes = numbers.map(|number| format!("v{number}")).collect();
         let listed: Vec<Vec<u8>> = sections(manifest)
             .into_iter()
             .filter_map(|section| section.get("Name").cloned())
@@ -235,7 +240,7 @@ mod tests {
             vouchers.take(&(*name).into(), bytes.as_bytes());
         }
         let mut members = [Node::leaf(member.into(), "data", Digest::of(content.as_bytes()), 1)];
-        vouchers.judge(&mut members);
+        vouchers.judge(&mut members, &Trusted::default());
         members[0].content.as_ref()?.stale.as_ref().map(|stale| stale.source.clone())
     }
 

@@ -10,7 +10,7 @@ use evidence::Hasher;
 use evidence::tree::{CodeSignature, Uncovered};
 
 use super::der::{self, Element};
-use super::pkcs7::{self, COUNTERSIGNATURE, NESTED, Roots, SHA256, Signed, Signer, TIMESTAMP};
+use super::pkcs7::{self, COUNTERSIGNATURE, NESTED, SHA256, Signed, Signer, Stamp, TIMESTAMP, Trusted};
 use super::{Unreadable, hex};
 use crate::entropy::entropy_millibits;
 
@@ -22,6 +22,8 @@ const USUAL_ENTRY: (u16, u16) = (0x0200, 0x0002);
 const NESTED_MAX: u32 = 8;
 /// Timestamps of 2013 hold an attribute certificate of 890 bytes.
 const ATTRIBUTE_CERTIFICATE_MAX: usize = 2048;
+/// Honest signatures have one timestamp.
+const STAMPS_MAX: usize = 8;
 /// So many places are listed; none of them is honest.
 const PLACES_MAX: usize = 64;
 /// Padding to the next multiple of eight.
@@ -34,7 +36,7 @@ pub(super) fn read(
     entry: u64,
     start: u32,
     size: u32,
-    roots: &Roots,
+    trusted: &Trusted,
 ) -> Result<CodeSignature, Unreadable> {
     let (from, to) = (start as usize, start as usize + size as usize);
     let table =
@@ -56,7 +58,7 @@ pub(super) fn read(
     facts.image_digest = parts.as_deref().map(digest);
     if let Some(structure) = signed {
         let pages = pages::Image { bytes, checksum: checksum as usize, entry: entry as usize };
-        signature(structure, parts.as_deref(), Some(&pages), roots, &mut facts, &mut places);
+        signature(structure, parts.as_deref(), Some(&pages), trusted, &mut facts, &mut places);
     }
     places.found.sort_by_key(|place| place.offset);
     facts.uncovered = places.found;
@@ -64,33 +66,73 @@ pub(super) fn read(
 }
 
 /// Reads the signature of an installer database: a stream with the structure, over the other streams.
-pub(crate) fn of_database(stream: &[u8], parts: Option<&[&[u8]]>) -> CodeSignature {
+pub(crate) fn of_database(stream: &[u8], parts: Option<&[&[u8]]>, trusted: &Trusted) -> CodeSignature {
+    separate("msi", stream, 0, stream.len(), parts, trusted)
+}
+
+/// Reads the signature of a cabinet, which lies at a place of its own, over parts of the rest.
+pub(crate) fn of_cabinet(
+    bytes: &[u8],
+    from: usize,
+    to: usize,
+    parts: &[&[u8]],
+    trusted: &Trusted,
+) -> CodeSignature {
+    let mut facts = separate("cab", bytes, from, to, Some(parts), trusted);
+    facts.table_offset = from as u64;
+    facts
+}
+
+/// Notes stretches of a container that its signature does not cover.
+pub(crate) fn leaves_out(facts: &mut CodeSignature, bytes: &[u8], stretches: &[(&str, usize, usize)]) {
+    let mut places = Places { bytes, found: std::mem::take(&mut facts.uncovered) };
+    for (place, from, to) in stretches {
+        places.take(place, *from, *to);
+    }
+    places.found.sort_by_key(|place| place.offset);
+    facts.uncovered = places.found;
+}
+
+/// Reads a structure that stands in a stretch of some bytes by itself, up to padding.
+fn separate(
+    kind: &str,
+    bytes: &[u8],
+    from: usize,
+    to: usize,
+    parts: Option<&[&[u8]]>,
+    trusted: &Trusted,
+) -> CodeSignature {
+    let stream = bytes.get(from..to).unwrap_or_default();
     let mut facts = CodeSignature {
-        kind: "msi".into(),
+        kind: kind.into(),
         table_bytes: stream.len() as u64,
         entries: 1,
         image_digest: parts.map(digest),
         ..CodeSignature::default()
     };
-    let mut places = Places { bytes: stream, found: Vec::new() };
+    let mut places = Places { bytes, found: Vec::new() };
     let mut rest = stream;
     if let Some(structure) = der::next(&mut rest) {
         facts.signature_bytes = structure.whole.len() as u64;
-        signature(structure, parts, None, &Roots::default(), &mut facts, &mut places);
+        signature(structure, parts, None, trusted, &mut facts, &mut places);
     }
-    places.take("behind the PKCS#7", stream.len() - rest.len(), stream.len());
+    if kind == "msi" {
+        places.take("behind the PKCS#7", to - rest.len(), to);
+    } else {
+        beyond_padding(&mut places, "behind the PKCS#7", to - rest.len(), to);
+    }
     places.found.sort_by_key(|place| place.offset);
     facts.uncovered = places.found;
     facts
 }
 
 /// Reads a signature over content that is kept elsewhere.
-pub(crate) fn detached(structure: &[u8], content: &[u8]) -> Option<CodeSignature> {
+pub(crate) fn detached(structure: &[u8], content: &[u8], trusted: &Trusted) -> Option<CodeSignature> {
     let mut rest = structure;
     let element = der::next(&mut rest)?;
     let signed = Signed::read(element)?;
     let mut facts = CodeSignature { signature_bytes: element.whole.len() as u64, ..CodeSignature::default() };
-    outer(&signed, &Roots::default(), &mut facts);
+    outer(&signed, trusted, &mut facts);
     facts.signature_valid = signed.verify(signed.signers.first()?, Some(content));
     Some(facts)
 }
@@ -227,7 +269,7 @@ fn signature(
     structure: Element,
     image: Option<&[&[u8]]>,
     pages: Option<&pages::Image>,
-    roots: &Roots,
+    trusted: &Trusted,
     facts: &mut CodeSignature,
     places: &mut Places,
 ) {
@@ -236,7 +278,7 @@ fn signature(
     while let Some(structure) = waiting.pop() {
         let Some(signed) = Signed::read(structure) else { continue };
         if first {
-            outer(&signed, roots, facts);
+            outer(&signed, trusted, facts);
         }
         match pages.and_then(|pages| pages.matches(&signed)) {
             Some(false) => facts.page_hashes_match = Some(false),
@@ -294,10 +336,13 @@ fn others(signed: &Signed, attribute_certificate_max: usize, places: &mut Places
 }
 
 /// Reads who signed, when, and whether the signature checks.
-fn outer(signed: &Signed, roots: &Roots, facts: &mut CodeSignature) {
+fn outer(signed: &Signed, trusted: &Trusted, facts: &mut CodeSignature) {
     let Some(signer) = signed.signers.first() else { return };
     facts.signature_valid = signed.verify(signer, None);
-    facts.signed_at = signed_at(signed, signer);
+    if let Some(stamp) = stamp(signed, signer, trusted) {
+        (facts.signed_at, facts.timestamp_valid) = (stamp.at, stamp.valid);
+        (facts.timestamp_signer, facts.timestamp_leads_to_root) = (stamp.signer, stamp.leads_to_root);
+    }
     let Some(certificate) = signed.certificate(signer) else { return };
     facts.signer = certificate.common_name();
     facts.organisation = certificate.organisation();
@@ -310,23 +355,29 @@ fn outer(signed: &Signed, roots: &Roots, facts: &mut CodeSignature) {
             .map(|certificate| certificate.is_valid_at(at))
             .reduce(|one, other| Some(one? && other?))?
     });
-    facts.leads_to_root = roots.reached(&chain);
+    facts.leads_to_root = trusted.signers.reached(&chain);
 }
 
-fn signed_at(signed: &Signed, signer: &Signer) -> Option<String> {
-    signer.unsigned.iter().find_map(|(kind, attribute)| {
+/// Reads the timestamp of a signature: the first that holds, else the first.
+fn stamp(signed: &Signed, signer: &Signer, trusted: &Trusted) -> Option<Stamp> {
+    let stamps = signer.unsigned.iter().filter_map(|(kind, attribute)| {
         let value = attribute.children().nth(1)?.children().next()?;
         match kind.as_str() {
-            TIMESTAMP => pkcs7::timestamp(value, signer.signature()),
+            TIMESTAMP => Stamp::token(value, signer.signature(), &trusted.timestamps),
             COUNTERSIGNATURE => {
-                let countersigner = Signer::read(value)?;
-                let certificate = signed.certificate(&countersigner)?;
-                let valid = countersigner.verify(&certificate, signer.signature());
-                (valid != Some(false)).then(|| countersigner.signing_time())?
+                Stamp::countersignature(signed, value, signer.signature(), &trusted.timestamps)
             }
             _ => None,
         }
-    })
+    });
+    let mut first = None;
+    for stamp in stamps.take(STAMPS_MAX) {
+        if stamp.at.is_some() {
+            return Some(stamp);
+        }
+        first = first.or(Some(stamp));
+    }
+    first
 }
 
 /// Compares the digest of `SpcIndirectDataContent` with the image.

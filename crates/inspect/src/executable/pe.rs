@@ -9,7 +9,7 @@ use object::pe::{
 use object::read::pe::{ExportTarget, ImageNtHeaders, ImageOptionalHeader, PeFile};
 use object::{Object, pe};
 
-use super::pkcs7::Roots;
+use super::pkcs7::Trusted;
 use super::{Malformed, Room, Unreadable, authenticode, empty, names, section, text};
 use crate::budget::Budget;
 
@@ -19,10 +19,11 @@ mod map;
 mod resources;
 
 use map::Map;
+pub(crate) use resources::strings as version_strings;
 
 pub(super) fn read(
     bytes: &[u8],
-    roots: &Roots,
+    trusted: &Trusted,
     budget: &mut Budget,
     malformed: &mut Malformed,
 ) -> Result<Executable, Unreadable> {
@@ -32,15 +33,15 @@ pub(super) fn read(
         ImageNtHeaders32::parse(bytes, &mut offset).map(|(headers, _)| headers.optional_header().magic());
     match magic {
         Ok(magic) if magic != IMAGE_NT_OPTIONAL_HDR64_MAGIC => {
-            image::<ImageNtHeaders32>(bytes, roots, budget, malformed)
+            image::<ImageNtHeaders32>(bytes, trusted, budget, malformed)
         }
-        _ => image::<ImageNtHeaders64>(bytes, roots, budget, malformed),
+        _ => image::<ImageNtHeaders64>(bytes, trusted, budget, malformed),
     }
 }
 
 fn image<H: ImageNtHeaders>(
     bytes: &[u8],
-    roots: &Roots,
+    trusted: &Trusted,
     budget: &mut Budget,
     malformed: &mut Malformed,
 ) -> Result<Executable, Unreadable> {
@@ -84,7 +85,7 @@ fn image<H: ImageNtHeaders>(
     if let Some((start, size)) = table.filter(|(start, size)| *start != 0 && *size != 0) {
         let checksum = checksum_offset(u64::from(dos_offset(bytes)?));
         let entry = directory_offset(u64::from(dos_offset(bytes)?), header.is_type_64());
-        match authenticode::read(bytes, checksum, entry, start, size, roots) {
+        match authenticode::read(bytes, checksum, entry, start, size, trusted) {
             Ok(signature) => image.signature = Some(signature),
             Err(error) => malformed.note(Err(error)),
         }

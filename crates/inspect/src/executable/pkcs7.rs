@@ -13,6 +13,9 @@ use super::der::{self, Element};
 use super::text;
 
 pub(super) const SHA256: &str = "2.16.840.1.101.3.4.2.1";
+/// `id-kp-timeStamping` in `extKeyUsage` (RFC 3161, section 2.3).
+const EXTENDED_USAGE: &str = "2.5.29.37";
+const TIME_STAMPING: &str = "1.3.6.1.5.5.7.3.8";
 const COMMON_NAME: &str = "2.5.4.3";
 const ORGANISATION: &str = "2.5.4.10";
 const MESSAGE_DIGEST: &str = "1.2.840.113549.1.9.4";
@@ -50,6 +53,15 @@ pub(super) struct Certificate<'a> {
     validity: Element<'a>,
     subject: Element<'a>,
     key: Element<'a>,
+}
+
+/// Whom somebody trusts.
+#[derive(Clone, Default)]
+pub(crate) struct Trusted {
+    /// To sign.
+    pub(crate) signers: Roots,
+    /// To say when something was signed.
+    pub(crate) timestamps: Roots,
 }
 
 /// Certificates that somebody trusts, in DER.
@@ -213,7 +225,7 @@ impl<'a> Signed<'a> {
 }
 
 impl<'a> Certificate<'a> {
-    fn read(whole: Element<'a>) -> Option<Self> {
+    pub(super) fn read(whole: Element<'a>) -> Option<Self> {
         if whole.tag != 0x30 {
             return None;
         }
@@ -233,7 +245,12 @@ impl<'a> Certificate<'a> {
         })
     }
 
-    fn is_signed_by(&self, issuer: &Self) -> Option<bool> {
+    /// `subjectPublicKeyInfo`.
+    pub(super) fn key(&self) -> Element<'a> {
+        self.key
+    }
+
+    pub(super) fn is_signed_by(&self, issuer: &Self) -> Option<bool> {
         let signature = self.signature.content.get(1..)?;
         verify(issuer.key, self.algorithm, None, self.body.whole, signature)
     }
@@ -243,6 +260,21 @@ impl<'a> Certificate<'a> {
         let mut bounds = self.validity.children();
         let (begin, end) = (time(bounds.next()?)?, time(bounds.next()?)?);
         Some(begin.as_str() <= at && at <= end.as_str())
+    }
+
+    /// Tells whether its extended usage (RFC 5280, section 4.2.1.12) has timestamps in it.
+    fn is_for_timestamps(&self) -> bool {
+        let extensions = self.body.children().filter(|field| field.tag == 0xa3);
+        extensions.flat_map(Element::children).flat_map(Element::children).any(|extension| {
+            let is_usage =
+                extension.children().next().and_then(Element::oid).is_some_and(|kind| kind == EXTENDED_USAGE);
+            let value = extension.children().find(|part| part.tag == 0x04);
+            let usages = value.and_then(|value| der::next(&mut &*value.content));
+            is_usage
+                && usages.is_some_and(|usages| {
+                    usages.children().any(|one| one.oid().is_some_and(|usage| usage == TIME_STAMPING))
+                })
+        })
     }
 
     fn name(&self, wanted: &str) -> Option<String> {
@@ -436,19 +468,79 @@ fn ecdsa(curve: &str, name: &str, digest: Option<&str>) -> Option<&'static dyn V
     })
 }
 
-/// Reads the time of an RFC 3161 token, if the token is for this signature and checks.
-pub(super) fn timestamp(token: Element, signature: &[u8]) -> Option<String> {
-    let signed = Signed::read(token)?;
-    let octets = signed.content?.octets();
-    let info = der::next(&mut octets.as_slice())?;
-    let fields: Vec<Element> = info.children().take(5).collect();
-    let imprint: Vec<Element> = fields.get(2)?.children().collect();
-    let algorithm = imprint.first()?.children().next()?.oid()?;
-    if hash(&algorithm, &[signature])? != imprint.get(1)?.content {
-        return None;
+/// What a timestamp says, and whether it may say so.
+#[derive(Default)]
+pub(super) struct Stamp {
+    /// The time that it states, RFC 3339.
+    pub(super) at: Option<String>,
+    /// Whether it is for this signature, verifies, and the links of its chain are signed.
+    pub(super) valid: Option<bool>,
+    /// Who made it.
+    pub(super) signer: Option<String>,
+    /// Whether its chain leads to a given root, and its certificate is one for timestamps.
+    pub(super) leads_to_root: Option<bool>,
+}
+
+impl Stamp {
+    /// Reads an RFC 3161 token over a signature; `None` if it is none.
+    pub(super) fn token(token: Element, signature: &[u8], roots: &Roots) -> Option<Self> {
+        let signed = Signed::read(token)?;
+        let octets = signed.content?.octets();
+        let info = der::next(&mut octets.as_slice())?;
+        let fields: Vec<Element> = info.children().take(5).collect();
+        let imprint: Vec<Element> = fields.get(2)?.children().collect();
+        let algorithm = imprint.first()?.children().next()?.oid()?;
+        let stated = imprint.get(1)?.content;
+        let is_for_it = hash(&algorithm, &[signature]).map(|hash| hash == stated);
+        let signer = signed.signers.first()?;
+        let verifies = signed.verify(signer, None);
+        let at = time(*fields.get(4)?);
+        Some(Self::judged(&signed, signer, at, [is_for_it, verifies], roots))
     }
-    let signer = signed.signers.first()?;
-    (signed.verify(signer, None) != Some(false)).then(|| time(*fields.get(4)?))?
+
+    /// Reads a countersignature (PKCS#9) over a signature by a signer whose certificate is in `signed`.
+    pub(super) fn countersignature(
+        signed: &Signed,
+        info: Element,
+        signature: &[u8],
+        roots: &Roots,
+    ) -> Option<Self> {
+        let signer = Signer::read(info)?;
+        let verifies =
+            signed.certificate(&signer).and_then(|certificate| signer.verify(&certificate, signature));
+        Some(Self::judged(signed, &signer, signer.signing_time(), [verifies, Some(true)], roots))
+    }
+
+    fn judged(
+        signed: &Signed,
+        signer: &Signer,
+        at: Option<String>,
+        verified: [Option<bool>; 2],
+        roots: &Roots,
+    ) -> Self {
+        let Some(certificate) = signed.certificate(signer) else {
+            let valid = verified.contains(&Some(false)).then_some(false);
+            return Self { at: at.filter(|_| valid != Some(false)), valid, ..Self::default() };
+        };
+        let (chain, links, _) = signed.chain(certificate);
+        let valid = [verified[0], verified[1], links].into_iter().reduce(both).flatten();
+        let leads_to_root = roots.reached(&chain).map(|reached| reached && certificate.is_for_timestamps());
+        Self {
+            at: at.filter(|_| valid != Some(false)),
+            valid,
+            signer: Some(certificate.shown()),
+            leads_to_root,
+        }
+    }
+}
+
+/// One that is false makes it so, then one that is not known.
+fn both(one: Option<bool>, other: Option<bool>) -> Option<bool> {
+    match (one, other) {
+        (Some(false), _) | (_, Some(false)) => Some(false),
+        (Some(true), Some(true)) => Some(true),
+        _ => None,
+    }
 }
 
 /// Writes `UTCTime` or `GeneralizedTime` (X.680) as RFC 3339.
@@ -471,4 +563,27 @@ fn time(element: Element) -> Option<String> {
         part(10, 12)?,
         part(12, 14)?
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A code signer's certificate says nothing about time, whoever it leads to.
+    #[test]
+    fn the_usage_of_a_certificate_is_read() {
+        let signed = forge::TestSigner::new("x").sign(&forge::PeImage::default().bytes());
+        // Revision and type of the entry, then the structure.
+        let table = signed.windows(4).rposition(|bytes| bytes == [0, 2, 2, 0]).unwrap();
+        let structure = der::next(&mut &signed[table + 4..]).unwrap();
+        let certificate = Signed::read(structure).unwrap().certificates[0];
+        assert!(!certificate.is_for_timestamps());
+        // The last arc of the usage: 3 is for code, 8 for timestamps.
+        let usage = [6, 8, 0x2b, 6, 1, 5, 5, 7, 3, 3];
+        let mut other = certificate.whole.whole.to_vec();
+        let place = other.windows(usage.len()).position(|bytes| bytes == usage).unwrap();
+        other[place + usage.len() - 1] = 8;
+        let other = Certificate::read(der::next(&mut other.as_slice()).unwrap()).unwrap();
+        assert!(other.is_for_timestamps());
+    }
 }

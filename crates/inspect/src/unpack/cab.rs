@@ -2,6 +2,7 @@
 //! back.
 
 mod lzx;
+mod signature;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -49,6 +50,7 @@ struct File {
 
 pub(super) fn members(container: &mut Container, bytes: &[u8]) {
     let names = std::mem::take(&mut container.inspection.cabinet_names);
+    container.node.signature = signature::read(bytes, &container.inspection.trusted).map(Box::new);
     let Some(mut cabinet) = Cabinet::read(bytes) else {
         return container.malformed("its headers lead outside");
     };

@@ -14,6 +14,7 @@ use self::directory::{Directory, Entry, Failure};
 use super::{Container, stream};
 use crate::budget::{Budget, Exhausted};
 use crate::bytes::{le16, le32};
+use crate::executable::ApkBlock;
 use crate::format::Format;
 use crate::source::{Open, Source};
 
@@ -99,6 +100,15 @@ fn read(container: &mut Container, source: &Source, directory: &Directory) -> io
         }
     }
     let mut ranges = Vec::new();
+    if let Some(block) = ApkBlock::find(source, directory.start, directory.end())? {
+        match block.facts(&container.inspection.trusted)? {
+            Some(facts) => {
+                ranges.push(block.range);
+                container.node.signature = Some(Box::new(facts));
+            }
+            None => container.malformed("its signing block has no signature"),
+        }
+    }
     for local in locals.iter().flatten() {
         ranges.push((local.start, local.end_with_descriptor(source)?));
     }

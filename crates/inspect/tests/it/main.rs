@@ -1,6 +1,7 @@
 //! Tests of the readers on made, real and damaged files.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, clippy::print_stderr, reason = "tests")]
 
+mod android;
 mod apple;
 mod attached;
 mod catalogs;
@@ -12,6 +13,7 @@ mod disks;
 mod far;
 mod images;
 mod images_oci;
+mod matcher;
 mod packages;
 mod replay;
 mod samples;

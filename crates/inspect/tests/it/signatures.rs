@@ -162,3 +162,139 @@ fn a_certificate_more_is_seen_unless_a_certificate_of_the_chain_made_it() {
     assert_eq!(stray("sibling.exe").len(), 0);
     assert_eq!(stray("stranger.exe").into_iter().collect::<Vec<_>>(), ["sibling"]);
 }
+
+/// Opens a file, following signatures and timestamps to given roots.
+fn with_roots(folder: &Path, name: &str, bytes: &[u8], roots: &[&str], stamps: &[&str]) -> CodeSignature {
+    let mut wishes = inspect::Wishes::default();
+    for root in roots {
+        assert_eq!(wishes.add_roots(&fs::read(folder.join(root)).unwrap()), 1);
+    }
+    for root in stamps {
+        assert_eq!(wishes.add_timestamp_roots(&fs::read(folder.join(root)).unwrap()), 1);
+    }
+    fs::write(folder.join("now"), bytes).unwrap();
+    let file = fs::File::open(folder.join("now")).unwrap();
+    let what = inspect::Opened::<std::iter::Empty<_>>::File(file);
+    let tree = inspect::open_with(&name.into(), what, &wishes, &mut inspect::Budget::default()).unwrap();
+    let of_image = || tree.root.executables.first().and_then(|image| image.signature.clone());
+    tree.root.signature.as_deref().cloned().or_else(of_image).unwrap()
+}
+
+/// Two authorities, a signer below the first, and a certificate for timestamps below the second.
+const AUTHORITIES: &str = "
+    for name in root tsa; do
+        openssl req -x509 -newkey rsa:2048 -nodes -keyout $name.key -out $name.pem -days 30 -subj /CN=$name 2>/dev/null
+    done
+    issue() {
+        openssl req -newkey rsa:2048 -nodes -keyout $1.key -out $1.csr -subj \"/O=Example/CN=$1\" 2>/dev/null
+        printf 'extendedKeyUsage=%s\\n' \"$3\" > ext
+        openssl x509 -req -in $1.csr -CA $2.pem -CAkey $2.key -CAcreateserial -days 20 -extfile ext -out $1.leaf 2>/dev/null
+        cat $1.leaf $2.pem > $1.pem
+    }
+    issue signer root codeSigning
+    issue stamp tsa critical,timeStamping
+";
+
+#[test]
+fn a_signed_cabinet_verifies_and_what_the_signature_leaves_out_is_named() {
+    let keep = tempfile::tempdir().unwrap();
+    let at = keep.path();
+    let text = b"stored content ".repeat(40);
+    fs::write(at.join("plain.cab"), crate::samples::cab(0, &[("x.txt", &text)], &[&text])).unwrap();
+    run(at, AUTHORITIES);
+    run(
+        at,
+        "for hash in sha1 sha256; do osslsigncode sign -h $hash -certs signer.pem -key signer.key -in plain.cab -out $hash.cab >/dev/null; done",
+    );
+    assert!(opened(at, "plain.cab").root.signature.is_none());
+    for name in ["sha1.cab", "sha256.cab"] {
+        let bytes = fs::read(at.join(name)).unwrap();
+        let tree = open(name, &bytes);
+        assert_eq!(tree.problems, [], "{name}");
+        let facts = signature(&tree);
+        assert_eq!((facts.kind.as_str(), facts.signer.as_deref()), ("cab", Some("signer")), "{name}");
+        assert_eq!((facts.digest_matches, facts.signature_valid), (Some(true), Some(true)), "{name}");
+        assert_eq!((&facts.uncovered[..], facts.bytes_after_table), (&[][..], 0), "{name}");
+        assert_eq!(with_roots(at, name, &bytes, &["root.pem"], &[]).leads_to_root, Some(true));
+        assert_eq!(with_roots(at, name, &bytes, &["tsa.pem"], &[]).leads_to_root, Some(false));
+        let start = u32::from_le_bytes(*bytes[44..].first_chunk().unwrap()) as usize;
+        // Each byte of the file is covered, is named, is zero padding, or belongs to the signature.
+        for place in (8..start).chain([bytes.len() - 1]) {
+            let mut changed = bytes.clone();
+            changed[place] ^= 0x55;
+            let tree = open(name, &changed);
+            let Some(facts) = tree.root.signature.as_deref() else {
+                // The place of the signature, or whether there is one.
+                assert!((30..32).contains(&place) || (36..52).contains(&place), "{name}: {place}");
+                continue;
+            };
+            let seen = facts.digest_matches != Some(true)
+                || facts.signature_valid != Some(true)
+                || !facts.uncovered.is_empty();
+            assert!(seen, "{name}: a change at {place} is not seen");
+        }
+        let mut appended = bytes.clone();
+        appended.extend_from_slice(b"appended");
+        let facts = open(name, &appended).root.signature.unwrap();
+        assert_eq!(facts.digest_matches, Some(true));
+        let places: Vec<_> =
+            facts.uncovered.iter().map(|one| (one.place.as_str(), one.offset, one.size)).collect();
+        assert_eq!(places, [("behind the signature", bytes.len() as u64, 8)]);
+        // Hidden behind the PKCS#7, inside the size that the header gives.
+        let mut stuffed = bytes.clone();
+        stuffed.extend_from_slice(&forge::noise(1, 4096));
+        let size = u32::from_le_bytes(*bytes[48..].first_chunk().unwrap()) + 4096;
+        stuffed[48..52].copy_from_slice(&size.to_le_bytes());
+        let facts = open(name, &stuffed).root.signature.unwrap();
+        assert_eq!(facts.digest_matches, Some(true));
+        assert!(facts.uncovered[0].place == "behind the PKCS#7" && facts.uncovered[0].size >= 4096);
+    }
+}
+
+#[test]
+fn timestamps_are_followed_to_a_root_of_their_own() {
+    let keep = tempfile::tempdir().unwrap();
+    let at = keep.path();
+    fs::write(at.join("plain.exe"), forge::PeImage::default().bytes()).unwrap();
+    let text = b"stored content ".repeat(40);
+    fs::write(at.join("plain.cab"), crate::samples::cab(0, &[("x.txt", &text)], &[&text])).unwrap();
+    fs::write(at.join("plain.wxs"), INSTALLER).unwrap();
+    fs::write(at.join("content.txt"), "stored content ".repeat(400)).unwrap();
+    run(at, "wixl -o plain.msi plain.wxs");
+    run(at, AUTHORITIES);
+    run(
+        at,
+        "for kind in exe cab msi; do
+            osslsigncode sign -h sha256 -certs signer.pem -key signer.key -TSA-certs stamp.pem -TSA-key stamp.key -in plain.$kind -out stamp.$kind >/dev/null
+         done",
+    );
+    for kind in ["exe", "cab", "msi"] {
+        let bytes = fs::read(at.join(format!("stamp.{kind}"))).unwrap();
+        let facts = with_roots(at, kind, &bytes, &["root.pem"], &["tsa.pem"]);
+        assert_eq!(facts.uncovered, [], "{kind}");
+        assert_eq!((facts.timestamp_valid, facts.valid_when_signed), (Some(true), Some(true)), "{kind}");
+        assert_eq!(facts.timestamp_signer.as_deref(), Some("stamp"), "{kind}");
+        assert_eq!((facts.leads_to_root, facts.timestamp_leads_to_root), (Some(true), Some(true)), "{kind}");
+        let other = with_roots(at, kind, &bytes, &["tsa.pem"], &["root.pem"]);
+        assert_eq!(
+            (other.leads_to_root, other.timestamp_leads_to_root),
+            (Some(false), Some(false)),
+            "{kind}"
+        );
+        let unasked = with_roots(at, kind, &bytes, &[], &[]);
+        assert_eq!((unasked.leads_to_root, unasked.timestamp_leads_to_root), (None, None), "{kind}");
+    }
+    // A changed time: the token no longer verifies, and says nothing.
+    let mut bytes = fs::read(at.join("stamp.exe")).unwrap();
+    let year: String = with_roots(at, "exe", &bytes, &[], &[]).signed_at.unwrap()[..4].to_owned();
+    // `GeneralizedTime` with its tag and length.
+    let mark = [&[0x18, 0x0f][..], year.as_bytes()].concat();
+    let places: Vec<usize> =
+        (0..bytes.len() - 6).filter(|place| bytes[*place..].starts_with(&mark)).collect();
+    assert!(!places.is_empty());
+    for place in places {
+        bytes[place + 3] ^= 1;
+    }
+    let changed = with_roots(at, "exe", &bytes, &[], &["tsa.pem"]);
+    assert_eq!((changed.timestamp_valid, changed.signed_at), (Some(false), None));
+}

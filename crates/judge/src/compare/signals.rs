@@ -18,6 +18,7 @@ use evidence::{BytePath, Digest, Finding, Hasher, Node};
 use super::names::without_versions;
 use crate::anomalies::subject;
 use crate::codes::Code;
+use crate::matched;
 
 /// What the two artifacts hold, as far as a rule about one member has to know.
 #[derive(Default)]
@@ -72,8 +73,12 @@ fn plain_name(path: &[u8]) -> Vec<u8> {
 /// Judges one pair of members, or a new member.
 pub(super) fn suspicions(path: &BytePath, old: Option<&Node>, new: &Node, around: &Around) -> Vec<Finding> {
     let mut findings = Findings { path, node: new, found: Vec::new() };
+    let is_known = new.digest.is_some_and(|digest| around.known.contains(&digest));
+    if !is_known {
+        findings.found.extend(matched::newly(path, old, new));
+    }
     let Some(old) = old else {
-        if new.digest.is_none_or(|digest| !around.known.contains(&digest)) {
+        if !is_known {
             content::added(new, around, &mut findings);
             for image in &new.executables {
                 tools::added(image, around, &mut findings);

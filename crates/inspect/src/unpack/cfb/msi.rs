@@ -50,7 +50,7 @@ pub(super) fn members(container: &mut Container, file: &CompoundFile) {
             Database::default()
         }
     };
-    container.node.signature = signature::read(file).map(Box::new);
+    container.node.signature = signature::read(file, &container.inspection.trusted).map(Box::new);
     let names = Rc::new(database.file_names(file));
     for stream in &file.streams {
         if !container.admit() {

@@ -109,6 +109,11 @@ impl Directory {
         Ok(Some(Self { start, shift, size, count, comment: (comment_at, comment_at + comment) }))
     }
 
+    /// Where the end record is.
+    pub(super) fn end(&self) -> u64 {
+        self.comment.0.saturating_sub(END_BYTES as u64)
+    }
+
     /// Reads all entries.
     pub(super) fn entries(&self, source: &Source) -> Result<Vec<Entry>, Failure> {
         let size = usize::try_from(self.size).ok().filter(|size| *size <= DIRECTORY_MAX_BYTES);

@@ -231,6 +231,18 @@ pub(super) fn signature(
         let because = vec![format!("team `{}` → `{}`", name(&old.team), name(&new.team))];
         findings.add(&codes::SIGNER_CHANGED, because);
     }
+    if old.kind == "apk" {
+        if new.kind == "apk" && old.identifier != new.identifier {
+            let because = vec![format!("certificate {} → {}", name(&old.identifier), name(&new.identifier))];
+            findings.add(&codes::SIGNER_CHANGED, because);
+        }
+        let lost: Vec<&String> = old.flags.difference(&new.flags).filter(|scheme| *scheme != "v1").collect();
+        if !lost.is_empty() {
+            let because =
+                vec![format!("no longer signed by scheme {}", super::super::examples(lost).join(", "))];
+            findings.add(&codes::SIGNATURE_REMOVED, because);
+        }
+    }
     if new.kind == "jar" && old.uncovered.is_empty() && !new.uncovered.is_empty() {
         let places = super::super::examples(new.uncovered.iter().map(|one| &one.place));
         let because = vec![format!("the signature leaves out {}", places.join(", "))];

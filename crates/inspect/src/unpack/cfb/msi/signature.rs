@@ -6,20 +6,20 @@ use std::borrow::Cow;
 use evidence::tree::CodeSignature;
 
 use super::super::{CompoundFile, Stream};
-use crate::executable::of_database;
+use crate::executable::{Trusted, of_database};
 
 const SIGNATURE: &[u8] = b"\x05DigitalSignature";
 /// The digest of what the directory says, where the signer wanted that to be covered too.
 const OF_DIRECTORY: &[u8] = b"\x05MsiDigitalSignatureEx";
 
 /// Reads the signature, if there is one.
-pub(super) fn read(file: &CompoundFile) -> Option<CodeSignature> {
+pub(super) fn read(file: &CompoundFile, trusted: &Trusted) -> Option<CodeSignature> {
     let at_root =
         |name: &[u8]| file.streams.iter().find(|stream| stream.storage.is_empty() && stream.name == name);
     let structure = file.content(at_root(SIGNATURE)?).ok()?;
     let contents = covered(file, at_root(OF_DIRECTORY));
     let parts = contents.as_ref().map(|contents| contents.iter().map(Cow::as_ref).collect::<Vec<_>>());
-    Some(of_database(&structure, parts.as_deref()))
+    Some(of_database(&structure, parts.as_deref(), trusted))
 }
 
 /// Collects what the digest goes over: the directory's digest, the streams in the order of their names in UTF-16, the class of

@@ -1,0 +1,43 @@
+//! What somebody wants to know beyond the facts of every file.
+
+use std::sync::Arc;
+
+use super::matcher::Matcher;
+use crate::executable;
+
+/// What is asked of an inspection beyond the facts of every file.
+#[derive(Clone, Debug, Default)]
+pub struct Wishes {
+    /// Certificates in DER: signatures of Windows images, installer databases, cabinets and Java archives are followed to them.
+    pub roots: Vec<Vec<u8>>,
+    /// Certificates in DER: the timestamps of these are followed to them.
+    pub timestamp_roots: Vec<Vec<u8>>,
+    /// Rules that are put to the bytes of the artifact and of each member.
+    pub matcher: Option<Arc<dyn Matcher>>,
+}
+
+impl Wishes {
+    /// Adds the certificates of a file: in PEM (RFC 7468), one or several, or one in DER. Says how many there were.
+    pub fn add_roots(&mut self, file: &[u8]) -> usize {
+        add_certificates(&mut self.roots, file)
+    }
+
+    /// Adds the certificates of a file as roots of timestamps.
+    pub fn add_timestamp_roots(&mut self, file: &[u8]) -> usize {
+        add_certificates(&mut self.timestamp_roots, file)
+    }
+}
+
+fn add_certificates(list: &mut Vec<Vec<u8>>, file: &[u8]) -> usize {
+    const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
+    let before = list.len();
+    if file.starts_with(b"\x30") {
+        list.push(file.to_vec());
+    } else {
+        let text = String::from_utf8_lossy(file);
+        let blocks = text.split(BEGIN).skip(1).filter_map(|rest| rest.split("-----END").next());
+        list.extend(blocks.filter_map(|block| crate::base64::decode(block.as_bytes())));
+    }
+    list.retain(|der| executable::is_certificate(der));
+    list.len() - before
+}
