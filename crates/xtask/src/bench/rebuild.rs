@@ -32,7 +32,8 @@ pub(super) fn run(only: &str) -> Result<()> {
     for name in NAMES.iter().filter(|name| name.contains(only)) {
         let (kind, project) = prepare(name, below.path()).with_context(|| (*name).to_owned())?;
         let answer = one(&program, &project).with_context(|| (*name).to_owned())?;
-        let outputs = answer["outputs"].as_array().context("no outputs")?;
+        let outputs =
+            answer["outputs"].as_array().with_context(|| format!("{name}: not rebuilt: {answer}"))?;
         let same = outputs.iter().filter(|output| output["same"] == true).count();
         let why: Vec<&str> = answer["findings"]
             .as_array()

@@ -111,12 +111,11 @@ struct Tally {
     failed: Vec<String>,
 }
 
-/// Lets each call fail in turn; `attempt` is one run with options for the tracer, and says what was wrong.
-fn each(
-    every: usize,
-    folder: &Path,
-    attempt: &mut dyn FnMut(&[&str], &mut Tally) -> Result<Option<String>>,
-) -> Result<()> {
+/// One run with options for the tracer; says what was wrong.
+type Attempt<'a> = dyn FnMut(&[&str], &mut Tally) -> Result<Option<String>> + 'a;
+
+/// Lets each call fail in turn.
+fn each(every: usize, folder: &Path, attempt: &mut Attempt<'_>) -> Result<()> {
     let mut tally = Tally::default();
     for call in CALLS {
         let log = folder.join("calls");
