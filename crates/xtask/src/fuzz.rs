@@ -20,6 +20,8 @@ const TRIPLE: &str = "x86_64-unknown-linux-gnu";
 const READERS: &[&str] = &[
     "pe",
     "authenticode",
+    "catalog",
+    "apk",
     "zip",
     "tar",
     "msi",
