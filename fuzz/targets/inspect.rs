@@ -52,7 +52,11 @@ fn reads(reader: &str, bytes: &[u8], tree: &Tree) -> bool {
         "authenticode" => tree.root.executables.iter().any(|image| image.signature.is_some()),
         "apk" | "catalog" => {
             let own = tree.root.signature.as_ref().is_some_and(|signature| signature.kind == reader);
-            own || tree.root.members.iter().any(|member| member.signature.as_ref().is_some_and(|one| one.kind == reader))
+            own || tree
+                .root
+                .members
+                .iter()
+                .any(|member| member.signature.as_ref().is_some_and(|one| one.kind == reader))
         }
         "attached" => !tree.root.executables.is_empty() || !tree.root.members.is_empty(),
         "content" => tree.root.format == "data",

@@ -51,7 +51,7 @@ const READERS: &[&str] = &[
     "content",
 ];
 /// The targets that are binaries of their own.
-const TARGETS: &[&str] = &["advisories", "documents", "packages", "machine", "dns", "hello", "head"];
+const TARGETS: &[&str] = &["advisories", "documents", "packages", "machine", "dns", "hello", "head", "yara"];
 
 /// Inputs are cut to this: what a reader decides stands in headers.
 const INPUT_MAX_BYTES: usize = 64 << 10;
