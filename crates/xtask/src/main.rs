@@ -22,6 +22,7 @@ const USAGE: &str = "cargo xtask COMMAND
   tidy               layers, documentation pages, unsafe code, file lengths
   conformance        the field's own test suites, run against our program
   faults [log|witness] [N]  each system call by which `sign`, `serve --log` or `log witness` writes fails in turn (each Nth)
+  rules              the tests of rules in Rego and Cedar, which are built only when asked for
   quiet              five clean rebuilds of three real projects raise no alarm
   fuzz TARGET…       runs fuzz targets: --seconds N each; --keep takes what is new and small into the replayed corpus
   bench NAME         measurements: record, slices, scale, detect, sbom, log, serve, advisories, verify,
@@ -41,6 +42,19 @@ fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
     command
 }
 
+/// What the features `rego` and `cedar` add. Not in `ci`: compiling both takes about four minutes of processor time.
+fn rules() -> Result<()> {
+    let features = ["--features", "rego,cedar", "--locked"];
+    must(
+        Command::new("cargo")
+            .args(["test", "--package", "countersign-engine", "--lib"])
+            .args(features)
+            .arg("rules"),
+    )?;
+    let whole = ["test", "--package", "countersign", "--test", "it"];
+    must(Command::new("cargo").args(whole).args(features).args(["--", "rules::"]))
+}
+
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -55,6 +69,7 @@ fn main() -> Result<()> {
         ["faults", "witness"] => faults::served::witness(1),
         ["faults", "witness", every] => faults::served::witness(every.parse()?),
         ["faults", every] => faults::run(every.parse()?),
+        ["rules"] => rules(),
         ["quiet"] => quiet::run(),
         ["fuzz", rest @ ..] => fuzz::run(rest),
         ["bench", rest @ ..] => bench::run(rest),

@@ -1,9 +1,10 @@
 //! Rekor's entries, by shape: JSON in which a key or certificate stands beside the signature that it is for.
 
-use std::collections::BTreeMap;
+use std::fmt;
 
 use evidence::Digest;
-use serde::Deserialize;
+use serde::de::{Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::{Bearer, Bytes, ENTRIES_MAX, ENTRY_MAX_BYTES, Exported, Page, PageError, Signed};
@@ -18,28 +19,59 @@ struct LogEntry {
     log_index: Option<u64>,
 }
 
+/// The entries of one answer, or of a list of answers; never more than are read.
+struct Answer(Vec<LogEntry>);
+
+impl<'de> Deserialize<'de> for Answer {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Answers;
+
+        impl<'de> Visitor<'de> for Answers {
+            type Value = Answer;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("entries under their names, or a list of such")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Answer, A::Error> {
+                let mut entries = Vec::new();
+                while let Some((_, entry)) = map.next_entry::<IgnoredAny, LogEntry>()? {
+                    if entries.len() == ENTRIES_MAX {
+                        return Err(A::Error::custom(PageError::Entries));
+                    }
+                    entries.push(entry);
+                }
+                Ok(Answer(entries))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Answer, A::Error> {
+                let (mut entries, mut answers) = (Vec::new(), 0);
+                while let Some(Answer(more)) = list.next_element()? {
+                    answers += 1;
+                    if answers > ENTRIES_MAX || entries.len() + more.len() > ENTRIES_MAX {
+                        return Err(A::Error::custom(PageError::Entries));
+                    }
+                    entries.extend(more);
+                }
+                Ok(Answer(entries))
+            }
+        }
+
+        deserializer.deserialize_any(Answers)
+    }
+}
+
 /// Reads one answer of the API, a list of them, or one a line.
 pub(super) fn page(bytes: &[u8]) -> Result<Page, PageError> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Answer {
-        One(BTreeMap<String, LogEntry>),
-        Several(Vec<BTreeMap<String, LogEntry>>),
-    }
     let mut page = Page::default();
     let mut position = 0;
     for answer in serde_json::Deserializer::from_slice(bytes).into_iter::<Answer>() {
-        let answer = answer.map_err(|error| PageError::Form(error.to_string()))?;
-        let answers = match answer {
-            Answer::One(one) => vec![one],
-            Answer::Several(several) => several,
-        };
-        for entry in answers.into_iter().flat_map(BTreeMap::into_values) {
-            if position == ENTRIES_MAX {
-                return Err(PageError::Entries);
-            }
-            let body = from_base64(&entry.body);
-            add(&mut page, body.as_deref(), entry.log_index, position);
+        let Answer(entries) = answer.map_err(|error| PageError::Form(error.to_string()))?;
+        if position + entries.len() > ENTRIES_MAX {
+            return Err(PageError::Entries);
+        }
+        for entry in entries {
+            add(&mut page, from_base64(&entry.body).as_deref(), entry.log_index, position);
             position += 1;
         }
     }

@@ -172,6 +172,11 @@ fn hostile_pages_are_refused_or_read_in_part() {
         refused("x", b"") && refused("x", b"{\"a\":1}") && refused("x", b"\x1f\x8b") && refused("x", b"[1]")
     );
     assert_eq!(read("x", b"{}"), Ok(Page::default()));
+    // More answers, or entries, than any log gives are not gathered.
+    let many = format!("[{}{{}}]", "{},".repeat(100_000));
+    assert!(read("x", many.as_bytes()).is_err_and(|error| error.to_string().contains("100000 entries")));
+    let many = format!("{{{}\"u\":{{\"body\":\"\"}}}}", "\"u\":{\"body\":\"\"},".repeat(100_000));
+    assert!(read("x", many.as_bytes()).is_err_and(|error| error.to_string().contains("100000 entries")));
     assert!(refused("tile/entries/000", &bundle.repeat(257)));
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
     assert!(refused("x", deep.as_bytes()));

@@ -4,7 +4,7 @@
 //! came to; a certificate for one of our keys or names must be one that we know. Our log's own entries are followed to their
 //! intents elsewhere ([`crate::log`]).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::path::Path;
 
@@ -19,8 +19,8 @@ use crate::world::World;
 
 /// What a data tile begins with that was kept as it was sent.
 const GZIP: &[u8] = &[0x1f, 0x8b];
-/// More findings of one run are not kept: by then it is clear.
-const FINDINGS_MAX: usize = 10_000;
+/// More of what is ours is not gone into in one run: by then it is clear.
+const SIGHTINGS_MAX: u64 = 100_000;
 
 /// What is ours: keys, names, certificates that we know of.
 struct Ours {
@@ -133,7 +133,7 @@ impl Ours {
 /// Searches everything.
 pub(super) fn search(sweep: &Sweep<'_>, what: &super::Monitor, report: &mut MonitorReport) -> Result<()> {
     let ours = Ours::gather(sweep.world, &sweep.signers, what)?;
-    let mut claims = Vec::new();
+    let mut claims = Claims::new();
     for path in &what.public_logs {
         walk(path, &mut |at, _| {
             let name = at.to_string_lossy();
@@ -170,19 +170,15 @@ fn page(path: &Path, name: &str) -> std::result::Result<Page, String> {
     exported::read(name, &bytes).map_err(|error| error.to_string())
 }
 
-/// A signature by one of our keys, which is in order if our log has it.
-struct Claim {
-    key: Vec<u8>,
-    signature: Vec<u8>,
-    finding: Finding,
-}
+/// Signatures by our keys, by key and signature, each in order if our log has it; else this is what is said of it.
+type Claims = BTreeMap<(Vec<u8>, Vec<u8>), Vec<Finding>>;
 
 fn entries(
     sweep: &Sweep<'_>,
     ours: &Ours,
     path: &Path,
     page: &Page,
-    claims: &mut Vec<Claim>,
+    claims: &mut Claims,
     report: &mut MonitorReport,
 ) -> Result<()> {
     let mut problem = |kind: &str, count: usize, first: String| {
@@ -204,8 +200,10 @@ fn entries(
         for signed in &entry.signed {
             let Some(found) = ours.find(&signed.bearer) else { continue };
             report.public_sightings += 1;
-            if report.findings.len() + claims.len() >= FINDINGS_MAX {
-                let detail = format!("more than {FINDINGS_MAX} findings: the rest is not listed");
+            if report.public_sightings > SIGHTINGS_MAX {
+                let detail = format!(
+                    "more than {SIGHTINGS_MAX} signatures and certificates of ours: the rest is not gone into"
+                );
                 report.problems.push(Problem { path: byte_path(path), kind: "too-many".into(), detail });
                 return Ok(());
             }
@@ -225,11 +223,10 @@ fn entries(
                 codes::UNRECORDED_SIGNATURE.finding(subject, vec![because])
             };
             match (&found, &signed.signature, &signed.bearer.key) {
-                (Match::Key(_), Some(signature), Some(key)) => claims.push(Claim {
-                    key: key.clone(),
-                    signature: signature.clone(),
-                    finding: finding("our log does not have this signature"),
-                }),
+                (Match::Key(_), Some(signature), Some(key)) => {
+                    let claim = claims.entry((key.clone(), signature.clone())).or_default();
+                    claim.push(finding("our log does not have this signature"));
+                }
                 (Match::Name(_), Some(_), _) => {
                     if !any_event(sweep, &entry.digests)? {
                         report.findings.push(finding("no signing event of our log came to these bytes"));
@@ -256,17 +253,15 @@ fn any_event(sweep: &Sweep<'_>, digests: &[Digest]) -> Result<bool> {
 }
 
 /// One way through our log for all claims.
-fn settle(world: &World, mut claims: Vec<Claim>, report: &mut MonitorReport) -> Result<()> {
+fn settle(world: &World, mut claims: Claims, report: &mut MonitorReport) -> Result<()> {
     for index in 0..report.size {
         if claims.is_empty() {
             return Ok(());
         }
         let leaf = world.leaf(index)?;
-        claims.retain(|claim| {
-            leaf.credential.key().der() != claim.key.as_slice() || leaf.signature != claim.signature
-        });
+        claims.remove(&(leaf.credential.key().der().to_vec(), leaf.signature));
     }
-    report.findings.extend(claims.into_iter().map(|claim| claim.finding));
+    report.findings.extend(claims.into_values().flatten());
     Ok(())
 }
 
