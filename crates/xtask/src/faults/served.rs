@@ -115,7 +115,7 @@ struct Tally {
 fn each(
     every: usize,
     folder: &Path,
-    attempt: &mut dyn FnMut(&[&str], &mut Tally) -> Result<Option<String>>,
+    mut attempt: impl FnMut(&[&str], &mut Tally) -> Result<Option<String>>,
 ) -> Result<()> {
     let mut tally = Tally::default();
     for call in CALLS {
@@ -215,7 +215,7 @@ pub(crate) fn log(every: usize) -> Result<()> {
         let words = ["log", "check", "--served", "served", "--against", against];
         Ok(ask(&program, at, &words)?.success())
     };
-    each(every, at, &mut |options, tally| {
+    each(every, at, |options, tally| {
         super::restore(&before, &served)?;
         let mut acknowledged = Vec::new();
         {
@@ -299,7 +299,7 @@ pub(crate) fn witness(every: usize) -> Result<()> {
         let (_, note) = http(address, "GET", &seen, b"")?;
         String::from_utf8_lossy(&note).lines().nth(1)?.parse().ok()
     };
-    each(every, at, &mut |options, tally| {
+    each(every, at, |options, tally| {
         super::restore(&before, &witness)?;
         super::restore(&unseen, &store)?;
         let mut cosigned = false;
