@@ -14,7 +14,11 @@ mod samples;
 
 fn main() -> std::io::Result<()> {
     for (number, sound) in corpus::corpus().into_iter().enumerate() {
-        fs::write(folder(sound.reader)?.join(format!("sound-{number}")), sound.bytes)?;
+        fs::write(folder(sound.reader)?.join(format!("sound-{number}")), &sound.bytes)?;
+        // The modules of YARA rules read these formats by themselves.
+        if ["pe", "authenticode", "elf", "macho"].contains(&sound.reader) {
+            fs::write(folder("yara")?.join(format!("sound-{number}")), &sound.bytes)?;
+        }
     }
     egress()?;
     locks()?;

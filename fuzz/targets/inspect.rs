@@ -50,6 +50,14 @@ fn reads(reader: &str, bytes: &[u8], tree: &Tree) -> bool {
     match reader {
         "" => true,
         "authenticode" => tree.root.executables.iter().any(|image| image.signature.is_some()),
+        "apk" | "catalog" => {
+            let own = tree.root.signature.as_ref().is_some_and(|signature| signature.kind == reader);
+            own || tree
+                .root
+                .members
+                .iter()
+                .any(|member| member.signature.as_ref().is_some_and(|one| one.kind == reader))
+        }
         "attached" => !tree.root.executables.is_empty() || !tree.root.members.is_empty(),
         "content" => tree.root.format == "data",
         "msi" => format(bytes).word() == "cfb",

@@ -13,6 +13,9 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     packages::npm_package(bytes);
     packages::python_metadata(bytes);
     packages::studio_extension(bytes);
+    inspect::offered::apk_index(bytes, &mut |_| {}).ok();
+    inspect::offered::rpm_primary(&mut &*bytes, &mut |_| {}).ok();
+    inspect::offered::rpm_security(&mut &*bytes, &mut |_| {}).ok();
     packages::python_record(bytes).count();
     let path = evidence::BytePath::from(bytes);
     packages::cargo_registry(&path);

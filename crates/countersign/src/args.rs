@@ -79,6 +79,9 @@ pub(crate) enum Command {
         /// Certificates (PEM or DER) to one of which the timestamps of signatures must lead; may be repeated
         #[arg(long, value_name = "FILE")]
         timestamp_root: Vec<PathBuf>,
+        /// A Windows catalog (`.cat`), which is asked for images without a signature of their own; may be repeated
+        #[arg(long, value_name = "FILE")]
+        catalog: Vec<PathBuf>,
         /// A public key of OpenPGP or minisign, to verify signatures beside files (`.asc`, `.sig`, `.gpg`, `.minisig`); may be repeated
         #[arg(long, value_name = "FILE")]
         key: Vec<PathBuf>,

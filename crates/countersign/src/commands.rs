@@ -37,9 +37,15 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<u8> {
         Command::Run(arguments) => run::run(context, arguments),
         Command::Records => records::list(context),
         Command::Show(arguments) => records::show(context, &arguments),
-        Command::Inspect { paths, root, timestamp_root, key, rules } => {
+        Command::Inspect { paths, root, timestamp_root, catalog, key, rules } => {
             let rules = rules.as_deref().map(engine::Rules::load).transpose()?;
-            let trusted = engine::Trusted { roots: root, timestamp_roots: timestamp_root, keys: key, rules };
+            let trusted = engine::Trusted {
+                roots: root,
+                timestamp_roots: timestamp_root,
+                catalogs: catalog,
+                keys: key,
+                rules,
+            };
             describe::inspect(context, &paths, &trusted)
         }
         Command::Sbom(arguments) => sbom::run(context, *arguments),

@@ -68,6 +68,8 @@ pub struct Trusted {
     pub roots: Vec<PathBuf>,
     /// Certificates: timestamps are followed to them.
     pub timestamp_roots: Vec<PathBuf>,
+    /// Windows catalogs: they are asked for images without a signature of their own.
+    pub catalogs: Vec<PathBuf>,
     /// Public keys of OpenPGP and minisign: signatures beside files are verified with them.
     pub keys: Vec<PathBuf>,
     /// YARA rules, which are put to every member.
@@ -132,6 +134,11 @@ pub fn inspect_trusting(path: &Path, trusted: &Trusted) -> Result<Tree> {
     for file in &trusted.timestamp_roots {
         if wishes.add_timestamp_roots(&files::read(file, ROOTS_MAX_BYTES)?) == 0 {
             return Err(nothing(file, "there is no certificate in it"));
+        }
+    }
+    for file in &trusted.catalogs {
+        if !wishes.add_catalog(&file.display().to_string(), &files::read(file, ROOTS_MAX_BYTES)?) {
+            return Err(nothing(file, "it is no Windows catalog, or a larger one than is read"));
         }
     }
     let mut keys = Keys::default();
@@ -212,7 +219,10 @@ impl Read for Hashed {
 
 /// Opens the files below a folder one by one, in order.
 pub(crate) fn contents(folder: &Path) -> io::Result<impl Iterator<Item = (BytePath, io::Result<Entry>)>> {
-    Ok(walk(folder)?.into_iter().map(|(relative, file)| {
+    // Catalogs first: images are held against them.
+    let mut files = walk(folder)?;
+    files.sort_by_key(|(name, _)| !name.as_bytes().to_ascii_lowercase().ends_with(b".cat"));
+    Ok(files.into_iter().map(|(relative, file)| {
         let content = entry(&file);
         (relative, content)
     }))

@@ -110,7 +110,14 @@ pub fn posture_check(world: Option<&World>, check: &PostureCheck<'_>) -> Result<
 fn look(root: &Path, now: Timestamp) -> Result<Posture> {
     let root = Root::new(root).map_err(|source| Error::Read { path: root.to_path_buf(), source })?;
     let host = if root.is_live() { host::facts_name() } else { root.path().display().to_string() };
-    let compare = |a: &str, b: &str| versions::Order::Debian.compare(a, b);
+    let compare = |order, a: &str, b: &str| {
+        let order = match order {
+            host::posture::Versions::Debian => versions::Order::Debian,
+            host::posture::Versions::Alpine => versions::Order::Alpine,
+            host::posture::Versions::Rpm => versions::Order::Rpm,
+        };
+        order.compare(a, b)
+    };
     let facts = host::posture::posture(&root, now.unix(), &compare);
     Ok(Posture { schema: SCHEMA.into(), host, at: now, facts })
 }

@@ -46,8 +46,8 @@ pub struct Package {
     pub state: State,
     /// Where it was found.
     pub place: Place,
-    /// Licences as declared: SPDX expressions, else names.
-    pub licences: Vec<Box<str>>,
+    /// Licences as declared: SPDX expressions, else names. Shared: few texts are those of most packages.
+    pub licences: Vec<Arc<str>>,
     /// Who supplies it.
     pub supplier: Option<Box<str>>,
     /// Digests of the package as published, or of the file.
@@ -188,8 +188,8 @@ pub struct Evidence {
 pub struct Hash {
     /// Which.
     pub algorithm: Algorithm,
-    /// Lower-case hexadecimal digits.
-    pub hex: Box<str>,
+    /// The digest itself: half as long as its digits.
+    bytes: Box<[u8]>,
 }
 
 /// Algorithms of digests, with CycloneDX's and SPDX's words.
@@ -256,8 +256,13 @@ impl Algorithm {
 impl Hash {
     /// Takes a digest in hexadecimal digits; `None` if it cannot be one.
     pub fn new(algorithm: Algorithm, hex: &str) -> Option<Self> {
-        let fits = hex.len() == algorithm.row().4 && hex.bytes().all(|digit| digit.is_ascii_hexdigit());
-        fits.then(|| Self { algorithm, hex: hex.to_ascii_lowercase().into() })
+        let bytes = hex::decode(hex).ok().filter(|_| hex.len() == algorithm.row().4)?;
+        Some(Self { algorithm, bytes: bytes.into() })
+    }
+
+    /// Returns the lower-case hexadecimal digits.
+    pub fn hex(&self) -> String {
+        hex::encode(&self.bytes)
     }
 }
 

@@ -12,12 +12,14 @@ use crate::pe::{CERTIFICATE_ENTRY_AT, CHECKSUM_AT};
 const SHA256_OID: &str = "2.16.840.1.101.3.4.2.1";
 const ECDSA_SHA256: &str = "1.2.840.10045.4.3.2";
 const SIGNED_DATA: &str = "1.2.840.113549.1.7.2";
+const LIST: &str = "1.3.6.1.4.1.311.10.1";
 const SPC_INDIRECT_DATA: &str = "1.3.6.1.4.1.311.2.1.4";
 
 /// A key with a self-signed certificate that says it is for tests.
 pub struct TestSigner {
     key: EcdsaKeyPair,
     certificate: Vec<u8>,
+    public: Vec<u8>,
     issuer: Vec<u8>,
 }
 
@@ -41,6 +43,7 @@ impl TestSigner {
         ]);
         // Code signing (RFC 5280, section 4.2.1.12).
         let usage = element(4, &sequence(&[oid("1.3.6.1.5.5.7.3.3")]));
+        let public = info.clone();
         let extensions = holding(0xa3, &[sequence(&[sequence(&[oid("2.5.29.37"), usage])])]);
         let body = sequence(&[
             holding(0xa0, &[integer(2)]),
@@ -52,13 +55,26 @@ impl TestSigner {
             info,
             extensions,
         ]);
-        let mut signer = Self { key, certificate: Vec::new(), issuer };
+        let mut signer = Self { key, certificate: Vec::new(), public, issuer };
         let signature = [&[0], signer.signature(&body).as_slice()].concat();
         signer.certificate = sequence(&[body, sequence(&[oid(ECDSA_SHA256)]), element(3, &signature)]);
         signer
     }
 
-    fn signature(&self, bytes: &[u8]) -> Vec<u8> {
+    pub(crate) fn certificate(&self) -> &[u8] {
+        &self.certificate
+    }
+
+    pub(crate) fn public_key(&self) -> &[u8] {
+        &self.public
+    }
+
+    /// Signs the list of a catalog, as [`crate::catalog_list`] makes it.
+    pub fn sign_catalog(&self, list: &[u8]) -> Vec<u8> {
+        self.signed_data(LIST, list)
+    }
+
+    pub(crate) fn signature(&self, bytes: &[u8]) -> Vec<u8> {
         #[expect(clippy::unwrap_used, reason = "without randomness there is no test signature")]
         let signature = self.key.sign(&SystemRandom::new(), bytes).unwrap();
         signature.as_ref().to_vec()
@@ -87,17 +103,20 @@ impl TestSigner {
 
     fn pkcs7(&self, image_digest: &[u8]) -> Vec<u8> {
         let algorithm = sequence(&[oid(SHA256_OID), null()]);
-        // SpcPeImageData: no flags, the file named `<<<Obsolete>>>` as every signer does.
-        let obsolete: Vec<u8> = "<<<Obsolete>>>".encode_utf16().flat_map(u16::to_be_bytes).collect();
-        let file = holding(0xa0, &[holding(0xa2, &[element(0x80, &obsolete)])]);
-        let data = sequence(&[oid("1.3.6.1.4.1.311.2.1.15"), sequence(&[element(3, &[0]), file])]);
-        let indirect = [data, sequence(&[algorithm.clone(), element(4, image_digest)])].concat();
-        let content = sequence(&[oid(SPC_INDIRECT_DATA), holding(0xa0, &[element(0x30, &indirect)])]);
+        let data = image_data();
+        let indirect = [data, sequence(&[algorithm, element(4, image_digest)])].concat();
+        self.signed_data(SPC_INDIRECT_DATA, &indirect)
+    }
+
+    /// Signs a sequence, given by what is in it.
+    fn signed_data(&self, kind: &str, inner: &[u8]) -> Vec<u8> {
+        let algorithm = sequence(&[oid(SHA256_OID), null()]);
+        let content = sequence(&[oid(kind), holding(0xa0, &[element(0x30, inner)])]);
         let attribute = |kind: &str, value: Vec<u8>| sequence(&[oid(kind), set(&[value])]);
         let attributes = [
-            attribute("1.2.840.113549.1.9.3", oid(SPC_INDIRECT_DATA)),
+            attribute("1.2.840.113549.1.9.3", oid(kind)),
             // The digest is over the content without its outer tag and length (RFC 2315, section 9.3).
-            attribute("1.2.840.113549.1.9.4", element(4, &Sha256::digest(&indirect))),
+            attribute("1.2.840.113549.1.9.4", element(4, &Sha256::digest(inner))),
         ];
         let signed = set(&attributes);
         let signer = sequence(&[
@@ -117,6 +136,13 @@ impl TestSigner {
         ]);
         sequence(&[oid(SIGNED_DATA), holding(0xa0, &[signed_data])])
     }
+}
+
+/// `SpcPeImageData`: no flags, the file named `<<<Obsolete>>>` as every signer does.
+pub(crate) fn image_data() -> Vec<u8> {
+    let obsolete: Vec<u8> = "<<<Obsolete>>>".encode_utf16().flat_map(u16::to_be_bytes).collect();
+    let file = holding(0xa0, &[holding(0xa2, &[element(0x80, &obsolete)])]);
+    sequence(&[oid("1.3.6.1.4.1.311.2.1.15"), sequence(&[element(3, &[0]), file])])
 }
 
 /// Hides bytes inside the certificate table of a signed image: the digest that the signature covers stays the same,

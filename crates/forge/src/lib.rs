@@ -4,15 +4,18 @@
 //! and the words [`MARKER`].
 
 mod authenticode;
+mod catalog;
 mod der;
 mod elf;
 pub mod occurrences;
 mod pack;
+mod package;
 mod pe;
 mod stuffing;
 mod three_cx;
 
 pub use authenticode::{TestSigner, stuff_certificate_table};
+pub use catalog::{catalog, catalog_list, image_digest};
 pub use elf::elf_executable;
 pub use pack::{tar_gz, zip_stored};
 pub use pe::{PeImage, PeSection};

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `disks` | file systems and swap areas that are not encrypted |
 //! | `kernel` | secure boot, lockdown, what processes may do to each other, the clock |
-//! | `updates` | packages that wait for an update |
+//! | `updates` | packages that wait for an update, of dpkg, apk and rpm |
 //! | `accounts` | superusers, administrators, sudo |
 //! | `ssh` | who may log in over the network, and how |
 //! | `firewall`, `agents`, `screens` | packet filters, detection agents, locks of screens |
@@ -30,8 +30,19 @@ use crate::inventory::{self, Root};
 
 const NOT_LIVE: &str = "only the running machine can tell";
 
+/// By whose rules versions are ordered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Versions {
+    /// dpkg's.
+    Debian,
+    /// apk's.
+    Alpine,
+    /// rpm's, with the epoch in front.
+    Rpm,
+}
+
 /// How two versions of packages of the machine compare; `None` if nobody can say.
-pub type Compare<'a> = &'a dyn Fn(&str, &str) -> Option<Ordering>;
+pub type Compare<'a> = &'a dyn Fn(Versions, &str, &str) -> Option<Ordering>;
 
 /// Looks at a machine; `now` is in seconds since 1970.
 pub fn posture(root: &Root, now: i64, compare: Compare<'_>) -> Vec<Fact> {

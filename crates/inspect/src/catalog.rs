@@ -63,6 +63,7 @@ pub(crate) use image::{Image, drop_replaced};
 pub use lines::base64;
 pub(crate) use lines::{unquoted, yaml};
 pub(crate) use loose::{Either as Whole, List, Text};
+pub(crate) use package_file::of_tar;
 pub use patterns::{Candidates, candidates, may_want};
 pub use program::{Content, is_library_name, read_program};
 pub use scan::{Catalog, Reading, Scan};

@@ -8,6 +8,7 @@ mod capabilities;
 mod hooks;
 mod hosts;
 mod kinds;
+mod listed;
 mod scan;
 mod sums;
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod apk;
 mod authenticode;
+mod catalog;
 mod der;
 mod elf;
 mod macho;
@@ -20,6 +21,7 @@ use crate::open::Inspection;
 
 pub(crate) use apk::Block as ApkBlock;
 pub(crate) use authenticode::{detached, leaves_out, of_cabinet, of_database};
+pub(crate) use catalog::{CATALOG_MAX_BYTES, Catalog, Catalogs, ImageDigests, is_catalog};
 pub(crate) use pe::version_strings;
 pub(crate) use pkcs7::{Roots, Trusted, is_certificate};
 
@@ -43,9 +45,26 @@ pub(crate) fn read(
         inspection.problem(path, &format!("malformed-{}", format.word()), part);
     }
     match read {
-        Ok(images) => node.executables = images,
+        Ok(mut images) => {
+            if format == Format::Pe {
+                listed(inspection, &node.name, bytes, &mut images);
+            }
+            node.executables = images;
+        }
         Err(error) => inspection.problem(path, &format!("malformed-{}", format.word()), error),
     }
+}
+
+/// Looks for an image without a signature of its own in the catalogs that were given, and remembers what those beside it may list it by.
+fn listed(inspection: &mut Inspection, name: &BytePath, bytes: &[u8], images: &mut [Executable]) {
+    let [image] = images else { return };
+    let wanted = !inspection.catalogs.is_empty() || inspection.siblings.expects_catalogs();
+    if image.signature.is_some() || !wanted {
+        return;
+    }
+    let Some(digests) = pe::image_digests(bytes) else { return };
+    image.signature = inspection.catalogs.of_image(&digests);
+    inspection.siblings.image(name.clone(), digests);
 }
 
 /// Why an image was not read.

@@ -17,6 +17,7 @@
 //! | `contrast`, `extract` | two versions of a member side by side |
 //! | [`packages`] | which package a file of a machine belongs to |
 //! | [`catalog`] | which packages a file speaks of |
+//! | [`offered`] | lists of packages that repositories offer |
 //! | [`locks`] | whether a lock file has what its manifest asks for |
 //! | [`sbom`] | bills of materials of other makers |
 //! | [`machine`] | what a machine's logs say of who came and went |
@@ -34,6 +35,7 @@ mod extract;
 mod format;
 pub mod locks;
 pub mod machine;
+pub mod offered;
 mod open;
 pub mod packages;
 mod room;

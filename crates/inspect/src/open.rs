@@ -2,6 +2,7 @@
 
 mod matcher;
 mod pass;
+mod signed;
 mod wishes;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,7 +11,6 @@ use std::io::{self, Read};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use evidence::tree::CodeSignature;
 use evidence::{BytePath, Digest, Hasher, Node, Problem, Tree};
 
 use crate::budget::{Budget, Exhausted};
@@ -23,6 +23,7 @@ use crate::source::Source;
 use crate::{executable, unpack};
 
 use self::pass::{EDGE_BYTES, Pass, ends_as_disk_image};
+use self::signed::both_schemes;
 
 pub use self::matcher::Matcher;
 pub use self::wishes::Wishes;
@@ -41,12 +42,14 @@ pub(crate) struct Inspection<'a> {
     pub(crate) room: Rc<Room>,
     /// Certificates that signatures and timestamps are to lead to.
     pub(crate) trusted: executable::Trusted,
+    /// Catalogs that list images without a signature of their own.
+    pub(crate) catalogs: executable::Catalogs,
     /// Rules of somebody's own that are put to each member.
     matcher: Option<Arc<dyn Matcher>>,
     problems: Vec<Problem>,
     depth: u32,
     /// Members of the container that is being read, as far as they have to be compared with each other.
-    siblings: Siblings,
+    pub(crate) siblings: Siblings,
     /// Sums of the files of the Debian package that is being read.
     sums: Option<Sums>,
     /// Members whose bytes are wanted; facts are not, then.
@@ -70,6 +73,7 @@ impl<'a> Inspection<'a> {
             budget,
             cabinet_names: Rc::default(),
             trusted: executable::Trusted::default(),
+            catalogs: executable::Catalogs::default(),
             matcher: None,
             problems: Vec::new(),
             depth: 0,
@@ -357,6 +361,9 @@ impl<'a> Inspection<'a> {
         if let Some(catalog) = &mut self.catalog {
             catalog.scan.offer(path, bytes);
         }
+        if self.catalog.is_none() && executable::is_catalog(bytes) {
+            self.signed_list(&mut node, path, bytes);
+        }
         self.match_held(&mut node, path, bytes);
         if self.may_descend() {
             self.descend(&mut node, |inspection, node| {
@@ -372,18 +379,6 @@ impl<'a> Inspection<'a> {
         }
         node
     }
-}
-
-/// A package that is signed in the way of Java archives as well: each reader of it believes one of the two.
-fn both_schemes(mut package: CodeSignature, archive: &CodeSignature) -> CodeSignature {
-    let worse = |one: Option<bool>, other: Option<bool>| if other == Some(false) { other } else { one };
-    package.digest_matches = worse(package.digest_matches, archive.digest_matches);
-    package.signature_valid = worse(package.signature_valid, archive.signature_valid);
-    package.missing_schemes.extend(archive.missing_schemes.iter().cloned());
-    package.flags.extend(archive.flags.iter().cloned());
-    let there = &package.flags;
-    package.missing_schemes.retain(|scheme| !there.contains(scheme));
-    package
 }
 
 /// What a member takes in memory beside itself, about. Names of images are paid for when they are read.
@@ -528,6 +523,7 @@ pub fn open_with(
     let roots = |list: &Vec<Vec<u8>>| executable::Roots(Rc::new(list.clone()));
     inspection.trusted =
         executable::Trusted { signers: roots(&wishes.roots), timestamps: roots(&wishes.timestamp_roots) };
+    inspection.catalogs = wishes.catalogs(&inspection.trusted);
     inspection.matcher.clone_from(&wishes.matcher);
     let root = match what {
         Opened::File(file) => inspection.source(name.clone(), name, &Source::file(file)?)?,

@@ -14,6 +14,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::io::Read;
+use std::sync::Arc;
 
 use evidence::bom::{Package, Property};
 use evidence::{Bom, Problem};
@@ -62,6 +63,8 @@ pub struct Document {
 const PACKAGES_MAX: usize = 5_000_000;
 /// Relations of one document.
 const RELATIONS_MAX: usize = 20_000_000;
+/// Texts of licences that are kept to be shared.
+const LICENCES_MAX: usize = 10_000;
 /// Problems of one document; one more says that there are more.
 const PROBLEMS_MAX: usize = 1_000;
 
@@ -95,17 +98,42 @@ struct Parts {
     form: Option<(Form, String)>,
     bom: Bom,
     /// Place of the package of each reference, by the reference's hash.
-    references: HashMap<u128, u32>,
+    references: References,
     relations: Vec<(u128, u128)>,
     /// References of what the subject depends on, or of the subject.
     described: Vec<u128>,
     /// Licences by reference, for forms that keep them apart.
     licences: Vec<(u128, u128)>,
-    texts: HashMap<u128, Box<str>>,
+    texts: HashMap<u128, Arc<str>>,
+    /// Licences that were read, each once.
+    names: HashSet<Arc<str>>,
     keys: Keys,
     problems: Vec<Problem>,
     /// Whether only names are wanted.
     names_only: bool,
+}
+
+/// Places by keys: a list that is sorted when all is read, for a map would take several times as much.
+#[derive(Default)]
+struct References(Vec<([u8; 16], u32)>);
+
+impl References {
+    fn push(&mut self, key: u128, place: u32) {
+        self.0.push((key.to_be_bytes(), place));
+    }
+
+    /// Brings them into order. Of the same key the last counts; the others' successors are returned, at most so many as are told.
+    fn arrange(&mut self) -> Vec<u32> {
+        self.0.sort_unstable();
+        let pairs = self.0.windows(2).filter(|pair| pair[0].0 == pair[1].0);
+        pairs.map(|pair| pair[1].1).take(PROBLEMS_MAX + 1).collect()
+    }
+
+    fn get(&self, key: u128) -> Option<u32> {
+        let key = key.to_be_bytes();
+        let end = self.0.partition_point(|(known, _)| *known <= key);
+        self.0.get(end.checked_sub(1)?).filter(|(known, _)| *known == key).map(|(_, place)| *place)
+    }
 }
 
 /// Two keyed hashes of a reference: nobody outside can make two references look the same.
@@ -152,6 +180,13 @@ impl Parts {
                 ..Package::default()
             };
         }
+        for licence in &mut package.licences {
+            match self.names.get(licence) {
+                Some(known) => *licence = Arc::clone(known),
+                None if self.names.len() < LICENCES_MAX => drop(self.names.insert(Arc::clone(licence))),
+                None => {}
+            }
+        }
         // A list of one element has room for four as it grows.
         package.licences.shrink_to_fit();
         package.hashes.shrink_to_fit();
@@ -163,9 +198,7 @@ impl Parts {
         let by_reference = !self.names_only || !matches!(self.form, Some((Form::CycloneDx, _)));
         if !reference.is_empty() && by_reference {
             let key = self.key(reference);
-            if self.references.insert(key, place).is_some() {
-                self.problem("duplicate-reference", reference);
-            }
+            self.references.push(key, place);
         }
         self.bom.packages.push(package);
         Some(place)
@@ -194,10 +227,15 @@ impl Parts {
             self.problem("unknown-sbom", "neither CycloneDX, SPDX nor syft's JSON");
             return (None, self.problems);
         };
+        self.names = HashSet::new();
+        for place in self.references.arrange() {
+            let name = self.bom.packages.get(place as usize).map(Package::full_name).unwrap_or_default();
+            self.problem("duplicate-reference", &name);
+        }
         for (package, text) in std::mem::take(&mut self.licences) {
             if !self.names_only
-                && let (Some(place), Some(text)) = (self.references.get(&package), self.texts.get(&text))
-                && let Some(package) = self.bom.packages.get_mut(*place as usize)
+                && let (Some(place), Some(text)) = (self.references.get(package), self.texts.get(&text))
+                && let Some(package) = self.bom.packages.get_mut(place as usize)
                 && !package.licences.contains(text)
             {
                 package.licences.push(text.clone());
@@ -205,26 +243,25 @@ impl Parts {
         }
         self.described.sort_unstable();
         self.described.dedup();
-        let described: Vec<u32> =
-            self.described.iter().filter_map(|key| self.references.get(key)).copied().collect();
+        let described: Vec<u32> = self.described.iter().filter_map(|key| self.references.get(*key)).collect();
         let (places, keys): (HashSet<u32>, HashSet<u128>) =
             (described.iter().copied().collect(), self.described.iter().copied().collect());
         let mut dangling = 0;
         for (from, to) in std::mem::take(&mut self.relations) {
-            match (self.references.get(&from), self.references.get(&to)) {
-                (Some(from), Some(to)) if places.contains(from) => {
-                    self.bom.direct.push(*to);
-                    self.bom.relations.push((*from, *to));
+            match (self.references.get(from), self.references.get(to)) {
+                (Some(from), Some(to)) if places.contains(&from) => {
+                    self.bom.direct.push(to);
+                    self.bom.relations.push((from, to));
                 }
-                (Some(from), Some(to)) => self.bom.relations.push((*from, *to)),
-                (None, Some(to)) if keys.contains(&from) => self.bom.direct.push(*to),
+                (Some(from), Some(to)) => self.bom.relations.push((from, to)),
+                (None, Some(to)) if keys.contains(&from) => self.bom.direct.push(to),
                 _ => dangling += 1,
             }
         }
         if dangling > 0 {
             self.problem("dangling-relation", &format!("{dangling} relations name nothing in the document"));
         }
-        self.references = HashMap::new();
+        self.references = References::default();
         // What a document describes as a package among the others is its subject.
         if let ([place], true) = (described.as_slice(), self.bom.subject.name.is_empty())
             && let Some(package) = self.bom.packages.get(*place as usize)

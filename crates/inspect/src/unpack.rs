@@ -108,6 +108,11 @@ pub(crate) fn members_of_source(
     container.finish();
 }
 
+/// Tells whether a name is that of a Windows catalog.
+fn is_catalog_name(name: &[u8]) -> bool {
+    name.len() > 4 && name[name.len() - 4..].eq_ignore_ascii_case(b".cat")
+}
+
 /// Opens a container of a format that needs to hold little of it.
 fn read_where_it_lies(container: &mut Container, format: Format, source: &Source) {
     let read = match format {

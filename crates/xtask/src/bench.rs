@@ -6,6 +6,7 @@ mod compare;
 mod detect;
 mod drift;
 mod images;
+mod large;
 mod log;
 pub(crate) mod projects;
 mod rebuild;

@@ -20,6 +20,8 @@ const TRIPLE: &str = "x86_64-unknown-linux-gnu";
 const READERS: &[&str] = &[
     "pe",
     "authenticode",
+    "catalog",
+    "apk",
     "zip",
     "tar",
     "msi",
@@ -49,7 +51,8 @@ const READERS: &[&str] = &[
     "content",
 ];
 /// The targets that are binaries of their own.
-const TARGETS: &[&str] = &["advisories", "documents", "packages", "locks", "machine", "dns", "hello", "head"];
+const TARGETS: &[&str] =
+    &["advisories", "documents", "packages", "locks", "machine", "dns", "hello", "head", "yara"];
 
 /// Inputs are cut to this: what a reader decides stands in headers.
 const INPUT_MAX_BYTES: usize = 64 << 10;

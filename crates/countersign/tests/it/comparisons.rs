@@ -276,3 +276,28 @@ rule Small { meta: severity = "low" condition: filesize < 4 and filename == "a.t
     let broken = sandbox.run(&["inspect", "new.zip", "--rules", "rules"]);
     assert!(broken.code != 0 && broken.err.contains("broken.yar:1:21: error: "), "{}", broken.err);
 }
+
+#[test]
+fn an_image_is_signed_by_a_catalog_that_is_given_or_lies_beside_it() {
+    let sandbox = Sandbox::bare();
+    let image = forge::PeImage::default().bytes();
+    let list = forge::catalog_list(&[("app.sys", forge::image_digest(&image))]);
+    sandbox.write("app.cat", forge::TestSigner::new("Maker").sign_catalog(&list));
+    std::fs::create_dir(sandbox.path("driver")).unwrap();
+    sandbox.write("driver/app.sys", &image);
+    let alone = sandbox.run(&["inspect", "driver"]);
+    assert!(!alone.out.contains("signature by"), "{}", alone.out);
+    let told = "catalog signature by Maker (digest matches)";
+    let given = sandbox.run(&["inspect", "driver/app.sys", "--catalog", "app.cat"]);
+    assert!(given.out.contains(told) && given.code == 0, "{}", given.out);
+    let none = sandbox.run(&["inspect", "driver", "--catalog", "driver/app.sys"]);
+    assert!(none.code > 1 && none.err.contains("app.sys"), "{}", none.err);
+    sandbox.write("driver/app.cat", sandbox.read("app.cat"));
+    let beside = sandbox.run(&["inspect", "driver"]);
+    assert!(beside.out.contains(told) && beside.code == 0, "{}", beside.out);
+    let mut changed = image;
+    *changed.last_mut().unwrap() ^= 1;
+    sandbox.write("driver/app.sys", &changed);
+    let other = sandbox.run(&["inspect", "driver", "--json"]);
+    assert_eq!(other.json()["findings"][0]["code"], "member-mismatch");
+}

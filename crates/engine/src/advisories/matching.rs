@@ -320,7 +320,7 @@ impl<'a> Asking<'a> {
             let hashes = named.package.into_iter().flat_map(|package| &package.hashes);
             let sha256 = hashes.filter(|hash| hash.algorithm == Algorithm::Sha256);
             let bytes: Vec<Digest> = sha256
-                .filter_map(|hash| Digest::from_hex(&hash.hex).ok())
+                .filter_map(|hash| Digest::from_hex(&hash.hex()).ok())
                 .chain(named.sighting.digest)
                 .collect();
             let said = (said.as_slice(), bytes.as_slice());

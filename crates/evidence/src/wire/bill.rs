@@ -68,7 +68,7 @@ pub(super) fn digest(bom: &Bom) -> Digest {
         part(package.version.as_bytes());
         part(&[package.kind as u8, package.state as u8, package.place as u8]);
         for hash in &package.hashes {
-            part(hash.hex.as_bytes());
+            part(hash.hex().as_bytes());
         }
         for evidence in &package.evidence {
             part(evidence.path.as_bytes());

@@ -116,7 +116,7 @@ fn package(package: &Package, id: String, named: &mut BTreeMap<String, String>) 
     }
     if !package.hashes.is_empty() {
         let list = package.hashes.iter();
-        let list = list.map(|hash| json!({"algorithm": hash.algorithm.spdx(), "checksumValue": hash.hex}));
+        let list = list.map(|hash| json!({"algorithm": hash.algorithm.spdx(), "checksumValue": hash.hex()}));
         set("checksums", list.collect());
     }
     let purl = package.purl.iter().map(|purl| ("PACKAGE-MANAGER", "purl", purl));
@@ -172,7 +172,7 @@ fn purpose(kind: Kind) -> Option<&'static str> {
 }
 
 /// One expression for all licences; what is not of the SPDX list becomes a reference.
-pub(super) fn licence(list: &[Box<str>], named: &mut BTreeMap<String, String>) -> String {
+pub(super) fn licence(list: &[std::sync::Arc<str>], named: &mut BTreeMap<String, String>) -> String {
     let parts: Vec<String> = list
         .iter()
         .map(|text| {

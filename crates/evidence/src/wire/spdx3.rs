@@ -197,8 +197,7 @@ fn element(package: &Package, id: &str, suppliers: &BTreeMap<String, String>) ->
         element["suppliedBy"] = supplier.as_str().into();
     }
     if !package.hashes.is_empty() {
-        let hash =
-            |hash: &Hash| json!({"type": "Hash", "algorithm": hash.algorithm.spdx3(), "hashValue": hash.hex});
+        let hash = |hash: &Hash| json!({"type": "Hash", "algorithm": hash.algorithm.spdx3(), "hashValue": hash.hex()});
         element["verifiedUsing"] = package.hashes.iter().map(hash).collect();
     }
     if !package.cpes.is_empty() {

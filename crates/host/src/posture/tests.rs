@@ -19,14 +19,14 @@ impl Machine {
         machine
     }
 
-    fn write(&self, path: &str, content: &str) {
+    fn write(&self, path: &str, content: impl AsRef<[u8]>) {
         let path = self.0.path().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, content).unwrap();
     }
 
     fn facts(&self) -> Vec<Fact> {
-        let by_text = |a: &str, b: &str| Some(a.cmp(b));
+        let by_text = |_, a: &str, b: &str| Some(a.cmp(b));
         posture(&Root::new(self.0.path()).unwrap(), 2_000_000_000, &by_text)
     }
 
@@ -43,7 +43,7 @@ fn listed(items: &[&str]) -> Value {
 fn a_fact_is_there_even_if_nothing_is_known_and_unknown_is_no_pass() {
     let empty = Machine::new(&[]);
     let names: Vec<String> = empty.facts().into_iter().map(|fact| fact.name).collect();
-    let live: Vec<String> = posture(&Root::new(Path::new("/")).unwrap(), 0, &|_, _| None)
+    let live: Vec<String> = posture(&Root::new(Path::new("/")).unwrap(), 0, &|_, _, _| None)
         .into_iter()
         .map(|fact| fact.name)
         .collect();
@@ -136,6 +136,51 @@ fn updates_wait_by_the_lists_of_the_machine() {
     assert!(matches!(machine.value("package-lists-age-days"), Value::Number(days) if days > 100));
     machine.write("var/lib/apt/lists/deb_dists_stable_main_Packages.lz4", "");
     assert!(matches!(machine.value("pending-updates"), Value::Unknown(_)), "a list that is not read");
+    machine.write("var/lib/apt/lists/deb_dists_stable_main_Packages.lz4", packed(&package("curl", "9", "")));
+    assert_eq!(machine.value("pending-updates"), Value::Number(2));
+}
+
+/// Compresses as gzip: one stored block (RFC 1951, section 3.2.4).
+fn packed(text: &str) -> Vec<u8> {
+    let length = u16::try_from(text.len()).unwrap();
+    let mut crc = !0_u32;
+    for byte in text.bytes() {
+        crc ^= u32::from(byte);
+        (0..8).for_each(|_| crc = if crc & 1 == 1 { crc >> 1 ^ 0xEDB8_8320 } else { crc >> 1 });
+    }
+    let mut bytes = b"\x1f\x8b\x08\0\0\0\0\0\0\xff\x01".to_vec();
+    bytes.extend(length.to_le_bytes());
+    bytes.extend((!length).to_le_bytes());
+    bytes.extend(text.bytes());
+    bytes.extend((!crc).to_le_bytes());
+    bytes.extend(u32::from(length).to_le_bytes());
+    bytes
+}
+
+#[test]
+fn updates_of_alpine_and_of_rpm() {
+    let installed = "P:musl\nV:1.2.4-r0\nA:x86_64\n\nP:zlib\nV:1.3\nA:x86_64\n";
+    let machine = Machine::new(&[("lib/apk/db/installed", installed)]);
+    assert!(matches!(machine.value("pending-updates"), Value::Unknown(_)), "nothing was fetched");
+    let index = "P:musl\nV:1.2.5-r0\nA:x86_64\n\nP:zlib\nV:1.3\nA:x86_64\n\nP:other\nV:9\nA:x86_64\n";
+    let mut tar = vec![0_u8; 512];
+    tar[..8].copy_from_slice(b"APKINDEX");
+    tar[124..136].copy_from_slice(format!("{:011o}\0", index.len()).as_bytes());
+    tar.extend(index.bytes());
+    tar.resize(1024, 0);
+    machine.write("var/cache/apk/APKINDEX.00.tar.gz", packed(std::str::from_utf8(&tar).unwrap()));
+    assert_eq!(machine.value("pending-updates"), Value::Number(1));
+    assert!(
+        matches!(machine.value("pending-security-updates"), Value::Unknown(_)),
+        "no list says what is for security"
+    );
+    assert!(matches!(machine.value("package-lists-age-days"), Value::Number(days) if days > 100));
+
+    let machine = Machine::new(&[("var/lib/rpm/rpmdb.sqlite", "no database")]);
+    let primary = "<metadata><package><name>bash</name><arch>x86_64</arch><version epoch=\"0\" ver=\"5\" rel=\"1\"/></package></metadata>";
+    machine.write("var/cache/libdnf5/fedora-00/repodata/00-primary.xml.gz", packed(primary));
+    assert!(matches!(machine.value("pending-updates"), Value::Unknown(why) if why.contains("rpmdb")));
+    assert!(matches!(Machine::new(&[]).value("pending-updates"), Value::Unknown(_)));
 }
 
 #[test]

@@ -1,149 +1,192 @@
-//! Packages of the machine that wait for an update, by the lists that it has fetched (dpkg and apt).
+//! Packages of the machine that wait for an update, by the lists that its package manager has fetched: apt, apk, dnf and zypper.
+//! What is known is as old as these lists. Nothing is fetched.
+
+mod alpine;
+mod debian;
+mod rpm;
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use evidence::posture::{Fact, Value};
+use inspect::catalog::Stated;
+use inspect::offered::Offered;
 
-use super::{Compare, Found, entries, fact, list, text};
-use crate::inventory::Root;
+use super::{Compare, Found, Versions, fact};
+use crate::inventory::{self, Root};
 
-const STATUS: &str = "var/lib/dpkg/status";
-const LISTS: &str = "var/lib/apt/lists";
-/// What is touched when the lists are asked for, whether there was something new or not.
-const TOUCHED: [&str; 3] =
-    ["var/lib/apt/lists/partial", "var/lib/apt/periodic/update-success-stamp", "var/cache/apt/pkgcache.bin"];
-/// One list that is larger is not read.
-const LIST_MAX_BYTES: u64 = 512 << 20;
-const LINE_MAX_BYTES: u64 = 1 << 20;
+/// A database that is larger is not read, and neither is a compressed list.
+const FILE_MAX_BYTES: u64 = 512 << 20;
 const DAY_SECONDS: i64 = 86_400;
 
+/// A package manager's way to say what is installed and what is offered.
+trait Manager {
+    /// Where the database of what is installed is; the first that is there counts.
+    fn databases(&self) -> &'static [&'static str];
+    /// How versions are ordered.
+    fn versions(&self) -> Versions;
+    /// What is read for the lists, for people.
+    fn lists(&self) -> &'static str;
+    /// The lists, whether they are of security updates only, and whether these are known at all.
+    fn offers(&self, root: &Root) -> Result<Vec<List>, String>;
+    /// Files that are touched when lists are asked for, whether there was something new or not.
+    fn touched(&self) -> &'static [&'static str];
+}
+
+/// A list that was fetched.
+struct List {
+    path: PathBuf,
+    /// Whether what is in it is for security.
+    is_security: bool,
+    read: fn(&Path, &mut dyn FnMut(Offered)) -> Result<(), String>,
+}
+
+const MANAGERS: [&dyn Manager; 3] = [&debian::Apt, &alpine::Apk, &rpm::Dnf];
+
 pub(super) fn facts(root: &Root, now: i64, compare: Compare<'_>) -> Vec<Fact> {
-    let (all, security) = match pending(root, compare) {
-        Ok((all, security)) => (Ok(Value::Number(all)), Ok(security)),
+    let there = |path: &&&str| root.resolve(Path::new(path)).is_some_and(|path| path.is_file());
+    let found =
+        MANAGERS.iter().find_map(|manager| Some((*manager, *manager.databases().iter().find(there)?)));
+    let Some((manager, database)) = found else {
+        let why = || Err("no database of dpkg, apk or rpm is there: its updates are not known".to_owned());
+        let read = ["/var/lib/dpkg", "/lib/apk/db", "/var/lib/rpm", "/usr/lib/sysimage/rpm"];
+        return ["pending-updates", "pending-security-updates", "package-lists-age-days"]
+            .into_iter()
+            .map(|name| fact(name, why(), &read))
+            .collect();
+    };
+    let lists = manager.offers(root);
+    let (all, security) = match lists
+        .as_ref()
+        .map_err(Clone::clone)
+        .and_then(|lists| pending(root, manager, database, lists, compare))
+    {
+        Ok((all, security)) => (Ok(Value::Number(all)), security),
         Err(why) => (Err(why.clone()), Err(why)),
     };
-    let read = ["/var/lib/dpkg/status", "/var/lib/apt/lists"];
+    let database = format!("/{database}");
+    let read = [database.as_str(), manager.lists()];
     vec![
         fact("pending-updates", all, &read),
         fact("pending-security-updates", security, &read),
-        fact("package-lists-age-days", age(root, now), &read[1..]),
+        fact(
+            "package-lists-age-days",
+            age(root, now, manager, lists.as_deref().unwrap_or_default()),
+            &read[1..],
+        ),
     ]
 }
 
-/// How many packages wait, and which of them for an update from a list of security updates.
-fn pending(root: &Root, compare: Compare<'_>) -> Result<(u64, Value), String> {
-    let status = text(root, STATUS)?.ok_or("this machine has no dpkg: its updates are not known")?;
-    let mut installed: BTreeMap<(String, String), String> = BTreeMap::new();
-    for block in status.split("\n\n").map(Package::parse) {
-        if block.status.ends_with(" installed") {
-            installed.insert((block.name, block.architecture), block.version);
-        }
-    }
-    let mut waiting: BTreeSet<(String, String)> = BTreeSet::new();
-    let mut security = Vec::new();
-    let lists = lists(root)?;
+/// How many packages wait, and which of them for an update for security.
+fn pending(
+    root: &Root,
+    manager: &dyn Manager,
+    database: &str,
+    lists: &[List],
+    compare: Compare<'_>,
+) -> Result<(u64, Found), String> {
     if lists.is_empty() {
         return Err("no lists of packages have been fetched".to_owned());
     }
-    for path in lists {
-        let of_security = path.file_name().is_some_and(|name| name.to_string_lossy().contains("ecurity"));
-        let file = root.resolve(&path).ok_or_else(|| format!("{} is not there", path.display()))?;
-        each(&file, |offered| {
+    let order = |a: &str, b: &str| compare(manager.versions(), a, b);
+    let undecided = |name: &str, a: &str, b: &str| format!("{name}: `{a}` and `{b}` do not compare");
+    let mut installed: BTreeMap<(String, String), String> = BTreeMap::new();
+    for package in packages(root, database)? {
+        let (key, version) = of(package);
+        // Of a kernel, several versions are installed: the newest counts.
+        match installed.get(&key) {
+            Some(known)
+                if order(known, &version).ok_or_else(|| undecided(&key.0, known, &version))?.is_ge() => {}
+            _ => drop(installed.insert(key, version)),
+        }
+    }
+    let mut waiting: BTreeSet<(String, String)> = BTreeSet::new();
+    let mut security: Vec<String> = Vec::new();
+    for list in lists {
+        let mut wrong = None;
+        (list.read)(&list.path, &mut |offered| {
             let key = (offered.name, offered.architecture);
-            let Some(has) = installed.get(&key) else { return Ok(()) };
-            match compare(has, &offered.version) {
+            let Some(has) = installed.get(&key) else { return };
+            match order(has, &offered.version) {
                 Some(Ordering::Less) => {
-                    if of_security {
+                    if list.is_security {
                         security.push(format!("{} {has} -> {}", key.0, offered.version));
                     }
                     waiting.insert(key);
-                    Ok(())
                 }
-                Some(_) => Ok(()),
-                None => Err(format!("{}: `{has}` and `{}` do not compare", key.0, offered.version)),
+                Some(_) => {}
+                None => wrong = Some(undecided(&key.0, has, &offered.version)),
             }
         })?;
+        wrong.map_or(Ok(()), Err)?;
     }
-    Ok((waiting.len() as u64, list(security)))
+    let known = lists.iter().any(|list| list.is_security);
+    let security = if known {
+        Ok(super::list(security))
+    } else {
+        Err("no list says which updates are for security".to_owned())
+    };
+    Ok((waiting.len() as u64, security))
 }
 
-fn lists(root: &Root) -> Result<Vec<PathBuf>, String> {
-    let (mut plain, mut packed) = (Vec::new(), None);
-    for path in entries(root, LISTS)? {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if name.ends_with("_Packages") {
-            plain.push(path);
-        } else if name.contains("_Packages.") {
-            packed = Some(name);
-        }
-    }
-    match packed {
-        Some(name) => Err(format!("{name} is compressed and is not read")),
-        None => Ok(plain),
+/// What the machine's database has, by the readers that bills of materials are made with.
+fn packages(root: &Root, database: &str) -> Result<Vec<Stated>, String> {
+    let bytes = bytes(&root.resolve(Path::new(database)).ok_or_else(|| format!("{database} is not there"))?)?;
+    let documents = inspect::catalog::candidates(database.as_bytes()).documents;
+    let reader = documents.first().ok_or_else(|| format!("{database} has no reader"))?;
+    let found = inspect::catalog::read(reader, &evidence::BytePath::from(database), &bytes);
+    match found.problems.first() {
+        Some((kind, detail)) => Err(format!("{database}: {kind}: {detail}")),
+        None => Ok(found.packages),
     }
 }
 
-/// Calls for each package of a list.
-fn each(path: &Path, mut take: impl FnMut(Package) -> Result<(), String>) -> Result<(), String> {
+/// A package's name and architecture, and its version as its package manager orders it.
+fn of(package: Stated) -> ((String, String), String) {
+    let qualifier = |wanted: &str| {
+        package.qualifiers.iter().find(|(key, _)| key == wanted).map(|(_, value)| value.as_str())
+    };
+    let architecture = qualifier("arch").unwrap_or_default().to_owned();
+    let version = match package.ecosystem.as_ref() {
+        "rpm" => format!("{}:{}", qualifier("epoch").unwrap_or("0"), package.version),
+        _ => package.version.clone(),
+    };
+    ((package.name, architecture), version)
+}
+
+/// Reads a file of the machine, if it is not too large.
+fn bytes(path: &Path) -> Result<Vec<u8>, String> {
     let failed = |error: std::io::Error| format!("{}: {error}", path.display());
-    let mut reader = BufReader::new(File::open(path).map_err(failed)?.take(LIST_MAX_BYTES));
-    let (mut package, mut line) = (Package::default(), Vec::new());
-    loop {
-        line.clear();
-        let read = reader.by_ref().take(LINE_MAX_BYTES).read_until(b'\n', &mut line).map_err(failed)?;
-        let text = String::from_utf8_lossy(&line);
-        if read == 0 || text.trim_end().is_empty() {
-            if !package.name.is_empty() {
-                take(std::mem::take(&mut package))?;
-            }
-            if read == 0 {
-                break;
-            }
-        }
-        package.line(text.trim_end());
-    }
-    if reader.into_inner().limit() == 0 {
+    if path.metadata().map_err(failed)?.len() > FILE_MAX_BYTES {
         return Err(format!("{} is too large", path.display()));
     }
-    Ok(())
+    std::fs::read(path).map_err(failed)
 }
 
-/// The fields that matter here (`deb-control(5)`).
-#[derive(Default)]
-struct Package {
-    name: String,
-    version: String,
-    architecture: String,
-    status: String,
-}
-
-impl Package {
-    fn parse(block: &str) -> Self {
-        let mut package = Self::default();
-        block.lines().for_each(|line| package.line(line));
-        package
+fn age(root: &Root, now: i64, manager: &dyn Manager, lists: &[List]) -> Found {
+    let touched = manager
+        .touched()
+        .iter()
+        .filter_map(|path| root.resolve(Path::new(path)))
+        .filter(|path| path.exists());
+    // Where nothing else is touched, the lists themselves are.
+    let mut paths: Vec<PathBuf> = touched.collect();
+    if paths.is_empty() {
+        paths.extend(lists.iter().map(|list| list.path.clone()));
     }
-
-    fn line(&mut self, line: &str) {
-        let Some((name, value)) = line.split_once(": ") else { return };
-        let field = match name {
-            "Package" => &mut self.name,
-            "Version" => &mut self.version,
-            "Architecture" => &mut self.architecture,
-            "Status" => &mut self.status,
-            _ => return,
-        };
-        value.trim().clone_into(field);
-    }
-}
-
-fn age(root: &Root, now: i64) -> Found {
-    let touched = TOUCHED.iter().filter_map(|path| root.resolve(Path::new(path))?.metadata().ok());
-    let newest = touched.map(|facts| facts.mtime()).max().ok_or("no lists of packages have been fetched")?;
+    let times = paths.iter().filter_map(|path| path.metadata().ok()).map(|facts| facts.mtime());
+    let newest = times.max().ok_or("no lists of packages have been fetched")?;
     Ok(Value::Number(u64::try_from((now - newest).max(0) / DAY_SECONDS).unwrap_or(u64::MAX)))
+}
+
+/// The files in a folder of the machine, as they are on this one.
+fn files(root: &Root, folder: impl AsRef<Path>) -> Result<Vec<PathBuf>, String> {
+    let mut gaps = inventory::Facts::default();
+    let entries = root.list(folder, &mut gaps);
+    match gaps.gaps.pop() {
+        Some(gap) => Err(gap),
+        None => Ok(entries.iter().filter_map(|path| root.resolve(path)).collect()),
+    }
 }

@@ -133,7 +133,7 @@ mod tests {
         );
         assert_eq!(relations(&catalog), [("app", "log"), ("app", "rand"), ("rand", "log")]);
         assert_eq!(direct(&catalog), ["log", "rand"]);
-        assert_eq!(catalog.bom.packages[1].hashes[0].hex.as_ref(), sum);
+        assert_eq!(catalog.bom.packages[1].hashes[0].hex(), sum);
         let old = format!(
             "[[package]]\nname = \"log\"\nversion = \"0.4.20\"\nsource = \"registry+i\"\n[metadata]\n\"checksum log 0.4.20 (registry+i)\" = \"{sum}\"\n"
         );

@@ -153,7 +153,7 @@ impl Stated {
     /// Adds a digest in hexadecimal digits; what is no digest is left out.
     pub(super) fn hash(&mut self, algorithm: Algorithm, hex: &str) {
         if let Some(hash) = Hash::new(algorithm, hex) {
-            self.hashes.push((algorithm.cyclonedx().into(), hash.hex.into()));
+            self.hashes.push((algorithm.cyclonedx().into(), hash.hex()));
         }
     }
 

@@ -30,8 +30,8 @@ pub(super) const NAMES: [&str; 3] = ["deb-file", "rpm-file", "apk-file"];
 pub(super) const HEAD_BYTES: u64 = 16 << 20;
 /// Unpacked bytes of control data.
 const CONTROL_MAX_BYTES: u64 = 32 << 20;
-/// Bytes of the one file of it that counts.
-const FILE_MAX_BYTES: u64 = 4 << 20;
+/// What the file of a control archive is called.
+const CONTROL: &[&[u8]] = &[b"./control", b"control"];
 
 fn deb(input: &Input, found: &mut Found) {
     let Some(control) = control_archive(input.bytes) else {
@@ -48,8 +48,8 @@ fn deb(input: &Input, found: &mut Found) {
         _ => return found.problem("malformed-deb", "its control archive is of another format"),
     };
     let text = match format {
-        None => of_tar(bytes, &[b"./control", b"control"]),
-        Some(format) => decoder(format, bytes).and_then(|reader| of_tar(reader, &[b"./control", b"control"])),
+        None => of_tar(bytes, CONTROL, CONTROL_MAX_BYTES),
+        Some(format) => decoder(format, bytes).and_then(|reader| of_tar(reader, CONTROL, CONTROL_MAX_BYTES)),
     };
     let text = match text {
         Ok(text) => String::from_utf8_lossy(&text).into_owned(),
@@ -82,9 +82,9 @@ fn control_archive(bytes: &[u8]) -> Option<(&str, &[u8])> {
     None
 }
 
-/// Reads a file out of a tar archive that passes by: the first that has one of these names.
-fn of_tar(reader: impl Read, names: &[&[u8]]) -> io::Result<Vec<u8>> {
-    let mut reader = reader.take(CONTROL_MAX_BYTES);
+/// Reads a file out of a tar archive that passes by, at most so many bytes of it: the first that has one of these names.
+pub(crate) fn of_tar(reader: impl Read, names: &[&[u8]], most: u64) -> io::Result<Vec<u8>> {
+    let mut reader = reader.take(most);
     let mut block = [0_u8; 512];
     loop {
         reader.read_exact(&mut block).map_err(|_| io::Error::other("what describes it is not there"))?;
@@ -95,7 +95,7 @@ fn of_tar(reader: impl Read, names: &[&[u8]]) -> io::Result<Vec<u8>> {
         let padded = size.checked_next_multiple_of(512).unwrap_or(u64::MAX);
         if names.contains(&until_zero(&block[..100])) {
             let mut content = Vec::new();
-            reader.take(size.min(FILE_MAX_BYTES)).read_to_end(&mut content)?;
+            reader.take(size).read_to_end(&mut content)?;
             return Ok(content);
         }
         io::copy(&mut reader.by_ref().take(padded), &mut io::sink())?;
@@ -122,7 +122,8 @@ fn apk(input: &Input, found: &mut Found) {
     if !input.bytes.starts_with(b"\x1f\x8b") {
         return;
     }
-    let text = decoder(Format::Gzip, input.bytes).and_then(|reader| of_tar(reader, &[b".PKGINFO"]));
+    let text = decoder(Format::Gzip, input.bytes)
+        .and_then(|reader| of_tar(reader, &[b".PKGINFO"], CONTROL_MAX_BYTES));
     let text = match text {
         Ok(text) => String::from_utf8_lossy(&text).into_owned(),
         Err(error) => return found.problem("malformed-apk", error),
@@ -183,11 +184,11 @@ mod tests {
         file
     }
 
-    const CONTROL: &[u8] = b"Package: bash\nVersion: 5.2.15-2+b2\nArchitecture: amd64\nSource: bash (5.2.15-2)\nDepends: libc6 (>= 2.36)\nDescription: shell\n";
+    const FIELDS: &[u8] = b"Package: bash\nVersion: 5.2.15-2+b2\nArchitecture: amd64\nSource: bash (5.2.15-2)\nDepends: libc6 (>= 2.36)\nDescription: shell\n";
 
     #[test]
     fn debian_packages_are_read() {
-        let tar = [tar("./md5sums", b"00  x\n"), tar("./control", CONTROL)].concat();
+        let tar = [tar("./md5sums", b"00  x\n"), tar("./control", FIELDS)].concat();
         let zstd = zstd::encode_all(tar.as_slice(), 1).unwrap();
         let mut xz = liblzma::write::XzEncoder::new(Vec::new(), 1);
         xz.write_all(&tar).unwrap();

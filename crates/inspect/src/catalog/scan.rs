@@ -212,7 +212,7 @@ fn is_of_distribution(stated: &Stated) -> bool {
 
 fn package(stated: Stated, evidence: Evidence) -> Package {
     let purl = purl::purl(&stated).map(Into::into);
-    let mut licences: Vec<Box<str>> =
+    let mut licences: Vec<Arc<str>> =
         stated.licences.iter().map(|licence| licence::normalised(licence).into()).collect();
     licences.sort();
     licences.dedup();

@@ -6,10 +6,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::executable::Trusted;
+use crate::executable::{Catalog, ImageDigests, Trusted};
 use evidence::tree::{CodeSignature, Content, Stale};
 use evidence::{BytePath, Node};
 
+use super::listed::Listed;
 use super::vouch::Vouchers;
 use crate::base64::encode_url;
 
@@ -29,6 +30,7 @@ const EXAMPLES_MAX: usize = 5;
 /// Sources and bytecode of one container.
 #[derive(Default)]
 pub(crate) struct Siblings {
+    listed: Listed,
     sources: BTreeMap<Vec<u8>, Vec<u8>>,
     held_bytes: usize,
     /// The `RECORD` of a wheel.
@@ -69,6 +71,25 @@ impl Siblings {
         }
     }
 
+    /// Says that there will be a catalog among the members.
+    pub(crate) fn expect_catalog(&mut self) {
+        self.listed.expected = true;
+    }
+
+    pub(crate) fn expects_catalogs(&self) -> bool {
+        self.listed.expected
+    }
+
+    /// Keeps a catalog; `false` if there are too many.
+    pub(crate) fn catalog(&mut self, name: &BytePath, list: Catalog, bytes: usize) -> bool {
+        self.listed.catalog(name, list, bytes)
+    }
+
+    /// Keeps what an image without a signature may be listed by.
+    pub(crate) fn image(&mut self, name: BytePath, digests: ImageDigests) {
+        self.listed.images.insert(name, digests);
+    }
+
     /// Notes that a document elsewhere contradicts a member.
     pub(crate) fn contradict(&mut self, name: &BytePath, source: &str, reason: String) {
         self.contradicted.insert(name.clone(), Stale { source: source.to_owned(), reason });
@@ -100,6 +121,7 @@ impl Siblings {
         if let Some((name, record)) = &self.record {
             recorded(name, record, members);
         }
+        self.listed.judge(members);
         self.vouchers.judge(members, trusted)
     }
 }

@@ -83,6 +83,14 @@ pub(crate) fn of_cabinet(
     facts
 }
 
+/// Reads the signature of a catalog, which holds what it signs.
+pub(super) fn of_list(bytes: &[u8], trusted: &Trusted) -> CodeSignature {
+    let mut facts = separate("catalog", bytes, 0, bytes.len(), None, trusted);
+    // Catalogs are as large as what they list.
+    facts.table_bytes = 0;
+    facts
+}
+
 /// Notes stretches of a container that its signature does not cover.
 pub(crate) fn leaves_out(facts: &mut CodeSignature, bytes: &[u8], stretches: &[(&str, usize, usize)]) {
     let mut places = Places { bytes, found: std::mem::take(&mut facts.uncovered) };

@@ -9,9 +9,11 @@ use object::pe::{
 use object::read::pe::{ExportTarget, ImageNtHeaders, ImageOptionalHeader, PeFile};
 use object::{Object, pe};
 
+use super::catalog::ImageDigests;
 use super::pkcs7::Trusted;
 use super::{Malformed, Room, Unreadable, authenticode, empty, names, section, text};
 use crate::budget::Budget;
+use crate::bytes::le16;
 
 mod details;
 mod imports;
@@ -37,6 +39,15 @@ pub(super) fn read(
         }
         _ => image::<ImageNtHeaders64>(bytes, trusted, budget, malformed),
     }
+}
+
+/// Computes what a catalog may list an image by.
+pub(super) fn image_digests(bytes: &[u8]) -> Option<ImageDigests> {
+    let headers = u64::from(dos_offset(bytes).ok()?);
+    let magic = le16(bytes, usize::try_from(headers).ok()? + 24)?;
+    let (checksum, entry) =
+        (checksum_offset(headers), directory_offset(headers, magic == IMAGE_NT_OPTIONAL_HDR64_MAGIC));
+    ImageDigests::of(bytes, usize::try_from(checksum).ok()?, usize::try_from(entry).ok()?)
 }
 
 fn image<H: ImageNtHeaders>(

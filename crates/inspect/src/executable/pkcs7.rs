@@ -33,6 +33,8 @@ const ISSUED_MAX: usize = 16;
 
 /// A `SignedData` structure.
 pub(super) struct Signed<'a> {
+    /// What the content is.
+    pub(super) content_type: Option<String>,
     /// The content, without tag and length.
     pub(super) content: Option<Element<'a>>,
     pub(super) certificates: Vec<Certificate<'a>>,
@@ -132,6 +134,7 @@ impl<'a> Signed<'a> {
         }
         let signers = fields.last().filter(|field| field.tag == 0x31)?;
         Some(Self {
+            content_type: fields.get(2)?.children().next().and_then(Element::oid),
             content: fields.get(2)?.children().nth(1).and_then(|explicit| explicit.children().next()),
             certificates,
             others,

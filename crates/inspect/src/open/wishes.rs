@@ -1,5 +1,6 @@
 //! What somebody wants to know beyond the facts of every file.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::matcher::Matcher;
@@ -12,6 +13,8 @@ pub struct Wishes {
     pub roots: Vec<Vec<u8>>,
     /// Certificates in DER: the timestamps of these are followed to them.
     pub timestamp_roots: Vec<Vec<u8>>,
+    /// Windows catalogs: what each is called, and its bytes. They are asked for images without a signature of their own.
+    pub catalogs: Vec<(String, Vec<u8>)>,
     /// Rules that are put to the bytes of the artifact and of each member.
     pub matcher: Option<Arc<dyn Matcher>>,
 }
@@ -20,6 +23,23 @@ impl Wishes {
     /// Adds the certificates of a file: in PEM (RFC 7468), one or several, or one in DER. Says how many there were.
     pub fn add_roots(&mut self, file: &[u8]) -> usize {
         add_certificates(&mut self.roots, file)
+    }
+
+    /// Adds a Windows catalog; `false` if it is none.
+    pub fn add_catalog(&mut self, name: &str, file: &[u8]) -> bool {
+        let is_read = executable::Catalog::read(file, &executable::Trusted::default()).is_some();
+        if is_read {
+            self.catalogs.push((name.to_owned(), file.to_vec()));
+        }
+        is_read
+    }
+
+    pub(super) fn catalogs(&self, trusted: &executable::Trusted) -> executable::Catalogs {
+        let read = self
+            .catalogs
+            .iter()
+            .filter_map(|(name, file)| Some((name.clone(), executable::Catalog::read(file, trusted)?)));
+        executable::Catalogs(Rc::new(read.collect()))
     }
 
     /// Adds the certificates of a file as roots of timestamps.

@@ -124,7 +124,7 @@ fn package(parts: &mut Parts, element: Element) {
     spdx::fields(&mut package, element.comment.as_str(), element.source.as_str());
     // The supplier is an element of its own, which in our documents stands before.
     let supplier = parts.key(element.supplied_by.as_str());
-    package.supplier = parts.texts.get(&supplier).cloned();
+    package.supplier = parts.texts.get(&supplier).map(|text| text.as_ref().into());
     parts.package(element.id.as_str(), package);
 }
 

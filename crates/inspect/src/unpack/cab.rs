@@ -54,6 +54,9 @@ pub(super) fn members(container: &mut Container, bytes: &[u8]) {
     let Some(mut cabinet) = Cabinet::read(bytes) else {
         return container.malformed("its headers lead outside");
     };
+    if cabinet.files.iter().any(|file| super::is_catalog_name(&file.name)) {
+        container.inspection.siblings.expect_catalog();
+    }
     cabinet.files.sort_by_key(|file| (file.folder, file.offset));
     let mut files = cabinet.files.as_slice();
     while let Some(first) = files.first() {

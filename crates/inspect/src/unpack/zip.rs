@@ -78,6 +78,9 @@ fn read(container: &mut Container, source: &Source, directory: &Directory) -> io
             format!("{count} members share bytes with others; they are not opened"),
         );
     }
+    if entries.iter().any(|entry| super::is_catalog_name(entry.name.as_bytes())) {
+        container.inspection.siblings.expect_catalog();
+    }
     for ((entry, local), overlaps) in entries.iter().zip(&locals).zip(&overlap) {
         if !container.admit() {
             return Ok(());

@@ -36,7 +36,13 @@ fn images() -> Vec<Sound> {
     let zip = zip_stored(&[("a", b"1"), ("b", &[7; 2000])]).unwrap();
     let cabinet = cab(1, &[("a", b"1")], &[b"1"]);
     let library = ThreeCx::new().first().file("vendor/d3dcompiler_47.dll").unwrap().to_vec();
+    let list = forge::catalog_list(&[("a.dll", forge::image_digest(&image))]);
+    let signed = TestSigner::new("corpus").sign_catalog(&list);
+    let driver = zip_stored(&[("a.dll", image.as_slice()), ("a.cat", &signed)]).unwrap();
     vec![
+        sound("catalog", "x.cat", signed),
+        sound("catalog", "x.zip", driver),
+        sound("apk", "x.apk", TestSigner::new("corpus").sign_package(&zip)),
         sound("authenticode", "x.dll", TestSigner::new("corpus").sign(&image)),
         sound("authenticode", "x.dll", library),
         sound("pe", "x.dll", image),

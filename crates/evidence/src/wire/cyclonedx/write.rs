@@ -100,7 +100,7 @@ fn component(package: &Package, reference: &str) -> Value {
     }
     if !package.hashes.is_empty() {
         let list = package.hashes.iter();
-        let list = list.map(|hash| json!({"alg": hash.algorithm.cyclonedx(), "content": hash.hex}));
+        let list = list.map(|hash| json!({"alg": hash.algorithm.cyclonedx(), "content": hash.hex()}));
         set("hashes", list.collect());
     }
     if !package.evidence.is_empty() {
@@ -126,7 +126,7 @@ fn component(package: &Package, reference: &str) -> Value {
 }
 
 /// One expression stands alone; several licences stand by identifier or name.
-fn licences(list: &[Box<str>]) -> Value {
+fn licences(list: &[std::sync::Arc<str>]) -> Value {
     if let [one] = list
         && let Some(expression) = licence::expression(one)
         && licence::identifier(&expression).is_none()

@@ -236,10 +236,9 @@ pub(super) fn signature(
             let because = vec![format!("certificate {} → {}", name(&old.identifier), name(&new.identifier))];
             findings.add(&codes::SIGNER_CHANGED, because);
         }
-        let lost: Vec<&String> = old.flags.difference(&new.flags).filter(|scheme| *scheme != "v1").collect();
-        if !lost.is_empty() {
-            let because =
-                vec![format!("no longer signed by scheme {}", super::super::examples(lost).join(", "))];
+        // The words of the schemes are in order; an old one may go when a newer one is there.
+        if let Some(best) = old.flags.last().filter(|best| new.flags.last() < Some(best)) {
+            let because = vec![format!("no longer signed by scheme {best}")];
             findings.add(&codes::SIGNATURE_REMOVED, because);
         }
     }

@@ -525,3 +525,28 @@ fn signatures_of_containers() {
     assert_eq!(found(Some(&signed), &jar(Some("A"), &[])), []);
     assert_eq!(found(Some(&jar(Some("A"), &["x"])), &jar(Some("A"), &["x", "y"])), []);
 }
+
+#[test]
+fn an_android_package_is_known_by_its_certificate_and_keeps_its_best_scheme() {
+    use Severity::High;
+    let package = |kind: &str, certificate: &str, schemes: &[&str]| {
+        let mut node =
+            Node::leaf("a.apk".into(), "zip", Digest::of(format!("{certificate}{schemes:?}").as_bytes()), 9);
+        node.signature = Some(Box::new(CodeSignature {
+            kind: kind.into(),
+            organisation: Some("Android".into()),
+            identifier: (kind == "apk").then(|| certificate.to_owned()),
+            flags: schemes.iter().map(|scheme| (*scheme).to_owned()).collect(),
+            ..CodeSignature::default()
+        }));
+        node
+    };
+    let old = package("apk", "sha256:a", &["v1", "v2", "v3"]);
+    assert_eq!(found(Some(&old), &package("apk", "sha256:a", &["v3"])), []);
+    assert_eq!(found(Some(&old), &package("apk", "sha256:a", &["v2", "v3", "v3.1"])), []);
+    let signer_changed = [("signer-changed".to_owned(), High)];
+    assert_eq!(found(Some(&old), &package("apk", "sha256:b", &["v1", "v2", "v3"])), signer_changed);
+    let removed = [("signature-removed".to_owned(), High)];
+    assert_eq!(found(Some(&old), &package("apk", "sha256:a", &["v1", "v2"])), removed);
+    assert_eq!(found(Some(&old), &package("jar", "", &["v1"])), removed);
+}
