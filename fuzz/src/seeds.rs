@@ -21,6 +21,7 @@ fn main() -> std::io::Result<()> {
         }
     }
     egress()?;
+    locks()?;
     advisories()
 }
 
@@ -46,6 +47,28 @@ fn egress() -> std::io::Result<()> {
     ];
     for (target, name, bytes) in seeds {
         fs::write(folder(target)?.join(name), bytes)?;
+    }
+    Ok(())
+}
+
+/// A manifest and a lock file of each kind; the first byte is the place in the list of pairs.
+fn locks() -> std::io::Result<()> {
+    let npm = r#"{"dependencies":{"a":"^1.0.0"},"resolutions":{"**/b":"1"}}"#;
+    let python = "[project]\ndependencies=[\"a[x]>=1,<2\"]\n[tool.poetry.dependencies]\nb=\"^1\"\n";
+    let packages = "[[package]]\nname=\"a\"\nversion=\"1.0\"\n";
+    let seeds: [(u8, &str, &str, &str); 8] = [
+        (0, "npm", npm, r#"{"packages":{"":{"dependencies":{"a":"^1.0.0"}},"node_modules/a":{"version":"1.0.0"}}}"#),
+        (2, "yarn", npm, "\"a@npm:^1.0.0\":\n  version: 1.0.0\n"),
+        (3, "pnpm", npm, "importers:\n  .:\n    dependencies:\n      a:\n        specifier: ^1.0.0\n        version: 1.0.0(b@1)\n"),
+        (4, "cargo", "[dependencies]\na=\"1\"\n", "[[package]]\nname=\"a\"\nversion=\"1.0.0\"\n"),
+        (5, "go", "module m\nrequire (\n a.test/x v1.0.0\n)\n", "a.test/x v1.0.0 h1:x=\n"),
+        (6, "python", python, packages),
+        (9, "ruby", "gem 'a', '~> 1.0'\n", "GEM\n  specs:\n    a (1.0)\n\nDEPENDENCIES\n  a (~> 1.0)\n"),
+        (11, "php", r#"{"require":{"a/b":"^1.0 || ~2.1"}}"#, r#"{"packages":[{"name":"a/b","version":"v1.0.0"}]}"#),
+    ];
+    for (number, name, manifest, lock) in seeds {
+        let bytes = [&[number], manifest.as_bytes(), b"\0", lock.as_bytes()].concat();
+        fs::write(folder("locks")?.join(name), bytes)?;
     }
     Ok(())
 }

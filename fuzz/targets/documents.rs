@@ -1,4 +1,4 @@
-//! Bundles (ours and anybody's), statements, log entries, checkpoints, certificates, timestamps, requests to log and witness, keys, policies, trust
+//! Bundles (ours and anybody's), statements, log entries, exported pages of public logs, checkpoints, certificates, timestamps, requests to log and witness, keys, policies, trust
 //! files: all readers on the same bytes.
 #![no_main]
 
@@ -14,6 +14,14 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         attest::verify::release(&Digest::of(b""), bytes, &trust).ok();
     }
     attest::rekor::read(bytes).ok();
+    for path in ["page.json", "tile/entries/000", "tile/data/000"] {
+        if let Ok(page) = attest::exported::read(path, bytes) {
+            for signed in page.entries.iter().flat_map(|entry| &entry.signed) {
+                attest::exported::same_certificate(&signed.bearer.der, bytes);
+            }
+        }
+    }
+    attest::exported::Bearer::all(bytes);
     attest::bundle::read_log_entry(bytes);
     attest::Certificate::from_der(bytes).map(|certificate| (certificate.valid(), certificate.identity())).ok();
     attest::timestamp::Request::read(bytes).ok();

@@ -1,10 +1,13 @@
-//! Logs of machines: system logs, the journal, `utmp` records.
+//! Logs of machines: system logs, the journal, `utmp` records; containerd's database.
 #![no_main]
 
-use inspect::machine::{Clock, Utmp, audit_line, journal_cursor, journal_line, syslog_line, utmp_record};
+use inspect::machine::{
+    Clock, Utmp, audit_line, containerd_images, journal_cursor, journal_line, syslog_line, utmp_record,
+};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let clock = Clock { now: evidence::Timestamp::from_unix(1_800_000_000), to_utc: &|local| local };
+    containerd_images(bytes).ok();
     for line in bytes.split(|byte| *byte == b'\n') {
         syslog_line(line, &clock);
         audit_line(line);

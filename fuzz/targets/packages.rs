@@ -12,6 +12,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     packages::distribution(bytes);
     packages::npm_package(bytes);
     packages::python_metadata(bytes);
+    packages::studio_extension(bytes);
     packages::python_record(bytes).count();
     let path = evidence::BytePath::from(bytes);
     packages::cargo_registry(&path);
@@ -43,4 +44,12 @@ const PATHS: &[&str] = &[
     "luarocks.lock",
     "a.pkl",
     "a.safetensors",
+    "nix/store/0c5fxrwqvbyl2sicd9fr2w5w3j3sx1wl-profile/manifest.json",
+    "nix/store/0c5fxrwqvbyl2sicd9fr2w5w3j3sx1wl-profile/manifest.nix",
+    "snap/a/1/meta/snap.yaml",
+    "flatpak/app/a/x86_64/stable/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa/metadata",
+    "A.app/Contents/Info.plist",
+    "var/db/receipts/a.plist",
+    "requirements/base.txt",
+    "control.deb",
 ];

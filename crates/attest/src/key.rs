@@ -16,7 +16,10 @@ use pkcs8::pkcs5::pbes2;
 use pkcs8::{EncryptedPrivateKeyInfo, LineEnding, PrivateKeyInfo, SecretDocument};
 use zeroize::Zeroizing;
 
+use crate::passphrase::{Derivation, Passphrase, SALT_BYTES};
 use crate::{from_base64, to_base64};
+
+pub use crate::passphrase::Cost;
 
 /// Something that signs: object-safe, so that a token or a KMS can stand behind it.
 pub trait Signer {
@@ -205,15 +208,6 @@ pub fn signature_from_fixed(fixed: &[u8]) -> Result<Vec<u8>, KeyError> {
     vec![number(r)?, number(s)?].to_der().map_err(|_| bad())
 }
 
-/// How much work a passphrase guess costs.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Cost {
-    /// scrypt N = 2^17, r = 8, p = 1 (128 MiB): for the release key.
-    High,
-    /// scrypt N = 2^14, r = 8, p = 1 (16 MiB): for machine keys that are opened at every build.
-    Machine,
-}
-
 /// A private key at rest: PEM text of an encrypted PKCS#8 document.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct EncryptedKey(String);
@@ -230,40 +224,60 @@ impl EncryptedKey {
     }
 
     /// Makes a new P-256 key and encrypts it.
-    pub fn generate_p256(passphrase: &[u8], cost: Cost) -> Result<(Self, KeyPair), KeyError> {
+    pub fn generate_p256(passphrase: &[u8], how: impl Into<Derivation>) -> Result<(Self, KeyPair), KeyError> {
         let der = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &SystemRandom::new())
             .map_err(|_| KeyError::Crypto("generate a P-256 key"))?;
-        Ok((Self::encrypt(der.as_ref(), passphrase, cost)?, KeyPair::from_pkcs8(der.as_ref())?))
+        Ok((Self::encrypt(der.as_ref(), passphrase, how.into())?, KeyPair::from_pkcs8(der.as_ref())?))
     }
 
     /// Makes a new Ed25519 key and encrypts it; returns also its PKCS#8 (v1) bytes.
-    pub fn generate_ed25519(passphrase: &[u8], cost: Cost) -> Result<(Self, Zeroizing<Vec<u8>>), KeyError> {
+    pub fn generate_ed25519(
+        passphrase: &[u8],
+        how: impl Into<Derivation>,
+    ) -> Result<(Self, Zeroizing<Vec<u8>>), KeyError> {
         let pair = Ed25519KeyPair::generate().map_err(|_| KeyError::Crypto("generate an Ed25519 key"))?;
         let der = pair.to_pkcs8v1().map_err(|_| KeyError::Crypto("encode an Ed25519 key"))?;
-        Ok((Self::encrypt(der.as_ref(), passphrase, cost)?, Zeroizing::new(der.as_ref().to_vec())))
+        Ok((Self::encrypt(der.as_ref(), passphrase, how.into())?, Zeroizing::new(der.as_ref().to_vec())))
     }
 
     /// Opens a P-256 key.
-    pub fn open_p256(&self, passphrase: &[u8]) -> Result<KeyPair, KeyError> {
+    pub fn open_p256(&self, passphrase: &Passphrase) -> Result<KeyPair, KeyError> {
         KeyPair::from_pkcs8(&self.decrypt(passphrase)?)
     }
 
     /// Opens any key to its PKCS#8 bytes, for signers that take these.
-    pub fn open_pkcs8(&self, passphrase: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+    pub fn open_pkcs8(&self, passphrase: &Passphrase) -> Result<Zeroizing<Vec<u8>>, KeyError> {
         self.decrypt(passphrase)
     }
 
-    fn encrypt(der: &[u8], passphrase: &[u8], cost: Cost) -> Result<Self, KeyError> {
+    /// The derivation of this key, for another key of the same passphrase. Only for keys that were made here.
+    pub fn derivation(&self) -> Result<Derivation, KeyError> {
+        let document = self.document()?;
+        let info = EncryptedPrivateKeyInfo::try_from(document.as_bytes()).map_err(|_| KeyError::Format)?;
+        let how = info
+            .encryption_algorithm
+            .pbes2()
+            .and_then(|scheme| scheme.kdf.scrypt())
+            .ok_or(KeyError::Format)?;
+        let costs = [Cost::High, Cost::Machine];
+        let cost = costs.into_iter().find(|cost| {
+            cost.parameters().is_ok_and(|parameters| 1_u64 << parameters.log_n() == how.cost_parameter)
+        });
+        let salt = how.salt.try_into().map_err(|_| KeyError::Format)?;
+        Ok(Derivation { cost: cost.ok_or(KeyError::Format)?, salt: Some(salt) })
+    }
+
+    fn document(&self) -> Result<SecretDocument, KeyError> {
+        let (label, document) = SecretDocument::from_pem(&self.0).map_err(|_| KeyError::Format)?;
+        if label == "ENCRYPTED PRIVATE KEY" { Ok(document) } else { Err(KeyError::Format) }
+    }
+
+    fn encrypt(der: &[u8], passphrase: &[u8], how: Derivation) -> Result<Self, KeyError> {
         let random = random()?;
-        let (salt, iv) = random.split_at(16);
+        let (own_salt, iv) = random.split_at(SALT_BYTES);
         let iv: &[u8; 16] = iv.try_into().map_err(|_| KeyError::Crypto("draw random bytes"))?;
-        let log_n = match cost {
-            Cost::High => 17,
-            Cost::Machine => 14,
-        };
-        let scrypt = pkcs8::pkcs5::scrypt::Params::new(log_n, 8, 1, 32)
-            .map_err(|_| KeyError::Crypto("set up scrypt"))?;
-        let parameters = pbes2::Parameters::scrypt_aes256cbc(scrypt, salt, iv)
+        let salt = how.salt.as_ref().map_or(own_salt, |salt| &salt[..]);
+        let parameters = pbes2::Parameters::scrypt_aes256cbc(how.cost.parameters()?, salt, iv)
             .map_err(|_| KeyError::Crypto("set up scrypt"))?;
         let info = PrivateKeyInfo::try_from(der).map_err(|_| KeyError::Algorithm)?;
         let document = info
@@ -275,14 +289,10 @@ impl EncryptedKey {
         Ok(Self(pem.to_string()))
     }
 
-    fn decrypt(&self, passphrase: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyError> {
-        let (label, document) = SecretDocument::from_pem(&self.0).map_err(|_| KeyError::Format)?;
-        if label != "ENCRYPTED PRIVATE KEY" {
-            return Err(KeyError::Format);
-        }
+    fn decrypt(&self, passphrase: &Passphrase) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+        let document = self.document()?;
         let info = EncryptedPrivateKeyInfo::try_from(document.as_bytes()).map_err(|_| KeyError::Format)?;
-        let opened = info.decrypt(passphrase).map_err(|_| KeyError::Passphrase)?;
-        Ok(Zeroizing::new(opened.as_bytes().to_vec()))
+        passphrase.decrypt(&info)
     }
 }
 
@@ -301,10 +311,42 @@ mod tests {
     fn a_key_survives_its_file_and_only_its_passphrase_opens_it() {
         let (file, pair) = EncryptedKey::generate_p256(b"correct horse", Cost::Machine).unwrap();
         let read = EncryptedKey::from_pem(file.pem());
-        let opened = read.open_p256(b"correct horse").unwrap();
+        let opened = read.open_p256(&Passphrase::new("correct horse")).unwrap();
         assert_eq!(opened.public_key(), pair.public_key());
-        assert!(matches!(read.open_p256(b"wrong horse"), Err(KeyError::Passphrase)));
-        assert!(matches!(EncryptedKey::from_pem("nonsense").open_p256(b"x"), Err(KeyError::Format)));
+        assert!(matches!(read.open_p256(&Passphrase::new("wrong horse")), Err(KeyError::Passphrase)));
+        assert!(matches!(
+            EncryptedKey::from_pem("nonsense").open_p256(&Passphrase::new("x")),
+            Err(KeyError::Format)
+        ));
+    }
+
+    #[test]
+    fn one_derivation_opens_keys_of_one_salt() {
+        let (first, pair) = EncryptedKey::generate_p256(b"correct horse", Cost::Machine).unwrap();
+        let how = first.derivation().unwrap();
+        assert_eq!(how.cost, Cost::Machine);
+        let (second, der) = EncryptedKey::generate_ed25519(b"correct horse", how).unwrap();
+        assert_eq!(second.derivation().unwrap(), how);
+        let (other, _) = EncryptedKey::generate_p256(b"correct horse", Cost::Machine).unwrap();
+        assert_ne!(other.derivation().unwrap(), how);
+        let passphrase = Passphrase::new("correct horse");
+        assert_eq!(first.open_p256(&passphrase).unwrap().public_key(), pair.public_key());
+        assert_eq!(second.open_pkcs8(&passphrase).unwrap(), der);
+        assert_eq!(passphrase.derivations(), 1);
+        other.open_p256(&passphrase).unwrap();
+        assert_eq!(passphrase.derivations(), 2);
+        // The library opens what we wrote, and a remembered derivation opens nothing that was changed.
+        let document = second.document().unwrap();
+        let info = EncryptedPrivateKeyInfo::try_from(document.as_bytes()).unwrap();
+        assert_eq!(info.decrypt("correct horse").unwrap().as_bytes(), &der[..]);
+        for at in 0..info.encrypted_data.len() {
+            let mut changed = info.encrypted_data.to_vec();
+            changed[at] ^= 1;
+            let changed = EncryptedPrivateKeyInfo { encrypted_data: &changed, ..info.clone() };
+            if let Ok(opened) = passphrase.decrypt(&changed) {
+                assert_ne!(opened, der); // CBC does not authenticate: the public key in the trust file does.
+            }
+        }
     }
 
     #[test]
@@ -338,7 +380,7 @@ mod tests {
     #[test]
     fn an_ed25519_key_is_not_a_p256_key() {
         let (file, der) = EncryptedKey::generate_ed25519(b"p", Cost::Machine).unwrap();
-        assert_eq!(*file.open_pkcs8(b"p").unwrap(), *der);
-        assert!(matches!(file.open_p256(b"p"), Err(KeyError::Algorithm)));
+        assert_eq!(*file.open_pkcs8(&Passphrase::new("p")).unwrap(), *der);
+        assert!(matches!(file.open_p256(&Passphrase::new("p")), Err(KeyError::Algorithm)));
     }
 }

@@ -8,9 +8,11 @@ pub mod authority;
 pub mod bundle;
 pub mod clients;
 pub mod envelope;
+pub mod exported;
 pub mod foreign;
 pub mod key;
 pub mod leaf;
+pub mod passphrase;
 pub mod rekor;
 pub mod timestamp;
 pub mod trust;
@@ -22,6 +24,7 @@ pub use bundle::{Bundle, Inclusion};
 pub use envelope::Envelope;
 pub use key::{EncryptedKey, KeyError, KeyPair, PublicKey, Signer};
 pub use leaf::{Credential, Leaf};
+pub use passphrase::Passphrase;
 pub use trust::Trust;
 pub use verify::{Rejection, Verified, VerifiedRelease};
 pub use x509::Certificate;
@@ -37,6 +40,16 @@ fn to_base64(bytes: &[u8]) -> String {
 fn from_base64(text: &str) -> Option<Vec<u8>> {
     let bytes = base64::engine::general_purpose::STANDARD.decode(text).ok()?;
     (to_base64(&bytes) == text).then_some(bytes)
+}
+
+/// Encodes as base64url without padding (RFC 4648, section 5), as JSON Web Keys have it.
+pub fn base64url(bytes: &[u8]) -> String {
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// Decodes base64url without padding.
+pub fn from_base64url(text: &str) -> Option<Vec<u8>> {
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(text).ok()
 }
 
 /// Bytes that are written as base64 in JSON.

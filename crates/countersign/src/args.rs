@@ -57,7 +57,7 @@ pub(crate) enum Command {
         /// The log's name, as in `log.example.com`
         #[arg(long, value_name = "NAME")]
         origin: Option<String>,
-        /// A release key that is there already, with whom it is: `pkcs11:…`, `hashivault://…`, `NAME://…` for `sigstore-kms-NAME`
+        /// A release key that is there already, with whom it is: `pkcs11:…`, `hashivault://…`, `awskms://…`, `gcpkms://…`, `azurekms://…`, `NAME://…` for `sigstore-kms-NAME`
         #[arg(long, value_name = "URI")]
         release_key: Option<String>,
     },

@@ -66,17 +66,17 @@ impl Context {
 
     /// The passphrase of existing keys.
     pub(crate) fn passphrase(&self) -> Result<Passphrase> {
-        match self.given_passphrase()? {
-            Some(passphrase) => Ok(passphrase),
-            None => Ok(Passphrase::new(ask("Passphrase of the keys: ")?)),
-        }
+        Ok(credentialed(match self.given_passphrase()? {
+            Some(passphrase) => passphrase,
+            None => Passphrase::new(ask("Passphrase of the keys: ")?),
+        }))
     }
 
     /// The passphrase of the store's keys where `--passphrase-file` is a person's.
     pub(crate) fn store_passphrase(&self, file: Option<&Path>) -> Result<Passphrase> {
         match file.map(read_passphrase).transpose()?.or_else(passphrase_of_environment) {
-            Some(passphrase) => Ok(passphrase),
-            None => Ok(Passphrase::new(ask("Passphrase of the store's keys: ")?)),
+            Some(passphrase) => Ok(credentialed(passphrase)),
+            None => Ok(credentialed(Passphrase::new(ask("Passphrase of the store's keys: ")?))),
         }
     }
 
@@ -101,11 +101,11 @@ impl Context {
     /// The passphrase of keys to be made; a person types it twice.
     pub(crate) fn new_passphrase(&self) -> Result<Passphrase> {
         if let Some(passphrase) = self.given_passphrase()? {
-            return Ok(passphrase);
+            return Ok(credentialed(passphrase));
         }
         let first = ask("New passphrase for the keys: ")?;
         anyhow::ensure!(first == ask("Once more: ")?, "the two passphrases differ");
-        Ok(Passphrase::new(first))
+        Ok(credentialed(Passphrase::new(first)))
     }
 
     fn given_passphrase(&self) -> Result<Option<Passphrase>> {
@@ -146,6 +146,12 @@ fn read_passphrase(path: &Path) -> Result<Passphrase> {
     let bytes = std::fs::read(path).with_context(|| format!("cannot read `{}`", path.display()))?;
     let end = bytes.iter().rposition(|byte| !matches!(byte, b'\n' | b'\r')).map_or(0, |last| last + 1);
     Ok(Passphrase::new(bytes[..end].to_vec()))
+}
+
+/// Adds what the environment has for services that hold keys.
+fn credentialed(passphrase: Passphrase) -> Passphrase {
+    let found = engine::CREDENTIAL_VARIABLES.iter();
+    passphrase.with_credentials(found.filter_map(|name| Some((*name, std::env::var(name).ok()?))))
 }
 
 fn passphrase_of_environment() -> Option<Passphrase> {

@@ -19,6 +19,7 @@ use crate::error::{Error, Result};
 use crate::inspect_path::inspect_file;
 use crate::keys::{self, KeyRole};
 use crate::records::{self, RecordView};
+use crate::rules::Rules;
 use crate::world::{World, store_error};
 
 /// What the gate looked at and decided.
@@ -44,6 +45,8 @@ pub struct Assessment {
     pub decision: Decision,
     /// The bytes of the policy, for the log.
     pub(crate) policy_bytes: Vec<u8>,
+    /// The bytes of the rule files that it names.
+    pub(crate) rule_bytes: Vec<Vec<u8>>,
     /// Index of the provenance statement in the log.
     pub(crate) provenance_index: Option<u64>,
 }
@@ -76,8 +79,10 @@ pub(crate) fn assess_for(world: &World, path: &Path, asks: Option<&Actor>) -> Re
         Some(view) => crate::advisories::advise(world, view, &policy)?,
         None => None,
     };
+    let rules = Rules::load(world, &policy);
+    let actors = actors(world, view.as_ref(), asks)?;
     let decision = {
-        let case = Case {
+        let mut case = Case {
             artifact,
             name: name.clone(),
             record: view.as_ref().map(|view| Evidence { digest: view.digest, document: &view.record }),
@@ -87,12 +92,21 @@ pub(crate) fn assess_for(world: &World, path: &Path, asks: Option<&Actor>) -> Re
                 .as_ref()
                 .zip(comparison.as_ref())
                 .map(|((before, _), comparison)| Baseline { record: before.digest, comparison }),
-            approvals: &approvals(world)?,
+            approvals: &rules.approvals(approvals(world)?, view.as_ref().map(|view| &view.record)),
             quorum: crate::quorum::about(world, &artifact)?,
             advised: advice.as_ref().map(|advice| &advice.advised),
-            actors: &actors(world, view.as_ref(), asks)?,
+            actors: &actors,
+            ruled: &[],
         };
-        gate(&case, &policy, world.now())
+        if rules.is_empty() {
+            gate(&case, &policy, world.now())
+        } else {
+            // Rules see what was found without them; what they add is weighed with all the rest.
+            let found = gate(&case, &policy, world.now());
+            let ruled = rules.judge(&case, found.findings(), world.now());
+            case.ruled = &ruled;
+            gate(&case, &policy, world.now())
+        }
     };
     let policy = policy.digest;
     Ok(Assessment {
@@ -106,6 +120,7 @@ pub(crate) fn assess_for(world: &World, path: &Path, asks: Option<&Actor>) -> Re
         policy,
         decision,
         policy_bytes,
+        rule_bytes: rules.into_bytes(),
         provenance_index,
     })
 }

@@ -112,6 +112,12 @@ pub enum Error {
     /// Somebody does what is not theirs to do.
     #[error("{0}")]
     Role(String),
+    /// A name to look for in public logs that is none.
+    #[error("`{0}` is no name to look for: at least three letters, and `*` at one end only")]
+    Identity(String),
+    /// A file in which a certificate or key of ours was to be.
+    #[error("`{0}` has no certificate and no public key that can be read")]
+    NoCertificate(PathBuf),
     /// A key URI that is not understood.
     #[error("the key URI `{0}` cannot be used: {1}")]
     KeyUri(String, String),
@@ -450,6 +456,8 @@ impl Error {
             | Self::Job(..)
             | Self::SourceMissing(_)
             | Self::Role(_)
+            | Self::Identity(_)
+            | Self::NoCertificate(_)
             | Self::Outbound(_)
             | Self::Read { .. }
             | Self::Write { .. }

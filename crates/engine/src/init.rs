@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::keys::{self, KeyRole};
 use crate::ledger::LOG_HEAD;
-use crate::world::{Layout, Passphrase, SALT_HEAD, log_error, store_error};
+use crate::world::{Clock, Layout, Passphrase, SALT_HEAD, log_error, store_error};
 
 /// The shortest passphrase that is accepted.
 pub(crate) const PASSPHRASE_MIN: usize = 8;
@@ -65,12 +65,15 @@ pub fn init(
     files::write(&staging.path().join(".gitignore"), b"*\n")?;
 
     let (builder_file, builder) = generate("builder", Cost::Machine, passphrase)?;
-    let (log_file, log_der) = EncryptedKey::generate_ed25519(passphrase.bytes(), Cost::Machine)
+    // Every build opens both.
+    let (log_file, log_der) = builder_file
+        .derivation()
+        .and_then(|how| EncryptedKey::generate_ed25519(passphrase.bytes(), how))
         .map_err(|source| Error::Key { name: "log", source })?;
     DirectoryVault::create(&layout.objects()).map_err(store_error)?;
     let heads = SqliteHeads::create(&layout.heads()).map_err(store_error)?;
     let release: Box<dyn Signer> = match release_uri {
-        Some(_) => keys::create(&layout, &heads, KeyRole::Release, release_uri, passphrase)?,
+        Some(_) => keys::create(&layout, &heads, KeyRole::Release, release_uri, passphrase, Clock::at(now))?,
         None => {
             let (file, pair) = generate("release", Cost::High, passphrase)?;
             files::write_secret(&layout.key("release"), file.pem().as_bytes())?;

@@ -4,6 +4,7 @@
 //! from `init`. Which one is used is the trust file's to say: the newest that has not ended and is here. Whoever holds a key is not
 //! believed: each signature is verified with the key that the trust file names before anything is done with it.
 
+mod cloud;
 pub(crate) mod counted;
 mod plugin;
 mod token;
@@ -14,12 +15,14 @@ use attest::key::Cost;
 use attest::trust::TrustedKey;
 use attest::{EncryptedKey, KeyError, PublicKey, Signer};
 use judge::roles::Role;
+use serde_json::Value;
 use store::SqliteHeads;
 
 use crate::error::{Error, Result};
 use crate::files;
-use crate::world::{Layout, Passphrase, World};
+use crate::world::{Clock, Layout, Passphrase, World};
 
+pub use cloud::VARIABLES as CREDENTIAL_VARIABLES;
 pub use token::HELPER as TOKEN_HELPER;
 
 /// What a key of a store is for.
@@ -44,6 +47,14 @@ impl KeyRole {
         match self {
             Self::Release => Role::Signer,
             Self::Builder => Role::Builder,
+        }
+    }
+
+    /// What may open a key of this role: a recorded build inherits the environment, so a builder's credentials never stand there.
+    fn opens(self, passphrase: &Passphrase) -> Passphrase {
+        match self {
+            Self::Release => passphrase.clone(),
+            Self::Builder => Passphrase::new(passphrase.bytes().to_vec()),
         }
     }
 
@@ -87,7 +98,7 @@ pub(crate) fn open(
     let file = newest.map_or_else(|| name.to_owned(), named);
     let uri = layout.key_uri(&file);
     let signer = if uri.is_file() {
-        held(name, files::read_text(&uri, 1 << 16)?.trim(), passphrase)?
+        held(name, files::read_text(&uri, 1 << 16)?.trim(), &role.opens(passphrase), world.clock())?
     } else {
         let inner = world.open_file_key(name, &file, passphrase)?;
         match role {
@@ -116,16 +127,25 @@ pub(crate) fn create(
     role: KeyRole,
     uri: Option<&str>,
     passphrase: &Passphrase,
+    clock: Clock,
 ) -> Result<Box<dyn Signer>> {
     let name = role.word();
     if let Some(uri) = uri {
-        let signer = held(name, uri, passphrase)?;
+        let signer = held(name, uri, &role.opens(passphrase), clock)?;
         let path = layout.key_uri(&format!("{name}-{}", signer.public_key().short()));
         files::write(&path, format!("{uri}\n").as_bytes())?;
         return Ok(signer);
     }
-    let (file, pair) = EncryptedKey::generate_p256(passphrase.bytes(), role.cost())
-        .map_err(|source| Error::Key { name, source })?;
+    let key = |source| Error::Key { name, source };
+    let how = match role {
+        // Every build opens it and the log's key: one derivation is enough.
+        KeyRole::Builder => {
+            let log = EncryptedKey::from_pem(files::read_text(&layout.key("log"), 1 << 16)?);
+            log.derivation().map_err(key)?
+        }
+        KeyRole::Release => role.cost().into(),
+    };
+    let (file, pair) = EncryptedKey::generate_p256(passphrase.bytes(), how).map_err(key)?;
     let path = layout.key(&format!("{name}-{}", pair.public_key().short()));
     files::write_secret(&path, file.pem().as_bytes())?;
     if role == KeyRole::Release {
@@ -140,15 +160,46 @@ pub(crate) fn create(
 }
 
 /// Opens a key that somebody else holds.
-fn held(name: &'static str, uri: &str, passphrase: &Passphrase) -> Result<Box<dyn Signer>> {
+fn held(name: &'static str, uri: &str, passphrase: &Passphrase, clock: Clock) -> Result<Box<dyn Signer>> {
     let key = |source| Error::Key { name, source };
     Ok(match uri::Holder::parse(uri, passphrase)? {
+        uri::Holder::Amazon(at) => Box::new(cloud::Amazon::open(at, clock).map_err(key)?),
+        uri::Holder::Google(at) => Box::new(cloud::Google::open(at).map_err(key)?),
+        uri::Holder::Azure(at) => Box::new(cloud::Azure::open(at).map_err(key)?),
         uri::Holder::Token(at) => Box::new(token::Token::open(at).map_err(key)?),
         uri::Holder::Vault(at) => Box::new(vault::Vault::open(at).map_err(key)?),
         uri::Holder::Plugin { name, resource } => {
             Box::new(plugin::Plugin::open(&name, &resource).map_err(key)?)
         }
     })
+}
+
+/// Calls a key service; only a sound answer in JSON is one.
+fn service(url: &str, headers: &[(&str, &str)], body: Option<&[u8]>) -> std::result::Result<Value, KeyError> {
+    let (status, bytes) = host::outbound::call(url, headers, body).map_err(|error| {
+        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+        KeyError::Holder(format!("{error}{cause}"))
+    })?;
+    let answer = serde_json::from_slice::<Value>(&bytes);
+    if status != 200 {
+        let reason = answer.ok().and_then(|answer| reason(&answer));
+        let reason = reason.map(|word| format!(" ({word})")).unwrap_or_default();
+        return Err(KeyError::Holder(format!("`{url}` answered {status}{reason}")));
+    }
+    answer.map_err(|_| KeyError::Holder(format!("`{url}` answered no JSON")))
+}
+
+/// The one word by which a service says why it refuses; never its sentences, in which anything may stand.
+fn reason(answer: &Value) -> Option<String> {
+    let places = ["/__type", "/error/status", "/error/code"];
+    let word = places.iter().find_map(|place| answer.pointer(place)?.as_str())?;
+    let word = word.rsplit('#').next().unwrap_or(word);
+    let plain = word.len() <= 60 && word.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    plain.then(|| word.to_owned())
+}
+
+fn unexpected(field: &str) -> KeyError {
+    KeyError::Holder(format!("the key service's answer has no usable `{field}`"))
 }
 
 /// Lets a signature through only if the key that is expected verifies it.

@@ -33,6 +33,7 @@ mod quorum;
 mod rebuild;
 mod record;
 mod records;
+mod rules;
 mod sbom;
 mod sign;
 mod timestamping;
@@ -63,9 +64,9 @@ pub use inventory::{
     inventory_check, inventory_collect, inventory_import, inventory_query, inventory_store, inventory_unused,
     inventory_used,
 };
-pub use keys::{KeyRole, TOKEN_HELPER};
+pub use keys::{CREDENTIAL_VARIABLES, KeyRole, TOKEN_HELPER};
 pub use ledger::{LogRow, outcome};
-pub use log::{LogReport, log_check, log_export, log_rows};
+pub use log::{LogReport, log_check, log_export, log_rows, served_check};
 pub use log_service::{LogService, Submitted};
 pub use monitor::{Monitor, MonitorReport, audit, monitor};
 pub use native::NativeSigner;

@@ -10,11 +10,12 @@ use evidence::statement::{
 };
 use evidence::{Digest, Finding, Subject};
 use judge::codes;
+use store::{Heads as _, SqliteHeads, TileDirectory};
 
 use crate::error::Result;
 use crate::files;
-use crate::ledger::{LogRow, row};
-use crate::world::{World, log_error};
+use crate::ledger::{LOG_HEAD, LogRow, row};
+use crate::world::{World, log_error, store_error};
 
 /// What a check of the log found.
 #[derive(Clone, PartialEq, Debug)]
@@ -61,9 +62,38 @@ pub fn log_check(world: &World, older: Option<&Path>) -> Result<LogReport> {
     })
 }
 
+/// Re-hashes a log that `serve --log` wrote, from its folder, as far as its head goes: what only a journal holds yet becomes part of
+/// it when it is served again. If an older checkpoint is given, this log must go on from there. What the entries say is not judged.
+pub fn served_check(folder: &Path, older: Option<&Path>) -> Result<LogReport> {
+    let key = files::read_text(&folder.join("verifier-key.txt"), 1 << 16)?;
+    let key = tlog::VerifierKey::parse(key.trim()).map_err(log_error)?;
+    let tiles = TileDirectory::open(&folder.join("log")).map_err(store_error)?;
+    let heads = SqliteHeads::open(&folder.join("heads.db")).map_err(store_error)?;
+    let cell = heads.cell(LOG_HEAD);
+    let log = tlog::Log::open(&tiles, &cell, &key).map_err(log_error)?;
+    let mut findings = damages(&log.check().map_err(log_error)?);
+    let published = folder.join("log/checkpoint");
+    for path in older.into_iter().chain(published.is_file().then_some(published.as_path())) {
+        let note = files::read_text(path, 1 << 16)?;
+        let older = tlog::Checkpoint::verify(&note, &key).map_err(log_error)?;
+        let extends = older.size() <= log.size() && log.extends(&older).map_err(log_error)?;
+        findings.extend(forked(&older, log.size(), extends, &path.display().to_string()));
+    }
+    let checkpoint = log.checkpoint();
+    Ok(LogReport {
+        size: checkpoint.size(),
+        root: Digest::from_bytes(*checkpoint.root().as_bytes()).hex(),
+        origin: checkpoint.origin().to_owned(),
+        findings,
+    })
+}
+
 /// Re-hashes every tile and entry.
 pub(crate) fn damage(world: &World) -> Result<Vec<Finding>> {
-    let report = world.with_log(|log| log.check())?;
+    Ok(damages(&world.with_log(|log| log.check())?))
+}
+
+fn damages(report: &tlog::CheckReport) -> Vec<Finding> {
     let mut findings: Vec<Finding> = report
         .damaged
         .iter()
@@ -76,7 +106,7 @@ pub(crate) fn damage(world: &World) -> Result<Vec<Finding>> {
         let because = vec!["the entries do not hash to the root of the signed checkpoint".to_owned()];
         findings.push(codes::LOG_DAMAGED.finding(Subject::default(), because));
     }
-    Ok(findings)
+    findings
 }
 
 /// Reads every entry: each must be a statement by one of our keys, each intent must be for a build that had ended well
@@ -195,15 +225,19 @@ pub(crate) fn fork(world: &World, note: &str, source: &str) -> Result<Option<Fin
         let extends = older.size() <= log.size() && log.extends(&older)?;
         Ok((log.size(), extends))
     })?;
+    Ok(forked(&older, size, extends, source))
+}
+
+fn forked(older: &tlog::VerifiedCheckpoint, size: u64, extends: bool, source: &str) -> Option<Finding> {
     if extends {
-        return Ok(None);
+        return None;
     }
     let because = if older.size() > size {
         format!("the checkpoint of {source} names {} entries, the log has {size}", older.size())
     } else {
         format!("the first {} entries are not those that the checkpoint of {source} names", older.size())
     };
-    Ok(Some(codes::FORKED.finding(Subject::default(), vec![because])))
+    Some(codes::FORKED.finding(Subject::default(), vec![because]))
 }
 
 /// Writes the newest checkpoint, the verifier key and all tiles into a folder, as a static log that any C2SP

@@ -194,7 +194,7 @@ fn signer(folder: &Path, origin: &str, passphrase: &Passphrase) -> Result<Ed2551
         files::write_secret(&path, made.0.pem().as_bytes())?;
     }
     let encrypted = EncryptedKey::from_pem(files::read_text(&path, 1 << 16)?);
-    let der = encrypted.open_pkcs8(passphrase.bytes()).map_err(key)?;
+    let der = encrypted.open_pkcs8(passphrase.word()).map_err(key)?;
     Ed25519Signer::from_pkcs8(origin, &der).map_err(log_error)
 }
 

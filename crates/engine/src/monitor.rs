@@ -1,9 +1,11 @@
 //! `monitor`: is every signature by our keys, wherever it is seen, the outcome of a permitted intent; and does everybody
 //! see the same log?
 //!
-//! Four views are compared: the log's own entries; what lies in folders, mirrors and on machines (sightings); what
-//! customers hold (their bundles carry checkpoints); what witnesses have cosigned. The count of signatures that a release key has
+//! Five views are compared: the log's own entries; what lies in folders, mirrors and on machines (sightings); what
+//! customers hold (their bundles carry checkpoints); what witnesses have cosigned; what public logs say of us. The count of signatures that a release key has
 //! made is compared with the log as well. Nothing is written.
+
+mod public;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -25,6 +27,7 @@ use crate::files;
 use crate::inspect_path::inspect_bytes;
 use crate::keys::counted;
 use crate::log::{damage, fork, unrecorded};
+use crate::rules::Rules;
 use crate::sign::append_one;
 use crate::world::{Passphrase, World, log_error, store_error};
 
@@ -40,6 +43,12 @@ pub struct Monitor {
     pub checkpoints: Vec<PathBuf>,
     /// Whether to ask the witnesses of the trust file what they have seen.
     pub witnesses: bool,
+    /// Exported pages of public logs: files, and folders of them.
+    pub public_logs: Vec<PathBuf>,
+    /// Names to look for in those, besides our keys: exactly, or by one end (`*.example.com`, `@example.com`, `https://…/*`).
+    pub identities: Vec<String>,
+    /// Certificates and keys of ours to look for in those, PEM or DER. The certificates themselves are known.
+    pub certificates: Vec<PathBuf>,
 }
 
 /// What was seen.
@@ -55,6 +64,10 @@ pub struct MonitorReport {
     pub compared: u64,
     /// Release keys whose count of signatures was compared with the log.
     pub counted: u64,
+    /// Entries of public logs that were read.
+    pub public_entries: u64,
+    /// Signatures and certificates in them that have a key or name of ours.
+    pub public_sightings: u64,
     /// What is wrong.
     pub findings: Vec<Finding>,
     /// What could not be looked at.
@@ -80,6 +93,7 @@ pub fn monitor(world: &World, what: &Monitor, exchange: Exchange<'_>) -> Result<
     for path in &what.sweep {
         sweep.path(path, &mut report)?;
     }
+    public::search(&sweep, what, &mut report)?;
     Ok(report)
 }
 
@@ -117,7 +131,12 @@ pub fn audit(world: &World, report: &MonitorReport, person: &Person, passphrase:
     let key = approver::open(world, &person.name, &person.passphrase)?;
     let actor =
         Actor { role: Role::Auditor, key: key.public_key().short(), person: Some(person.name.clone()) };
-    if let Some(why) = world.policy()?.0.roles.refuses(&actor) {
+    let policy = world.policy()?.0;
+    let refused = policy
+        .roles
+        .refuses(&actor)
+        .or_else(|| Rules::load(world, &policy).refuses(&actor, None).map(|refusal| refusal.why));
+    if let Some(why) = refused {
         return Err(Error::Role(why));
     }
     let log_key = world.log_key(passphrase)?;
@@ -182,34 +201,14 @@ struct Sweep<'a> {
 
 impl Sweep<'_> {
     fn path(&self, path: &Path, report: &mut MonitorReport) -> Result<()> {
-        let fail = |path: &Path| {
-            let path = path.to_path_buf();
-            move |source| Error::Read { path, source }
-        };
-        let mut waiting = vec![path.to_path_buf()];
-        while let Some(at) = waiting.pop() {
-            let metadata = std::fs::symlink_metadata(&at).map_err(fail(&at))?;
-            if metadata.is_dir() {
-                let mut below: Vec<PathBuf> = std::fs::read_dir(&at)
-                    .map_err(fail(&at))?
-                    .map(|entry| entry.map(|entry| entry.path()))
-                    .collect::<std::io::Result<_>>()
-                    .map_err(fail(&at))?;
-                below.sort();
-                waiting.extend(below.into_iter().rev());
-            } else if metadata.is_file() {
-                report.swept += 1;
-                if let Err(error) = self.file(&at, metadata.len(), report) {
-                    let path = byte_path(&at);
-                    report.problems.push(Problem {
-                        path,
-                        kind: "unreadable".into(),
-                        detail: error.to_string(),
-                    });
-                }
+        walk(path, &mut |at, size| {
+            report.swept += 1;
+            if let Err(error) = self.file(at, size, report) {
+                let (path, detail) = (byte_path(at), error.to_string());
+                report.problems.push(Problem { path, kind: "unreadable".into(), detail });
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     fn file(&self, path: &Path, size: u64, report: &mut MonitorReport) -> Result<()> {
@@ -309,6 +308,30 @@ impl Sweep<'_> {
         }
         Ok(false)
     }
+}
+
+/// Hands over each file of a folder with its size, in the order of names, or the one file. Links are not followed.
+fn walk(path: &Path, file: &mut dyn FnMut(&Path, u64) -> Result<()>) -> Result<()> {
+    let fail = |path: &Path| {
+        let path = path.to_path_buf();
+        move |source| Error::Read { path, source }
+    };
+    let mut waiting = vec![path.to_path_buf()];
+    while let Some(at) = waiting.pop() {
+        let metadata = std::fs::symlink_metadata(&at).map_err(fail(&at))?;
+        if metadata.is_dir() {
+            let mut below: Vec<PathBuf> = std::fs::read_dir(&at)
+                .map_err(fail(&at))?
+                .map(|entry| entry.map(|entry| entry.path()))
+                .collect::<std::io::Result<_>>()
+                .map_err(fail(&at))?;
+            below.sort();
+            waiting.extend(below.into_iter().rev());
+        } else if metadata.is_file() {
+            file(&at, metadata.len())?;
+        }
+    }
+    Ok(())
 }
 
 fn byte_path(path: &Path) -> BytePath {

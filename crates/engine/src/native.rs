@@ -274,21 +274,55 @@ fn members(before: &Node, after: &Node) -> Vec<String> {
     wrong
 }
 
-/// A signer of Java archives adds sections of digests to the manifest; the first section, which says what is started and what is
-/// loaded besides, stays as it was.
+/// A signer of Java archives adds digests to the sections of the manifest, and sections of nothing else; the first section, which
+/// says what is started and what is loaded besides, stays as it was, and so does what others say of single members (JAR File
+/// Specification, "JAR Manifest").
 fn manifest_changed(before: Option<&[u8]>, after: Option<&[u8]>) -> Option<String> {
     /// What a signer writes into a manifest that it makes.
     const MADE: [&str; 2] = ["Manifest-Version:", "Created-By:"];
-    let main = |bytes: &[u8]| {
-        let text = String::from_utf8_lossy(bytes).replace("\r\n", "\n");
-        text.split("\n\n").next().unwrap_or_default().trim_end().to_owned()
+    let (main, named) = sections(after?);
+    let (old_main, old_named) = match before {
+        Some(before) => sections(before),
+        None => {
+            let made = main.iter().filter(|line| MADE.iter().any(|made| line.starts_with(made)));
+            (made.cloned().collect(), Vec::new())
+        }
     };
-    let after = main(after?);
-    let same = match before {
-        Some(before) => main(before) == after,
-        None => after.lines().all(|line| MADE.iter().any(|made| line.starts_with(made))),
+    if main != old_main {
+        return Some("the first section of the manifest was changed".to_owned());
+    }
+    // Sections are compared one by one: which of two of the same name counts, readers do not agree upon.
+    let mut rest =
+        old_named.into_iter().map(undigested).filter(|section| section.len() > 1).collect::<Vec<_>>();
+    for section in named.into_iter().map(undigested).filter(|section| section.len() > 1) {
+        match rest.iter().position(|old| *old == section) {
+            Some(at) => drop(rest.remove(at)),
+            None => return Some(format!("the manifest says something else of `{}`", section[0])),
+        }
+    }
+    rest.first().map(|section| format!("the manifest does not say what it said of `{}`", section[0]))
+}
+
+/// A section without what a signer adds to it: digests.
+fn undigested(section: Vec<String>) -> Vec<String> {
+    let is_digest = |line: &String| {
+        line.split_once(':').is_some_and(|(name, _)| name.to_ascii_lowercase().ends_with("-digest"))
     };
-    (!same).then(|| "the first section of the manifest was changed".to_owned())
+    section.into_iter().filter(|line| !is_digest(line)).collect()
+}
+
+/// The lines of a manifest's first section, and of all others; what goes on in the next line is one.
+fn sections(manifest: &[u8]) -> (Vec<String>, Vec<Vec<String>>) {
+    let text = String::from_utf8_lossy(manifest).replace("\r\n", "\n").replace('\r', "\n").replace("\n ", "");
+    let mut all = vec![Vec::new()];
+    for line in text.lines() {
+        match all.last_mut() {
+            Some(section) if !line.is_empty() => section.push(line.to_owned()),
+            _ => all.push(Vec::new()),
+        }
+    }
+    let main = all.remove(0);
+    (main, all.into_iter().filter(|section| !section.is_empty()).collect())
 }
 
 /// Tells a signature by its name. In `META-INF` of a Java archive are services and classes of other versions as well: only the
@@ -299,7 +333,8 @@ fn is_signature(name: &BytePath) -> bool {
     let upper = of_archive.to_ascii_uppercase();
     let at_top = !upper.contains('/');
     let named = [".SF", ".RSA", ".DSA", ".EC"].iter().any(|ending| upper.ends_with(ending));
-    of_archive.is_empty() || at_top && (named || upper.starts_with("SIG-") || upper == "MANIFEST.MF")
+    // Readers take a manifest in other letters too: such a one is content, for it is this one that is compared.
+    of_archive.is_empty() || at_top && (named || upper.starts_with("SIG-") || of_archive == "MANIFEST.MF")
 }
 
 fn quoted(path: &Path) -> String {
@@ -326,6 +361,24 @@ mod tests {
     }
 
     #[test]
+    fn a_signer_adds_digests_to_other_sections_and_nothing_else() {
+        let old = "Manifest-Version: 1.0\nMain-Class: a.Very.Long.Na\n me\n\nName: a/\nSealed: true\n\n";
+        let digest = |name: &str| format!("Name: {name}\nSHA-256-Digest: abc\n def\nSHA-512-Digest: x\n\n");
+        let changed = |new: &str| manifest_changed(Some(old.as_bytes()), Some(new.as_bytes())).is_some();
+        // Written anew, with other line ends and broken elsewhere: the same.
+        let same = old.replace("Na\n me", "\n Name").replace('\n', "\r\n");
+        assert!(!changed(&(same + &digest("a/B.class"))));
+        assert!(!changed(&old.replace("Sealed: true\n", "Sealed: true\nSHA-256-Digest: abc\n")));
+        assert!(changed(&old.replace("true", "false")));
+        assert!(changed(&old.replace("Sealed: true\n", "")));
+        assert!(changed(&format!("{old}Name: a/\nSealed: false\n\n")), "a second one of the name");
+        assert!(changed(&format!("{old}Name: b/\nImplementation-Title: evil\n\n")));
+        assert!(changed(&format!("{old}{}", digest("b/").replace("SHA-256-Digest", "Digest-URL"))));
+        assert!(changed(&old.replace("\n\nName: a/", "\nName: a/")), "no longer a section of its own");
+        assert!(manifest_changed(None, Some(b"Manifest-Version: 1.0\n\nName: a/\nSealed: true\n")).is_some());
+    }
+
+    #[test]
     fn only_what_is_a_signature_may_be_added() {
         for name in ["META-INF/", "META-INF/MANIFEST.MF", "META-INF/KEY.SF", "META-INF/key.rsa", "_gpgorigin"]
         {
@@ -335,6 +388,7 @@ mod tests {
             "META-INF/versions/9/A.class",
             "META-INF/services/x",
             "META-INF/A.class",
+            "META-INF/manifest.mf",
             "META-INF/x/KEY.SF",
             "_gpg/evil",
             "[Content_Types].xml",

@@ -236,6 +236,9 @@ fn log_policy(
         return Ok(());
     }
     world.put(&assessment.policy_bytes)?;
+    for rules in &assessment.rule_bytes {
+        world.put(rules)?;
+    }
     let subject = ResourceDescriptor::named("policy.toml", &assessment.policy);
     let statement = Statement::new(vec![subject], &PolicyStatement { since: world.now() });
     append_one(world, &signed(&statement, release)?, log_key)?;

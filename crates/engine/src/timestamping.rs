@@ -32,7 +32,7 @@ impl Stamping {
         }
         let encrypted = EncryptedKey::from_pem(files::read_text(&paths[0], 1 << 16)?);
         let key = encrypted
-            .open_p256(passphrase.bytes())
+            .open_p256(passphrase.word())
             .map_err(|source| Error::Key { name: "timestamp", source })?;
         let read = |path: &PathBuf| -> Result<Certificate> {
             Certificate::from_der(&files::read(path, 1 << 16)?).map_err(Error::Authority)

@@ -95,7 +95,7 @@ pub fn new_key(
 ) -> Result<NewKeyMade> {
     let name = role.word();
     let log_key = world.log_key(passphrase)?;
-    let new = keys::create(&world.layout(), &world.heads, role, uri, passphrase)?;
+    let new = keys::create(&world.layout(), &world.heads, role, uri, passphrase, world.clock())?;
     let public_key = new.public_key().clone();
     let short = public_key.short();
     if world.trust.names(&public_key) {

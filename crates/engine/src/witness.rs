@@ -38,7 +38,7 @@ impl Witness {
         }
         let encrypted = EncryptedKey::from_pem(files::read_text(&key, 1 << 16)?);
         let der = encrypted
-            .open_pkcs8(passphrase.bytes())
+            .open_pkcs8(passphrase.word())
             .map_err(|source| Error::Key { name: "witness", source })?;
         let cosigner = Cosigner::from_pkcs8(name, &der).map_err(log_error)?;
         let logs =

@@ -1,6 +1,8 @@
 //! The world that the use cases act on: one evidence store, and the caller's clock and passphrase.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use attest::{EncryptedKey, PublicKey, Signer, Trust};
 use evidence::{Digest, Timestamp};
@@ -21,18 +23,55 @@ pub(crate) const SALT_HEAD: &str = "salt";
 /// No stored document is larger.
 const DOCUMENT_MAX_BYTES: u64 = 1 << 30;
 
-/// What opens the keys.
+/// What opens the keys: a passphrase, and credentials for services that hold keys.
 #[derive(Clone)]
-pub struct Passphrase(Zeroizing<Vec<u8>>);
+pub struct Passphrase {
+    word: attest::Passphrase,
+    credentials: BTreeMap<&'static str, Zeroizing<String>>,
+}
 
 impl Passphrase {
     /// Takes the bytes.
     pub fn new(bytes: Vec<u8>) -> Self {
-        Self(Zeroizing::new(bytes))
+        Self { word: attest::Passphrase::new(bytes), credentials: BTreeMap::new() }
+    }
+
+    /// Takes credentials, each by the name of its variable ([`crate::CREDENTIAL_VARIABLES`]).
+    #[must_use]
+    pub fn with_credentials(mut self, found: impl IntoIterator<Item = (&'static str, String)>) -> Self {
+        self.credentials.extend(found.into_iter().map(|(name, value)| (name, Zeroizing::new(value))));
+        self
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
-        &self.0
+        self.word.bytes()
+    }
+
+    /// The passphrase itself, with what was derived from it.
+    pub(crate) fn word(&self) -> &attest::Passphrase {
+        &self.word
+    }
+
+    pub(crate) fn credential(&self, name: &str) -> Option<Zeroizing<String>> {
+        self.credentials.get(name).cloned()
+    }
+}
+
+/// The moment that the caller named, going on: services want to know when they are asked, and a use case may take minutes.
+#[derive(Clone, Copy)]
+pub(crate) struct Clock {
+    now: Timestamp,
+    since: Instant,
+}
+
+impl Clock {
+    pub(crate) fn at(now: Timestamp) -> Self {
+        Self { now, since: Instant::now() }
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        let passed = i64::try_from(self.since.elapsed().as_secs()).unwrap_or(i64::MAX);
+        Timestamp::from_unix(self.now.unix().saturating_add(passed))
     }
 }
 
@@ -44,7 +83,7 @@ pub struct World {
     pub(crate) tiles: TileDirectory,
     pub(crate) index: SqliteIndex,
     pub(crate) trust: Trust,
-    now: Timestamp,
+    clock: Clock,
 }
 
 /// Where things lie in a store.
@@ -127,7 +166,8 @@ impl World {
         let heads = SqliteHeads::open(&layout.heads()).map_err(store_error)?;
         let tiles = TileDirectory::open(&layout.log()).map_err(log_error)?;
         let index = open_index(&layout.index())?;
-        let world = Self { root: root.to_path_buf(), vault, heads, tiles, index, trust, now };
+        let world =
+            Self { root: root.to_path_buf(), vault, heads, tiles, index, trust, clock: Clock::at(now) };
         world.catch_up()?;
         Ok(world)
     }
@@ -143,7 +183,11 @@ impl World {
 
     /// The moment of this use case.
     pub fn now(&self) -> Timestamp {
-        self.now
+        self.clock.now
+    }
+
+    pub(crate) fn clock(&self) -> Clock {
+        self.clock
     }
 
     /// What this store trusts.
@@ -188,7 +232,7 @@ impl World {
     pub(crate) fn log_key(&self, passphrase: &Passphrase) -> Result<tlog::Ed25519Signer> {
         let name = "log";
         let encrypted = self.encrypted_key(name)?;
-        let der = encrypted.open_pkcs8(passphrase.bytes()).map_err(|source| Error::Key { name, source })?;
+        let der = encrypted.open_pkcs8(passphrase.word()).map_err(|source| Error::Key { name, source })?;
         tlog::Ed25519Signer::from_pkcs8(self.trust.log.origin(), &der).map_err(log_error)
     }
 
@@ -199,7 +243,7 @@ impl World {
         file: &str,
         passphrase: &Passphrase,
     ) -> Result<Box<dyn Signer>> {
-        let pair = self.encrypted_key(file)?.open_p256(passphrase.bytes());
+        let pair = self.encrypted_key(file)?.open_p256(passphrase.word());
         Ok(Box::new(pair.map_err(|source| Error::Key { name, source })?))
     }
 

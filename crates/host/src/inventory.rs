@@ -8,15 +8,17 @@
 //! | `mounts` | which file systems are entered |
 //! | `links` | whose links lead to a file |
 //! | `root` | a machine's folders: the running one or another root |
-//! | `programs`, `extensions`, `startup`, `trusted`, `live` | the probes |
+//! | `programs`, `extensions`, `skills`, `images`, `startup`, `trusted`, `live` | the probes |
 
 mod cache;
 mod extensions;
+mod images;
 mod links;
 mod live;
 mod mounts;
 mod programs;
 mod root;
+mod skills;
 mod startup;
 mod trusted;
 mod walk;
@@ -51,6 +53,8 @@ pub const PROBES: &[Probe] = &[
     Probe { section: "editor-extensions", read: extensions::editors },
     Probe { section: "browser-extensions", read: extensions::browsers },
     Probe { section: "mcp-servers", read: extensions::mcp_servers },
+    Probe { section: "agent-skills", read: skills::read },
+    Probe { section: "container-images", read: images::read },
     Probe { section: "services", read: startup::services },
     Probe { section: "scheduled-jobs", read: startup::scheduled },
     Probe { section: "trust-roots", read: trusted::roots },

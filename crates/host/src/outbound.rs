@@ -9,11 +9,13 @@
 mod agent;
 mod exchange;
 mod service;
+mod sigv4;
 mod syslog;
 mod webhook;
 
 pub use exchange::{exchange, fetch};
 pub use service::call;
+pub use sigv4::Amazon;
 pub use syslog::Syslog;
 pub use webhook::Webhook;
 

@@ -50,6 +50,7 @@ mod stopped;
 mod stops;
 mod strings;
 mod supervisor;
+mod telling;
 mod views;
 
 use std::ffi::{OsStr, OsString};

@@ -10,14 +10,19 @@
 //! | `system`, `rpm`, `unix` | dpkg, apk, rpm, pacman, Homebrew; `os-release`; models |
 //! | `jar`, `dotnet`, `mobile`, `beam`, `native`, `languages` | archives of Java; .NET; Swift, Dart, CocoaPods; Elixir, Erlang; C and C++; R, Lua, Perl, Haskell, OCaml, Julia, Conda |
 //! | `pipelines` | actions, images, providers, charts |
-//! | `program` | what compilers write into programs; version strings of C libraries
+//! | `program` | what compilers write into programs; version strings of C libraries; .NET assemblies, programs for Windows |
+//! | `nix`, `desktop`, `apple`, `windows` | Nix; snap, Flatpak; bundles and receipts of macOS; the registry of Windows |
+//! | `package_file`, `manifest` | `.deb`, `.rpm`, `.apk`; manifests without a lock file |
 //! | `cargo`, `npm`, `yarn`, `python`, `golang`, `java`, `php`, `ruby` | lock files, manifests, installed packages |
 
+mod apple;
 mod beam;
 mod cargo;
+mod desktop;
 mod dotnet;
 mod found;
 mod golang;
+mod hive;
 mod image;
 mod jar;
 mod java;
@@ -25,21 +30,27 @@ mod languages;
 mod licence;
 mod lines;
 mod loose;
+mod manifest;
 mod mobile;
 mod native;
+mod nix;
 mod npm;
+mod package_file;
 mod patterns;
 mod php;
 mod pipelines;
 mod place;
+mod plist;
 mod program;
 mod purl;
 mod python;
 mod rpm;
 mod ruby;
 mod scan;
+mod sqlite;
 mod system;
 mod unix;
+mod windows;
 mod yarn;
 
 #[cfg(test)]
@@ -50,6 +61,7 @@ use evidence::BytePath;
 pub use found::{Found, Stated, System};
 pub(crate) use image::{Image, drop_replaced};
 pub use lines::base64;
+pub(crate) use lines::{unquoted, yaml};
 pub(crate) use loose::{Either as Whole, List, Text};
 pub use patterns::{Candidates, candidates, may_want};
 pub use program::{Content, is_library_name, read_program};
@@ -125,17 +137,27 @@ pub const ALL: &[&[Cataloger]] = &[
     native::CATALOGERS,
     languages::CATALOGERS,
     pipelines::CATALOGERS,
+    nix::CATALOGERS,
+    desktop::CATALOGERS,
+    apple::CATALOGERS,
+    windows::CATALOGERS,
+    package_file::CATALOGERS,
+    manifest::CATALOGERS,
 ];
 
 impl Cataloger {
     /// How much of a file it needs: of models of gigabytes, the beginning.
     pub fn most_bytes(&self) -> u64 {
-        if self.name == unix::MODEL { MODEL_HEAD_BYTES } else { DOCUMENT_MAX_BYTES }
+        match self.name {
+            unix::MODEL => MODEL_HEAD_BYTES,
+            name if package_file::NAMES.contains(&name) => package_file::HEAD_BYTES,
+            _ => DOCUMENT_MAX_BYTES,
+        }
     }
 
     /// Whether the beginning of a file is enough.
     pub fn wants_beginning(&self) -> bool {
-        self.name == unix::MODEL
+        self.most_bytes() < DOCUMENT_MAX_BYTES
     }
 }
 

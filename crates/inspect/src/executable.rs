@@ -22,6 +22,7 @@ use crate::open::Inspection;
 pub(crate) use apk::Block as ApkBlock;
 pub(crate) use authenticode::{detached, leaves_out, of_cabinet, of_database};
 pub(crate) use catalog::{CATALOG_MAX_BYTES, Catalog, Catalogs, ImageDigests, is_catalog};
+pub(crate) use pe::version_strings;
 pub(crate) use pkcs7::{Roots, Trusted, is_certificate};
 
 /// Reads the facts of an image into a node.

@@ -17,6 +17,7 @@
 //! | `contrast`, `extract` | two versions of a member side by side |
 //! | [`packages`] | which package a file of a machine belongs to |
 //! | [`catalog`] | which packages a file speaks of |
+//! | [`locks`] | whether a lock file has what its manifest asks for |
 //! | [`sbom`] | bills of materials of other makers |
 //! | [`machine`] | what a machine's logs say of who came and went |
 
@@ -31,6 +32,7 @@ mod entropy;
 mod executable;
 mod extract;
 mod format;
+pub mod locks;
 pub mod machine;
 mod open;
 pub mod packages;
@@ -43,7 +45,7 @@ pub use budget::{Budget, RATIO_FREE_BYTES};
 pub use contrast::contrast;
 pub use format::{Format, format};
 pub use open::{
-    Entry, Input, Matcher, Opened, Wishes, catalog_file, catalog_folder, extract, folder, open, open_file,
-    open_with,
+    Entry, Input, Matcher, Opened, Wishes, catalog_file, catalog_folder, catalog_path, extract, folder, open,
+    open_file, open_with,
 };
 pub use unpack::zip_files;

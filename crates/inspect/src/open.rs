@@ -1,5 +1,6 @@
 //! Opens a file or a folder: names it, hashes it, and goes into what it holds.
 
+mod kept;
 mod matcher;
 mod pass;
 mod signed;
@@ -22,6 +23,7 @@ use crate::room::{Held, Room};
 use crate::source::Source;
 use crate::{executable, unpack};
 
+use self::kept::{Hashed, facts_bytes};
 use self::pass::{EDGE_BYTES, Pass, ends_as_disk_image};
 use self::signed::both_schemes;
 
@@ -257,6 +259,9 @@ impl<'a> Inspection<'a> {
     /// Holds what is better held: small files, and formats that are read in memory.
     pub(crate) fn near(&self, source: &Source) -> io::Result<Option<Held>> {
         let Some(size) = source.length() else { return Ok(None) };
+        if self.passes(source)? {
+            return Ok(None);
+        }
         let is_small = size <= NEAR_MAX_BYTES.min(self.room.most() / 64);
         if !is_small && self.catalog.is_none() && source.is_at_hand() {
             let found = format(&source.some(0, EDGE_BYTES)?);
@@ -272,6 +277,14 @@ impl<'a> Inspection<'a> {
         let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
         source.reader().read_to_end(&mut bytes)?;
         Ok(Some(Held { bytes, hold }))
+    }
+
+    /// Tells whether packages are looked for in an archive that is better read front to back than held: a layer of an image.
+    pub(crate) fn passes(&self, source: &Source) -> io::Result<bool> {
+        if self.catalog.is_none() || source.length().is_some_and(|size| size <= NEAR_MAX_BYTES) {
+            return Ok(false);
+        }
+        Ok(source.is_at_hand() && matches!(format(&source.some(0, EDGE_BYTES)?), Format::Tar | Format::Cpio))
     }
 
     /// Reads the members of a container, one level deeper.
@@ -331,7 +344,13 @@ impl<'a> Inspection<'a> {
             }
             return node;
         }
-        let mut node = Node::leaf(name, format.word(), Digest::of(bytes), bytes.len() as u64);
+        // What is asked for packages needs digests of the outermost file and of what an image's documents name, which lies in it.
+        let is_hashed = self.catalog.is_none() || self.depth <= 1;
+        let digest = if is_hashed { Digest::of(bytes) } else { Digest::of(b"") };
+        let mut node = Node::leaf(name, format.word(), digest, bytes.len() as u64);
+        if !is_hashed {
+            node.digest = None;
+        }
         match format {
             Format::Unsupported(word) => {
                 self.problem(path, "unsupported-container", format!("{word} is recognised and not opened"));
@@ -361,46 +380,6 @@ impl<'a> Inspection<'a> {
             node.content = content::read(&node, format, bytes);
         }
         node
-    }
-}
-
-/// What a member takes in memory beside itself, about. Names of images are paid for when they are read.
-fn facts_bytes(node: &Node) -> u64 {
-    const ITEM_BYTES: usize = 64;
-    let link = node.link.as_ref().map_or(0, |link| link.as_bytes().len());
-    let owner = node.packing.as_ref().and_then(|packing| packing.owner.as_ref()).map_or(0, String::len);
-    let mut bytes = node.name.as_bytes().len() + link + owner + 2 * ITEM_BYTES;
-    if let Some(content) = &node.content {
-        let lists = [&content.hosts, &content.hooks, &content.capabilities];
-        bytes += lists.iter().flat_map(|list| list.iter()).map(|item| item.len() + ITEM_BYTES).sum::<usize>();
-        bytes += content.embedded.len() * ITEM_BYTES + content.sketch.len() * 4;
-    }
-    for image in &node.executables {
-        bytes += size_of_val(image) + image.sections.len() * 2 * ITEM_BYTES;
-        bytes += image.resources.len() * 2 * ITEM_BYTES;
-    }
-    let texts = node.rules.iter().map(|rule| {
-        let meta: usize = rule.meta.iter().map(|(name, value)| name.len() + value.len() + ITEM_BYTES).sum();
-        let strings: usize = rule.strings.iter().map(|string| string.text.len() + 2 * ITEM_BYTES).sum();
-        size_of_val(rule) + meta + strings + rule.tags.len() * ITEM_BYTES
-    });
-    bytes += texts.sum::<usize>();
-    bytes as u64
-}
-
-/// A reader whose bytes are hashed as they pass.
-struct Hashed<R> {
-    reader: R,
-    hasher: Hasher,
-    bytes: u64,
-}
-
-impl<R: Read> Read for Hashed<R> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let read = self.reader.read(into)?;
-        self.hasher.update(into.get(..read).unwrap_or_default());
-        self.bytes = self.bytes.saturating_add(read as u64);
-        Ok(read)
     }
 }
 
@@ -446,6 +425,17 @@ pub fn catalog_file(name: &BytePath, bytes: &[u8], budget: &mut Budget) -> (Tree
     let mut inspection = Inspection::for_packages(budget);
     let root = inspection.node(name.clone(), name, bytes);
     inspection.catalogued(root)
+}
+
+/// Opens a file for its packages, as [`catalog_file`] does, without holding more of it than its largest member.
+///
+/// # Errors
+/// If the file cannot be read, or is changed meanwhile.
+pub fn catalog_path(name: &BytePath, file: File, budget: &mut Budget) -> io::Result<(Tree, Scan)> {
+    let source = Source::file(file)?;
+    let mut inspection = Inspection::for_packages(budget);
+    let root = inspection.source(name.clone(), name, &source)?;
+    Ok(inspection.catalogued(root))
 }
 
 /// Opens the files of a folder for the packages of which they and their members speak.
@@ -532,6 +522,14 @@ impl Inspection<'_> {
     fn catalogued(self, root: Node) -> (Tree, Scan) {
         let tree = Tree { root, problems: self.problems };
         let Catalogued { mut scan, images } = self.catalog.unwrap_or_default();
+        let mut store: Vec<Vec<u8>> = Vec::new();
+        tree.root.walk(|path, _| {
+            let path = path.as_bytes();
+            if memchr::memmem::find(path, b"nix/store/").is_some() {
+                store.push(path.to_vec());
+            }
+        });
+        scan.store_paths(store.iter().map(Vec::as_slice));
         crate::catalog::drop_replaced(&tree.root, &images, &mut scan);
         (tree, scan)
     }

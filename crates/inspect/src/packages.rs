@@ -2,6 +2,8 @@
 
 use evidence::{BytePath, purl};
 
+use crate::unpack::xml::{Event, Reader, attribute};
+
 /// A package as a database names it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Package {
@@ -62,6 +64,39 @@ pub fn dpkg_list(list: &[u8]) -> impl Iterator<Item = &[u8]> {
 pub fn distribution(os_release: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(os_release);
     text.lines().find_map(|line| Some(line.strip_prefix("ID=")?.trim_matches(['"', '\'']).to_owned()))
+}
+
+/// An extension of Visual Studio, as its `extension.vsixmanifest` names it (VSIX extension schema 2.0).
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct StudioExtension {
+    /// Its identity.
+    pub id: String,
+    /// Its version.
+    pub version: String,
+    /// Who publishes it.
+    pub publisher: String,
+    /// What it is called.
+    pub title: String,
+}
+
+/// Reads `extension.vsixmanifest`; `None` if it has no identity.
+pub fn studio_extension(manifest: &[u8]) -> Option<StudioExtension> {
+    let mut found = StudioExtension::default();
+    let mut element: &[u8] = b"";
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes.get(..500).unwrap_or(bytes)).into_owned();
+    for event in Reader::new(manifest) {
+        match event {
+            Event::Open(b"Identity", attributes) if found.id.is_empty() => {
+                let value = |name| attribute(attributes, name).map(text).unwrap_or_default();
+                (found.id, found.version, found.publisher) =
+                    (value("Id"), value("Version"), value("Publisher"));
+            }
+            Event::Open(name, _) => element = name,
+            Event::Text(name) if element == b"DisplayName" => found.title = text(&name),
+            _ => {}
+        }
+    }
+    (!found.id.is_empty()).then_some(found)
 }
 
 /// Finds the crate in whose unpacked source a path lies: `…/registry/src/INDEX/NAME-VERSION/…`.
@@ -180,6 +215,20 @@ mod tests {
             "/w/node_modules/a/node_modules/@s/b/package.json"
         );
         assert_eq!(npm("/w/node_modules/.package-lock.json"), None);
+    }
+
+    #[test]
+    fn extensions_of_visual_studio_are_read() {
+        let manifest = br#"<?xml version="1.0"?><PackageManifest Version="2.0.0"><Metadata><Identity Id="A.b" Version="1.2" Language="en-US" Publisher="P" /><DisplayName>A B</DisplayName></Metadata></PackageManifest>"#;
+        let expected = StudioExtension {
+            id: "A.b".into(),
+            version: "1.2".into(),
+            publisher: "P".into(),
+            title: "A B".into(),
+        };
+        assert_eq!(studio_extension(manifest), Some(expected));
+        assert_eq!(studio_extension(b"<Identity Version=\"1\"/>"), None);
+        (0..manifest.len()).for_each(|at| drop(studio_extension(&manifest[..at])));
     }
 
     #[test]

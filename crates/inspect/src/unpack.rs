@@ -38,6 +38,7 @@ use self::reading::{Fails, Metered, is_zero, named};
 pub(crate) use dmg::TRAILER_BYTES as DMG_TRAILER_BYTES;
 pub(crate) use hfs::is_volume as is_hfs_volume;
 pub(crate) use oci::Documents;
+pub(crate) use stream::decoder;
 pub(crate) use tar::is_header as is_tar_header;
 
 /// No system unpacks a longer path (`PATH_MAX` of Linux).
@@ -415,14 +416,16 @@ impl Container<'_, '_> {
         place: u64,
         size: u64,
     ) -> io::Result<()> {
-        if let Some(held) = self.if_there_is_room(passing, Some(size), size)? {
+        let part = source.part(place, size).ok_or(io::ErrorKind::UnexpectedEof)?;
+        if !self.inspection.passes(&part)?
+            && let Some(held) = self.if_there_is_room(passing, Some(size), size)?
+        {
             if (held.len() as u64) < size {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
             self.opened(name, &held);
             return Ok(());
         }
-        let part = source.part(place, size).ok_or(io::ErrorKind::UnexpectedEof)?;
         let member = self.inspection.passing_member(self.node, self.path, name, &part, passing)?;
         self.inspection.budget.pay(member.size);
         self.push(member);

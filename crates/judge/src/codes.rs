@@ -101,6 +101,12 @@ codes! {
     ROLE_DENIED = "role-denied", Critical, final,
         "a key or person does what is not theirs to do",
         "the policy's `[roles]` say who may; a person's everyday key never builds or signs";
+    RULE_DENIED = "rule-denied", Critical, final,
+        "a content rule of the policy denies the release",
+        "mend what it says, or change the rule: `[rules]` in the policy names it by its digest";
+    RULE_UNANSWERED = "rule-unanswered", Critical, final,
+        "a rule file that the policy names could not be asked",
+        "put the file right and its digest into `[rules]`, or use a program that was built with the feature";
     QUORUM_DISAGREEMENT = "quorum-disagreement", Critical, final,
         "independent builders came to different bytes",
         "compare the records: `countersign compare`; one of the builders may be compromised, or the build is not reproducible";

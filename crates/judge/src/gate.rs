@@ -44,6 +44,8 @@ pub struct Case<'a> {
     pub advised: Option<&'a Advised>,
     /// Whose keys have built this and would sign it, and who asks for the release.
     pub actors: &'a [Actor],
+    /// What rules in other languages found.
+    pub ruled: &'a [Finding],
 }
 
 /// A document with its digest.
@@ -266,6 +268,7 @@ fn collect(case: &Case, policy: &Policy) -> Vec<Finding> {
             .filter_map(|actor| policy.roles.refuses(actor))
             .map(|why| codes::ROLE_DENIED.finding(about(), vec![why])),
     );
+    findings.extend(case.ruled.iter().cloned());
     findings.extend(quorum::findings(case.quorum.as_ref(), policy, &about));
     findings.extend(anomalies(case.tree));
     findings.extend(case.tree.problems.iter().map(unread));

@@ -42,8 +42,21 @@ pub struct Policy {
     pub allowed_software: Vec<String>,
     /// Who may do what.
     pub roles: Roles,
+    /// Rules in other languages.
+    pub rules: Rules,
     /// Codes that are treated otherwise than by severity.
     pub exceptions: BTreeMap<String, Treatment>,
+}
+
+/// Rules in other languages, by the names of their files in the store's folder; each file is bound by its digest, so that a verdict
+/// that names the policy names them too. They can deny, and permit nothing that is denied otherwise.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Rules {
+    /// What a release must be, in Rego.
+    pub rego: BTreeMap<String, Digest>,
+    /// Who may do what, in Cedar.
+    pub cedar: BTreeMap<String, Digest>,
 }
 
 /// What advisories decide.
@@ -217,6 +230,7 @@ struct File {
     machines: BTreeMap<String, MachineRole>,
     inventory: Inventory,
     roles: roles::File,
+    rules: Rules,
     findings: BTreeMap<String, Treatment>,
 }
 
@@ -254,6 +268,7 @@ impl Default for File {
             machines: BTreeMap::new(),
             inventory: Inventory::default(),
             roles: roles::File::default(),
+            rules: Rules::default(),
             findings: BTreeMap::new(),
         }
     }
@@ -302,6 +317,7 @@ impl Policy {
             machines: file.machines,
             allowed_software: file.inventory.allow,
             roles: Roles::new(file.roles).map_err(PolicyError::Roles)?,
+            rules: file.rules,
             exceptions: file.findings,
         })
     }

@@ -2,6 +2,8 @@
 //! disk; then the store must be sound, the log must go on from the checkpoint that was published before, and signing
 //! again must succeed. By `strace`'s fault injection: the program under test is the one that is released.
 
+pub(crate) mod served;
+
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};

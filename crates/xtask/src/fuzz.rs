@@ -51,7 +51,8 @@ const READERS: &[&str] = &[
     "content",
 ];
 /// The targets that are binaries of their own.
-const TARGETS: &[&str] = &["advisories", "documents", "packages", "machine", "dns", "hello", "head", "yara"];
+const TARGETS: &[&str] =
+    &["advisories", "documents", "packages", "locks", "machine", "dns", "hello", "head", "yara"];
 
 /// Inputs are cut to this: what a reader decides stands in headers.
 const INPUT_MAX_BYTES: usize = 64 << 10;
@@ -129,40 +130,65 @@ fn fuzzer(binaries: &Path, name: &str) -> Command {
     command
 }
 
-/// Runs one target for a while; fails on what it finds.
+/// Runs one target for so many seconds of its own CPU time, however busy the machine is; fails on what it finds.
 fn one(binaries: &Path, name: &str, seconds: u32) -> Result<String> {
     let corpus = fuzz_root().join("corpus").join(name);
     let artifacts = fuzz_root().join("artifacts").join(name);
     fs::create_dir_all(&corpus)?;
     fs::create_dir_all(&artifacts)?;
-    let output = fuzzer(binaries, name)
-        .arg(&corpus)
-        .arg(format!("-max_total_time={seconds}"))
-        .arg(format!("-max_len={INPUT_MAX_BYTES}"))
-        .arg(format!("-timeout={INPUT_MAX_SECONDS}"))
-        .arg(format!("-rss_limit_mb={MEMORY_MAX_MIB}"))
-        .arg(format!("-artifact_prefix={}/", artifacts.display()))
-        .arg("-print_final_stats=1")
-        .output()
-        .with_context(|| format!("cannot run the target `{name}`"))?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    if !output.status.success() {
-        let tail: Vec<&str> = said.lines().rev().take(40).collect();
-        let tail: Vec<&str> = tail.into_iter().rev().collect();
-        bail!("`{name}` found a defect:\n{}", tail.join("\n"));
+    let began = children_cpu()?;
+    let (mut inputs, mut covered, mut memory) = (0, 0, 0);
+    let mut spent = 0.0;
+    while spent < f64::from(seconds) {
+        let left = (f64::from(seconds) - spent).ceil();
+        let output = fuzzer(binaries, name)
+            .arg(&corpus)
+            .arg(format!("-max_total_time={left}"))
+            .arg(format!("-max_len={INPUT_MAX_BYTES}"))
+            .arg(format!("-timeout={INPUT_MAX_SECONDS}"))
+            .arg(format!("-rss_limit_mb={MEMORY_MAX_MIB}"))
+            .arg(format!("-artifact_prefix={}/", artifacts.display()))
+            .arg("-print_final_stats=1")
+            .output()
+            .with_context(|| format!("cannot run the target `{name}`"))?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        if !output.status.success() {
+            let tail: Vec<&str> = said.lines().rev().take(40).collect();
+            let tail: Vec<&str> = tail.into_iter().rev().collect();
+            bail!("`{name}` found a defect:\n{}", tail.join("\n"));
+        }
+        inputs += figure(&said, "stat::number_of_executed_units:")?;
+        memory = memory.max(figure(&said, "stat::peak_rss_mb:")?);
+        covered = covered.max(edges(&said).with_context(|| format!("`{name}` does not say what it covers"))?);
+        spent = children_cpu()? - began;
     }
-    let stat =
-        |key: &str| said.lines().find_map(|line| line.strip_prefix(key)).map_or("?", str::trim).to_owned();
-    let covered = said.lines().rev().find_map(|line| {
-        let mut words = line.split_whitespace().skip_while(|word| *word != "cov:");
-        words.nth(1)
-    });
     Ok(format!(
-        "| {name} | {seconds} s | {} inputs | {} edges | {} MiB | nothing found |",
-        stat("stat::number_of_executed_units:"),
-        covered.unwrap_or("?"),
-        stat("stat::peak_rss_mb:"),
+        "| {name} | {spent:.0} s | {inputs} inputs | {covered} edges | {memory} MiB | nothing found |"
     ))
+}
+
+/// A number of the statistics at the end.
+fn figure(said: &str, key: &str) -> Result<u64> {
+    let value = said.lines().find_map(|line| line.strip_prefix(key));
+    value.with_context(|| format!("no `{key}`"))?.trim().parse().context("not a number")
+}
+
+/// What the last line of progress says of coverage.
+fn edges(said: &str) -> Option<u64> {
+    said.lines().rev().find_map(|line| {
+        let mut words = line.split_whitespace().skip_while(|word| *word != "cov:");
+        words.nth(1)?.parse().ok()
+    })
+}
+
+/// The CPU time of ended children, in seconds: the 16th and 17th field of `/proc/self/stat` (proc_pid_stat(5)), in ticks
+/// of 10 ms.
+fn children_cpu() -> Result<f64> {
+    let stat = fs::read_to_string("/proc/self/stat")?;
+    let (_, after) = stat.rsplit_once(')').context("no name in `/proc/self/stat`")?;
+    let fields: Vec<&str> = after.split_whitespace().collect();
+    let ticks = |at: usize| -> Result<u64> { Ok(fields.get(at).context("a field is missing")?.parse()?) };
+    Ok((ticks(13)? + ticks(14)?) as f64 / 100.0)
 }
 
 /// Keeps the smallest inputs that together reach what the corpus reaches.

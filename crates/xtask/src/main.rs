@@ -21,7 +21,7 @@ const USAGE: &str = "cargo xtask COMMAND
   ci                 install what the tests need, then check and test everything
   tidy               layers, documentation pages, unsafe code, file lengths
   conformance        the field's own test suites, run against our program
-  faults [N]         each system call by which `sign` writes fails in turn (each Nth)
+  faults [log|witness] [N]  each system call by which `sign`, `serve --log` or `log witness` writes fails in turn (each Nth)
   quiet              five clean rebuilds of three real projects raise no alarm
   fuzz TARGET…       runs fuzz targets: --seconds N each; --keep takes what is new and small into the replayed corpus
   bench NAME         measurements: record, slices, scale, detect, sbom, log, serve, advisories, verify,
@@ -50,6 +50,10 @@ fn main() -> Result<()> {
         ["tidy"] => tidy::run(),
         ["conformance"] => conformance::run(),
         ["faults"] => faults::run(1),
+        ["faults", "log"] => faults::served::log(1),
+        ["faults", "log", every] => faults::served::log(every.parse()?),
+        ["faults", "witness"] => faults::served::witness(1),
+        ["faults", "witness", every] => faults::served::witness(every.parse()?),
         ["faults", every] => faults::run(every.parse()?),
         ["quiet"] => quiet::run(),
         ["fuzz", rest @ ..] => fuzz::run(rest),

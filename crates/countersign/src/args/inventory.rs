@@ -21,9 +21,9 @@ pub(crate) enum InventoryCommand {
         #[arg(long)]
         no_cache: bool,
     },
-    /// Take in what another program has found on a machine: osquery's results, or a bill in CycloneDX
+    /// Take in what another program has found on a machine: osquery's results, bumblebee's records, or a bill in CycloneDX
     Import {
-        /// The file: osquery's rows by table, its result log, or CycloneDX JSON
+        /// The file: osquery's rows by table, its result log, bumblebee's NDJSON, or CycloneDX JSON
         file: PathBuf,
         /// What the machine is called
         #[arg(long, value_name = "NAME")]

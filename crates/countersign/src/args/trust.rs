@@ -74,7 +74,7 @@ pub(crate) enum TrustCommand {
         /// What it is for
         #[arg(value_enum)]
         role: KeyRoleName,
-        /// A key that is there already, with whom it is: `pkcs11:…`, `hashivault://…`, `NAME://…` for `sigstore-kms-NAME`
+        /// A key that is there already, with whom it is: `pkcs11:…`, `hashivault://…`, `awskms://…`, `gcpkms://…`, `azurekms://…`, `NAME://…` for `sigstore-kms-NAME`
         #[arg(long, value_name = "URI")]
         key: Option<String>,
     },
@@ -157,6 +157,15 @@ pub(crate) struct MonitorArgs {
     /// Ask the witnesses of the trust file what they have seen
     #[arg(long)]
     pub(crate) refresh: bool,
+    /// Exported pages of a public log, Rekor or Certificate Transparency: a file, or a folder of them (repeatable)
+    #[arg(long, value_name = "PATH")]
+    pub(crate) public_log: Vec<PathBuf>,
+    /// In those, look for this name in certificates too: exactly, or `*.example.com`, `@example.com`, `https://…/*` (repeatable)
+    #[arg(long, value_name = "NAME", requires = "public_log")]
+    pub(crate) identity: Vec<String>,
+    /// In those, look for the key in this certificate or public key too; the certificate itself is known (repeatable)
+    #[arg(long, value_name = "FILE", requires = "public_log")]
+    pub(crate) certificate: Vec<PathBuf>,
     /// Sign what was seen, as an auditor, and log it: `--passphrase-file` is then the person's
     #[arg(long = "as", value_name = "NAME")]
     pub(crate) person: Option<String>,
@@ -203,6 +212,9 @@ pub(crate) enum LogCommand {
         /// A checkpoint that was kept from earlier or elsewhere
         #[arg(long, value_name = "FILE")]
         against: Option<PathBuf>,
+        /// Instead of the store's log: the folder of a log of `serve --log`; what others have signed in it is not judged
+        #[arg(long, value_name = "FOLDER")]
+        served: Option<PathBuf>,
     },
     /// Show the newest checkpoint to the witnesses of the trust file and keep their cosignatures
     Cosign,

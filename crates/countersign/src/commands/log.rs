@@ -13,6 +13,9 @@ pub(crate) fn run(context: &Context, command: LogCommand) -> Result<u8> {
     if let LogCommand::Witness { folder, name, log, listen } = command {
         return super::serve::witness(context, &folder, &name, &log, &listen);
     }
+    if let LogCommand::Check { against, served: Some(folder) } = &command {
+        return checked(context, &engine::served_check(folder, against.as_deref())?);
+    }
     let world = context.world()?;
     match command {
         LogCommand::Witness { .. } => unreachable!("a witness needs no store and was begun above"),
@@ -85,38 +88,8 @@ pub(crate) fn run(context: &Context, command: LogCommand) -> Result<u8> {
             output::text(&text)?;
             Ok(YES)
         }
-        LogCommand::Check { against } => {
-            let report = engine::log_check(&world, against.as_deref())?;
-            let found = |code: &str| report.findings.iter().any(|finding| finding.code == code);
-            let verdict = if report.findings.is_empty() {
-                "consistent"
-            } else if found("log-forked") {
-                "forked"
-            } else if found("unrecorded-signature") {
-                "unrecorded-signature"
-            } else {
-                "damaged"
-            };
-            let good = report.findings.is_empty();
-            if context.json {
-                output::document(
-                    "log-check",
-                    json!({
-                        "verdict": verdict, "findings": report.findings, "problems": [], "size": report.size, "root": report.root,
-                        "origin": report.origin,
-                    }),
-                )?;
-            } else {
-                output::text(&format!(
-                    "{}: {} entries, root {}, {}\n{}",
-                    output::verdict(verdict, good),
-                    report.size,
-                    report.root,
-                    report.origin,
-                    output::findings(&report.findings)
-                ))?;
-            }
-            Ok(if good { YES } else { NO })
+        LogCommand::Check { against, .. } => {
+            checked(context, &engine::log_check(&world, against.as_deref())?)
         }
         LogCommand::Export { folder } => {
             let files = engine::log_export(&world, &folder)?;
@@ -128,4 +101,37 @@ pub(crate) fn run(context: &Context, command: LogCommand) -> Result<u8> {
             Ok(YES)
         }
     }
+}
+
+fn checked(context: &Context, report: &engine::LogReport) -> Result<u8> {
+    let found = |code: &str| report.findings.iter().any(|finding| finding.code == code);
+    let verdict = if report.findings.is_empty() {
+        "consistent"
+    } else if found("log-forked") {
+        "forked"
+    } else if found("unrecorded-signature") {
+        "unrecorded-signature"
+    } else {
+        "damaged"
+    };
+    let good = report.findings.is_empty();
+    if context.json {
+        output::document(
+            "log-check",
+            json!({
+                "verdict": verdict, "findings": report.findings, "problems": [], "size": report.size, "root": report.root,
+                "origin": report.origin,
+            }),
+        )?;
+    } else {
+        output::text(&format!(
+            "{}: {} entries, root {}, {}\n{}",
+            output::verdict(verdict, good),
+            report.size,
+            report.root,
+            report.origin,
+            output::findings(&report.findings)
+        ))?;
+    }
+    Ok(if good { YES } else { NO })
 }

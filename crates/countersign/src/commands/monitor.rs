@@ -10,8 +10,14 @@ use crate::output::{self, NO, UNDECIDED, YES};
 
 pub(crate) fn monitor(context: &Context, arguments: MonitorArgs) -> Result<u8> {
     let world = context.world()?;
-    let what =
-        Monitor { sweep: arguments.sweep, checkpoints: arguments.against, witnesses: arguments.refresh };
+    let what = Monitor {
+        sweep: arguments.sweep,
+        checkpoints: arguments.against,
+        witnesses: arguments.refresh,
+        public_logs: arguments.public_log,
+        identities: arguments.identity,
+        certificates: arguments.certificate,
+    };
     let report = engine::monitor(&world, &what, &engine::exchange)?;
     let logged = match &arguments.person {
         None => None,
@@ -43,12 +49,19 @@ pub(crate) fn monitor(context: &Context, arguments: MonitorArgs) -> Result<u8> {
             json!({
                 "verdict": verdict, "findings": report.findings, "problems": report.problems, "size": report.size,
                 "swept": report.swept, "sightings": report.sightings, "compared": report.compared,
-                "counted": report.counted, "logIndex": logged,
+                "counted": report.counted, "publicEntries": report.public_entries,
+                "publicSightings": report.public_sightings, "logIndex": logged,
             }),
         )?;
     } else {
+        let public = if what.public_logs.is_empty() {
+            String::new()
+        } else {
+            let (read, ours) = (report.public_entries, report.public_sightings);
+            format!(", {read} entries of public logs read, {ours} of them ours")
+        };
         output::text(&format!(
-            "{}{}{}: {} entries, {} files swept, {} signatures by our keys seen, {} checkpoints of others compared\n",
+            "{}{}{}: {} entries, {} files swept, {} signatures by our keys seen, {} checkpoints of others compared{public}\n",
             output::findings(&report.findings),
             output::problems(&report.problems),
             output::verdict(verdict, good),

@@ -20,14 +20,14 @@ fn there(program: &str) -> bool {
     found
 }
 
-fn openssl(sandbox: &Sandbox, words: &[&str]) -> Vec<u8> {
+pub(crate) fn openssl(sandbox: &Sandbox, words: &[&str]) -> Vec<u8> {
     let output = Command::new("openssl").args(words).current_dir(sandbox.path("")).output().unwrap();
     assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
     output.stdout
 }
 
 /// A P-256 key pair in `hsm.pem` (PKCS#8) and `hsm.pub`.
-fn key_pair(sandbox: &Sandbox) {
+pub(crate) fn key_pair(sandbox: &Sandbox) {
     openssl(
         sandbox,
         &["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", "hsm.pem"],
@@ -36,7 +36,7 @@ fn key_pair(sandbox: &Sandbox) {
 }
 
 /// A whole release with a key that is not the store's: made, verified, monitored; no private key lies in the store.
-fn released_with(sandbox: &Sandbox, uri: &str, variables: &[(&str, String)]) {
+pub(crate) fn released_with(sandbox: &Sandbox, uri: &str, variables: &[(&str, String)]) {
     let ok = |words: &[&str]| {
         let mut command = sandbox.command(words);
         command.envs(variables.iter().map(|(name, value)| (*name, value)));

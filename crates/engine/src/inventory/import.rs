@@ -1,4 +1,6 @@
-//! Looks that other programs have taken: osquery's tables of software, and bills of materials in CycloneDX.
+//! Looks that other programs have taken: osquery's tables of software, bumblebee's records, and bills of materials in CycloneDX.
+
+mod bumblebee;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -40,6 +42,7 @@ pub fn inventory_import(path: &Path, host: &str, now: Timestamp) -> Result<Looke
     let mut gaps: BTreeSet<String> = BTreeSet::new();
     let (by, sections) = match serde_json::from_slice::<Value>(&bytes) {
         Ok(document) if document["bomFormat"] == "CycloneDX" => ("CycloneDX", components(path)?),
+        _ if bumblebee::is_record(&bytes) => ("bumblebee", bumblebee::read(&bytes, &mut gaps).map_err(fail)?),
         Ok(Value::Object(tables)) => {
             let mut sections = Sections::new();
             for (table, rows) in &tables {
@@ -52,7 +55,8 @@ pub fn inventory_import(path: &Path, host: &str, now: Timestamp) -> Result<Looke
     };
     if sections.values().all(|section| section.items.is_empty()) {
         return Err(fail(
-            "neither a bill in CycloneDX nor results of osquery with a table of software".into(),
+            "neither a bill in CycloneDX, nor records of bumblebee, nor results of osquery with a table of software"
+                .into(),
         ));
     }
     let mut sections = sections;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use evidence::wire::percent::decoded;
 use host::token::TokenKey;
 
+use super::cloud::{AmazonKey, AzureKey, GoogleKey};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::world::Passphrase;
@@ -19,6 +20,12 @@ pub(super) enum Holder {
     Token(TokenKey),
     /// HashiCorp Vault's transit engine, and what speaks like it.
     Vault(VaultKey),
+    /// Amazon's key management service.
+    Amazon(AmazonKey),
+    /// Google Cloud's.
+    Google(GoogleKey),
+    /// Azure Key Vault.
+    Azure(AzureKey),
     /// A program `sigstore-kms-NAME` (cosign's plug-in protocol).
     Plugin {
         /// The name.
@@ -48,8 +55,12 @@ impl Holder {
             return token(rest, passphrase, &bad).map(Self::Token);
         }
         let (scheme, rest) = uri.split_once("://").ok_or_else(|| bad("it begins with no `SCHEME://`"))?;
-        if scheme == "hashivault" {
-            return vault(rest, passphrase, &bad).map(Self::Vault);
+        match scheme {
+            "hashivault" => return vault(rest, passphrase, &bad).map(Self::Vault),
+            "awskms" => return AmazonKey::parse(rest, passphrase, &bad).map(Self::Amazon),
+            "gcpkms" => return GoogleKey::parse(rest, passphrase, &bad).map(Self::Google),
+            "azurekms" => return AzureKey::parse(rest, passphrase, &bad).map(Self::Azure),
+            _ => {}
         }
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         if scheme.is_empty() || !scheme.chars().all(plain) || rest.is_empty() {
@@ -59,7 +70,7 @@ impl Holder {
     }
 }
 
-type Bad<'a> = &'a dyn Fn(&str) -> Error;
+pub(super) type Bad<'a> = &'a dyn Fn(&str) -> Error;
 
 fn token(rest: &str, passphrase: &Passphrase, bad: Bad<'_>) -> Result<TokenKey> {
     let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
@@ -120,7 +131,7 @@ fn vault(rest: &str, passphrase: &Passphrase, bad: Bad<'_>) -> Result<VaultKey> 
     Ok(VaultKey { address, mount, key: key.to_owned(), token })
 }
 
-fn pairs(list: &str, separator: char, bad: Bad<'_>) -> Result<Vec<(String, Vec<u8>)>> {
+pub(super) fn pairs(list: &str, separator: char, bad: Bad<'_>) -> Result<Vec<(String, Vec<u8>)>> {
     list.split(separator)
         .filter(|part| !part.is_empty())
         .map(|part| {
@@ -130,11 +141,11 @@ fn pairs(list: &str, separator: char, bad: Bad<'_>) -> Result<Vec<(String, Vec<u
         .collect()
 }
 
-fn text(value: Vec<u8>, bad: Bad<'_>) -> Result<String> {
+pub(super) fn text(value: Vec<u8>, bad: Bad<'_>) -> Result<String> {
     String::from_utf8(value).map_err(|_| bad("not UTF-8"))
 }
 
-fn secret(path: &str, bad: Bad<'_>) -> Result<String> {
+pub(super) fn secret(path: &str, bad: Bad<'_>) -> Result<String> {
     let text = files::read_text(&PathBuf::from(path), SECRET_MAX_BYTES)?;
     let text = text.trim_end_matches(['\r', '\n']);
     if text.is_empty() || text.contains(['\r', '\n']) {
@@ -178,6 +189,18 @@ mod tests {
             "hashivault://release",
             "hashivault://../x?address=http://127.0.0.1",
             "hashivault://x?address=http://127.0.0.1&mount=../sys",
+            "awskms://kms.eu-central-1.amazonaws.com/alias/x?region=eu-central-1",
+            "awskms:///alias/x?credentials-file=/nonexistent",
+            "awskms:///alias/x?region=eu.evil.example/&credentials-file=/nonexistent",
+            "awskms:///alias/x?region=eu-central-1&address=https://user@evil.example",
+            "awskms:///alias/x?region=eu-central-1&address=https://kms.example:443",
+            "awskms:///alias/x?region=eu-central-1",
+            "gcpkms://projects/p/locations/l/keyRings/r/cryptoKeys/k",
+            "gcpkms://projects/p/locations/../keyRings/r/cryptoKeys/k/cryptoKeyVersions/1?token-file=/nonexistent",
+            "gcpkms://projects/p/locations/l/keyRings/r/cryptoKeys/k/cryptoKeyVersions/1",
+            "azurekms://vault/key?token-file=/nonexistent",
+            "azurekms://v.example/key/1/sign?token-file=/nonexistent",
+            "azurekms://v.example/key/1",
             "../evil://x",
             "My Hsm://x",
             "hsm://",

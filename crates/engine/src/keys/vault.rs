@@ -4,6 +4,7 @@ use attest::{KeyError, PublicKey, Signer};
 use evidence::Digest;
 use serde_json::{Value, json};
 
+use super::unexpected;
 use super::uri::VaultKey;
 
 /// A key in a transit engine, at the version that was the latest when it was opened.
@@ -51,17 +52,5 @@ impl Signer for Vault {
 
 fn call(at: &VaultKey, path: &str, body: Option<&[u8]>) -> Result<Value, KeyError> {
     let url = format!("{}/v1/{}/{path}", at.address, at.mount);
-    let answer = host::outbound::call(&url, ("X-Vault-Token", &at.token), body);
-    let (status, bytes) = answer.map_err(|error| {
-        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
-        KeyError::Holder(format!("{error}{cause}"))
-    })?;
-    if status != 200 {
-        return Err(KeyError::Holder(format!("`{url}` answered {status}")));
-    }
-    serde_json::from_slice(&bytes).map_err(|_| KeyError::Holder(format!("`{url}` answered no JSON")))
-}
-
-fn unexpected(field: &str) -> KeyError {
-    KeyError::Holder(format!("the key service's answer has no usable `{field}`"))
+    super::service(&url, &[("X-Vault-Token", &at.token)], body)
 }

@@ -6,13 +6,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use evidence::bom::{Algorithm, Hash, Kind, Package, Place, Property};
-use evidence::{Bom, BytePath, Digest, Problem};
+use evidence::{Bom, BytePath, Problem};
 use host::inventory::{Walk, holds_files, walk};
 use inspect::Budget;
 use inspect::catalog::{Catalog, Scan};
 
 use crate::error::{Error, Result};
-use crate::files;
 use crate::inspect_path::{FILE_MAX_BYTES, contents};
 
 /// What a bill is wanted of.
@@ -66,10 +65,15 @@ pub fn bill(of: &BillOf) -> Result<Bill> {
         not_entered: Vec::new(),
     };
     let catalog = if !facts.is_dir() {
-        let bytes = files::read(of.path, FILE_MAX_BYTES)?;
-        let (tree, scan) = inspect::catalog_file(&BytePath::from(name), &bytes, &mut Budget::default());
-        let digest = tree.root.digest.unwrap_or_else(|| Digest::of(&bytes));
-        subject.hashes.extend(Hash::new(Algorithm::Sha256, &digest.hex()));
+        if facts.len() > FILE_MAX_BYTES {
+            let detail = format!("larger than {FILE_MAX_BYTES} bytes");
+            return Err(fail(io::Error::new(io::ErrorKind::FileTooLarge, detail)));
+        }
+        let file = std::fs::File::open(of.path).map_err(fail)?;
+        let opened = inspect::catalog_path(&BytePath::from(name), file, &mut Budget::default());
+        let (tree, scan) = opened.map_err(fail)?;
+        let digest = tree.root.digest.map(|digest| digest.hex());
+        subject.hashes.extend(digest.and_then(|hex| Hash::new(Algorithm::Sha256, &hex)));
         subject.kind = if is_image(&tree.root) { Kind::Container } else { Kind::File };
         bill.problems = tree.problems;
         scan.finish()

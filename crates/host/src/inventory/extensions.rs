@@ -29,11 +29,11 @@ const PLUGINS: &[(&str, &str)] = &[
     (".config/sublime-text/Packages", "sublime-text"),
 ];
 
-fn name_of(path: &Path) -> String {
+pub(super) fn name_of(path: &Path) -> String {
     path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-fn json(root: &Root, path: &Path, facts: &mut Facts) -> Option<Value> {
+pub(super) fn json(root: &Root, path: &Path, facts: &mut Facts) -> Option<Value> {
     let bytes = root.read(path, facts)?;
     // Settings of editors have comments and commas at the end: what cannot be parsed is a gap.
     serde_json::from_slice(&bytes)
@@ -41,15 +41,16 @@ fn json(root: &Root, path: &Path, facts: &mut Facts) -> Option<Value> {
         .ok()
 }
 
-fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+pub(super) fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value.get(key).and_then(Value::as_str).unwrap_or_default()
 }
 
-fn item(name: String, path: &Path, of: &str) -> Item {
+pub(super) fn item(name: String, path: &Path, of: &str) -> Item {
     Item::named(name).at(evidence::BytePath::new(path.as_os_str().as_encoded_bytes())).with("of", of)
 }
 
 pub(super) fn editors(root: &Root, facts: &mut Facts) {
+    studio_of_all(root, facts);
     for home in root.homes(facts) {
         for (folder, editor) in EDITORS {
             for extension in root.list(home.join(folder), facts) {
@@ -73,6 +74,10 @@ pub(super) fn editors(root: &Root, facts: &mut Facts) {
                 facts.items.push(item(name_of(&plugin), &plugin, editor));
             }
         }
+        // `VisualStudio/17.0_INSTANCE/Extensions/…/extension.vsixmanifest`.
+        for instance in root.list(home.join("AppData/Local/Microsoft/VisualStudio"), facts) {
+            studio(root, &instance.join("Extensions"), facts);
+        }
         for product in root.list(home.join(".local/share/JetBrains"), facts) {
             for plugin in root.list(&product, facts) {
                 facts.items.push(item(
@@ -85,6 +90,39 @@ pub(super) fn editors(root: &Root, facts: &mut Facts) {
     }
 }
 
+/// Extensions of Visual Studio for all users: `Program Files/Microsoft Visual Studio/2022/EDITION/Common7/IDE/Extensions`.
+fn studio_of_all(root: &Root, facts: &mut Facts) {
+    for programs in ["Program Files", "Program Files (x86)"] {
+        for year in root.list(Path::new(programs).join("Microsoft Visual Studio"), facts) {
+            for edition in root.list(&year, facts) {
+                studio(root, &edition.join("Common7/IDE/Extensions"), facts);
+            }
+        }
+    }
+}
+
+/// Extensions lie one to three folders deep: `Extensions/ID`, `Extensions/Publisher/Name/1.0`.
+fn studio(root: &Root, folder: &Path, facts: &mut Facts) {
+    const DEPTH: usize = 3;
+    let mut waiting: Vec<(PathBuf, usize)> =
+        root.list(folder, facts).into_iter().map(|path| (path, 1)).collect();
+    while let Some((path, depth)) = waiting.pop() {
+        let manifest = path.join("extension.vsixmanifest");
+        if let Some(bytes) = root.read(&manifest, facts) {
+            match inspect::packages::studio_extension(&bytes) {
+                Some(known) => {
+                    let mut found = item(known.id, &path, "visual-studio");
+                    found.version = known.version;
+                    facts.items.push(found.with("publisher", known.publisher).with("title", known.title));
+                }
+                None => facts.gaps.push(format!("{}: it has no identity", manifest.display())),
+            }
+        } else if depth < DEPTH {
+            waiting.extend(root.list(&path, facts).into_iter().map(|path| (path, depth + 1)));
+        }
+    }
+}
+
 /// Folders of profiles of browsers that are made from Chromium.
 const CHROMIUM: &[(&str, &str)] = &[
     (".config/google-chrome", "chrome"),
@@ -92,6 +130,21 @@ const CHROMIUM: &[(&str, &str)] = &[
     (".config/microsoft-edge", "edge"),
     (".config/BraveSoftware/Brave-Browser", "brave"),
     (".config/vivaldi", "vivaldi"),
+    ("Library/Application Support/Google/Chrome", "chrome"),
+    ("Library/Application Support/Chromium", "chromium"),
+    ("Library/Application Support/Microsoft Edge", "edge"),
+    ("Library/Application Support/BraveSoftware/Brave-Browser", "brave"),
+    ("AppData/Local/Google/Chrome/User Data", "chrome"),
+    ("AppData/Local/Microsoft/Edge/User Data", "edge"),
+    ("AppData/Local/BraveSoftware/Brave-Browser/User Data", "brave"),
+];
+
+/// Folders of profiles of Firefox.
+const FIREFOX: &[&str] = &[
+    ".mozilla/firefox",
+    "snap/firefox/common/.mozilla/firefox",
+    "Library/Application Support/Firefox/Profiles",
+    "AppData/Roaming/Mozilla/Firefox/Profiles",
 ];
 
 pub(super) fn browsers(root: &Root, facts: &mut Facts) {
@@ -115,7 +168,9 @@ pub(super) fn browsers(root: &Root, facts: &mut Facts) {
                 }
             }
         }
-        for profile in root.list(home.join(".mozilla/firefox"), facts) {
+        for profile in
+            FIREFOX.iter().flat_map(|folder| root.list(home.join(folder), facts)).collect::<Vec<_>>()
+        {
             let path = profile.join("extensions.json");
             let Some(list) = json(root, &path, facts) else { continue };
             for addon in list.get("addons").and_then(Value::as_array).into_iter().flatten() {
@@ -136,7 +191,11 @@ const MCP: &[(&str, &str)] = &[
     (".config/Claude/claude_desktop_config.json", "claude-desktop"),
     (".claude.json", "claude-code"),
     (".codeium/windsurf/mcp_config.json", "windsurf"),
+    ("Library/Application Support/Claude/claude_desktop_config.json", "claude-desktop"),
+    ("AppData/Roaming/Claude/claude_desktop_config.json", "claude-desktop"),
     (".config/Code/User/mcp.json", "vscode"),
+    ("Library/Application Support/Code/User/mcp.json", "vscode"),
+    ("AppData/Roaming/Code/User/mcp.json", "vscode"),
     (".vscode/mcp.json", "vscode"),
     (".gemini/settings.json", "gemini-cli"),
     (".config/zed/settings.json", "zed"),

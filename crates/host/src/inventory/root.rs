@@ -143,7 +143,8 @@ impl Root {
         hash().map_err(|error| facts.gaps.push(format!("{}: {error}", self.inside(&path)))).ok()
     }
 
-    /// The home folders of people: those that `passwd(5)` names, as far as they are there.
+    /// The home folders of people: those that `passwd(5)` names, as far as they are there, and on systems that keep people
+    /// elsewhere, all folders in `/Users`.
     pub(crate) fn homes(&self, facts: &mut Facts) -> Vec<PathBuf> {
         let passwd = self.text("etc/passwd", facts).unwrap_or_default();
         let mut homes: Vec<PathBuf> = passwd
@@ -154,6 +155,7 @@ impl Root {
             })
             .map(PathBuf::from)
             .collect();
+        homes.extend(self.list("Users", facts));
         homes.sort();
         homes.dedup();
         homes.retain(|home| self.resolve(home).is_some_and(|path| path.is_dir()));

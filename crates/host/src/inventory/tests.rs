@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
-use super::{Facts, PROBES, Root};
+use super::{Facts, PROBES, Root, Walk, Walked, walk};
 
 fn put(root: &Path, path: &str, text: &str) {
     let path = root.join(path);
@@ -98,4 +98,142 @@ fn a_link_of_another_machine_does_not_lead_out_of_its_root() {
     assert_eq!(machine.read("etc/passwd", &mut facts), None);
     assert_eq!(machine.read("etc/loop", &mut facts), None);
     assert_eq!(machine.read("etc/x", &mut facts), Some(b"x".to_vec()));
+}
+
+#[test]
+fn images_of_daemons_are_read_from_their_files() {
+    let keep = tempfile::tempdir().unwrap();
+    let root = keep.path();
+    let id = "a".repeat(64);
+    put(root, "etc/passwd", "ann:x:1000:1000::/home/ann:/bin/sh\n");
+    put(
+        root,
+        "var/lib/docker/image/overlay2/repositories.json",
+        &format!(
+            r#"{{"Repositories":{{"alpine":{{"alpine:3.18":"sha256:{id}","alpine@sha256:bb":"sha256:../../../etc/passwd"}}}}}}"#
+        ),
+    );
+    put(
+        root,
+        &format!("var/lib/docker/image/overlay2/imagedb/content/sha256/{id}"),
+        r#"{"architecture":"arm64","created":"2024-01-01T00:00:00Z"}"#,
+    );
+    put(
+        root,
+        "home/ann/.local/share/containers/storage/overlay-images/images.json",
+        r#"[{"id":"1","digest":"sha256:cc","names":["docker.io/library/debian:12","localhost:5000/own"]},{"id":"2"},7]"#,
+    );
+    put(root, "var/lib/containerd/io.containerd.metadata.v1.bolt/meta.db", "no database");
+    let seen = facts(root, "container-images");
+    let mut pairs: Vec<_> =
+        seen.items.iter().map(|item| (item.name.as_str(), item.version.as_str())).collect();
+    pairs.sort_unstable();
+    assert_eq!(
+        pairs,
+        [
+            ("2", ""),
+            ("alpine", "3.18"),
+            ("alpine", "sha256:bb"),
+            ("docker.io/library/debian", "12"),
+            ("localhost:5000/own", ""),
+        ]
+    );
+    let alpine = seen.items.iter().find(|item| item.version == "3.18").unwrap();
+    assert_eq!(alpine.facts["architecture"], "arm64");
+    assert_eq!(seen.gaps.len(), 1, "{:?}", seen.gaps);
+}
+
+#[test]
+fn skills_and_extensions_of_visual_studio_are_found() {
+    let keep = tempfile::tempdir().unwrap();
+    let root = keep.path();
+    put(root, "etc/passwd", "ann:x:1000:1000::/home/ann:/bin/sh\n");
+    let manifest = "---\nname: pdf\ndescription: reads\n---\nRun scripts/fill.py\n";
+    put(root, "home/ann/.claude/skills/pdf/SKILL.md", manifest);
+    put(root, "home/ann/.claude/skills/pdf/scripts/fill.py", "print()");
+    put(root, "home/ann/.claude/plugins/market/tool/skills/other/SKILL.md", "no front matter");
+    put(root, "home/ann/.claude/skills/notes.md", "no skill");
+    symlink("..", root.join("home/ann/.claude/plugins/market/up")).unwrap();
+    put(
+        root,
+        "home/ann/.agents/.skill-lock.json",
+        r#"{"version":3,"skills":{"find":{"source":"o/r","skillFolderHash":"ab"}}}"#,
+    );
+    let seen = facts(root, "agent-skills");
+    let mut found = names(&seen);
+    found.sort_unstable();
+    assert_eq!(found, ["find", "other", "pdf"]);
+    let pdf = seen.items.iter().find(|item| item.name == "pdf").unwrap();
+    assert_eq!((pdf.facts["scripts"].as_str(), pdf.facts["files"].as_str()), ("scripts/fill.py", "2"));
+    assert_eq!(pdf.digest, Some(evidence::Digest::of(manifest.as_bytes())));
+    let identity = |id: &str| {
+        format!(
+            "<PackageManifest><Metadata><Identity Id=\"{id}\" Version=\"1.0\" Publisher=\"P\"/></Metadata></PackageManifest>"
+        )
+    };
+    put(
+        root,
+        "Users/bob/AppData/Local/Microsoft/VisualStudio/17.0_ab/Extensions/x1/extension.vsixmanifest",
+        &identity("own"),
+    );
+    put(
+        root,
+        "Program Files/Microsoft Visual Studio/2022/Community/Common7/IDE/Extensions/P/N/1/extension.vsixmanifest",
+        &identity("all"),
+    );
+    let seen = facts(root, "editor-extensions");
+    let mut found = names(&seen);
+    found.sort_unstable();
+    assert_eq!(found, ["all", "own"]);
+}
+
+fn looked(root: &Path, cache: &Path) -> (Walked, Vec<String>) {
+    let walked = walk(&Walk { root, cache: Some(cache), every_mount: false }).unwrap();
+    let mut names: Vec<String> =
+        walked.scan.readings().iter().map(|reading| reading.path.to_string()).collect();
+    names.sort();
+    (walked, names)
+}
+
+#[test]
+fn a_second_look_sees_what_was_put_in_taken_out_and_changed() {
+    let keep = tempfile::tempdir().unwrap();
+    let (root, cache) = (keep.path().join("root"), keep.path().join("cache"));
+    let crate_of = |name: &str| format!("[[package]]\nname = \"{name}\"\nversion = \"1.0.0\"\n");
+    for folder in ["a", "b/c", "d", "e"] {
+        put(&root, &format!("{folder}/Cargo.lock"), &crate_of("x"));
+        put(&root, &format!("{folder}/notes.md"), "nothing");
+    }
+    let store = "nix/store/0c5fxrwqvbyl2sicd9fr2w5w3j3sx1wl-hello-2.12";
+    put(&root, &format!("{store}/bin/hello"), "");
+    // What is young is never remembered: its times may not show the next change.
+    looked(&root, &cache);
+    let (young, first) = looked(&root, &cache);
+    assert_eq!(young.remembered, 0);
+    assert_eq!(first, ["a/Cargo.lock", "b/c/Cargo.lock", "d/Cargo.lock", "e/Cargo.lock", store]);
+    std::thread::sleep(std::time::Duration::from_millis(3_500));
+    looked(&root, &cache);
+    let (second, names) = looked(&root, &cache);
+    assert_eq!((second.remembered, second.wanted, second.files), (young.wanted, young.wanted, young.files));
+    assert_eq!(names, first);
+    let written = fs::metadata(&cache).unwrap().modified().unwrap();
+
+    put(&root, "a/sub/Cargo.lock", &crate_of("y"));
+    fs::remove_file(root.join("b/c/Cargo.lock")).unwrap();
+    fs::write(root.join("d/Cargo.lock"), crate_of("z")).unwrap();
+    fs::rename(root.join("e"), root.join("f")).unwrap();
+    let (third, names) = looked(&root, &cache);
+    assert_eq!(names, ["a/Cargo.lock", "a/sub/Cargo.lock", "d/Cargo.lock", "f/Cargo.lock", store]);
+    let changed =
+        third.scan.readings().iter().find(|reading| reading.path.to_string() == "d/Cargo.lock").unwrap();
+    assert_eq!(changed.found.packages[0].name, "z");
+    assert_eq!(third.files, second.files);
+    assert_ne!(fs::metadata(&cache).unwrap().modified().unwrap(), written);
+
+    // A cache that is damaged is none.
+    let mut bytes = fs::read(&cache).unwrap();
+    let at = bytes.len() - 5;
+    bytes[at] = b'{';
+    fs::write(&cache, bytes).unwrap();
+    assert_eq!(looked(&root, &cache).1, names);
 }

@@ -1,18 +1,21 @@
 //! Goes through a folder, two folders at a time, and hands the files that a cataloger wants to it. Symbolic links are not
 //! followed; file systems of the kernel and of other machines are not entered, and said so.
 
-use std::collections::BTreeMap;
-use std::fs::{self, DirEntry, File, Metadata};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsStr;
+use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 
 use evidence::BytePath;
 use inspect::catalog::{self, Candidates, DOCUMENT_MAX_BYTES, Reading, Scan};
 
-use super::cache::{self, Cache, Identity, Remembered};
+use super::cache::{self, Cache, Identity, Listing, Remembered, RememberedFolder};
 use super::mounts;
 
 /// Folders of one walk: an endless tree ends.
@@ -58,8 +61,10 @@ pub fn walk(walk: &Walk) -> io::Result<Walked> {
         cache: &cache,
         remember: walk.cache.is_some(),
         closed: closed.into_iter().filter(|(point, _)| *point != root && point.starts_with(&root)).collect(),
-        queue: Mutex::new(Queue { waiting: vec![root.clone()], busy: 0, seen: 0 }),
+        queue: Mutex::new(Queue { waiting: vec![root.clone()], busy: 0 }),
         more: Condvar::new(),
+        idle: AtomicUsize::new(0),
+        seen: AtomicU64::new(0),
     };
     let parts: Vec<Part> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(|| shared.work())).collect();
@@ -69,8 +74,9 @@ pub fn walk(walk: &Walk) -> io::Result<Walked> {
             .collect()
     });
     let mut walked = Walked::default();
-    let mut entries = Vec::new();
+    let (mut entries, mut folders) = (Vec::new(), Vec::new());
     for part in parts {
+        folders.extend(part.folders);
         walked.files += part.walked.files;
         walked.folders += part.walked.folders;
         walked.wanted += part.walked.wanted;
@@ -80,11 +86,18 @@ pub fn walk(walk: &Walk) -> io::Result<Walked> {
         entries.extend(part.entries);
     }
     walked.not_entered.sort();
+    if shared.seen.load(Ordering::Relaxed) >= FOLDERS_MAX {
+        walked.scan.problem(&BytePath::from(""), "budget-exhausted", "more folders than are walked");
+    }
     // Nothing new, nothing gone: the cache stands as it is.
-    let changed = walked.remembered < walked.wanted || walked.remembered < cache.len() as u64;
+    let changed = walked.remembered < walked.wanted
+        || walked.remembered < cache.len() as u64
+        || folders.len() != cache.folders()
+        || folders.iter().any(|(_, _, listing)| listing.is_some());
     if let Some(path) = walk.cache.filter(|_| changed) {
         entries.sort_by(|a, b| a.0.cmp(&b.0));
-        if let Err(error) = cache::write(path, &entries, began) {
+        folders.sort_by(|a, b| a.0.cmp(&b.0));
+        if let Err(error) = cache::write(path, &cache, &entries, &folders, began) {
             let detail = format!("the cache of the scan cannot be written: {error}");
             walked.scan.problem(&BytePath::new(path.as_os_str().as_bytes()), "cache-unwritable", &detail);
         }
@@ -95,14 +108,15 @@ pub fn walk(walk: &Walk) -> io::Result<Walked> {
 /// The time as the file system has it: what it gives to a file now, or at least the youngest time in the root.
 fn now(root: &Path) -> io::Result<i64> {
     let facts = fs::metadata(root)?;
-    let here = fs::metadata("/proc/self").map(|facts| facts.ctime()).unwrap_or_default();
+    // A thread that has just begun has a folder that was just made.
+    let new = || std::thread::spawn(|| fs::metadata("/proc/thread-self")).join();
+    let here = new().ok().and_then(Result::ok).map(|facts| facts.ctime()).unwrap_or_default();
     Ok(here.max(facts.ctime()))
 }
 
 struct Queue {
     waiting: Vec<PathBuf>,
     busy: usize,
-    seen: u64,
 }
 
 struct Shared<'a> {
@@ -112,6 +126,10 @@ struct Shared<'a> {
     closed: BTreeMap<PathBuf, String>,
     queue: Mutex<Queue>,
     more: Condvar,
+    /// Threads that wait for a folder.
+    idle: AtomicUsize,
+    /// Folders that were begun.
+    seen: AtomicU64,
 }
 
 /// What one thread has seen.
@@ -119,17 +137,30 @@ struct Shared<'a> {
 struct Part {
     walked: Walked,
     entries: Vec<Remembered>,
+    folders: Vec<RememberedFolder>,
+    /// Of each device, whether the times of its folders show changes.
+    devices: HashMap<u64, bool>,
 }
 
 impl Shared<'_> {
+    /// Goes into the depth alone; gives away the older half of what waits when somebody has nothing.
     fn work(&self) -> Part {
         let mut part = Part::default();
         while let Some(folder) = self.next() {
-            let inner = self.folder(&folder, &mut part);
-            let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-            queue.busy -= 1;
-            queue.waiting.extend(inner);
-            drop(queue);
+            let mut own = vec![folder];
+            while let Some(folder) = own.pop() {
+                if self.seen.fetch_add(1, Ordering::Relaxed) >= FOLDERS_MAX {
+                    own.clear();
+                    break;
+                }
+                own.extend(self.folder(&folder, &mut part));
+                if own.len() > 1 && self.idle.load(Ordering::Relaxed) > 0 {
+                    let given: Vec<PathBuf> = own.drain(..own.len() / 2).collect();
+                    self.queue.lock().unwrap_or_else(PoisonError::into_inner).waiting.extend(given);
+                    self.more.notify_all();
+                }
+            }
+            self.queue.lock().unwrap_or_else(PoisonError::into_inner).busy -= 1;
             self.more.notify_all();
         }
         part
@@ -139,55 +170,109 @@ impl Shared<'_> {
     fn next(&self) -> Option<PathBuf> {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            if queue.seen >= FOLDERS_MAX {
-                return None;
-            }
             if let Some(folder) = queue.waiting.pop() {
                 queue.busy += 1;
-                queue.seen += 1;
                 return Some(folder);
             }
             if queue.busy == 0 {
                 return None;
             }
+            self.idle.fetch_add(1, Ordering::Relaxed);
             queue = self.more.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            self.idle.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
-    /// Reads one folder; returns those in it.
+    /// Looks at one folder; returns those in it.
     fn folder(&self, folder: &Path, part: &mut Part) -> Vec<PathBuf> {
         part.walked.folders += 1;
-        let mut inner = Vec::new();
+        let relative = self.relative(folder);
+        let identity = self.identity(folder, part);
+        let known = identity.as_ref().and_then(|identity| self.cache.folder(&relative, identity));
+        let (listing, is_whole) = match known {
+            Some(known) => (Cow::Borrowed(known), true),
+            None => {
+                let (listing, is_whole) = self.list(folder, &relative, part);
+                (Cow::Owned(listing), is_whole)
+            }
+        };
+        let inner = self.inner(folder, &listing, part);
+        part.walked.files += listing.files;
+        for name in &listing.wanted {
+            self.file(&folder.join(OsStr::from_bytes(name.as_bytes())), part);
+        }
+        // What was read while the folder changed is not remembered.
+        if let Some(identity) = identity.filter(|_| is_whole)
+            && (known.is_some() || self.identity(folder, part) == Some(identity))
+        {
+            let fresh = match listing {
+                Cow::Borrowed(_) => None,
+                Cow::Owned(listing) => Some(listing),
+            };
+            part.folders.push((relative, identity, fresh));
+        }
+        inner
+    }
+
+    /// What tells a folder from others, if that is worth anything where it lies.
+    fn identity(&self, folder: &Path, part: &mut Part) -> Option<Identity> {
+        let facts = self.remember.then(|| fs::symlink_metadata(folder).ok()).flatten()?;
+        let identity = Identity::of(&facts);
+        let shows = part.devices.entry(identity.device()).or_insert_with(|| cache::shows_changes(folder));
+        (*shows && facts.is_dir()).then_some(identity)
+    }
+
+    /// The folders in a folder, but for closed file systems.
+    fn inner(&self, folder: &Path, listing: &Listing, part: &mut Part) -> Vec<PathBuf> {
+        let mut inner = Vec::with_capacity(listing.inner.len());
+        for name in &listing.inner {
+            let path = folder.join(OsStr::from_bytes(name.as_bytes()));
+            match self.closed.get(&path) {
+                Some(kind) => part.walked.not_entered.push((path, kind.clone())),
+                None => inner.push(path),
+            }
+        }
+        if folder.ends_with("nix/store") {
+            let paths: Vec<BytePath> = inner.iter().map(|path| self.relative(path)).collect();
+            part.walked.scan.store_paths(paths.iter().map(BytePath::as_bytes));
+        }
+        inner
+    }
+
+    /// Reads a folder's names; says too whether all of them could be read.
+    fn list(&self, folder: &Path, relative: &BytePath, part: &mut Part) -> (Listing, bool) {
         let entries = match fs::read_dir(folder) {
             Ok(entries) => entries,
             Err(error) => {
                 // A folder that has vanished is nothing that could not be read.
                 if error.kind() != io::ErrorKind::NotFound {
-                    part.walked.scan.problem(&self.relative(folder), "unreadable", &error.to_string());
+                    part.walked.scan.problem(relative, "unreadable", &error.to_string());
                 }
-                return inner;
+                return (Listing::default(), false);
             }
         };
+        let (mut listing, mut is_whole) = (Listing::default(), true);
         for entry in entries {
-            match entry.and_then(|entry| Ok((entry.file_type()?, entry))) {
-                Ok((kind, entry)) if kind.is_dir() => {
-                    let path = entry.path();
-                    match self.closed.get(&path) {
-                        Some(kind) => part.walked.not_entered.push((path, kind.clone())),
-                        None => inner.push(path),
+            match entry.and_then(|entry| Ok((entry.file_type()?, entry.file_name()))) {
+                Ok((kind, name)) if kind.is_dir() => listing.inner.push(BytePath::new(name.as_bytes())),
+                Ok((kind, name)) if kind.is_file() => {
+                    listing.files += 1;
+                    // Most files are wanted by nobody: their path is never put together.
+                    if catalog::may_want(name.as_bytes()) {
+                        let path = self.relative(&folder.join(&name));
+                        if !catalog::candidates(path.as_bytes()).is_empty() {
+                            listing.wanted.push(BytePath::new(name.as_bytes()));
+                        }
                     }
-                }
-                Ok((kind, entry)) if kind.is_file() => {
-                    part.walked.files += 1;
-                    self.file(&entry, part);
                 }
                 Ok((kind, _)) => debug_assert!(kind.is_symlink() || kind.is_fifo() || !kind.is_file()),
                 Err(error) => {
-                    part.walked.scan.problem(&self.relative(folder), "unreadable", &error.to_string());
+                    is_whole = false;
+                    part.walked.scan.problem(relative, "unreadable", &error.to_string());
                 }
             }
         }
-        inner
+        (listing, is_whole)
     }
 
     fn relative(&self, path: &Path) -> BytePath {
@@ -195,18 +280,10 @@ impl Shared<'_> {
         BytePath::new(relative.as_os_str().as_bytes())
     }
 
-    fn file(&self, entry: &DirEntry, part: &mut Part) {
-        // Most files are wanted by nobody: their path is never put together.
-        if !catalog::may_want(entry.file_name().as_bytes()) {
-            return;
-        }
-        let path = entry.path();
-        let relative = self.relative(&path);
+    fn file(&self, path: &Path, part: &mut Part) {
+        let relative = self.relative(path);
         let candidates = catalog::candidates(relative.as_bytes());
-        if candidates.is_empty() {
-            return;
-        }
-        if let Err(error) = self.read(entry, &path, &relative, &candidates, part)
+        if let Err(error) = self.read(path, &relative, &candidates, part)
             && error.kind() != io::ErrorKind::NotFound
         {
             part.walked.scan.problem(&relative, "unreadable", &error.to_string());
@@ -215,14 +292,15 @@ impl Shared<'_> {
 
     fn read(
         &self,
-        entry: &DirEntry,
         path: &Path,
         relative: &BytePath,
         candidates: &Candidates,
         part: &mut Part,
     ) -> io::Result<()> {
-        // Of the folder's own handle: no path is looked up.
-        let facts = entry.metadata()?;
+        let facts = fs::symlink_metadata(path)?;
+        if !facts.is_file() {
+            return Ok(());
+        }
         let program = candidates.program && may_be_program(relative, &facts);
         if candidates.documents.is_empty() && !program {
             return Ok(());
@@ -231,12 +309,10 @@ impl Shared<'_> {
         let identity = Identity::of(&facts);
         if let Some(known) = self.cache.known(relative, &identity) {
             part.walked.remembered += 1;
-            let readings: Vec<Reading> = known.readings(relative).collect();
             if self.remember {
-                let found = readings.iter().map(|reading| (reading.by.clone(), reading.found.clone()));
-                part.entries.push((relative.clone(), identity, found.collect()));
+                part.entries.push((relative.clone(), identity, None));
             }
-            readings.into_iter().for_each(|reading| part.walked.scan.take(reading));
+            known.readings(relative).for_each(|reading| part.walked.scan.take(reading));
             return Ok(());
         }
         let file = open(path)?;
@@ -269,7 +345,7 @@ impl Shared<'_> {
         // Only what was the same before and after may be remembered.
         let after = Identity::of(&file.metadata()?);
         if self.remember && after == identity {
-            part.entries.push((relative.clone(), identity, found.clone()));
+            part.entries.push((relative.clone(), identity, Some(found.clone())));
         }
         for (by, found) in found {
             part.walked.scan.take(Reading { path: relative.clone(), by, found });

@@ -1,4 +1,4 @@
-//! Calls to a key service: JSON with a secret in one header. The answers are not believed: a signature counts only if the key that
+//! Calls to a key service: JSON with secrets in headers. The answers are not believed: a signature counts only if the key that
 //! is expected verifies it.
 
 use super::OutboundError;
@@ -7,14 +7,23 @@ use super::OutboundError;
 const ANSWER_MAX_BYTES: u64 = 1 << 20;
 
 /// Posts JSON, or gets where there is none; returns the status and what was answered. `https` everywhere, `http` only to this
-/// machine. The secret stands in no error.
-pub fn call(url: &str, header: (&str, &str), body: Option<&[u8]>) -> Result<(u16, Vec<u8>), OutboundError> {
+/// machine. No header stands in an error.
+pub fn call(
+    url: &str,
+    headers: &[(&str, &str)],
+    body: Option<&[u8]>,
+) -> Result<(u16, Vec<u8>), OutboundError> {
     let agent = super::agent::agent(url)?;
     let answer = match body {
         Some(body) => {
-            agent.post(url).header(header.0, header.1).header("content-type", "application/json").send(body)
+            let typed = headers.iter().any(|(name, _)| *name == "content-type");
+            let default = (!typed).then_some(&("content-type", "application/json"));
+            let all = headers.iter().chain(default);
+            all.fold(agent.post(url), |request, (name, value)| request.header(*name, *value)).send(body)
         }
-        None => agent.get(url).header(header.0, header.1).call(),
+        None => {
+            headers.iter().fold(agent.get(url), |request, (name, value)| request.header(*name, *value)).call()
+        }
     };
     super::exchange::taken(url, answer, ANSWER_MAX_BYTES)
 }

@@ -1,7 +1,7 @@
 //! A caller's memory and paths, seen from outside.
 
 use std::ffi::OsStr;
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -61,8 +61,14 @@ pub(super) fn text(thread: i32, address: u64) -> Option<Vec<u8>> {
 
 /// Reads a file in `/proc`, which does not say how long it is, with as few calls as may be.
 pub(super) fn small_file(path: &str) -> Option<Vec<u8>> {
+    let file = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
     let mut bytes = Vec::with_capacity(8 * 1024);
-    std::fs::File::open(path).ok()?.read_to_end(&mut bytes).ok()?;
+    while rustix::io::retry_on_intr(|| rustix::io::read(&file, rustix::buffer::spare_capacity(&mut bytes)))
+        .ok()?
+        > 0
+    {
+        bytes.reserve(1024);
+    }
     Some(bytes)
 }
 

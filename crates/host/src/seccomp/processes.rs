@@ -46,8 +46,13 @@ pub(super) fn status(thread: i32) -> Option<Status> {
 pub(super) fn children(process: i32) -> Vec<i32> {
     let folder = format!("/proc/{process}/task");
     let of = |thread: &str| {
-        let list = fs::read_to_string(format!("{folder}/{thread}/children")).unwrap_or_default();
-        list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<i32>>()
+        // One that is gone has no children any more.
+        let list = super::caller::small_file(&format!("{folder}/{thread}/children"));
+        let list = list.and_then(|list| String::from_utf8(list).ok());
+        list.iter()
+            .flat_map(|list| list.split_whitespace())
+            .filter_map(|pid| pid.parse().ok())
+            .collect::<Vec<i32>>()
     };
     // Most processes have one thread: the folder of threads says how many, without being read.
     let threads = fs::metadata(&folder).map_or(0, |facts| facts.nlink().saturating_sub(2));

@@ -73,6 +73,9 @@ impl Supervisor<'_, '_> {
     /// Looks for signals, changes from outside and answers of other threads; waits for some if there is nothing else
     /// to do. A stop is announced by a signal.
     fn other_events(&mut self, signals: &sys::Signals, wait: bool) -> Result<(), TraceError> {
+        if wait {
+            self.hand_over();
+        }
         let mut ready: [epoll::Event; 16] =
             [epoll::Event { flags: epoll::EventFlags::empty(), data: epoll::EventData::new_u64(0) }; 16];
         let until = self.deadline.map(|at| at.saturating_duration_since(Instant::now()));

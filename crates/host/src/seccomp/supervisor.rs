@@ -20,6 +20,7 @@ use super::posture::Posture;
 use super::processes::{Processes, Reach};
 use super::programs::Next;
 use super::seen::Seen;
+use super::telling;
 use super::{By, Way};
 use crate::digests::{Content, Digests};
 use crate::foreign::{Change, Watch};
@@ -76,12 +77,14 @@ pub(super) struct Written {
 
 pub(super) struct Supervisor<'a, 's> {
     pub(super) launch: &'a Launch,
-    sink: &'a mut Sink<'s>,
+    pub(super) sink: &'a mut Sink<'s>,
+    /// Events that were not handed over yet.
+    pub(super) held: Vec<Event>,
     pub(super) line: Line,
     pub(super) epoll: OwnedFd,
     pub(super) own: i32,
     pub(super) root: i32,
-    started: Instant,
+    pub(super) started: Instant,
     watch: Option<Watch>,
     /// Changes from outside of files that nobody has read yet.
     changed_outside: BTreeMap<BytePath, Event>,
@@ -103,7 +106,7 @@ pub(super) struct Supervisor<'a, 's> {
     pub(super) masks_differ: bool,
     pub(super) trace: Trace,
     pub(super) network: Network,
-    failure: Option<TraceError>,
+    pub(super) failure: Option<TraceError>,
     ending: bool,
     pub(super) deadline: Option<Instant>,
 }
@@ -139,6 +142,7 @@ impl<'a, 's> Supervisor<'a, 's> {
         let mut supervisor = Supervisor {
             launch,
             sink,
+            held: Vec::with_capacity(telling::HELD_MAX),
             line,
             epoll,
             own: rustix::process::getpid().as_raw_pid(),
@@ -239,13 +243,15 @@ impl<'a, 's> Supervisor<'a, 's> {
         let mut ready: [epoll::Event; 64] =
             [epoll::Event { flags: epoll::EventFlags::empty(), data: epoll::EventData::new_u64(0) }; 64];
         loop {
-            let timeout = self.deadline.map(|at| at.saturating_duration_since(Instant::now()));
-            let timeout = timeout.and_then(|wait| Timespec::try_from(wait).ok());
+            let timeout = self.patience().and_then(|wait| Timespec::try_from(wait).ok());
             let count = match epoll::wait(&self.epoll, &mut ready[..], timeout.as_ref()) {
                 Ok(count) => count,
                 Err(rustix::io::Errno::INTR) => continue,
                 Err(error) => return Err(broken("wait for events")(error)),
             };
+            if count == 0 {
+                self.hand_over();
+            }
             let mut call = None;
             for event in &ready[..count] {
                 let (token, flags) = (event.data.u64(), event.flags);
@@ -481,6 +487,7 @@ impl<'a, 's> Supervisor<'a, 's> {
         }
         self.project_changed();
         self.settle();
+        self.hand_over();
         self.trace.learned = self.digests.learned();
     }
 
@@ -508,41 +515,6 @@ impl<'a, 's> Supervisor<'a, 's> {
         }
     }
 
-    /// Hands an event over. The time may have been set when the call was received.
-    pub(super) fn emit(&mut self, mut event: Event) {
-        if self.failure.is_some() {
-            return;
-        }
-        event.sequence = self.trace.completeness.events;
-        if event.at_ns == 0 {
-            event.at_ns = self.now();
-        }
-        self.trace.completeness.events += 1;
-        if let Err(error) = (self.sink)(event) {
-            self.fail(TraceError::Sink(error));
-            self.end_all();
-        }
-    }
-
-    pub(super) fn now(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX)
-    }
-
-    pub(super) fn gap(&mut self, process: u32, reason: &'static str) {
-        *self.trace.completeness.gaps.entry(reason.to_owned()).or_insert(0) += 1;
-        self.emit(Event { detail: Some(reason.into()), ..Event::new(EventKind::Gap, process) });
-    }
-
-    /// The same, where it can be said about what.
-    pub(super) fn gap_at(&mut self, process: u32, reason: &'static str, path: BytePath) {
-        *self.trace.completeness.gaps.entry(reason.to_owned()).or_insert(0) += 1;
-        self.emit(Event {
-            path: Some(path),
-            detail: Some(reason.into()),
-            ..Event::new(EventKind::Gap, process)
-        });
-    }
-
     /// Something in a caller's memory cannot be read: where nothing is, the kernel would say so as well.
     pub(super) fn unreadable(&mut self, caller: Caller, address: u64) -> Answer {
         match sys::read_memory(caller.thread, address, &mut [0]) {
@@ -562,24 +534,6 @@ impl<'a, 's> Supervisor<'a, 's> {
             _ => asked(),
         };
         Mode::from_raw_mode(own.unwrap_or(0o022))
-    }
-
-    pub(super) fn unresolved(&mut self, process: u32) -> Answer {
-        self.trace.completeness.unresolved += 1;
-        self.emit(Event { detail: Some("unresolved".into()), ..Event::new(EventKind::Gap, process) });
-        Answer::GoOn
-    }
-
-    pub(super) fn refuse(&mut self, process: u32, path: BytePath, why: &'static str) -> Answer {
-        self.trace.completeness.refused += 1;
-        let errno = if why == "protected" { libc::EACCES } else { libc::EPERM };
-        self.emit(Event {
-            path: Some(path),
-            errno: u16::try_from(errno).unwrap_or(u16::MAX),
-            detail: Some(why.into()),
-            ..Event::new(EventKind::Refused, process)
-        });
-        Answer::Result(errno)
     }
 
     /// Tells whether the call is still waiting; what was read from its memory is its own then.

@@ -3,21 +3,21 @@
 
 /// One line that is not blank and not a comment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Line<'a> {
+pub(crate) struct Line<'a> {
     /// Columns before the content. A list item's dash counts as indentation.
-    pub(super) indent: usize,
+    pub(crate) indent: usize,
     /// Whether the line begins a list item.
-    pub(super) item: bool,
+    pub(crate) item: bool,
     /// What stands before the colon, without quotes; the whole scalar of a list item or a key without a value.
-    pub(super) key: &'a str,
+    pub(crate) key: &'a str,
     /// What stands behind the colon, without quotes.
-    pub(super) value: &'a str,
+    pub(crate) value: &'a str,
     /// Whether there is a colon.
-    pub(super) mapping: bool,
+    pub(crate) mapping: bool,
 }
 
 /// Reads the lines of machine-written YAML.
-pub(super) fn yaml(text: &str) -> impl Iterator<Item = Line<'_>> {
+pub(crate) fn yaml(text: &str) -> impl Iterator<Item = Line<'_>> {
     text.lines().filter_map(yaml_line)
 }
 
@@ -64,7 +64,7 @@ fn scalar(content: &str) -> (&str, Option<&str>) {
 }
 
 /// Takes a value out of its quotes, without a comment behind it.
-pub(super) fn unquoted(value: &str) -> &str {
+pub(crate) fn unquoted(value: &str) -> &str {
     let value = value.trim();
     for quote in ['"', '\''] {
         if let Some(inner) = value.strip_prefix(quote) {

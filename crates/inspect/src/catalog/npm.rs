@@ -371,10 +371,15 @@ fn manifest(input: &Input, found: &mut Found) {
     found.needs.extend(names.into_iter().flat_map(|table| table.0.into_keys()).map(|name| (place, name)));
 }
 
-/// Tells whether a manifest is that of a package in `node_modules`.
+/// Tells whether a manifest is that of a package in `node_modules`, or where Debian installs packages for all.
 fn is_installed(path: &str) -> bool {
     let Some(folder) = path.strip_suffix("/package.json") else { return false };
-    let Some((before, name)) = folder.rsplit_once("node_modules/") else { return false };
+    let places = ["node_modules/", "usr/share/nodejs/"];
+    let Some((before, name)) =
+        places.iter().filter_map(|place| folder.rsplit_once(place)).max_by_key(|(before, _)| before.len())
+    else {
+        return false;
+    };
     let whole = before.is_empty() || before.ends_with(['/', '!']);
     let depth = name.split('/').count();
     whole && if name.starts_with('@') { depth == 2 } else { depth == 1 }

@@ -246,7 +246,7 @@ static TABLE: LazyLock<Table> = LazyLock::new(|| {
                     (&mut table.extensions, suffix.rsplit('.').next().unwrap_or(suffix))
                 }
                 Pattern::Folder(folder) => {
-                    table.folder_extensions.extend(["json", "yml", "yaml", "conf"]);
+                    table.folder_extensions.extend(["json", "yml", "yaml", "conf", "txt"]);
                     (&mut table.folders, last(folder))
                 }
             };

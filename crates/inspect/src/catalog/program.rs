@@ -1,6 +1,6 @@
-//! Programs and libraries: what compilers write into them of their packages (`cargo auditable`, Go's build information), and
-//! the version strings of C libraries that are often built in. Read by ranges: of a program of hundreds of megabytes, only the
-//! sections that say something.
+//! Programs and libraries: what compilers write into them of their packages (`cargo auditable`, Go's build information), the
+//! version strings of C libraries that are often built in, the names of .NET assemblies and the versions of programs for
+//! Windows. Read by ranges: of a program of hundreds of megabytes, only the sections that say something.
 
 mod golang;
 mod rust;
@@ -8,6 +8,7 @@ mod sections;
 #[cfg(test)]
 mod tests;
 mod versions;
+mod windows;
 
 use std::io;
 
@@ -35,7 +36,7 @@ impl Content for &[u8] {
 }
 
 /// The names under which the readers of programs report.
-pub(super) const NAMES: [&str; 3] = ["rust-program", "go-program", "version-string"];
+pub(super) const NAMES: [&str; 4] = ["rust-program", "go-program", "version-string", "windows-program"];
 
 /// Bytes of a section that are read at a time.
 const WINDOW_BYTES: usize = 1 << 20;
@@ -51,7 +52,7 @@ pub fn read_program(content: &dyn Content) -> Vec<(&'static str, Found)> {
         // Neither is a damaged program one that says something; what is wrong with it, `inspect` tells.
         Ok(None) | Err(_) => return readings,
     };
-    let readers: [Reader; 3] = [rust::read, golang::read, versions::read];
+    let readers: [Reader; 4] = [rust::read, golang::read, versions::read, windows::read];
     for (name, read) in NAMES.into_iter().zip(readers) {
         let mut found = Found::default();
         if let Err(error) = read(content, &sections, &mut found) {

@@ -17,6 +17,8 @@ pub(super) const CATALOGERS: &[Cataloger] = &[
             Pattern::Around("requirements", ".txt"),
             Pattern::Around("", "requirements.txt"),
             Pattern::Around("constraints", ".txt"),
+            // `requirements/base.txt`.
+            Pattern::Folder("requirements"),
         ],
         read: requirements,
     },

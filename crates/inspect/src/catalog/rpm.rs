@@ -2,18 +2,20 @@
 //! each package; how they hold it is read by a small reader of its own, for nothing here may run another's code on them.
 
 mod bdb;
-mod header;
+pub(super) mod header;
 mod ndb;
-mod sqlite;
+
+use evidence::bom::State;
 
 use super::found::Found;
+use super::sqlite;
 use super::{Cataloger, Input, Pattern};
 
 pub(super) const CATALOGERS: &[Cataloger] = &[
     Cataloger {
         name: "rpm-sqlite",
         wants: &[Pattern::End("rpm/rpmdb.sqlite"), Pattern::End("sysimage/rpm/rpmdb.sqlite")],
-        read: |input, found| all(input, found, sqlite::blobs),
+        read: |input, found| all(input, found, sqlite_blobs),
     },
     Cataloger {
         name: "rpm-ndb",
@@ -38,7 +40,7 @@ type Blobs = fn(&[u8], &mut dyn FnMut(&[u8])) -> Result<(), &'static str>;
 fn all(input: &Input, found: &mut Found, blobs: Blobs) {
     let mut wrong = 0_u64;
     let result = blobs(input.bytes, &mut |blob| {
-        if !header::read(blob, found) {
+        if !header::read(blob, State::Installed, found) {
             wrong += 1;
         }
     });
@@ -48,6 +50,11 @@ fn all(input: &Input, found: &mut Found, blobs: Blobs) {
     if wrong > 0 {
         found.problem("malformed-rpm-header", format!("{wrong} headers cannot be read"));
     }
+}
+
+/// `hnum INTEGER PRIMARY KEY, blob BLOB`: the key stands apart.
+fn sqlite_blobs(bytes: &[u8], take: &mut dyn FnMut(&[u8])) -> Result<(), &'static str> {
+    sqlite::rows(bytes, "Packages", &mut |_, columns| columns.get(1).into_iter().for_each(|blob| take(blob)))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use evidence::{Bom, BytePath, Problem};
 
 use super::found::{Found, Stated, System};
 use super::place::place;
-use super::{Candidates, Cataloger, DOCUMENT_MAX_BYTES, candidates, licence, purl};
+use super::{Candidates, Cataloger, DOCUMENT_MAX_BYTES, candidates, licence, manifest, nix, purl};
 
 /// A name that more packages have says nothing.
 const SAME_NAME_MAX: usize = 8;
@@ -83,6 +83,16 @@ impl Scan {
         }
     }
 
+    /// Takes folders of a Nix store by their names, and paths below them.
+    pub fn store_paths<'p>(&mut self, paths: impl Iterator<Item = &'p [u8]>) {
+        let mut seen = HashSet::new();
+        for (path, found) in paths.filter_map(nix::below_store) {
+            if seen.insert(path.clone()) {
+                self.take(Reading { path, by: nix::STORE.to_owned(), found });
+            }
+        }
+    }
+
     /// Takes what another scan has read.
     pub fn extend(&mut self, other: Self) {
         self.readings.extend(other.readings);
@@ -106,6 +116,8 @@ impl Scan {
 
     /// Puts everything together. The order in which files were offered does not matter.
     pub fn finish(mut self) -> Catalog {
+        let superseded = manifest::superseded(&self.readings);
+        self.readings.retain(|reading| !superseded(reading));
         self.readings.sort_by(|a, b| (&a.path, &a.by).cmp(&(&b.path, &b.by)));
         let systems = Systems::of(&self.readings);
         let asking: HashSet<String> = self
@@ -137,7 +149,7 @@ impl Scan {
                 // Names are followed only where somebody asks for names.
                 if asking.contains(by.as_ref()) {
                     let next = u32::try_from(spaces.len()).unwrap_or(u32::MAX);
-                    let space = *spaces.entry((by.to_string(), space_of(&path))).or_insert(next);
+                    let space = *spaces.entry((by.to_string(), space_of(&by, &path))).or_insert(next);
                     for name in std::iter::once(&stated.name).chain(&stated.provides) {
                         let list = names.entry((space, name.to_lowercase())).or_default();
                         if list.last() != Some(&number) {
@@ -158,7 +170,7 @@ impl Scan {
             );
             bom.direct
                 .extend(reading.found.direct.iter().filter(|place| inside(place)).map(|place| first + place));
-            if let Some(space) = spaces.get(&(by.to_string(), space_of(&path))) {
+            if let Some(space) = spaces.get(&(by.to_string(), space_of(&by, &path))) {
                 let inside = reading.found.needs.into_iter().filter(|(from, _)| inside(from));
                 needs.extend(inside.map(|(from, name)| (first + from, *space, name)));
             }
@@ -178,13 +190,17 @@ impl Scan {
 /// Returns the name as the list of catalogers has it.
 fn static_name(name: &str) -> Option<&'static str> {
     let catalogers = super::ALL.iter().copied().flatten().map(|cataloger| cataloger.name);
-    catalogers.chain(super::program::NAMES).find(|known| *known == name)
+    catalogers.chain(super::program::NAMES).chain([nix::STORE]).find(|known| *known == name)
 }
 
 /// The folder within which names of dependencies are followed: two above a package's own document (`site-packages`), the
-/// document itself for a database.
-fn space_of(path: &BytePath) -> BytePath {
+/// document itself for a database. Snaps and Flatpaks find each other wherever they are mounted, in the same container.
+fn space_of(by: &str, path: &BytePath) -> BytePath {
     let bytes = path.as_bytes();
+    if matches!(by, "snap" | "flatpak") {
+        let end = bytes.iter().rposition(|byte| *byte == b'!').unwrap_or(0);
+        return BytePath::from(&bytes[..end]);
+    }
     let mut parents = bytes.iter().enumerate().rev().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
     let end = parents.nth(1).unwrap_or(0);
     BytePath::from(&bytes[..end])

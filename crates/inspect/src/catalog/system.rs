@@ -59,19 +59,7 @@ fn dpkg(input: &Input, found: &mut Found) {
             None if one_each => {}
             _ => continue,
         }
-        let mut package = Stated::new("deb", name, version, State::Installed)
-            .qualified("arch", fields.one("Architecture").unwrap_or_default());
-        package.supplier = fields.one("Maintainer").map(str::to_owned);
-        package = package
-            .with("installed-kib", fields.one("Installed-Size").unwrap_or_default())
-            .with("essential", fields.one("Essential").filter(|said| *said == "yes").unwrap_or_default());
-        package.provides = names(fields.one("Provides").unwrap_or_default()).collect();
-        // `Source: name (version)`: advisories speak of source packages.
-        if let Some(source) = fields.one("Source") {
-            let (name, version) = source.split_once(" (").unwrap_or((source, ""));
-            package = package.with("source", name).with("source-version", version.trim_end_matches(')'));
-        }
-        let Some(place) = found.take(package) else { continue };
+        let Some(place) = found.take(deb(name, version, &fields, State::Installed)) else { continue };
         for list in ["Depends", "Pre-Depends"] {
             let list = fields.one(list).unwrap_or_default();
             found.needs.extend(names(list).map(|name| (place, name)));
@@ -79,8 +67,25 @@ fn dpkg(input: &Input, found: &mut Found) {
     }
 }
 
+/// Makes a package of the fields of its control paragraph (`deb-control(5)`).
+pub(super) fn deb(name: &str, version: &str, fields: &Fields, state: State) -> Stated {
+    let mut package = Stated::new("deb", name, version, state)
+        .qualified("arch", fields.one("Architecture").unwrap_or_default());
+    package.supplier = fields.one("Maintainer").map(str::to_owned);
+    package = package
+        .with("installed-kib", fields.one("Installed-Size").unwrap_or_default())
+        .with("essential", fields.one("Essential").filter(|said| *said == "yes").unwrap_or_default());
+    package.provides = names(fields.one("Provides").unwrap_or_default()).collect();
+    // `Source: name (version)`: advisories speak of source packages.
+    if let Some(source) = fields.one("Source") {
+        let (name, version) = source.split_once(" (").unwrap_or((source, ""));
+        package = package.with("source", name).with("source-version", version.trim_end_matches(')'));
+    }
+    package
+}
+
 /// The names in a list of dependencies: of alternatives, all.
-fn names(list: &str) -> impl Iterator<Item = String> {
+pub(super) fn names(list: &str) -> impl Iterator<Item = String> {
     list.split([',', '|']).filter_map(|entry| {
         let name = entry.trim().split([' ', '(', ':', '[']).next()?;
         (!name.is_empty()).then(|| name.to_owned())

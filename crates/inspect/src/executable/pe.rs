@@ -21,6 +21,7 @@ mod map;
 mod resources;
 
 use map::Map;
+pub(crate) use resources::strings as version_strings;
 
 pub(super) fn read(
     bytes: &[u8],

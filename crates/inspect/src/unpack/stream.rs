@@ -65,7 +65,7 @@ pub(super) fn members(container: &mut Container, format: Format, source: &Source
 }
 
 /// Makes the decoder of a compressed stream that is held.
-pub(super) fn decoder<'a>(format: Format, bytes: &'a [u8]) -> io::Result<Box<dyn Read + 'a>> {
+pub(crate) fn decoder<'a>(format: Format, bytes: &'a [u8]) -> io::Result<Box<dyn Read + 'a>> {
     of_source(format, &Source::Held(bytes))
 }
 

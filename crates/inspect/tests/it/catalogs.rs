@@ -2,7 +2,7 @@
 
 use evidence::BytePath;
 use forge::zip_stored;
-use inspect::{Budget, catalog_file, catalog_folder};
+use inspect::{Budget, catalog_file, catalog_folder, catalog_path};
 
 use crate::samples::{gzip, tar};
 
@@ -62,10 +62,39 @@ fn of_an_image_that_was_saved_the_upper_layer_counts() {
     assert_eq!(purls(&catalog.bom), EXPECTED);
     let bash = catalog.bom.packages.iter().find(|package| package.name.as_ref() == "bash").unwrap();
     assert_eq!(bash.evidence[0].path.to_string(), "image.tar!2/layer.tar!var/lib/dpkg/status");
+    // The same, of a file that is read where it lies.
+    let mut file = tempfile::tempfile().unwrap();
+    std::io::Write::write_all(&mut file, &image).unwrap();
+    let (tree, scan) = catalog_path(&"image.tar".into(), file, &mut Budget::default()).unwrap();
+    assert_eq!(scan.finish(), catalog);
+    assert_eq!(tree.root.digest, Some(evidence::Digest::of(&image)));
     // Without a manifest it is no image: everything in it is named.
     let plain = tar(&[("1/layer.tar", &base), ("2/layer.tar", &update)], true);
     let (_, scan) = catalog_file(&"x.tar".into(), &plain, &mut Budget::default());
     assert_eq!(scan.finish().bom.packages.len(), 7);
+}
+
+#[test]
+fn a_large_layer_is_read_as_it_passes() {
+    let status = b"Package: bash\nStatus: install ok installed\nArchitecture: amd64\nVersion: 5\n";
+    let filler = vec![7; 3 << 20];
+    let layer = tar(&[("filler", filler.as_slice()), ("var/lib/dpkg/status", status)], true);
+    let digest = evidence::Digest::of(&layer);
+    let image = |said: &str| {
+        let config = format!(r#"{{"rootfs":{{"type":"layers","diff_ids":["sha256:{said}"]}}}}"#);
+        let manifest = br#"[{"Config":"c.json","RepoTags":["a:1"],"Layers":["1/layer.tar"]}]"#;
+        let files: [(&str, &[u8]); 3] =
+            [("manifest.json", manifest), ("c.json", config.as_bytes()), ("1/layer.tar", &layer)];
+        let mut file = tempfile::tempfile().unwrap();
+        std::io::Write::write_all(&mut file, &tar(&files, true)).unwrap();
+        catalog_path(&"i.tar".into(), file, &mut Budget::default()).unwrap()
+    };
+    let (tree, scan) = image(&digest.hex());
+    assert_eq!(tree.problems, []);
+    let packages = scan.finish().bom.packages;
+    assert_eq!(packages[0].evidence[0].path.to_string(), "i.tar!1/layer.tar!var/lib/dpkg/status");
+    // Its digest is compared all the same.
+    assert_eq!(image(&"0".repeat(64)).0.problems[0].kind, "digest-mismatch");
 }
 
 #[test]

@@ -17,6 +17,7 @@ struct World {
     provenance: Provenance,
     approvals: Vec<Approved>,
     actors: Vec<Actor>,
+    ruled: Vec<Finding>,
     policy: &'static str,
 }
 
@@ -45,6 +46,7 @@ fn honest() -> World {
         provenance: Provenance::Verified { statement: Digest::of(b"p") },
         approvals: vec![],
         actors: vec![],
+        ruled: vec![],
         policy: "",
     }
 }
@@ -67,6 +69,7 @@ fn decide(world: &World) -> Decision {
         quorum: None,
         advised: None,
         actors: &world.actors,
+        ruled: &world.ruled,
     };
     gate(&case, &Policy::parse(world.policy.as_bytes()).unwrap(), Timestamp::from_unix(NOW))
 }
@@ -97,6 +100,24 @@ fn approval(finding: &str, person: &str, approved: i64, expires: i64) -> Approve
         approved: Timestamp::from_unix(approved),
         expires: Timestamp::from_unix(expires),
     }
+}
+
+#[test]
+fn what_rules_deny_nothing_permits() {
+    let ruled = |world: &mut World| {
+        world.ruled = vec![codes::RULE_DENIED.finding(Subject::default(), vec!["no".into()])];
+    };
+    assert_eq!(denies(ruled), ["rule-denied"]);
+    let lenient = |world: &mut World| {
+        ruled(world);
+        world.policy = "deny_from = 'critical'";
+        let finding = world.ruled[0].id.clone();
+        world.approvals =
+            vec![approval(&finding, "anna", NOW - 1, NOW + 9), approval(&finding, "ben", NOW - 1, NOW + 9)];
+    };
+    assert_eq!(denies(lenient), ["rule-denied"], "nobody can approve it away");
+    let allow = Policy::parse(b"[findings]\nrule-denied = 'allow'");
+    assert!(allow.is_err_and(|error| error.to_string().contains("can never be allowed")));
 }
 
 #[test]

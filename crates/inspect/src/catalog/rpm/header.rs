@@ -57,8 +57,8 @@ impl<'a> Header<'a> {
     }
 }
 
-/// Takes the package that a header describes. Returns whether it is a header at all.
-pub(super) fn read(blob: &[u8], found: &mut Found) -> bool {
+/// Takes the package that a header describes, which is known so. Returns whether it is a header at all.
+pub(in crate::catalog) fn read(blob: &[u8], state: State, found: &mut Found) -> bool {
     let Some(header) = Header::of(blob) else { return false };
     let (Some(name), Some(version)) = (header.text(NAME), header.text(VERSION)) else { return false };
     // Keys of signers are kept as if they were packages.
@@ -68,7 +68,7 @@ pub(super) fn read(blob: &[u8], found: &mut Found) -> bool {
     let release = header.text(RELEASE).unwrap_or_default();
     let full = if release.is_empty() { version } else { format!("{version}-{release}") };
     let epoch = header.tag(EPOCH).and_then(|(_, data, _)| be32(data, 0)).filter(|epoch| *epoch > 0);
-    let mut stated = Stated::new("rpm", name, full, State::Installed)
+    let mut stated = Stated::new("rpm", name, full, state)
         .qualified("arch", header.text(ARCHITECTURE).unwrap_or_default())
         .qualified("epoch", epoch.map(|epoch| epoch.to_string()).unwrap_or_default())
         .qualified("upstream", header.text(SOURCE).unwrap_or_default());

@@ -128,7 +128,7 @@ fn version(data: &[u8]) -> Option<String> {
 
 /// The strings of `StringFileInfo`: four levels of blocks with length, value length, type, key
 /// (`VS_VERSIONINFO`). Only the innermost have text values.
-fn strings(data: &[u8]) -> BTreeMap<String, String> {
+pub(crate) fn strings(data: &[u8]) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     let mut at = 0;
     let data = data.get(..VERSION_BYTES_MAX).unwrap_or(data);

@@ -1,8 +1,12 @@
-//! The one table of rpm's SQLite file (SQLite, "Database File Format"): B-tree pages of a table, with overflow. Only whole
-//! pages in the file count: a write-ahead log beside it is not read.
+//! The tables of an SQLite file (SQLite, "Database File Format"): B-tree pages of a table, with overflow. Only whole pages in the
+//! file count: a write-ahead log beside it is not read. No statement is run: rows are taken as they lie.
 
-use super::{ALL_MAX_BYTES, HEADER_MAX_BYTES};
 use crate::bytes::{be16, be32};
+
+/// Bytes of one row.
+const ROW_MAX_BYTES: usize = 64 << 20;
+/// Bytes of all rows of one table.
+const ALL_MAX_BYTES: usize = 1 << 30;
 
 const MAGIC: &[u8] = b"SQLite format 3\0";
 /// Pages that are visited: each at most once, and no more than this.
@@ -15,7 +19,12 @@ struct File<'a> {
     usable: usize,
 }
 
-pub(super) fn blobs(bytes: &[u8], take: &mut dyn FnMut(&[u8])) -> Result<(), &'static str> {
+/// Takes the rows of a table: the key, and the columns as they are stored. Numbers are big-endian.
+pub(super) fn rows(
+    bytes: &[u8],
+    table: &str,
+    take: &mut dyn FnMut(u64, &[&[u8]]),
+) -> Result<(), &'static str> {
     if !bytes.starts_with(MAGIC) {
         return Err("not an SQLite file");
     }
@@ -27,23 +36,21 @@ pub(super) fn blobs(bytes: &[u8], take: &mut dyn FnMut(&[u8])) -> Result<(), &'s
     }
     let file = File { bytes, page_bytes, usable: page_bytes - reserved };
     let mut root = None;
-    file.rows(1, &mut |record| {
+    file.rows(1, &mut |_, record| {
         let columns = columns(record);
         if columns.first().is_some_and(|text| *text == b"table")
-            && columns.get(1).is_some_and(|name| *name == b"Packages")
+            && columns.get(1).is_some_and(|name| *name == table.as_bytes())
         {
-            root = columns
-                .get(3)
-                .map(|number| number.iter().fold(0_u32, |all, byte| all << 8 | u32::from(*byte)));
+            root = columns.get(3).and_then(|column| u32::try_from(number(column)).ok());
         }
     })?;
-    let root = root.ok_or("there is no table of packages")?;
-    file.rows(root, &mut |record| {
-        // `hnum INTEGER PRIMARY KEY, blob BLOB`: the key stands apart.
-        if let Some(blob) = columns(record).get(1) {
-            take(blob);
-        }
-    })
+    let root = root.ok_or("there is no such table")?;
+    file.rows(root, &mut |key, record| take(key, &columns(record)))
+}
+
+/// Reads a number that is not negative.
+pub(super) fn number(column: &[u8]) -> u64 {
+    column.iter().take(8).fold(0, |all, byte| all << 8 | u64::from(*byte))
 }
 
 impl File<'_> {
@@ -53,7 +60,7 @@ impl File<'_> {
     }
 
     /// Visits the rows of a table.
-    fn rows(&self, root: u32, take: &mut dyn FnMut(&[u8])) -> Result<(), &'static str> {
+    fn rows(&self, root: u32, take: &mut dyn FnMut(u64, &[u8])) -> Result<(), &'static str> {
         let (mut waiting, mut seen, mut total) = (vec![root], std::collections::HashSet::new(), 0_usize);
         while let Some(number) = waiting.pop() {
             if !seen.insert(number) || seen.len() > PAGES_MAX {
@@ -71,12 +78,12 @@ impl File<'_> {
                 match kind {
                     0x05 => waiting.push(be32(content, 0).ok_or("a cell is too short")?),
                     0x0d => {
-                        let record = self.record(content).ok_or("a row cannot be read")?;
+                        let (key, record) = self.record(content).ok_or("a row cannot be read")?;
                         total = total.saturating_add(record.len());
                         if total > ALL_MAX_BYTES {
                             return Err("the database is too large");
                         }
-                        take(&record);
+                        take(key, &record);
                     }
                     _ => return Err("a page is of another kind"),
                 }
@@ -89,13 +96,13 @@ impl File<'_> {
     }
 
     /// Puts the content of a leaf's cell together: what is too long goes on in other pages.
-    fn record(&self, cell: &[u8]) -> Option<Vec<u8>> {
+    fn record(&self, cell: &[u8]) -> Option<(u64, Vec<u8>)> {
         let (length, rest) = varint(cell)?;
-        let (_, rest) = varint(rest)?;
-        let length = usize::try_from(length).ok().filter(|length| *length <= HEADER_MAX_BYTES)?;
+        let (key, rest) = varint(rest)?;
+        let length = usize::try_from(length).ok().filter(|length| *length <= ROW_MAX_BYTES)?;
         let most = self.usable - 35;
         if length <= most {
-            return Some(rest.get(..length)?.to_vec());
+            return Some((key, rest.get(..length)?.to_vec()));
         }
         let least = (self.usable - 12) * 32 / 255 - 23;
         let fitting = least + (length - least) % (self.usable - 4);
@@ -108,7 +115,7 @@ impl File<'_> {
             record.extend_from_slice(part.get(..part.len().min(length - record.len()))?);
             next = be32(page, 0)?;
         }
-        Some(record)
+        Some((key, record))
     }
 }
 
@@ -135,7 +142,12 @@ fn columns(record: &[u8]) -> Vec<&[u8]> {
         else {
             return columns;
         };
-        columns.push(value);
+        // The numbers 0 and 1 are in their type.
+        columns.push(match kind {
+            8 => &[0],
+            9 => &[1],
+            _ => value,
+        });
         values = rest;
     }
     columns
@@ -154,4 +166,77 @@ fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
         }
     }
     None
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A table: its name, and its rows with their keys.
+    type Table<'a> = (&'a str, Vec<(u64, Vec<Vec<u8>>)>);
+
+    /// Makes a file of one page a table, with rows that fit into it.
+    pub(in crate::catalog) fn file(tables: &[Table<'_>]) -> Vec<u8> {
+        const PAGE: usize = 4096;
+        let schema = (2_u64..).zip(tables).map(|(page, (name, _))| {
+            let name = name.as_bytes().to_vec();
+            (page, vec![b"table".to_vec(), name.clone(), name, vec![u8::try_from(page).unwrap()]])
+        });
+        let mut file = page(PAGE, 100, schema.collect());
+        file[..16].copy_from_slice(MAGIC);
+        file[16..18].copy_from_slice(&4096_u16.to_be_bytes());
+        for (_, rows) in tables {
+            file.extend(page(PAGE, 0, rows.clone()));
+        }
+        file
+    }
+
+    /// Columns of one byte are numbers, of no byte nothing, others texts.
+    fn page(size: usize, start: usize, rows: Vec<(u64, Vec<Vec<u8>>)>) -> Vec<u8> {
+        let mut page = vec![0; size];
+        page[start] = 0x0d;
+        page[start + 3..start + 5].copy_from_slice(&u16::try_from(rows.len()).unwrap().to_be_bytes());
+        let mut end = size;
+        for (number, (key, columns)) in rows.into_iter().enumerate() {
+            let mut kinds = Vec::new();
+            for column in &columns {
+                kinds.extend(match column.len() {
+                    0 => vec![0],
+                    1 => vec![1],
+                    length => short(13 + 2 * length),
+                });
+            }
+            let mut record = vec![u8::try_from(kinds.len() + 1).unwrap()];
+            record.extend(kinds);
+            columns.iter().for_each(|column| record.extend(column));
+            let mut cell = short(record.len());
+            cell.push(u8::try_from(key).unwrap());
+            cell.extend(record);
+            end -= cell.len();
+            page[end..end + cell.len()].copy_from_slice(&cell);
+            let at = start + 8 + number * 2;
+            page[at..at + 2].copy_from_slice(&u16::try_from(end).unwrap().to_be_bytes());
+        }
+        page
+    }
+
+    /// A number of one or two bytes.
+    fn short(number: usize) -> Vec<u8> {
+        let low = u8::try_from(number & 0x7f).unwrap();
+        if number < 128 { vec![low] } else { vec![0x80 | u8::try_from(number >> 7).unwrap(), low] }
+    }
+
+    #[test]
+    fn rows_have_keys_and_numbers_in_their_types() {
+        let made = file(&[("T", vec![(7, vec![b"ab".to_vec(), vec![5], Vec::new()])])]);
+        let mut seen = Vec::new();
+        rows(&made, "T", &mut |key, columns| {
+            seen.push((key, columns.iter().map(|c| c.to_vec()).collect::<Vec<_>>()))
+        })
+        .unwrap();
+        assert_eq!(seen, [(7, vec![b"ab".to_vec(), vec![5], Vec::new()])]);
+        assert_eq!(columns(&[3, 8, 9]), [&[0_u8][..], &[1]]);
+        assert_eq!(rows(&made, "U", &mut |_, _| {}), Err("there is no such table"));
+        assert_eq!((number(&[1, 0]), number(&[])), (256, 0));
+    }
 }
