@@ -1,5 +1,6 @@
 //! Opens a file or a folder: names it, hashes it, and goes into what it holds.
 
+mod kept;
 mod matcher;
 mod pass;
 mod signed;
@@ -22,6 +23,7 @@ use crate::room::{Held, Room};
 use crate::source::Source;
 use crate::{executable, unpack};
 
+use self::kept::{Hashed, facts_bytes};
 use self::pass::{EDGE_BYTES, Pass, ends_as_disk_image};
 use self::signed::both_schemes;
 
@@ -378,46 +380,6 @@ impl<'a> Inspection<'a> {
             node.content = content::read(&node, format, bytes);
         }
         node
-    }
-}
-
-/// What a member takes in memory beside itself, about. Names of images are paid for when they are read.
-fn facts_bytes(node: &Node) -> u64 {
-    const ITEM_BYTES: usize = 64;
-    let link = node.link.as_ref().map_or(0, |link| link.as_bytes().len());
-    let owner = node.packing.as_ref().and_then(|packing| packing.owner.as_ref()).map_or(0, String::len);
-    let mut bytes = node.name.as_bytes().len() + link + owner + 2 * ITEM_BYTES;
-    if let Some(content) = &node.content {
-        let lists = [&content.hosts, &content.hooks, &content.capabilities];
-        bytes += lists.iter().flat_map(|list| list.iter()).map(|item| item.len() + ITEM_BYTES).sum::<usize>();
-        bytes += content.embedded.len() * ITEM_BYTES + content.sketch.len() * 4;
-    }
-    for image in &node.executables {
-        bytes += size_of_val(image) + image.sections.len() * 2 * ITEM_BYTES;
-        bytes += image.resources.len() * 2 * ITEM_BYTES;
-    }
-    let texts = node.rules.iter().map(|rule| {
-        let meta: usize = rule.meta.iter().map(|(name, value)| name.len() + value.len() + ITEM_BYTES).sum();
-        let strings: usize = rule.strings.iter().map(|string| string.text.len() + 2 * ITEM_BYTES).sum();
-        size_of_val(rule) + meta + strings + rule.tags.len() * ITEM_BYTES
-    });
-    bytes += texts.sum::<usize>();
-    bytes as u64
-}
-
-/// A reader whose bytes are hashed as they pass.
-struct Hashed<R> {
-    reader: R,
-    hasher: Hasher,
-    bytes: u64,
-}
-
-impl<R: Read> Read for Hashed<R> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let read = self.reader.read(into)?;
-        self.hasher.update(into.get(..read).unwrap_or_default());
-        self.bytes = self.bytes.saturating_add(read as u64);
-        Ok(read)
     }
 }
 
