@@ -139,7 +139,7 @@ impl<'a> Binary<'a> {
         let at = uint(self.offsets.get(at..at.checked_add(self.offset_bytes)?)?)?;
         let (marker, content) = self.bytes.get(at..)?.split_first()?;
         let (kind, low) = (marker >> 4, usize::from(marker & 0xf));
-        if low != 0xf || matches!(kind, 0 | 1 | 2 | 3) {
+        if low != 0xf || matches!(kind, 0..=3) {
             return Some(Object { kind, length: low, content });
         }
         // A longer length is an integer of its own.
