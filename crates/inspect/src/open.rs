@@ -18,7 +18,7 @@ use crate::room::{Held, Room};
 use crate::source::Source;
 use crate::{executable, unpack};
 
-use self::pass::{EDGE_BYTES, Pass, ends_as_disk_image};
+use self::pass::{EDGE_BYTES, Hashed, Pass, ends_as_disk_image};
 
 /// What an inspection for packages holds: programs are read whole for them.
 const CATALOGUED_MAX_BYTES: u64 = 2 << 30;
@@ -323,11 +323,9 @@ impl<'a> Inspection<'a> {
         }
         // What is asked for packages needs digests of the outermost file and of what an image's documents name, which lies in it.
         let is_hashed = self.catalog.is_none() || self.depth <= 1;
-        let digest = if is_hashed { Digest::of(bytes) } else { Digest::of(b"") };
+        let digest = Digest::of(if is_hashed { bytes } else { b"" });
         let mut node = Node::leaf(name, format.word(), digest, bytes.len() as u64);
-        if !is_hashed {
-            node.digest = None;
-        }
+        node.digest = node.digest.filter(|_| is_hashed);
         match format {
             Format::Unsupported(word) => {
                 self.problem(path, "unsupported-container", format!("{word} is recognised and not opened"));
@@ -372,22 +370,6 @@ fn facts_bytes(node: &Node) -> u64 {
         bytes += image.resources.len() * 2 * ITEM_BYTES;
     }
     bytes as u64
-}
-
-/// A reader whose bytes are hashed as they pass.
-struct Hashed<R> {
-    reader: R,
-    hasher: Hasher,
-    bytes: u64,
-}
-
-impl<R: Read> Read for Hashed<R> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let read = self.reader.read(into)?;
-        self.hasher.update(into.get(..read).unwrap_or_default());
-        self.bytes = self.bytes.saturating_add(read as u64);
-        Ok(read)
-    }
 }
 
 /// What is opened: bytes that somebody holds, or a file that is read where it lies.

@@ -89,6 +89,22 @@ fn cut(buffer: &[u8], known: usize) -> usize {
     line.or_else(other).map_or(buffer.len(), |at| from + at + 1)
 }
 
+/// A reader whose bytes are hashed as they pass.
+pub(super) struct Hashed<R> {
+    pub(super) reader: R,
+    pub(super) hasher: Hasher,
+    pub(super) bytes: u64,
+}
+
+impl<R: Read> Read for Hashed<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.reader.read(into)?;
+        self.hasher.update(into.get(..read).unwrap_or_default());
+        self.bytes = self.bytes.saturating_add(read as u64);
+        Ok(read)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use evidence::Node;
