@@ -98,8 +98,11 @@ fn version(attributes: &[u8], names: [&str; 3]) -> String {
     format!("{epoch}:{version}-{release}")
 }
 
-/// Calls for each tag with its attributes, and the text before it.
-fn pieces(reader: &mut dyn BufRead, each: &mut dyn FnMut(&[u8], &[u8], &str)) -> io::Result<()> {
+/// Takes a tag, its attributes, and the text before it.
+type Each<'e> = &'e mut dyn FnMut(&[u8], &[u8], &str);
+
+/// Calls for each tag.
+fn pieces(reader: &mut dyn BufRead, each: Each<'_>) -> io::Result<()> {
     let (mut text, mut tag) = (Vec::new(), Vec::new());
     loop {
         text.clear();

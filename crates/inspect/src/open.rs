@@ -346,11 +346,9 @@ impl<'a> Inspection<'a> {
         }
         // What is asked for packages needs digests of the outermost file and of what an image's documents name, which lies in it.
         let is_hashed = self.catalog.is_none() || self.depth <= 1;
-        let digest = if is_hashed { Digest::of(bytes) } else { Digest::of(b"") };
+        let digest = Digest::of(if is_hashed { bytes } else { b"" });
         let mut node = Node::leaf(name, format.word(), digest, bytes.len() as u64);
-        if !is_hashed {
-            node.digest = None;
-        }
+        node.digest = node.digest.filter(|_| is_hashed);
         match format {
             Format::Unsupported(word) => {
                 self.problem(path, "unsupported-container", format!("{word} is recognised and not opened"));

@@ -127,9 +127,9 @@ fn updates_wait_by_the_lists_of_the_machine() {
     assert!(matches!(machine.value("pending-updates"), Value::Unknown(_)), "nothing was fetched");
     machine.write(
         "var/lib/apt/lists/deb_dists_stable_main_Packages",
-        &[package("curl", "8", ""), package("gone", "9", "")].concat(),
+        [package("curl", "8", ""), package("gone", "9", "")].concat(),
     );
-    machine.write("var/lib/apt/lists/deb_dists_stable-security_main_Packages", &package("zlib1g", "3", ""));
+    machine.write("var/lib/apt/lists/deb_dists_stable-security_main_Packages", package("zlib1g", "3", ""));
     assert_eq!(machine.value("pending-updates"), Value::Number(2));
     assert_eq!(machine.value("pending-security-updates"), listed(&["zlib1g 2 -> 3"]));
     machine.write("var/cache/apt/pkgcache.bin", "");

@@ -40,8 +40,11 @@ struct List {
     path: PathBuf,
     /// Whether what is in it is for security.
     is_security: bool,
-    read: fn(&Path, &mut dyn FnMut(Offered)) -> Result<(), String>,
+    read: Read,
 }
+
+/// Calls for each package of a list.
+type Read = fn(&Path, &mut dyn FnMut(Offered)) -> Result<(), String>;
 
 const MANAGERS: [&dyn Manager; 3] = [&debian::Apt, &alpine::Apk, &rpm::Dnf];
 

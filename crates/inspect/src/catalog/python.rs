@@ -47,6 +47,10 @@ fn normal(name: &str) -> String {
 
 /// `requirements.txt` as pip reads it: a version that is pinned is locked, anything else is a wish.
 fn requirements(input: &Input, found: &mut Found) {
+    // In a folder of that name there may be anything.
+    if !input.name().ends_with(".txt") {
+        return;
+    }
     let text = input.text().replace("\\\r\n", " ").replace("\\\n", " ");
     let mut registries = Vec::new();
     for line in text.lines() {
@@ -311,6 +315,13 @@ fn installed(input: &Input, found: &mut Found) {
 #[cfg(test)]
 mod tests {
     use crate::catalog::tests::{purls, relations, scan};
+
+    #[test]
+    fn requirements_in_a_folder_of_that_name_are_read() {
+        let catalog =
+            scan(&[("app/requirements/dev.txt", b"pylint==3.3.7\n"), ("requirements/base", b"a==1\n")]);
+        assert_eq!(purls(&catalog), ["pkg:pypi/pylint@3.3.7"]);
+    }
 
     #[test]
     fn requirements_are_pinned_or_wishes() {

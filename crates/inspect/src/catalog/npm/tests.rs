@@ -63,8 +63,10 @@ fn installed_packages_are_those_directly_in_node_modules() {
         ("node_modules/a/esm/package.json", br#"{"type":"module","name":"x","version":"1"}"#),
         ("package.json", br#"{"name":"app","version":"1"}"#),
         ("node_modules/c/package.json", b"{"),
+        ("usr/share/nodejs/d/package.json", br#"{"name":"d","version":"2.0.0"}"#),
+        ("usr/share/nodejs/d/lib/package.json", br#"{"name":"no","version":"2.0.0"}"#),
     ]);
-    assert_eq!(purls(&catalog), ["pkg:npm/%40s/b@1.0.0", "pkg:npm/a@1.0.0"]);
+    assert_eq!(purls(&catalog), ["pkg:npm/%40s/b@1.0.0", "pkg:npm/a@1.0.0", "pkg:npm/d@2.0.0"]);
     assert_eq!(catalog.bom.packages[1].supplier.as_deref(), Some("A"));
     assert_eq!(catalog.problems.len(), 1);
 }
