@@ -154,21 +154,22 @@ fn npm(name: &'static str, version: &str, below: &Path) -> Result<Project> {
     Ok(Project { name, folder, build: build.into(), output: "dist/*.tgz" })
 }
 
-/// A source package of Debian, built by its own rules but for its tests, which want more programs.
+/// A source package of Debian, built by its own rules but for its tests, which want more programs. It is unpacked within the recorded
+/// build, which writes over some of its sources: what is repeated begins with the source package.
 fn debian(name: &'static str, below: &Path) -> Result<Project> {
     let folder = below.join(name);
     fs::create_dir(&folder)?;
     projects::source_package(&folder, name)?;
-    let source = folder.join("source");
-    fs::create_dir(&source)?;
-    let description = fs::read_dir(&folder)?
+    let described = fs::read_dir(&folder)?
         .flatten()
         .map(|entry| entry.path())
         .find(|path| path.extension().is_some_and(|extension| extension == "dsc"))
         .context("no description of the source package")?;
-    must(Command::new("dpkg-source").args(["--no-check", "-x"]).arg(&description).arg(source.join(name)))?;
-    let build = format!("cd {name} && DEB_BUILD_OPTIONS=nocheck dpkg-buildpackage -b -us -uc -d");
-    Ok(Project { name, folder: source, build, output: "*.deb" })
+    let described = described.file_name().and_then(|name| name.to_str()).context("not a name")?.to_owned();
+    let build = format!(
+        "dpkg-source --no-check -x {described} {name} && cd {name} && DEB_BUILD_OPTIONS=nocheck dpkg-buildpackage -b -us -uc -d"
+    );
+    Ok(Project { name, folder, build, output: "*.deb" })
 }
 
 /// Unpacks the one archive in a folder, without its top folder.
