@@ -65,7 +65,7 @@ pub struct Authority {
     pub certificate_log: PublicKey,
     /// Since when.
     pub since: Timestamp,
-    /// From when on what it certifies does not count; none means that it holds.
+    /// The last second in which what it certifies counts (`TimeRange` of protobuf-specs is closed as well); none means that it holds.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub until: Option<Timestamp>,
 }
@@ -171,7 +171,7 @@ pub fn create_timestamps(
 impl Authority {
     /// Tells whether something that happened at a moment counts.
     pub fn holds_at(&self, moment: Timestamp) -> bool {
-        self.since <= moment && self.until.is_none_or(|until| moment < until)
+        self.since <= moment && self.until.is_none_or(|until| moment <= until)
     }
 
     /// Refuses a moment outside of the root's own time.

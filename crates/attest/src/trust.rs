@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::authority::Authority;
 use crate::key::PublicKey;
+use crate::x509::Certificate;
 use crate::{clients, from_base64};
 
 /// The `schema` of a trust file.
@@ -237,9 +238,12 @@ impl Trust {
         clients::signing_config(url, since, stamps)
     }
 
-    /// Finds the authority that has certified at a moment.
-    pub fn authority_at(&self, moment: Timestamp) -> Option<&Authority> {
-        self.authorities.iter().find(|authority| authority.holds_at(moment))
+    /// Finds the authority that has certified something at a moment. In the second in which one follows another there are two.
+    pub fn authority_of(&self, certificate: &Certificate, moment: Timestamp) -> Option<&Authority> {
+        let mut holding = self.authorities.iter().filter(|authority| authority.holds_at(moment));
+        let first = holding.next()?;
+        let issued = |authority: &&Authority| authority.root.has_issued(certificate);
+        if issued(&first) { Some(first) } else { holding.find(issued).or(Some(first)) }
     }
 }
 

@@ -366,13 +366,11 @@ fn witnessed(checkpoint: &tlog::VerifiedCheckpoint, trust: &Trust) -> Result<Vec
 /// The authority that could have certified this bundle: that of the moment which its timestamp names. Whether the timestamp is
 /// true is checked with the keys of that authority alone.
 fn authority<'t>(bundle: &Bundle, trust: &'t Trust) -> Result<Option<&'t Authority>, Rejection> {
-    if bundle.certificate().is_none() {
-        return Ok(None);
-    }
+    let Some(certificate) = bundle.certificate() else { return Ok(None) };
     let no = |words: &str| Rejection::Certificate(words.to_owned());
     let time = bundle.timestamp().and_then(timestamp::claimed_time);
     let time = time.ok_or_else(|| no("it has no timestamp"))?;
-    let found = trust.authority_at(time);
+    let found = trust.authority_of(certificate, time);
     found.map(Some).ok_or_else(|| no(&format!("the trust file names no authority for {time}")))
 }
 

@@ -122,6 +122,12 @@ impl Certificate {
         }
     }
 
+    /// Tells whether another certificate has a signature by this one's key. Names and times are not looked at.
+    pub fn has_issued(&self, other: &Self) -> bool {
+        let signed = der::Encode::to_der(&other.parsed.tbs_certificate);
+        signed.is_ok_and(|signed| self.key.verifies(&signed, other.parsed.signature.raw_bytes()))
+    }
+
     pub(crate) fn parsed(&self) -> &X509 {
         &self.parsed
     }

@@ -91,6 +91,26 @@ fn a_certified_release_is_verified() {
     assert_eq!(certified.time, Timestamp::from_unix(NOW + 1));
 }
 
+/// Seconds are the unit of timestamps: what was certified in the second in which another authority followed is not lost.
+#[test]
+fn in_the_second_of_a_change_both_authorities_count() {
+    let (mut vendor, keys, first) = with_authority();
+    let other = Keys::new();
+    let second = Authority { identity: "urn:vendor:2".into(), ..authority(&other, NOW) };
+    vendor.trust.authorities[0].until = Some(Timestamp::from_unix(NOW));
+    vendor.trust.authorities.push(second.clone());
+    let identity = |bundle: &[u8]| {
+        let verified = release(&Digest::of(ARTIFACT), bundle, &vendor.trust);
+        verified.map(|verified| verified.verified().certified().unwrap().identity.clone())
+    };
+    let by_first = certified(&vendor, &first, &keys, NOW, NOW);
+    assert_eq!(identity(&by_first).unwrap(), "https://vendor.example/releases");
+    let by_second = certified(&vendor, &second, &other, NOW, NOW);
+    assert_eq!(identity(&by_second).unwrap(), "urn:vendor:2");
+    let late = certified(&vendor, &first, &keys, NOW, NOW + 1);
+    assert!(identity(&late).is_err());
+}
+
 /// A bit of every byte of a whole bundle, flipped alone: none is believed. Certificate and timestamp are in it.
 #[test]
 fn no_flipped_bit_of_a_certified_bundle_is_believed() {
