@@ -6,8 +6,9 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
 use sha2::{Digest, Sha256};
 
+use crate::catalog::image_digest;
 use crate::der::{element, holding, integer, null, oid, sequence, set};
-use crate::pe::{CERTIFICATE_ENTRY_AT, CHECKSUM_AT};
+use crate::pe::CERTIFICATE_ENTRY_AT;
 
 const SHA256_OID: &str = "2.16.840.1.101.3.4.2.1";
 const ECDSA_SHA256: &str = "1.2.840.10045.4.3.2";
@@ -84,11 +85,7 @@ impl TestSigner {
     pub fn sign(&self, image: &[u8]) -> Vec<u8> {
         let mut file = image.to_vec();
         file.resize(file.len().next_multiple_of(8), 0);
-        let mut hasher = Sha256::new();
-        hasher.update(&file[..CHECKSUM_AT]);
-        hasher.update(&file[CHECKSUM_AT + 4..CERTIFICATE_ENTRY_AT]);
-        hasher.update(&file[CERTIFICATE_ENTRY_AT + 8..]);
-        let structure = self.pkcs7(&hasher.finalize());
+        let structure = self.pkcs7(&image_digest(image));
         let start = file.len() as u32;
         let length = (8 + structure.len()).next_multiple_of(8) as u32;
         file[CERTIFICATE_ENTRY_AT..CERTIFICATE_ENTRY_AT + 4].copy_from_slice(&start.to_le_bytes());

@@ -1,12 +1,13 @@
 //! Keys that somebody else holds: a PKCS#11 token, a plug-in, a key service; new keys, the end of keys, counted keys.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
 use std::process::Command;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+use crate::conversation::{Request, play, signature};
 use crate::sandbox::Sandbox;
 
 const SOFTHSM: &str = "/usr/lib/softhsm/libsofthsm2.so";
@@ -170,78 +171,24 @@ fn a_plug_in_of_cosign_s_protocol_holds_the_release_key() {
     assert_eq!(size(), before, "nothing was logged");
 }
 
-/// A recorded conversation with a transit engine, played back: what is asked must be what was recorded.
-struct Transit {
-    address: String,
-    served: std::thread::JoinHandle<Vec<String>>,
-}
-
-impl Transit {
-    /// Serves so many requests; a `sign` request is answered by the key in a folder.
-    fn play(folder: std::path::PathBuf, requests: usize) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = format!("http://{}", listener.local_addr().unwrap());
-        let served = std::thread::spawn(move || {
-            (0..requests)
-                .map(|_| {
-                    let (mut stream, _) = listener.accept().unwrap();
-                    let mut request = Vec::new();
-                    let mut buffer = [0; 4096];
-                    let (head, body) = loop {
-                        let count = stream.read(&mut buffer).unwrap();
-                        request.extend_from_slice(&buffer[..count]);
-                        let text = String::from_utf8_lossy(&request).into_owned();
-                        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-                        let length = head.lines().find_map(|line| {
-                            line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse::<usize>().ok()
-                        });
-                        if body.len() >= length.unwrap_or(0) {
-                            break (head.to_owned(), body.to_owned());
-                        }
-                    };
-                    assert!(head.to_ascii_lowercase().contains("x-vault-token: s.recorded"), "{head}");
-                    let line = head.lines().next().unwrap().to_owned();
-                    let answer = answer(&folder, &line, &body);
-                    let text = answer.to_string();
-                    write!(
-                        stream,
-                        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{text}",
-                        text.len()
-                    )
-                    .unwrap();
-                    line
-                })
-                .collect()
-        });
-        Self { address, served }
-    }
-}
-
 /// What a transit engine answers (HashiCorp Vault API, "Transit secrets engine").
-fn answer(folder: &std::path::Path, line: &str, body: &str) -> Value {
-    if line == "GET /v1/transit/keys/release HTTP/1.1" {
+fn answer(folder: &std::path::Path, request: &Request) -> (u16, Value) {
+    assert_eq!(request.header("x-vault-token"), "s.recorded");
+    if request.line == "GET /v1/transit/keys/release HTTP/1.1" {
         let pem = fs::read_to_string(folder.join("hsm.pub")).unwrap();
-        return json!({"request_id": "0", "lease_id": "", "renewable": false, "data": {
+        let key = json!({"request_id": "0", "lease_id": "", "renewable": false, "data": {
             "type": "ecdsa-p256", "name": "release", "latest_version": 3, "min_available_version": 0,
             "exportable": false, "keys": {"3": {"creation_time": "2026-01-01T00:00:00Z", "name": "P-256", "public_key": pem}},
         }});
+        return (200, key);
     }
-    assert_eq!(line, "POST /v1/transit/sign/release/sha2-256 HTTP/1.1");
-    let asked: Value = serde_json::from_str(body).unwrap();
+    assert_eq!(request.line, "POST /v1/transit/sign/release/sha2-256 HTTP/1.1");
+    let asked = request.json();
     assert_eq!(asked["prehashed"], true);
     assert_eq!((&asked["marshaling_algorithm"], &asked["key_version"]), (&json!("asn1"), &json!(3)));
-    let script = "base64 -d | openssl pkeyutl -sign -inkey hsm.pem -pkeyopt digest:sha256 | base64 -w0";
-    let mut child = Command::new("sh")
-        .args(["-c", script])
-        .current_dir(folder)
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(asked["input"].as_str().unwrap().as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    let signature = String::from_utf8(output.stdout).unwrap();
-    json!({"data": {"key_version": 3, "signature": format!("vault:v3:{signature}")}})
+    let digest = STANDARD.decode(asked["input"].as_str().unwrap()).unwrap();
+    let signature = STANDARD.encode(signature(folder, &digest));
+    (200, json!({"data": {"key_version": 3, "signature": format!("vault:v3:{signature}")}}))
 }
 
 #[test]
@@ -250,11 +197,12 @@ fn a_transit_engine_holds_the_release_key() {
     key_pair(&sandbox);
     sandbox.write("token", "s.recorded\n");
     // `init` asks for the key; `sign` asks for it and signs the policy, the intent and the release.
-    let transit = Transit::play(sandbox.path(""), 5);
+    let folder = sandbox.path("");
+    let (address, served) = play(5, move |request| answer(&folder, request));
     let token = sandbox.path("token").display().to_string();
-    let uri = format!("hashivault://release?address={}&token-file={token}", transit.address);
+    let uri = format!("hashivault://release?address={address}&token-file={token}");
     released_with(&sandbox, &uri, &[]);
-    let asked = transit.served.join().unwrap();
+    let asked = served.join().unwrap();
     assert_eq!(asked.iter().filter(|line| line.starts_with("POST")).count(), 3, "{asked:?}");
     let gone = sandbox.run(&["sign", "dist/demo.tar.gz"]);
     assert!(gone.code != 0 && gone.err.contains("cannot reach"), "{}", gone.err);

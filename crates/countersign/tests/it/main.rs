@@ -8,6 +8,7 @@ mod assets;
 mod bad_input;
 mod cloud;
 mod comparisons;
+mod conversation;
 mod crashes;
 mod dependencies;
 mod drills;

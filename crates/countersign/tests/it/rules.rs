@@ -21,6 +21,12 @@ fn rule(sandbox: &Sandbox, language: &str, text: &str) {
     );
 }
 
+/// Records a build that a line of shell makes.
+#[cfg(feature = "rego")]
+fn record(line: &str) -> [&str; 9] {
+    ["run", "--product", "demo", "--output", ARTIFACT, "--", "sh", "-c", line]
+}
+
 fn gate(sandbox: &Sandbox) -> Answer {
     sandbox.run(&["gate", ARTIFACT, "--json"])
 }
@@ -90,30 +96,10 @@ fn content_rules_in_rego_deny_what_they_name() {
     let about = "package countersign\nimport rego.v1\n\
         deny contains sprintf(\"%s in %s\", [f.code, input.artifact.name]) if some f in input.findings\n";
     rule(&sandbox, "rego", about);
-    sandbox.ok(&[
-        "run",
-        "--product",
-        "demo",
-        "--output",
-        ARTIFACT,
-        "--",
-        "sh",
-        "-c",
-        "make -s && echo x >> dist/demo.tar.gz",
-    ]);
+    sandbox.ok(&record("make -s && echo x >> dist/demo.tar.gz"));
     denied(&sandbox, "rule-denied", "in demo.tar.gz");
     rule(&sandbox, "rego", "package countersign\nimport rego.v1\ndeny := set()\nallow := true\n");
-    sandbox.run(&[
-        "run",
-        "--product",
-        "demo",
-        "--output",
-        ARTIFACT,
-        "--",
-        "sh",
-        "-c",
-        "echo y > dist/demo.tar.gz; exit 3",
-    ]);
+    sandbox.run(&record("echo y > dist/demo.tar.gz; exit 3"));
     denied(&sandbox, "build-failed", "exit code 3");
 }
 
