@@ -30,6 +30,22 @@ pub struct LogReport {
     pub findings: Vec<Finding>,
 }
 
+impl LogReport {
+    /// The worst that was found, in a word; `consistent` if nothing was.
+    pub fn verdict(&self) -> &'static str {
+        let found = |code: &str| self.findings.iter().any(|finding| finding.code == code);
+        if self.findings.is_empty() {
+            "consistent"
+        } else if found("log-forked") {
+            "forked"
+        } else if found("unrecorded-signature") {
+            "unrecorded-signature"
+        } else {
+            "damaged"
+        }
+    }
+}
+
 /// Lists the entries from `first` on, at most `count`.
 pub fn log_rows(world: &World, first: u64, count: u64) -> Result<Vec<LogRow>> {
     let size = world.with_log(|log| Ok(log.size()))?;

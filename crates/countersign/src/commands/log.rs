@@ -104,16 +104,7 @@ pub(crate) fn run(context: &Context, command: LogCommand) -> Result<u8> {
 }
 
 fn checked(context: &Context, report: &engine::LogReport) -> Result<u8> {
-    let found = |code: &str| report.findings.iter().any(|finding| finding.code == code);
-    let verdict = if report.findings.is_empty() {
-        "consistent"
-    } else if found("log-forked") {
-        "forked"
-    } else if found("unrecorded-signature") {
-        "unrecorded-signature"
-    } else {
-        "damaged"
-    };
+    let verdict = report.verdict();
     let good = report.findings.is_empty();
     if context.json {
         output::document(
