@@ -76,7 +76,7 @@ pub use posture::{
 };
 pub use publish::OtherLog;
 pub use quorum::{Quorum, QuorumReport, quorum};
-pub use rebuild::{Rebuild, Rebuilt, SourcesFrom, rebuild};
+pub use rebuild::{Influence, Rebuild, Rebuilt, SourcesFrom, rebuild};
 pub use record::{Recorded, Run, TracerKind, probe, run};
 pub use records::{RecordView, records, show, timeline, why};
 pub use sbom::{Bill, BillOf, bill, sbom, sbom_merge, sbom_of_record, sbom_of_text, sbom_read, sbom_write};

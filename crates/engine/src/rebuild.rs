@@ -5,11 +5,13 @@
 //! time, and as far as the machine has the means the time zone, locale, host name, file-mode mask, user variables and
 //! number of processors. The second record stands beside the first like any other; the result is a signed statement.
 
+mod conditions;
+mod influence;
+
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use evidence::record::{File, Record, Role};
 use evidence::statement::{RebuildStatement, ResourceDescriptor, Statement};
@@ -27,6 +29,9 @@ use crate::record::{Run, TracerKind, run};
 use crate::records::{self, RecordView};
 use crate::sign::{append_one, signed};
 use crate::world::{Passphrase, World};
+use conditions::Condition;
+pub use influence::Influence;
+use influence::Trials;
 
 /// What to repeat.
 #[derive(Clone, Debug)]
@@ -40,6 +45,8 @@ pub struct Rebuild {
     /// Put the clock ahead too, where `faketime` is installed. Programs that wait for each other by the clock may wait for ever then,
     /// as cargo does.
     pub vary_clock: bool,
+    /// Find out what an output that differs follows, by building again with one thing varied at a time.
+    pub bisect: bool,
     /// The caller's environment.
     pub environment: Vec<(OsString, OsString)>,
 }
@@ -64,6 +71,8 @@ pub struct Rebuilt {
     pub variations: Vec<String>,
     /// Outputs, with whether they came out the same.
     pub outputs: Vec<(BytePath, bool)>,
+    /// What the outputs that differ follow, if that was asked for.
+    pub influences: Vec<Influence>,
     /// How the two records differ; none for another builder's, of which we have the digests alone.
     pub comparison: Option<Comparison>,
     /// Where the statement stands in the log.
@@ -72,8 +81,6 @@ pub struct Rebuilt {
     pub findings: Vec<Finding>,
 }
 
-/// How far the clock is put ahead, where `faketime` is installed: another year, another month, another time of day.
-const CLOCK: &str = "+34583000s";
 /// Where below its own folder the repetition is built.
 const BUILT: &str = "elsewhere/build";
 
@@ -124,6 +131,7 @@ pub fn rebuild(
     what: &Rebuild,
     passphrase: &Passphrase,
     now: &dyn Fn() -> Timestamp,
+    tell: &mut dyn FnMut(&str),
 ) -> Result<Rebuilt> {
     let first = match &what.from {
         Some(SourcesFrom::Service(url)) => {
@@ -136,16 +144,18 @@ pub fn rebuild(
     let place = tempfile::Builder::new().prefix("countersign-rebuild-").tempdir().map_err(fail)?;
     let folder = place.path().join(BUILT);
     std::fs::create_dir_all(&folder).map_err(fail)?;
-    let (prefix, mut variations) =
-        if what.same_conditions { (plain(), Vec::new()) } else { conditions(what.vary_clock) };
-    let reverse = !what.same_conditions;
-    match (&first, &what.from) {
-        (First::Theirs(job), _) => fetch_sources(job, &folder, reverse)?,
-        (_, Some(SourcesFrom::Folder(from))) => copy_sources(record, from, &folder, reverse)?,
-        _ => copy_sources(record, &path(&record.workdir), &folder, reverse)?,
-    }
-    variations.insert(0, format!("folder: {} instead of {}", "another", record.workdir));
-    let command = prefix.into_iter().chain(record.command.iter().map(|word| path(word).into_os_string()));
+    let varied = if what.same_conditions { Vec::new() } else { Condition::available(what.vary_clock) };
+    let sources_to = |folder: &Path, reverse| match (&first, &what.from) {
+        (First::Theirs(job), _) => fetch_sources(job, folder, reverse),
+        (_, Some(SourcesFrom::Folder(from))) => copy_sources(record, from, folder, reverse),
+        _ => copy_sources(record, &path(&record.workdir), folder, reverse),
+    };
+    sources_to(&folder, varied.contains(&Condition::FileOrder))?;
+    let always = [format!("folder: another instead of {}", record.workdir), "time: later".to_owned()];
+    let variations: Vec<String> = always.into_iter().chain(varied.iter().map(|one| one.words())).collect();
+    let command = conditions::prefix(&varied)
+        .into_iter()
+        .chain(record.command.iter().map(|word| path(word).into_os_string()));
     let request = Run {
         product: record.product.clone(),
         release: record.release.clone(),
@@ -170,8 +180,19 @@ pub fn rebuild(
         .iter()
         .map(|output| (output.path.clone(), second.record.output(&output.digest).is_some()))
         .collect();
-    let differing: Vec<String> =
-        outputs.iter().filter(|(_, same)| !same).map(|(path, _)| path.to_string()).collect();
+    let differing: Vec<BytePath> =
+        outputs.iter().filter(|(_, same)| !same).map(|(path, _)| path.clone()).collect();
+    let influences = if what.bisect && !differing.is_empty() {
+        let trials = Trials {
+            record,
+            folder: place.path().join("trial/build"),
+            sources: &|reverse| sources_to(&place.path().join("trial/build"), reverse),
+            environment: &what.environment,
+        };
+        trials.influences(&differing, &varied, tell)?
+    } else {
+        Vec::new()
+    };
     let comparison = match &first {
         First::Ours(view) => Some(compare_records(world, view, &second)?),
         First::Theirs(_) => None,
@@ -179,15 +200,20 @@ pub fn rebuild(
     let findings = record
         .outputs
         .iter()
-        .filter(|output| differing.contains(&output.path.to_string()))
+        .filter(|output| differing.contains(&output.path))
         .map(|output| {
             let subject = Subject { path: Some(output.path.clone()), digest: Some(output.digest) };
             let built = place.path().join(BUILT).join(path(&output.path));
-            let mut because = match first.output(&output.digest, &output.path, place.path())? {
-                Some(first) if built.is_file() => causes(&first, &built)?,
-                _ => Vec::new(),
-            };
+            // What was tried says more than what is seen in the bytes.
+            let follows = influences.iter().filter(|influence| influence.outputs.contains(&output.path));
+            let mut because: Vec<String> = follows.map(Influence::words).collect();
+            if because.is_empty() && what.bisect {
+                because.push("no single one of the variations changes it: several do together".into());
+            }
             if built.is_file() {
+                if let Some(first) = first.output(&output.digest, &output.path, place.path())? {
+                    because.extend(causes(&first, &built)?);
+                }
                 because.extend(traces(&files::read(&built, FILE_MAX_BYTES)?, place.path()));
             }
             if because.is_empty() {
@@ -196,13 +222,15 @@ pub fn rebuild(
             Ok(codes::NOT_REPRODUCED.finding(subject, because))
         })
         .collect::<Result<_>>()?;
+    let differing = differing.iter().map(ToString::to_string).collect();
     let log_index = log(world, record, first.digest(), second.digest, &variations, differing, passphrase)?;
     let name = match (&first, &what.from) {
         (First::Ours(view), _) => format!("r{}", view.number),
         (First::Theirs(_), Some(SourcesFrom::Service(url))) => format!("{} of {url}", what.record),
         (First::Theirs(_), _) => what.record.clone(),
     };
-    Ok(Rebuilt { first: name, second: second.number, variations, outputs, comparison, log_index, findings })
+    let second = second.number;
+    Ok(Rebuilt { first: name, second, variations, outputs, influences, comparison, log_index, findings })
 }
 
 fn log(
@@ -316,56 +344,10 @@ fn traces(built: &[u8], folder: &Path) -> Vec<String> {
 /// Names all that was varied, where nothing of it is seen.
 fn suspects(variations: &[String]) -> String {
     let varied: Vec<&str> = variations.iter().map(|words| words.split(':').next().unwrap_or(words)).collect();
-    format!("one of these matters to it: {}; most often the time: use SOURCE_DATE_EPOCH", varied.join(", "))
-}
-
-/// What is put before the command where nothing is varied: what the build says goes to stderr, for stdout is the caller's answer.
-fn plain() -> Vec<OsString> {
-    ["sh", "-c", "exec \"$@\" 1>&2", "rebuild"].into_iter().map(OsString::from).collect()
-}
-
-/// What is put before the command to make its surroundings different, and what that is in words.
-fn conditions(clock: bool) -> (Vec<OsString>, Vec<String>) {
-    let mut prefix: Vec<&str> = vec![
-        "env",
-        "TZ=Pacific/Kiritimati",
-        "LC_ALL=C.UTF-8",
-        "LANG=C.UTF-8",
-        "HOME=/nonexistent/rebuild",
-        "USER=rebuild",
-        "LOGNAME=rebuild",
-    ];
-    let mut said = vec![
-        "time: later".to_owned(),
-        "time zone: Pacific/Kiritimati".to_owned(),
-        "locale: C.UTF-8".to_owned(),
-        "HOME, USER, LOGNAME: rebuild".to_owned(),
-        "file-mode mask: 0077".to_owned(),
-        "file order: the sources were written in reverse".to_owned(),
-    ];
-    if clock && works(&["faketime", "-f", CLOCK, "true"]) {
-        prefix.extend(["faketime", "-f", CLOCK]);
-        said.push("clock: 400 days ahead".to_owned());
-    }
-    if works(&["taskset", "-c", "0", "true"]) {
-        prefix.extend(["taskset", "-c", "0"]);
-        said.push("processors: 1".to_owned());
-    }
-    let script = if works(&["unshare", "--uts", "sh", "-c", "hostname rebuild.invalid"]) {
-        prefix.extend(["unshare", "--uts"]);
-        said.push("host name: rebuild.invalid".to_owned());
-        "hostname rebuild.invalid; umask 0077; exec \"$@\" 1>&2"
-    } else {
-        "umask 0077; exec \"$@\" 1>&2"
-    };
-    prefix.extend(["sh", "-c", script, "rebuild"]);
-    (prefix.into_iter().map(OsString::from).collect(), said)
-}
-
-fn works(words: &[&str]) -> bool {
-    let Some((program, arguments)) = words.split_first() else { return false };
-    let status = Command::new(program).args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status();
-    status.is_ok_and(|status| status.success())
+    format!(
+        "one of these matters to it: {}; most often the time: use SOURCE_DATE_EPOCH. `--bisect` finds out which",
+        varied.join(", ")
+    )
 }
 
 /// A recorded path as this machine writes it.

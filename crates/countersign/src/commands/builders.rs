@@ -69,10 +69,13 @@ pub(crate) fn rebuild(context: &Context, arguments: RebuildArgs) -> Result<u8> {
         from: arguments.from.map(place),
         same_conditions: arguments.same_conditions,
         vary_clock: arguments.vary_clock,
+        bisect: arguments.bisect,
         environment: std::env::vars_os().collect(),
     };
     let passphrase = context.passphrase()?;
-    let rebuilt = engine::rebuild(&world, &what, &passphrase, &Context::now)?;
+    let rebuilt = engine::rebuild(&world, &what, &passphrase, &Context::now, &mut |step| {
+        output::note(context, &format!("countersign: built again: {step}"));
+    })?;
     let same = rebuilt.outputs.iter().all(|(_, same)| *same) && !rebuilt.outputs.is_empty();
     let verdict = match (same, rebuilt.outputs.is_empty()) {
         (true, _) => "agree",
@@ -89,6 +92,9 @@ pub(crate) fn rebuild(context: &Context, arguments: RebuildArgs) -> Result<u8> {
                 "verdict": verdict, "findings": rebuilt.findings, "problems": problems,
                 "first": rebuilt.first, "second": format!("r{}", rebuilt.second),
                 "variations": rebuilt.variations, "outputs": outputs, "logIndex": rebuilt.log_index,
+                "influences": rebuilt.influences.iter().map(|influence| json!({
+                    "what": influence.what, "remedy": influence.remedy, "outputs": influence.outputs,
+                })).collect::<Vec<_>>(),
                 "explanations": rebuilt.comparison.as_ref().map(|comparison| &comparison.findings),
             }),
         )?;

@@ -132,6 +132,49 @@ fn a_build_is_repeated_and_what_differs_is_explained() {
 }
 
 #[test]
+fn what_an_output_follows_is_found_by_building_again() {
+    let sandbox = Sandbox::new();
+    // None of it stands in the bytes as such: what was made of it does.
+    let script = "mkdir -p out; cat main.c > out/steady; pwd | md5sum > out/folder; umask | md5sum > out/mask; \
+        date +%Z | md5sum > out/zone; date +%s%N | md5sum > out/chance";
+    sandbox.ok(&["run", "--product", "demo", "--output", "out/*", "--", "sh", "-c", script]);
+    let plain = sandbox.run(&["rebuild", "latest", "--json"]);
+    assert_eq!(
+        (plain.code, plain.json()["influences"].as_array().map(Vec::len)),
+        (1, Some(0)),
+        "{}",
+        plain.out
+    );
+    let found = sandbox.run(&["rebuild", "r1", "--bisect", "--json"]);
+    assert_eq!(found.code, 1, "{}", found.err);
+    assert!(found.err.contains("built again: time zone: Pacific/Kiritimati"), "{}", found.err);
+    let influences = found.json()["influences"].clone();
+    let pairs: Vec<(&str, Vec<&str>)> = influences
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| {
+            let outputs = one["outputs"].as_array().unwrap().iter().map(|path| path.as_str().unwrap());
+            (one["what"].as_str().unwrap(), outputs.collect())
+        })
+        .collect();
+    let expected = [
+        ("time or chance", vec!["out/chance"]),
+        ("folder", vec!["out/folder"]),
+        ("time zone", vec!["out/zone"]),
+        ("file-mode mask", vec!["out/mask"]),
+    ];
+    assert_eq!(pairs, expected);
+    let findings = found.json()["findings"].clone();
+    let mask =
+        findings.as_array().unwrap().iter().find(|finding| finding["subject"]["path"] == "out/mask").unwrap();
+    assert!(mask["because"][0].to_string().contains("it follows the file-mode mask"), "{mask:#}");
+    // Nothing of the search is recorded: the two repetitions are all that was added.
+    assert_eq!(sandbox.run(&["show", "r4"]).code, 2);
+    sandbox.ok(&["log", "check"]);
+}
+
+#[test]
 fn the_trust_file_says_what_is_demanded() {
     let sandbox = Sandbox::released();
     let artifact = "dist/demo.tar.gz";

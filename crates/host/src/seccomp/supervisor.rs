@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use evidence::record::Exit;
 use evidence::{BytePath, Digest, Event, EventKind};
-use rustix::event::{Timespec, epoll};
+use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Signal, WaitId, WaitIdOptions};
 
@@ -134,7 +134,9 @@ impl<'a, 's> Supervisor<'a, 's> {
                 .map_err(broken("watch a descriptor"))
         };
         let line = Line::to(child.listener, child.pid, way).map_err(broken("make an event"))?;
-        watch(&line, LISTENER)?;
+        if line.is_stopped() {
+            watch(&line, LISTENER)?;
+        }
         watch(&signals, SIGNALS)?;
         if let Some(told) = control.told() {
             watch(&told, EGRESS)?;
@@ -244,45 +246,56 @@ impl<'a, 's> Supervisor<'a, 's> {
             [epoll::Event { flags: epoll::EventFlags::empty(), data: epoll::EventData::new_u64(0) }; 64];
         loop {
             let timeout = self.patience().and_then(|wait| Timespec::try_from(wait).ok());
-            let count = match epoll::wait(&self.epoll, &mut ready[..], timeout.as_ref()) {
+            // The listener is no member of the queue: its caller wakes us up on its own processor, and a queue between
+            // would lose that (`WF_CURRENT_CPU`).
+            let mut waiting =
+                [PollFd::new(&self.line, PollFlags::IN), PollFd::new(&self.epoll, PollFlags::IN)];
+            let count = match poll(&mut waiting, timeout.as_ref()) {
                 Ok(count) => count,
                 Err(rustix::io::Errno::INTR) => continue,
                 Err(error) => return Err(broken("wait for events")(error)),
             };
+            let [call, others] = waiting.map(|waiting| waiting.revents());
             if count == 0 {
                 self.hand_over();
             }
-            let mut call = None;
-            for event in &ready[..count] {
-                let (token, flags) = (event.data.u64(), event.flags);
-                match token {
-                    LISTENER => call = Some(flags),
-                    SIGNALS => {
-                        while let Some((signal, sender)) = signals.next() {
-                            self.signalled(signal, sender);
-                        }
-                    }
-                    WATCH => self.project_changed(),
-                    EGRESS => {
-                        let reports = self.network.control.reports();
-                        self.reported(reports);
-                    }
-                    index => self.process_ended(index, flags.contains(epoll::EventFlags::HUP)),
+            if !others.is_empty() {
+                let count = epoll::wait(&self.epoll, &mut ready[..], Some(&Timespec::default()))
+                    .or_else(|error| if error == rustix::io::Errno::INTR { Ok(0) } else { Err(error) })
+                    .map_err(broken("wait for events"))?;
+                for event in &ready[..count] {
+                    self.told(event, signals);
                 }
             }
-            match call {
-                Some(flags) if flags.contains(epoll::EventFlags::IN) => {
-                    if let Line::Listened(listener) = &self.line
-                        && let Some(call) = listener.receive().map_err(broken("receive a call"))?
-                    {
-                        self.handle(call)?;
-                    }
+            if call.contains(PollFlags::IN) {
+                if let Line::Listened(listener) = &self.line
+                    && let Some(call) = listener.receive().map_err(broken("receive a call"))?
+                {
+                    self.handle(call)?;
                 }
+            } else if !call.is_empty() {
                 // Nobody is left to whom the filter applies.
-                Some(_) => return Ok(()),
-                None => {}
+                return Ok(());
             }
             self.overdue();
+        }
+    }
+
+    /// Something else than a call has happened.
+    fn told(&mut self, event: &epoll::Event, signals: &sys::Signals) {
+        let (token, flags) = (event.data.u64(), event.flags);
+        match token {
+            SIGNALS => {
+                while let Some((signal, sender)) = signals.next() {
+                    self.signalled(signal, sender);
+                }
+            }
+            WATCH => self.project_changed(),
+            EGRESS => {
+                let reports = self.network.control.reports();
+                self.reported(reports);
+            }
+            index => self.process_ended(index, flags.contains(epoll::EventFlags::HUP)),
         }
     }
 

@@ -63,7 +63,7 @@ fn one(program: &Path, project: &Project) -> Result<Value> {
     let run =
         ["run", "--product", project.name, "--output", project.output, "--", "sh", "-c", &project.build];
     must(&mut countersign(program, &project.folder, &run))?;
-    let mut rebuild = vec!["rebuild", "latest", "--json"];
+    let mut rebuild = vec!["rebuild", "latest", "--bisect", "--json"];
     // Cargo waits by the clock, and for ever if that is not the kernel's.
     if project.name != "memchr" {
         rebuild.push("--vary-clock");

@@ -1,0 +1,127 @@
+//! Which of what was varied an output follows, found by building again with one thing varied at a time.
+//!
+//! What stands in the bytes is found by reading them ([`crate::compare::causes`]); a name that was made from a path, or an order of
+//! work, is not. So the build is repeated in one and the same new folder: twice with nothing varied, then once for each condition.
+//! Nothing of this is recorded: it is diagnosis, not evidence.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use evidence::record::Record;
+use evidence::{BytePath, Digest};
+
+use super::conditions::{self, Condition};
+use super::path;
+use crate::assess::hash_file;
+use crate::error::{Error, Result};
+
+/// Something that outputs follow.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Influence {
+    /// `folder`, `time or chance`, or a condition.
+    pub what: String,
+    /// What people do about it.
+    pub remedy: String,
+    /// The outputs that follow it.
+    pub outputs: Vec<BytePath>,
+}
+
+impl Influence {
+    /// For the reasons of a finding.
+    pub(super) fn words(&self) -> String {
+        format!("it follows the {} (built again with nothing else varied); {}", self.what, self.remedy)
+    }
+}
+
+/// The outputs of one repetition; `None` where it made none of that name.
+type Made = BTreeMap<BytePath, Option<Digest>>;
+
+/// One folder in which a build is repeated again and again.
+pub(super) struct Trials<'a> {
+    pub(super) record: &'a Record,
+    /// The folder of each build; it is made anew for each.
+    pub(super) folder: PathBuf,
+    /// Puts the sources there, in reverse or not.
+    pub(super) sources: &'a dyn Fn(bool) -> Result<()>,
+    pub(super) environment: &'a [(OsString, OsString)],
+}
+
+impl Trials<'_> {
+    /// Finds what the outputs that differ follow.
+    pub(super) fn influences(
+        &self,
+        differing: &[BytePath],
+        conditions: &[Condition],
+        tell: &mut dyn FnMut(&str),
+    ) -> Result<Vec<Influence>> {
+        let mut influences = Vec::new();
+        let mut note = |what: &str, remedy: &str, outputs: Vec<BytePath>| {
+            if !outputs.is_empty() {
+                influences.push(Influence { what: what.into(), remedy: remedy.into(), outputs });
+            }
+        };
+        tell("once more, nothing varied");
+        let plain = self.build(&[])?;
+        if plain.values().all(Option::is_none) {
+            return Err(Error::NotRepeated);
+        }
+        tell("the same again");
+        let again = self.build(&[])?;
+        let (steady, moving): (Vec<_>, Vec<_>) =
+            differing.iter().cloned().partition(|output| plain.get(output) == again.get(output));
+        note(
+            "time or chance",
+            "take times from SOURCE_DATE_EPOCH; give random names and hashes a fixed seed",
+            moving,
+        );
+        let recorded = |output: &BytePath| self.record.outputs.iter().find(|file| file.path == *output);
+        let elsewhere = steady.iter().filter(|output| {
+            recorded(output).is_some_and(|file| plain.get(*output) != Some(&Some(file.digest)))
+        });
+        note(
+            "folder",
+            "build in a folder of one name, or map it: `-ffile-prefix-map`, `--remap-path-prefix`, `-trimpath`",
+            elsewhere.cloned().collect(),
+        );
+        for condition in conditions {
+            tell(&condition.words());
+            let varied = self.build(&[*condition])?;
+            let follows = steady.iter().filter(|output| varied.get(*output) != plain.get(*output));
+            note(condition.name(), condition.remedy(), follows.cloned().collect());
+        }
+        Ok(influences)
+    }
+
+    /// Repeats the build under these conditions. One that fails has made what it has made.
+    fn build(&self, conditions: &[Condition]) -> Result<Made> {
+        let fail = |source| Error::Write { path: self.folder.clone(), source };
+        match std::fs::remove_dir_all(&self.folder) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(fail(error)),
+            _ => std::fs::create_dir_all(&self.folder).map_err(fail)?,
+        }
+        (self.sources)(conditions.contains(&Condition::FileOrder))?;
+        let prefix = conditions::prefix(conditions);
+        let mut words = prefix.into_iter().chain(self.record.command.iter().map(|word| path(word).into()));
+        let program = words.next().unwrap_or_default();
+        Command::new(&program)
+            .args(words)
+            .current_dir(&self.folder)
+            .env_clear()
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .map_err(|source| Error::Read { path: PathBuf::from(program), source })?;
+        self.record
+            .outputs
+            .iter()
+            .map(|output| {
+                let built = self.folder.join(path(&output.path));
+                let digest = if built.is_file() { Some(hash_file(&built)?) } else { None };
+                Ok((output.path.clone(), digest))
+            })
+            .collect()
+    }
+}
