@@ -2,15 +2,16 @@
 #![no_main]
 
 use inspect::machine::{
-    Clock, Utmp, audit_line, containerd_images, journal_cursor, journal_line, syslog_line, utmp_record,
+    AuditLog, Clock, Utmp, containerd_images, journal_cursor, journal_line, syslog_line, utmp_record,
 };
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let clock = Clock { now: evidence::Timestamp::from_unix(1_800_000_000), to_utc: &|local| local };
     containerd_images(bytes).ok();
+    let mut audit = AuditLog::default();
     for line in bytes.split(|byte| *byte == b'\n') {
         syslog_line(line, &clock);
-        audit_line(line);
+        audit.line(line);
         journal_line(line);
         journal_cursor(line);
     }

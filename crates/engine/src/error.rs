@@ -27,8 +27,10 @@ pub enum Error {
     #[error("the record names no sources that could be built again")]
     NoSources,
     /// A build that makes nothing when it is repeated without the recorder.
-    #[error("built again with nothing varied, it makes none of its outputs")]
-    NotRepeated,
+    #[error(
+        "built again with nothing varied and without the recorder, it makes none of its outputs; it says: {0}"
+    )]
+    NotRepeated(String),
     /// A vendor's signer could not be run.
     #[error("cannot run the signer by `{program}`")]
     Signer {
@@ -436,7 +438,7 @@ impl Error {
             }
             Self::SourceChanged { .. } => "name a folder that has the recorded sources: `--from FOLDER`".into(),
             Self::NoSources => "record it with a tracer that sees inputs, not `snapshot`".into(),
-            Self::NotRepeated => "see what it says: repeat it with `--same-conditions`".into(),
+            Self::NotRepeated(_) => "see what it says: repeat it with `--same-conditions`".into(),
             Self::Authority(attest::x509::CertificateError::Clock { .. }) => {
                 "set the clock; if it is right, make a new authority with `countersign trust authority`".into()
             }

@@ -158,6 +158,7 @@ fn severity(kind: MachineEventKind) -> Severity {
         MachineEventKind::Login
         | MachineEventKind::Logout
         | MachineEventKind::Privilege
+        | MachineEventKind::Executed
         | MachineEventKind::Boot => Severity::Info,
     }
 }

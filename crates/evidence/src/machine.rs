@@ -36,6 +36,8 @@ pub enum MachineEventKind {
     Privilege,
     /// Somebody tried to.
     PrivilegeFailed,
+    /// Somebody who had logged in started a program.
+    Executed,
     /// The machine was started: nobody is logged in.
     Boot,
     /// A watched file was changed.
@@ -55,6 +57,7 @@ impl MachineEventKind {
             Self::LoginFailed => "login-failed",
             Self::Privilege => "privilege",
             Self::PrivilegeFailed => "privilege-failed",
+            Self::Executed => "executed",
             Self::Boot => "boot",
             Self::Changed => "changed",
             Self::Forged => "forged",
@@ -73,16 +76,16 @@ pub struct MachineEvent {
     pub kind: MachineEventKind,
     /// Who says so: `auth-log`, `journal`, `audit`, `wtmp`, `btmp`, `paths`.
     pub source: String,
-    /// The program that wrote the entry (`sshd`, `sudo`), or that held a changed file open.
+    /// The program that wrote the entry (`sshd`, `sudo`), that held a changed file open, or that was started.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub program: Option<BytePath>,
-    /// The process that wrote the entry; logins and logouts of one session have the same.
+    /// The process that wrote the entry, or that was started; logins and logouts of one session have the same.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub process: Option<u64>,
     /// Who.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub user: Option<BytePath>,
-    /// Whose rights were taken on.
+    /// Whose rights were taken on, or had if they were not the user's own.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub target: Option<BytePath>,
     /// From where: an address or host name.
@@ -100,7 +103,7 @@ pub struct MachineEvent {
     /// With which key: `ED25519 SHA256:…`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub key: Option<BytePath>,
-    /// What was run with the other rights, secrets removed.
+    /// What was run, secrets removed.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub command: Option<BytePath>,
     /// The watched file, or the log with a gap.

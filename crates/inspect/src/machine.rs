@@ -11,7 +11,7 @@ mod messages;
 mod syslog;
 mod utmp;
 
-pub use audit::audit_line;
+pub use audit::AuditLog;
 pub use bolt::{ContainerdImage, containerd_images};
 pub use journal::{journal_cursor, journal_line};
 pub use syslog::{Clock, syslog_line};

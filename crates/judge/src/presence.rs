@@ -11,6 +11,9 @@ use crate::detect::MachineRole;
 /// Two logs that tell of one login name moments that are at most so many seconds apart.
 const SAME_LOGIN_SECONDS: i64 = 5;
 
+/// So many different programs of a session are listed.
+const PROGRAMS_MAX: usize = 200;
+
 /// A recorded build.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Build {
@@ -37,10 +40,57 @@ pub struct Session {
     pub sources: Vec<String>,
     /// What was done with other users' rights by this user meanwhile.
     pub rights: Vec<MachineEvent>,
+    /// What this user started meanwhile, where the machine's audit log tells of it.
+    pub programs: Programs,
     /// The builds that ran meanwhile.
     pub builds: Vec<Build>,
     /// What changed meanwhile on watched paths, whoever did it.
     pub changes: Vec<MachineEvent>,
+}
+
+/// Programs that were started, each once.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Programs {
+    /// In the order in which they were first started.
+    pub list: Vec<Program>,
+    /// Starts of others than these: there are more than can be listed.
+    pub more: u64,
+}
+
+/// A program with its arguments.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Program {
+    /// Its path.
+    pub path: Option<BytePath>,
+    /// Its arguments.
+    pub command: Option<BytePath>,
+    /// Whose rights it had, if not the user's own.
+    pub rights: Option<BytePath>,
+    /// When it was first started.
+    pub first: Timestamp,
+    /// How often.
+    pub times: u64,
+}
+
+impl Programs {
+    fn started(&mut self, event: &MachineEvent) {
+        let same = |one: &&mut Program| {
+            (&one.path, &one.command, &one.rights) == (&event.program, &event.command, &event.target)
+        };
+        if let Some(known) = self.list.iter_mut().find(same) {
+            known.times += 1;
+        } else if self.list.len() < PROGRAMS_MAX {
+            self.list.push(Program {
+                path: event.program.clone(),
+                command: event.command.clone(),
+                rights: event.target.clone(),
+                first: event.at,
+                times: 1,
+            });
+        } else {
+            self.more += 1;
+        }
+    }
 }
 
 /// What is known of a span of time.
@@ -54,6 +104,8 @@ pub struct Presence {
     pub changes: Vec<MachineEvent>,
     /// Rights taken on that belong to no session.
     pub rights: Vec<MachineEvent>,
+    /// Programs that were started by somebody whose session is not known.
+    pub programs: Programs,
     /// Forged entries and gaps.
     pub doubts: Vec<MachineEvent>,
     /// What follows.
@@ -91,16 +143,14 @@ pub fn presence(
                     None => presence.refused.push((event.user.clone(), event.from.clone(), 1)),
                 }
             }
-            Kind::Privilege | Kind::PrivilegeFailed => {
-                let own = sessions
-                    .iter_mut()
-                    .filter(|one| one.covers(event.at, event.at) && one.login.user == event.user)
-                    .max_by_key(|one| one.login.terminal == event.terminal && event.terminal.is_some());
-                match own {
-                    Some(session) => session.rights.push(event.clone()),
-                    None => presence.rights.push(event.clone()),
-                }
-            }
+            Kind::Privilege | Kind::PrivilegeFailed => match own(&mut sessions, event) {
+                Some(session) => session.rights.push(event.clone()),
+                None => presence.rights.push(event.clone()),
+            },
+            Kind::Executed => match own(&mut sessions, event) {
+                Some(session) => session.programs.started(event),
+                None => presence.programs.started(event),
+            },
             Kind::Changed => {
                 let mut alone = true;
                 for session in sessions.iter_mut().filter(|one| one.covers(event.at, event.at)) {
@@ -125,6 +175,14 @@ pub fn presence(
     }
     presence.sessions = sessions;
     presence
+}
+
+/// The session of a user in which something happened: on the same terminal, if there are several.
+fn own<'a>(sessions: &'a mut [Session], event: &MachineEvent) -> Option<&'a mut Session> {
+    sessions
+        .iter_mut()
+        .filter(|one| one.covers(event.at, event.at) && one.login.user == event.user)
+        .max_by_key(|one| one.login.terminal == event.terminal && event.terminal.is_some())
 }
 
 /// Puts logins and logouts together.
@@ -163,6 +221,7 @@ fn sessions(events: &[&MachineEvent]) -> Vec<Session> {
                         logout: None,
                         sources: vec![event.source.clone()],
                         rights: Vec::new(),
+                        programs: Programs::default(),
                         builds: Vec::new(),
                         changes: Vec::new(),
                     }),
@@ -315,6 +374,34 @@ mod tests {
         backwards.reverse();
         // Only events of one second keep their order.
         assert_eq!(presence(&backwards, &builds, at(0), at(1000), MachineRole::Build), told);
+    }
+
+    #[test]
+    fn programs_are_listed_once_in_the_session_of_who_started_them() {
+        let ran = |seconds, user, command: &str| MachineEvent {
+            program: Some("/usr/bin/cc".into()),
+            command: Some(command.into()),
+            ..event(Kind::Executed, seconds, "audit", user)
+        };
+        let mut events = scene();
+        events.extend([
+            ran(110, "alice", "cc a.c"),
+            ran(111, "alice", "cc a.c"),
+            ran(112, "alice", "cc b.c"),
+        ]);
+        events.extend([ran(113, "bob", "cc c.c"), ran(250, "alice", "cc late.c")]);
+        let told = presence(&events, &[], at(0), at(1000), MachineRole::Build);
+        let of = |programs: &Programs| {
+            let one =
+                |one: &Program| (one.command.as_ref().unwrap().to_string(), one.first.unix(), one.times);
+            programs.list.iter().map(one).collect::<Vec<_>>()
+        };
+        assert_eq!(of(&told.sessions[0].programs), [("cc a.c".into(), 110, 2), ("cc b.c".into(), 112, 1)]);
+        assert_eq!(of(&told.programs), [("cc c.c".into(), 113, 1), ("cc late.c".into(), 250, 1)]);
+        let many: Vec<MachineEvent> = (0..300).map(|number| ran(120, "alice", &number.to_string())).collect();
+        let told = presence(&[scene(), many].concat(), &[], at(0), at(1000), MachineRole::Build);
+        let programs = &told.sessions[0].programs;
+        assert_eq!((programs.list.len(), programs.more), (PROGRAMS_MAX, 300 - PROGRAMS_MAX as u64));
     }
 
     #[test]

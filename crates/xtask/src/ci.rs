@@ -78,7 +78,9 @@ pub(crate) fn run() -> Result<()> {
     test(&["--package", "countersign-host", "--", "--test-threads=1"])?;
     crate::conformance::run()?;
     crate::demo::run()?;
-    crate::quiet::run()
+    crate::quiet::run()?;
+    // Last, for it builds the program with more in it than everybody has.
+    crate::rules()
 }
 
 fn runs(program: impl AsRef<std::ffi::OsStr>, argument: &str) -> bool {

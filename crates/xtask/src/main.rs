@@ -25,8 +25,8 @@ const USAGE: &str = "cargo xtask COMMAND
   rules              the tests of rules in Rego and Cedar, which are built only when asked for
   quiet              five clean rebuilds of three real projects raise no alarm
   fuzz TARGET…       runs fuzz targets: --seconds N each; --keep takes what is new and small into the replayed corpus
-  bench NAME         measurements: record, slices, scale, detect, sbom, log, serve, advisories, verify,
-                     rebuild";
+  bench NAME         measurements: record, slices, scale, detect, compare, drift, sbom, advisories, log, serve, verify,
+                     trust, rebuild";
 
 /// Variables by which cargo tells its children about itself. A build that inherits them looks for libraries in places
 /// where nobody's build does.
@@ -42,7 +42,7 @@ fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
     command
 }
 
-/// What the features `rego` and `cedar` add. Not in `ci`: compiling both takes about four minutes of processor time.
+/// What the features `rego` and `cedar` add: compiling both takes about four minutes of processor time.
 fn rules() -> Result<()> {
     let features = ["--features", "rego,cedar", "--locked"];
     must(

@@ -204,6 +204,38 @@ fn a_log_that_was_cut_is_a_gap_and_an_unknown_one_as_well() {
     let audit =
         sandbox.ok(&["watch", "--once", "--no-defaults", "--audit-log", "audit.log", "--json"]).json();
     assert_eq!(audit["events"], 1);
+    // What was started afterwards, in two lines each; the last one's arguments do not come.
+    let log = sandbox.read("audit.log");
+    let started = |number: u32, rights: u32| {
+        format!(
+            "type=SYSCALL msg=audit(1768381880.000:{number}): arch=c000003e syscall=59 success=yes exit=0 ppid=9 pid={number} auid=1000 uid={rights} euid={rights} tty=pts0 ses=4 comm=\"x\" exe=\"/usr/bin/curl\" key=\"exec\"\n"
+        )
+    };
+    let argued =
+        |number: u32, words: &str| format!("type=EXECVE msg=audit(1768381880.000:{number}): {words}\n");
+    let secret = "argc=3 a0=\"curl\" a1=\"--oauth2-bearer\" a2=\"ghp_0123456789abcdefghijABCDEFGHIJ012345\"";
+    let lines = [
+        started(20, 0),
+        started(21, 1000),
+        argued(20, "argc=1 a0=\"curl\""),
+        argued(21, secret),
+        started(22, 1000),
+    ];
+    sandbox.write("audit.log", [log, lines.concat().into_bytes()].concat());
+    let audit =
+        sandbox.ok(&["watch", "--once", "--no-defaults", "--audit-log", "audit.log", "--json"]).json();
+    assert_eq!(audit["events"], 3);
+    let report = sandbox.run(&["watch", "report", "--since", "2026-01-14", "--json"]).json();
+    let session =
+        report["sessions"].as_array().unwrap().iter().find(|one| one["user"] == "uid 1000").unwrap().clone();
+    let programs = session["programs"].as_array().unwrap();
+    let said: Vec<String> =
+        programs.iter().map(|one| format!("{} {}", one["command"], one["rights"])).collect();
+    assert_eq!(said.len(), 3, "{session:#}");
+    assert_eq!((said[0].as_str(), said[2].as_str()), ("\"curl\" \"uid 0\"", "null null"));
+    assert!(said[1].starts_with("\"curl --oauth2-bearer ") && !said[1].contains("ghp_"), "{said:?}");
+    let words = sandbox.run(&["watch", "report", "--since", "2026-01-14"]).out;
+    assert!(words.contains("started as uid 0: curl\n"), "{words}");
     assert_eq!(sandbox.run(&["watch", "--once", "--for", "1s"]).code, 2);
     assert_eq!(sandbox.run(&["watch", "--for", "soon", "--no-defaults"]).code, 2);
 }

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fs::File;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -16,6 +17,9 @@ use super::conditions::{self, Condition};
 use super::path;
 use crate::assess::hash_file;
 use crate::error::{Error, Result};
+
+/// Of a build that fails so much is looked at to say why.
+const SAID_MAX_BYTES: u64 = 1 << 20;
 
 /// Something that outputs follow.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -65,7 +69,7 @@ impl Trials<'_> {
         tell("once more, nothing varied");
         let plain = self.build(&[])?;
         if plain.values().all(Option::is_none) {
-            return Err(Error::NotRepeated);
+            return Err(Error::NotRepeated(self.said()));
         }
         tell("the same again");
         let again = self.build(&[])?;
@@ -94,6 +98,20 @@ impl Trials<'_> {
         Ok(influences)
     }
 
+    /// Where the last build's words are, beside its folder.
+    fn said_at(&self) -> PathBuf {
+        self.folder.with_extension("said")
+    }
+
+    /// The end of what the last build said.
+    fn said(&self) -> String {
+        let bytes = crate::files::read(&self.said_at(), SAID_MAX_BYTES);
+        let text = bytes
+            .map_or_else(|error| error.to_string(), |bytes| String::from_utf8_lossy(&bytes).into_owned());
+        let lines: Vec<&str> = text.lines().rev().take(5).collect();
+        lines.into_iter().rev().collect::<Vec<_>>().join("; ")
+    }
+
     /// Repeats the build under these conditions. One that fails has made what it has made.
     fn build(&self, conditions: &[Condition]) -> Result<Made> {
         let fail = |source| Error::Write { path: self.folder.clone(), source };
@@ -101,6 +119,7 @@ impl Trials<'_> {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(fail(error)),
             _ => std::fs::create_dir_all(&self.folder).map_err(fail)?,
         }
+        let said = File::create(self.said_at()).map_err(fail)?;
         (self.sources)(conditions.contains(&Condition::FileOrder))?;
         let prefix = conditions::prefix(conditions);
         let mut words = prefix.into_iter().chain(self.record.command.iter().map(|word| path(word).into()));
@@ -111,7 +130,7 @@ impl Trials<'_> {
             .env_clear()
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(said)
             .status()
             .map_err(|source| Error::Read { path: PathBuf::from(program), source })?;
         self.record

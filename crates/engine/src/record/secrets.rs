@@ -1,4 +1,5 @@
-//! Keeps secrets out of records: environment values by allow-list, arguments by what the environment gives away.
+//! Keeps secrets out of records: environment values by allow-list, arguments by what the environment gives away, by the flag before
+//! them, and by the form of well-known tokens.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -78,6 +79,33 @@ const SECRET_WORDS: &[&str] =
 /// Values shorter than this are not searched for in arguments: they would hit by accident.
 const SECRET_MIN_BYTES: usize = 6;
 
+/// How tokens of well-known issuers begin, and how many bytes follow at least (the issuers' own documentation of their forms, by which
+/// secret scanners find them).
+const TOKENS: &[(&[u8], usize)] = &[
+    (b"AIza", 30),
+    (b"AKIA", 16),
+    (b"ASIA", 16),
+    (b"SG.", 30),
+    (b"dckr_pat_", 20),
+    (b"eyJ", 60),
+    (b"gho_", 36),
+    (b"ghp_", 36),
+    (b"ghr_", 36),
+    (b"ghs_", 36),
+    (b"ghu_", 36),
+    (b"github_pat_", 40),
+    (b"glpat-", 20),
+    (b"hvs.", 24),
+    (b"npm_", 36),
+    (b"pypi-AgE", 40),
+    (b"rubygems_", 40),
+    (b"sk-ant-", 40),
+    (b"sk_live_", 20),
+    (b"xoxb-", 20),
+    (b"xoxp-", 20),
+    (b"ya29.", 30),
+];
+
 /// Removes secrets from what is recorded.
 pub(crate) struct Redactor {
     values: Vec<(Vec<u8>, Vec<u8>)>,
@@ -131,7 +159,7 @@ impl Redactor {
         {
             return [&argument[..=equals], b"[secret argument]"].concat();
         }
-        let mut cleaned = without_userinfo(argument);
+        let mut cleaned = without_tokens(&without_userinfo(argument));
         for (value, mark) in &self.values {
             cleaned = replace(&cleaned, value, mark);
         }
@@ -187,6 +215,32 @@ fn without_userinfo(text: &[u8]) -> Vec<u8> {
         return [&text[..scheme + 3], &without_userinfo(rest)[..]].concat();
     };
     [&text[..scheme + 3], b"[userinfo]@", &without_userinfo(&rest[at + 1..])[..]].concat()
+}
+
+/// Removes tokens that are known by their form; they begin where a word does.
+fn without_tokens(text: &[u8]) -> Vec<u8> {
+    let of_word = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+    let mut out = Vec::with_capacity(text.len());
+    let mut at = 0;
+    while let Some(first) = text.get(at) {
+        let rest = &text[at..];
+        let starts = at == 0 || !text[at - 1].is_ascii_alphanumeric();
+        let known = TOKENS.iter().find(|(prefix, _)| starts && rest.starts_with(prefix));
+        let length = known.map(|(prefix, tail)| {
+            (rest.iter().take_while(|byte| of_word(byte)).count(), prefix.len() + tail)
+        });
+        match length {
+            Some((length, least)) if length >= least => {
+                out.extend_from_slice(b"[token]");
+                at += length;
+            }
+            _ => {
+                out.push(*first);
+                at += 1;
+            }
+        }
+    }
+    out
 }
 
 fn replace(text: &[u8], value: &[u8], mark: &[u8]) -> Vec<u8> {
@@ -246,6 +300,10 @@ mod tests {
             "x1",
             "--api-key=k",
             "ab",
+            "-HAuthorization: Bearer ghp_0123456789abcdefghijABCDEFGHIJ012345",
+            "npm_0123456789abcdefghijABCDEFGHIJ012345,AKIAIOSFODNN7EXAMPLE",
+            "npm_config_registry=x",
+            "eyJhbGciOiJub25lIn0.eyJzdWIiOiJub2JvZHkiLCJleHAiOjE3MDAwMDAwMDB9.c2ln",
         ]
         .map(BytePath::from)
         .to_vec();
@@ -261,6 +319,10 @@ mod tests {
                 "[secret argument]",
                 "--api-key=[secret argument]",
                 "ab",
+                "-HAuthorization: Bearer [token]",
+                "[token],[token]",
+                "npm_config_registry=x",
+                "[token]",
             ]
         );
     }

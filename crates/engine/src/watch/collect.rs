@@ -109,7 +109,7 @@ pub fn collect(
         let waited = now.unix().saturating_sub(batch.started.unix());
         let due = waited >= i64::try_from(what.batch_seconds).unwrap_or(i64::MAX);
         if !batch.events.is_empty() && (due || batch.events.len() >= BATCH_MAX_EVENTS) {
-            batch.report(&logs, &paths, now, outlets)?;
+            batch.report(&mut logs, &paths, now, outlets, tell)?;
         }
         outlets.pump(now);
         let over = |seconds| now.unix() - started.unix() >= i64::try_from(seconds).unwrap_or(i64::MAX);
@@ -122,7 +122,7 @@ pub fn collect(
             Woken::Time | Woken::Changes => {}
         }
     }
-    batch.report(&logs, &paths, clock(), outlets)?;
+    batch.report(&mut logs, &paths, clock(), outlets, tell)?;
     Ok(Collected { watched: paths.states().len() as u64, ..batch.done })
 }
 
@@ -201,13 +201,18 @@ impl Batch<'_> {
     /// Signs and logs what was collected; nothing new is no report.
     fn report(
         &mut self,
-        logs: &[Followed],
+        logs: &mut [Followed],
         paths: &Paths,
         now: Timestamp,
         outlets: &mut Outlets,
+        tell: &mut dyn FnMut(&MachineEvent),
     ) -> Result<()> {
+        // What was read up to here must be told here: the next report goes on behind it.
+        for log in &mut *logs {
+            self.take(log.rest(), tell);
+        }
         let mut positions = self.positions.clone();
-        positions.extend(logs.iter().filter_map(Followed::position));
+        positions.extend(logs.iter().filter_map(|log| log.position()));
         let watched = match self.roots {
             [] => None,
             roots => Some(self.world.put_document(&reports::watched(roots, paths.states()))?),

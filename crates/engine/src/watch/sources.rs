@@ -9,7 +9,7 @@ use evidence::machine::Position;
 use evidence::{BytePath, MachineEvent, Timestamp};
 use host::machine::{Chunk, Tail, journal_after};
 use inspect::machine::{
-    Clock, LINE_MAX_BYTES, UTMP_RECORD_BYTES, Utmp, audit_line, journal_cursor, journal_line, syslog_line,
+    AuditLog, Clock, LINE_MAX_BYTES, UTMP_RECORD_BYTES, Utmp, journal_cursor, journal_line, syslog_line,
     utmp_record,
 };
 
@@ -64,6 +64,8 @@ pub(super) struct Followed {
     /// When the journal's program was last started.
     asked: Option<Timestamp>,
     cursor: Option<String>,
+    /// Programs of the audit log of which more lines are to come.
+    audit: AuditLog,
     /// Whether it could not be read the last time; said once, not every time.
     silent: bool,
 }
@@ -73,7 +75,7 @@ impl Followed {
         let position = positions.get(&name(source.kind, &source.path)).cloned();
         let cursor = position.as_ref().and_then(|position| position.cursor.clone());
         let tail = Tail::new(source.path.clone(), position);
-        Self { kind: source.kind, tail, asked: None, cursor, silent: false }
+        Self { kind: source.kind, tail, asked: None, cursor, audit: AuditLog::default(), silent: false }
     }
 
     pub(super) fn position(&self) -> Option<(String, Position)> {
@@ -82,6 +84,11 @@ impl Followed {
             _ => self.tail.position()?.clone(),
         };
         Some((name(self.kind, self.tail.path()), position))
+    }
+
+    /// Returns what waits for more lines; those that come later are not waited for any more.
+    pub(super) fn rest(&mut self) -> Vec<MachineEvent> {
+        self.audit.rest()
     }
 
     /// Reads on; tells whether there may be more.
@@ -112,9 +119,10 @@ impl Followed {
         let used = match self.kind {
             LogKind::Auth | LogKind::Journal | LogKind::Journalctl | LogKind::Audit => {
                 let clock = Clock { now, to_utc };
+                let audit = &mut self.audit;
                 let read = |line: &[u8]| match self.kind {
                     LogKind::Journal => journal_line(line),
-                    LogKind::Audit => audit_line(line),
+                    LogKind::Audit => audit.line(line),
                     _ => syslog_line(line, &clock),
                 };
                 lines(&chunk, read, &gap, events)
@@ -169,7 +177,7 @@ fn name(kind: LogKind, path: &std::path::Path) -> String {
 /// Reads whole lines; returns how many bytes they were.
 fn lines(
     chunk: &Chunk,
-    read: impl Fn(&[u8]) -> Option<MachineEvent>,
+    mut read: impl FnMut(&[u8]) -> Option<MachineEvent>,
     gap: &dyn Fn(&str) -> MachineEvent,
     events: &mut Vec<MachineEvent>,
 ) -> usize {

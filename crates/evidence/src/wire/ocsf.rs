@@ -1,6 +1,6 @@
 //! Findings and machine events in the Open Cybersecurity Schema Framework (OCSF 1.4): what security teams' systems read.
 //!
-//! Classes: Detection Finding (2004), Authentication (3002), Authorize Session (3003), File System Activity (1001), and the
+//! Classes: Detection Finding (2004), Authentication (3002), Authorize Session (3003), File System Activity (1001), Process Activity (1007), and the
 //! Base Event (0) for what has no class. Times are milliseconds since 1970.
 
 use serde_json::{Map, Value, json};
@@ -76,6 +76,7 @@ pub fn machine_event(told: &MachineEvent, reporter: &Reporter) -> Value {
         Kind::Logout => (3002, 2, 1),
         Kind::Privilege => (3003, 1, 1),
         Kind::PrivilegeFailed => (3003, 1, 3),
+        Kind::Executed => (1007, 1, 1),
         Kind::Changed => (1001, file_activity(told), 3),
         Kind::Forged => (0, 99, 4),
         Kind::Gap => (0, 99, 3),
@@ -109,6 +110,22 @@ pub fn machine_event(told: &MachineEvent, reporter: &Reporter) -> Value {
         }
         event.insert("file".into(), file);
         event.insert("actor".into(), json!({ "process": { "name": text(&told.program) } }));
+    }
+    if class == 1007 {
+        let name = told.program.as_ref().map(|path| String::from_utf8_lossy(path.file_name()).into_owned());
+        let rights = told.target.as_ref().or(told.user.as_ref());
+        let mut process = json!({ "name": name, "user": { "name": rights } });
+        if let Some(program) = &told.program {
+            process["file"] = json!({ "name": name, "path": program, "type_id": 1 });
+        }
+        if let Some(pid) = told.process {
+            process["pid"] = pid.into();
+        }
+        if let Some(command) = &told.command {
+            process["cmd_line"] = command.to_string().into();
+        }
+        event.insert("process".into(), process);
+        event.insert("actor".into(), json!({ "user": { "name": text(&told.user) } }));
     }
     // What the schema has no place for, in our own words.
     event.insert("unmapped".into(), json!({ "countersign": told }));
@@ -151,6 +168,7 @@ mod tests {
             Kind::LoginFailed,
             Kind::Privilege,
             Kind::PrivilegeFailed,
+            Kind::Executed,
             Kind::Boot,
             Kind::Changed,
             Kind::Forged,
@@ -173,6 +191,7 @@ mod tests {
                 3002 => &["user", "service"],
                 3003 => &["user", "privileges"],
                 1001 => &["file", "actor", "device"],
+                1007 => &["process", "actor", "device"],
                 _ => &[],
             };
             assert!(required.iter().all(|name| !event[*name].is_null()), "{event}");

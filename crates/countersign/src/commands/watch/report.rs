@@ -3,7 +3,7 @@
 use anyhow::Result;
 use engine::MachineView;
 use engine::evidence::{BytePath, MachineEvent, Problem};
-use engine::judge::presence::{Build, Session};
+use engine::judge::presence::{Build, Program, Programs, Session};
 use serde_json::{Value, json};
 
 use super::{describe, outlets, when};
@@ -41,6 +41,7 @@ fn document(view: &MachineView, verdict: &str, problems: &[Problem]) -> Value {
                 "user": session.login.user, "from": session.login.from, "terminal": session.login.terminal,
                 "method": session.login.method, "key": session.login.key, "login": session.login.at,
                 "logout": session.logout, "sources": session.sources, "rights": session.rights,
+                "programs": programs(&session.programs), "morePrograms": session.programs.more,
                 "builds": session.builds.iter().map(build).collect::<Vec<_>>(), "changes": session.changes,
             })
         })
@@ -63,8 +64,33 @@ fn document(view: &MachineView, verdict: &str, problems: &[Problem]) -> Value {
     json!({
         "verdict": verdict, "findings": presence.findings, "problems": problems, "since": view.since,
         "until": view.until, "sessions": sessions, "refused": refused, "changes": presence.changes,
-        "rights": presence.rights, "doubts": presence.doubts, "reports": reports,
+        "rights": presence.rights, "programs": programs(&presence.programs),
+        "morePrograms": presence.programs.more, "doubts": presence.doubts, "reports": reports,
     })
+}
+
+fn programs(programs: &Programs) -> Vec<Value> {
+    let one = |one: &Program| {
+        json!({
+            "path": one.path, "command": one.command, "rights": one.rights, "first": one.first, "times": one.times,
+        })
+    };
+    programs.list.iter().map(one).collect()
+}
+
+/// What was started, a line each.
+fn started(programs: &Programs) -> String {
+    let one = |one: &Program| {
+        let rights = one.rights.as_ref().map_or_else(String::new, |rights| format!(" as {rights}"));
+        let times = if one.times > 1 { format!(", {} times", one.times) } else { String::new() };
+        let what = one.command.as_ref().or(one.path.as_ref()).map_or_else(String::new, ToString::to_string);
+        format!("  {} started{rights}{times}: {what}\n", one.first)
+    };
+    let mut text: String = programs.list.iter().map(one).collect();
+    if programs.more > 0 {
+        text += &format!("  … and {} starts of other programs\n", programs.more);
+    }
+    text
 }
 
 fn build(build: &Build) -> Value {
@@ -89,6 +115,9 @@ fn text(view: &MachineView, verdict: &str) -> String {
     part("Changed while nobody is known to have been logged in", &presence.changes);
     part("Rights taken on outside of known sessions", &presence.rights);
     part("Not to be relied on", &presence.doubts);
+    if !presence.programs.list.is_empty() {
+        text += &format!("\nStarted outside of known sessions\n{}", started(&presence.programs));
+    }
     if !presence.refused.is_empty() {
         text += "\nRefused\n";
         for (user, from, times) in &presence.refused {
@@ -128,6 +157,7 @@ fn one_session(session: &Session) -> String {
         events.iter().map(|event| format!("  {}", describe::event(event))).collect::<String>()
     };
     text += &indented(&session.rights);
+    text += &started(&session.programs);
     for build in &session.builds {
         let what = [build.product.as_str(), build.release.as_str()].join(" ");
         text += &format!(
