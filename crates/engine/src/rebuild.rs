@@ -7,13 +7,13 @@
 
 mod conditions;
 mod influence;
+mod sources;
 
-use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 
-use evidence::record::{File, Record, Role};
+use evidence::record::{Exit, Record};
 use evidence::statement::{RebuildStatement, ResourceDescriptor, Statement};
 use evidence::{BytePath, Digest, Finding, Subject, Timestamp};
 use judge::codes;
@@ -32,6 +32,7 @@ use crate::world::{Passphrase, World};
 use conditions::Condition;
 pub use influence::Influence;
 use influence::Trials;
+use sources::{copy_sources, fetch_sources};
 
 /// What to repeat.
 #[derive(Clone, Debug)]
@@ -71,6 +72,8 @@ pub struct Rebuilt {
     pub variations: Vec<String>,
     /// Outputs, with whether they came out the same.
     pub outputs: Vec<(BytePath, bool)>,
+    /// How the repetition ended; if it failed, nothing can be said of its outputs.
+    pub exit: Exit,
     /// What the outputs that differ follow, if that was asked for.
     pub influences: Vec<Influence>,
     /// How the two records differ; none for another builder's, of which we have the digests alone.
@@ -180,13 +183,18 @@ pub fn rebuild(
         .iter()
         .map(|output| (output.path.clone(), second.record.output(&output.digest).is_some()))
         .collect();
-    let differing: Vec<BytePath> =
-        outputs.iter().filter(|(_, same)| !same).map(|(path, _)| path.clone()).collect();
+    let exit = repeated.exit;
+    let failed = exit != Exit::Code(0);
+    let differing: Vec<BytePath> = if failed { &[][..] } else { &outputs[..] }
+        .iter()
+        .filter(|(_, same)| !same)
+        .map(|(path, _)| path.clone())
+        .collect();
     let influences = if what.bisect && !differing.is_empty() {
         let trials = Trials {
             record,
-            folder: place.path().join("trial/build"),
-            sources: &|reverse| sources_to(&place.path().join("trial/build"), reverse),
+            place: place.path().join("trials"),
+            sources: &sources_to,
             environment: &what.environment,
         };
         trials.influences(&differing, &varied, tell)?
@@ -222,105 +230,48 @@ pub fn rebuild(
             Ok(codes::NOT_REPRODUCED.finding(subject, because))
         })
         .collect::<Result<_>>()?;
-    let differing = differing.iter().map(ToString::to_string).collect();
-    let log_index = log(world, record, first.digest(), second.digest, &variations, differing, passphrase)?;
+    let verdict = match (failed, differing.is_empty()) {
+        (true, _) => "failed",
+        (false, true) => "same",
+        (false, false) => "differs",
+    };
+    let statement = RebuildStatement {
+        verdict: verdict.into(),
+        first: first.digest(),
+        second: second.digest,
+        variations: variations.clone(),
+        differing: differing.iter().map(ToString::to_string).collect(),
+        decided: world.now(),
+    };
+    let log_index = log(world, record, &statement, passphrase)?;
     let name = match (&first, &what.from) {
         (First::Ours(view), _) => format!("r{}", view.number),
         (First::Theirs(_), Some(SourcesFrom::Service(url))) => format!("{} of {url}", what.record),
         (First::Theirs(_), _) => what.record.clone(),
     };
     let second = second.number;
-    Ok(Rebuilt { first: name, second, variations, outputs, influences, comparison, log_index, findings })
+    Ok(Rebuilt {
+        first: name,
+        second,
+        variations,
+        outputs,
+        exit,
+        influences,
+        comparison,
+        log_index,
+        findings,
+    })
 }
 
-fn log(
-    world: &World,
-    record: &Record,
-    first: Digest,
-    second: Digest,
-    variations: &[String],
-    differing: Vec<String>,
-    passphrase: &Passphrase,
-) -> Result<u64> {
-    let statement = RebuildStatement {
-        verdict: if differing.is_empty() { "same" } else { "differs" }.into(),
-        first,
-        second,
-        variations: variations.to_vec(),
-        differing,
-        decided: world.now(),
-    };
+fn log(world: &World, record: &Record, statement: &RebuildStatement, passphrase: &Passphrase) -> Result<u64> {
     let subjects = record
         .outputs
         .iter()
         .map(|output| ResourceDescriptor::named(output.path.to_string(), &output.digest))
         .collect();
     let builder = world.builder_key(passphrase)?;
-    let envelope = signed(&Statement::new(subjects, &statement), &builder)?;
+    let envelope = signed(&Statement::new(subjects, statement), &builder)?;
     Ok(append_one(world, &envelope, &world.log_key(passphrase)?)?.index)
-}
-
-/// The sources in the order of their paths, or the other way round: on many file systems a folder lists them as they were written.
-fn sources(record: &Record, reverse: bool) -> Vec<&File> {
-    let mut files: Vec<&File> = record.files.iter().filter(|file| file.role == Role::Source).collect();
-    if reverse {
-        files.reverse();
-    }
-    files
-}
-
-/// Copies what the build read of the project and did not make, each only with the bytes that were recorded. As in a clean
-/// clone there are no empty folders: a target of `make` may be one.
-fn copy_sources(record: &Record, from: &Path, to: &Path, reverse: bool) -> Result<()> {
-    let mut copied = BTreeSet::new();
-    for file in sources(record, reverse) {
-        let Ok(below) = path(&file.path).strip_prefix(path(&record.workdir)).map(Path::to_path_buf) else {
-            continue;
-        };
-        let source = from.join(&below);
-        let found = hash_file(&source)?;
-        if !file.read.contains(&found) {
-            return Err(Error::SourceChanged { path: source, found });
-        }
-        let target = to.join(&below);
-        let fail = |source| Error::Write { path: target.clone(), source };
-        if let Some(parent) = target.parent() {
-            std::fs::create_dir_all(parent).map_err(fail)?;
-        }
-        std::fs::copy(&source, &target).map_err(fail)?;
-        copied.insert(below);
-    }
-    // A build that was seen and read nothing of the project needs nothing of it.
-    if copied.is_empty() && record.machine.tracer == "snapshot" { Err(Error::NoSources) } else { Ok(()) }
-}
-
-/// Fetches the sources of another builder's record, each by a digest that the record names.
-fn fetch_sources(job: &FetchedJob, to: &Path, reverse: bool) -> Result<()> {
-    let mut fetched = BTreeSet::new();
-    for file in sources(&job.record, reverse) {
-        let Ok(below) = path(&file.path).strip_prefix(path(&job.record.workdir)).map(Path::to_path_buf)
-        else {
-            continue;
-        };
-        if !below.components().all(|part| matches!(part, std::path::Component::Normal(_))) {
-            return Err(Error::NoSources);
-        }
-        let offered = job.job.sources.iter().find(|source| source.path == file.path);
-        let digest = offered.map(|source| source.digest).filter(|digest| file.read.contains(digest));
-        let missing = || Error::SourceMissing(below.clone());
-        let bytes = job.content(&digest.ok_or_else(missing)?)?.ok_or_else(missing)?;
-        let target = to.join(&below);
-        let fail = |source| Error::Write { path: target.clone(), source };
-        if let Some(parent) = target.parent() {
-            std::fs::create_dir_all(parent).map_err(fail)?;
-        }
-        std::fs::write(&target, bytes).map_err(fail)?;
-        let executable = offered.is_some_and(|source| source.executable);
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(if executable { 0o755 } else { 0o644 });
-        std::fs::set_permissions(&target, mode).map_err(fail)?;
-        fetched.insert(below);
-    }
-    if fetched.is_empty() && job.record.machine.tracer == "snapshot" { Err(Error::NoSources) } else { Ok(()) }
 }
 
 /// Says what of that which was varied is seen in an output that differs, and how to mend it.

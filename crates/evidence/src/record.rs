@@ -1,6 +1,7 @@
 //! What one traced build did, reduced from its events: the document that everything later rests on.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -81,6 +82,16 @@ pub enum Exit {
     Signal(i32),
     /// Nobody saw it: the recorder was stopped first.
     Unknown,
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "exit {code}"),
+            Self::Signal(signal) => write!(f, "signal {signal}"),
+            Self::Unknown => f.write_str("unknown"),
+        }
+    }
 }
 
 /// The completeness claim: what was seen, and what was not.

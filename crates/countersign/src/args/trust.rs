@@ -144,7 +144,7 @@ pub(crate) struct RebuildArgs {
     /// Put the clock 400 days ahead too, by `faketime`; programs that wait by the clock, such as cargo, may wait for ever then
     #[arg(long, conflicts_with = "same_conditions")]
     pub(crate) vary_clock: bool,
-    /// If an output differs, find out what it follows: build again with one thing varied at a time (up to ten more builds)
+    /// If an output differs, find out what it follows: build again with one thing varied at a time (up to thirteen more builds)
     #[arg(long)]
     pub(crate) bisect: bool,
 }

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
+use engine::evidence::record::Exit;
+use engine::evidence::{BytePath, Problem};
 use engine::{Quorum, Rebuild, SourcesFrom};
 use serde_json::json;
 
@@ -76,8 +78,9 @@ pub(crate) fn rebuild(context: &Context, arguments: RebuildArgs) -> Result<u8> {
     let rebuilt = engine::rebuild(&world, &what, &passphrase, &Context::now, &mut |step| {
         output::note(context, &format!("countersign: built again: {step}"));
     })?;
-    let same = rebuilt.outputs.iter().all(|(_, same)| *same) && !rebuilt.outputs.is_empty();
-    let verdict = match (same, rebuilt.outputs.is_empty()) {
+    let failed = rebuilt.exit != Exit::Code(0);
+    let same = !failed && rebuilt.outputs.iter().all(|(_, same)| *same) && !rebuilt.outputs.is_empty();
+    let verdict = match (same, failed || rebuilt.outputs.is_empty()) {
         (true, _) => "agree",
         (false, true) => "undetermined",
         (false, false) => "disagree",
@@ -85,7 +88,13 @@ pub(crate) fn rebuild(context: &Context, arguments: RebuildArgs) -> Result<u8> {
     if context.json {
         let outputs: Vec<_> =
             rebuilt.outputs.iter().map(|(path, same)| json!({ "path": path, "same": same })).collect();
-        let problems = rebuilt.comparison.as_ref().map_or(&[][..], |comparison| &comparison.problems);
+        let mut problems: Vec<Problem> =
+            rebuilt.comparison.iter().flat_map(|comparison| comparison.problems.iter().cloned()).collect();
+        problems.extend(failed.then(|| Problem {
+            path: BytePath::from(format!("r{}", rebuilt.second)),
+            kind: "repetition-failed".into(),
+            detail: rebuilt.exit.to_string(),
+        }));
         output::document(
             "rebuild",
             json!({
@@ -105,6 +114,9 @@ pub(crate) fn rebuild(context: &Context, arguments: RebuildArgs) -> Result<u8> {
         }
         for (path, same) in &rebuilt.outputs {
             text += &format!("  {}  {path}\n", if *same { "same   " } else { "DIFFERS" });
+        }
+        if failed {
+            text += &format!("  the repetition failed: {}\n", rebuilt.exit);
         }
         text += &output::findings(&rebuilt.findings);
         text += &format!(

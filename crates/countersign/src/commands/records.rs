@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use anyhow::Result;
-use engine::evidence::record::{Exit, Process};
+use engine::evidence::record::Process;
 use engine::evidence::{Event, Record};
 use engine::{RecordView, World};
 use serde_json::json;
@@ -126,12 +126,7 @@ fn overview(text: &mut String, view: &RecordView) -> Result<()> {
         )?;
     }
     writeln!(text, "  time        {} – {}", record.started, record.finished)?;
-    let exit = match record.exit {
-        Exit::Code(code) => format!("exit {code}"),
-        Exit::Signal(signal) => format!("signal {signal}"),
-        Exit::Unknown => "unknown".into(),
-    };
-    writeln!(text, "  ended       {exit} ({})", engine::outcome(record))?;
+    writeln!(text, "  ended       {} ({})", record.exit, engine::outcome(record))?;
     let completeness = &record.completeness;
     writeln!(
         text,

@@ -132,11 +132,33 @@ fn a_build_is_repeated_and_what_differs_is_explained() {
 }
 
 #[test]
+fn what_a_build_only_asked_for_is_there_and_a_failed_repetition_is_no_answer() {
+    let sandbox = Sandbox::new();
+    fs::create_dir_all(sandbox.path("aside")).unwrap();
+    sandbox.write("aside/never-read", b"bytes that nobody recorded");
+    let asks = "test -f aside/never-read && cp main.c out";
+    sandbox.ok(&["run", "--product", "demo", "--output", "out", "--", "sh", "-c", asks]);
+    assert_eq!(sandbox.ok(&["rebuild", "latest", "--json"]).json()["verdict"], "agree");
+    // Its bytes are not handed over: the first build did not know them.
+    let size = "test -s aside/never-read && exit 3; cp main.c out";
+    sandbox.write("aside/never-read", b"");
+    sandbox.ok(&["run", "--product", "demo", "--output", "out", "--", "sh", "-c", size]);
+    sandbox.write("aside/never-read", b"other bytes");
+    assert_eq!(sandbox.ok(&["rebuild", "latest", "--json"]).json()["verdict"], "agree");
+    let elsewhere = "case $PWD in */elsewhere/*) exit 7;; esac; cp main.c out";
+    sandbox.ok(&["run", "--product", "demo", "--output", "out", "--", "sh", "-c", elsewhere]);
+    let failed = sandbox.run(&["rebuild", "latest", "--bisect", "--json"]);
+    assert_eq!((failed.code, failed.json()["verdict"].as_str()), (3, Some("undetermined")), "{}", failed.out);
+    assert_eq!(failed.json()["problems"][0]["kind"], "repetition-failed");
+    assert!(failed.codes().is_empty(), "nothing is said of its bytes");
+}
+
+#[test]
 fn what_an_output_follows_is_found_by_building_again() {
     let sandbox = Sandbox::new();
     // None of it stands in the bytes as such: what was made of it does.
     let script = "mkdir -p out; cat main.c > out/steady; pwd | md5sum > out/folder; umask | md5sum > out/mask; \
-        date +%Z | md5sum > out/zone; date +%s%N | md5sum > out/chance";
+        date +%Z | md5sum > out/zone; stat -c %Y main.c | md5sum > out/age; date +%s%N | md5sum > out/chance";
     sandbox.ok(&["run", "--product", "demo", "--output", "out/*", "--", "sh", "-c", script]);
     let plain = sandbox.run(&["rebuild", "latest", "--json"]);
     assert_eq!(
@@ -163,6 +185,7 @@ fn what_an_output_follows_is_found_by_building_again() {
         ("folder", vec!["out/folder"]),
         ("time zone", vec!["out/zone"]),
         ("file-mode mask", vec!["out/mask"]),
+        ("file times", vec!["out/age"]),
     ];
     assert_eq!(pairs, expected);
     let findings = found.json()["findings"].clone();

@@ -14,6 +14,7 @@ pub(super) enum Condition {
     Home,
     Mask,
     FileOrder,
+    FileTimes,
     Clock,
     Processors,
     HostName,
@@ -22,7 +23,8 @@ pub(super) enum Condition {
 impl Condition {
     /// All that this machine has the means for.
     pub(super) fn available(clock: bool) -> Vec<Self> {
-        let mut conditions = vec![Self::TimeZone, Self::Locale, Self::Home, Self::Mask, Self::FileOrder];
+        let mut conditions =
+            vec![Self::TimeZone, Self::Locale, Self::Home, Self::Mask, Self::FileOrder, Self::FileTimes];
         let more = [
             (Self::Clock, clock && works(&["faketime", "-f", CLOCK, "true"])),
             (Self::Processors, works(&["taskset", "-c", "0", "true"])),
@@ -40,6 +42,7 @@ impl Condition {
             Self::Home => "HOME, USER, LOGNAME",
             Self::Mask => "file-mode mask",
             Self::FileOrder => "file order",
+            Self::FileTimes => "file times",
             Self::Clock => "clock",
             Self::Processors => "processors",
             Self::HostName => "host name",
@@ -54,6 +57,7 @@ impl Condition {
             Self::Home => "rebuild",
             Self::Mask => "0077",
             Self::FileOrder => "the sources were written in reverse",
+            Self::FileTimes => "the sources are of another time",
             Self::Clock => "400 days ahead",
             Self::Processors => "1",
             Self::HostName => "rebuild.invalid",
@@ -70,6 +74,9 @@ impl Condition {
             Self::Mask => "set the modes yourself: `umask 022`, `install -m`, `tar --mode=go=rX,u+rw,a-s`",
             Self::FileOrder => {
                 "sort what is listed: `tar --sort=name`, `$(sort $(wildcard …))`, `sorted(os.listdir())`"
+            }
+            Self::FileTimes => {
+                "set the times of members: `tar --mtime`, `zip -X` behind `touch -d @$SOURCE_DATE_EPOCH`, SOURCE_DATE_EPOCH"
             }
             Self::Clock => "take times from SOURCE_DATE_EPOCH",
             Self::Processors => "make what is built in parallel independent of its order",
@@ -92,7 +99,7 @@ pub(super) fn prefix(conditions: &[Condition]) -> Vec<OsString> {
             }
             Condition::Mask => script += "umask 0077; ",
             // The sources are written so.
-            Condition::FileOrder => {}
+            Condition::FileOrder | Condition::FileTimes => {}
             Condition::Clock => programs.extend(["faketime", "-f", CLOCK]),
             Condition::Processors => programs.extend(["taskset", "-c", "0"]),
             Condition::HostName => {

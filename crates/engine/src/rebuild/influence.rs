@@ -1,14 +1,15 @@
 //! Which of what was varied an output follows, found by building again with one thing varied at a time.
 //!
 //! What stands in the bytes is found by reading them ([`crate::compare::causes`]); a name that was made from a path, or an order of
-//! work, is not. So the build is repeated in one and the same new folder: twice with nothing varied, then once for each condition.
+//! work, is not. So the build is repeated in one and the same new folder with nothing varied, then in another folder and once for each condition.
 //! Nothing of this is recorded: it is diagnosis, not evidence.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant, SystemTime};
 
 use evidence::record::Record;
 use evidence::{BytePath, Digest};
@@ -20,6 +21,15 @@ use crate::error::{Error, Result};
 
 /// Of a build that fails so much is looked at to say why.
 const SAID_MAX_BYTES: u64 = 1 << 20;
+
+/// The folder of the trials, and another one of another length.
+const HERE: &str = "trial/build";
+const ELSEWHERE: &str = "another-trial/folder/build";
+/// Two builds are so far apart that the seconds which a zip archive knows are different.
+const COARSEST_CLOCK: Duration = Duration::from_millis(2_100);
+/// The times of the sources, in seconds since 1970: all the same, and all others.
+const TIME: u64 = 1_700_000_000;
+const OTHER_TIME: u64 = 1_600_000_000;
 
 /// Something that outputs follow.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -45,10 +55,10 @@ type Made = BTreeMap<BytePath, Option<Digest>>;
 /// One folder in which a build is repeated again and again.
 pub(super) struct Trials<'a> {
     pub(super) record: &'a Record,
-    /// The folder of each build; it is made anew for each.
-    pub(super) folder: PathBuf,
-    /// Puts the sources there, in reverse or not.
-    pub(super) sources: &'a dyn Fn(bool) -> Result<()>,
+    /// Where the folders of the builds are; they are made anew for each.
+    pub(super) place: PathBuf,
+    /// Puts the sources into a folder, in reverse or not.
+    pub(super) sources: &'a dyn Fn(&Path, bool) -> Result<()>,
     pub(super) environment: &'a [(OsString, OsString)],
 }
 
@@ -67,40 +77,49 @@ impl Trials<'_> {
             }
         };
         tell("once more, nothing varied");
-        let plain = self.build(&[])?;
+        let began = Instant::now();
+        let plain = self.build(HERE, &[])?;
         if plain.values().all(Option::is_none) {
             return Err(Error::NotRepeated(self.said()));
         }
         tell("the same again");
-        let again = self.build(&[])?;
-        let (steady, moving): (Vec<_>, Vec<_>) =
-            differing.iter().cloned().partition(|output| plain.get(output) == again.get(output));
+        std::thread::sleep(COARSEST_CLOCK.saturating_sub(began.elapsed()));
+        let again = self.build(HERE, &[])?;
+        tell("folder: another");
+        let elsewhere = self.build(ELSEWHERE, &[])?;
+        let mut varied = Vec::new();
+        for condition in conditions {
+            tell(&condition.words());
+            varied.push((condition, self.build(HERE, &[*condition])?));
+        }
+        // What is a matter of minutes would look like a matter of each condition.
+        tell("once more, nothing varied");
+        let last = self.build(HERE, &[])?;
+        let (steady, moving): (Vec<_>, Vec<_>) = differing.iter().cloned().partition(|output| {
+            plain.get(output) == again.get(output) && plain.get(output) == last.get(output)
+        });
         note(
             "time or chance",
             "take times from SOURCE_DATE_EPOCH; give random names and hashes a fixed seed",
             moving,
         );
-        let recorded = |output: &BytePath| self.record.outputs.iter().find(|file| file.path == *output);
-        let elsewhere = steady.iter().filter(|output| {
-            recorded(output).is_some_and(|file| plain.get(*output) != Some(&Some(file.digest)))
-        });
+        let follow = |varied: &Made| -> Vec<BytePath> {
+            steady.iter().filter(|output| varied.get(*output) != plain.get(*output)).cloned().collect()
+        };
         note(
             "folder",
             "build in a folder of one name, or map it: `-ffile-prefix-map`, `--remap-path-prefix`, `-trimpath`",
-            elsewhere.cloned().collect(),
+            follow(&elsewhere),
         );
-        for condition in conditions {
-            tell(&condition.words());
-            let varied = self.build(&[*condition])?;
-            let follows = steady.iter().filter(|output| varied.get(*output) != plain.get(*output));
-            note(condition.name(), condition.remedy(), follows.cloned().collect());
+        for (condition, varied) in varied {
+            note(condition.name(), condition.remedy(), follow(&varied));
         }
         Ok(influences)
     }
 
-    /// Where the last build's words are, beside its folder.
+    /// Where the last build's words are.
     fn said_at(&self) -> PathBuf {
-        self.folder.with_extension("said")
+        self.place.join("said")
     }
 
     /// The end of what the last build said.
@@ -113,20 +132,23 @@ impl Trials<'_> {
     }
 
     /// Repeats the build under these conditions. One that fails has made what it has made.
-    fn build(&self, conditions: &[Condition]) -> Result<Made> {
-        let fail = |source| Error::Write { path: self.folder.clone(), source };
-        match std::fs::remove_dir_all(&self.folder) {
+    fn build(&self, name: &str, conditions: &[Condition]) -> Result<Made> {
+        let folder = self.place.join(name);
+        let fail = |source| Error::Write { path: folder.clone(), source };
+        match std::fs::remove_dir_all(&folder) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(fail(error)),
-            _ => std::fs::create_dir_all(&self.folder).map_err(fail)?,
+            _ => std::fs::create_dir_all(&folder).map_err(fail)?,
         }
         let said = File::create(self.said_at()).map_err(fail)?;
-        (self.sources)(conditions.contains(&Condition::FileOrder))?;
+        (self.sources)(&folder, conditions.contains(&Condition::FileOrder))?;
+        let time = if conditions.contains(&Condition::FileTimes) { OTHER_TIME } else { TIME };
+        set_times(&folder, SystemTime::UNIX_EPOCH + Duration::from_secs(time)).map_err(fail)?;
         let prefix = conditions::prefix(conditions);
         let mut words = prefix.into_iter().chain(self.record.command.iter().map(|word| path(word).into()));
         let program = words.next().unwrap_or_default();
         Command::new(&program)
             .args(words)
-            .current_dir(&self.folder)
+            .current_dir(&folder)
             .env_clear()
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
@@ -137,10 +159,24 @@ impl Trials<'_> {
             .outputs
             .iter()
             .map(|output| {
-                let built = self.folder.join(path(&output.path));
+                let built = folder.join(path(&output.path));
                 let digest = if built.is_file() { Some(hash_file(&built)?) } else { None };
                 Ok((output.path.clone(), digest))
             })
             .collect()
     }
+}
+
+/// Gives all files below a folder one time of change.
+fn set_times(folder: &Path, time: SystemTime) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            set_times(&entry.path(), time)?;
+        } else if kind.is_file() {
+            File::open(entry.path())?.set_modified(time)?;
+        }
+    }
+    Ok(())
 }

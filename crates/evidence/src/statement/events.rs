@@ -144,7 +144,7 @@ impl Predicate for QuorumStatement {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RebuildStatement {
-    /// `same`, `differs`.
+    /// `same`, `differs`, or `failed` if the repetition did.
     pub verdict: String,
     /// The record that was repeated.
     pub first: Digest,

@@ -113,7 +113,7 @@ fn rust(name: &'static str, version: &str, below: &Path) -> Result<Project> {
     let toolchain = Command::new("rustc").args(["--print", "sysroot"]).output()?;
     let sysroot = String::from_utf8(toolchain.stdout)?.trim().to_owned();
     let build = format!(
-        "PATH={sysroot}/bin:$PATH CARGO_HOME=$PWD/.home CARGO_TARGET_DIR=target cargo build -q --release --offline --locked"
+        "PATH={sysroot}/bin:$PATH CARGO_HOME=$PWD/.home CARGO_TARGET_DIR=target CARGO_INCREMENTAL=0 cargo build -q --release --offline --locked"
     );
     Ok(Project { name, folder, build, output: "target/release/libmemchr.rlib" })
 }
