@@ -26,6 +26,9 @@ pub enum Error {
     /// A record without sources.
     #[error("the record names no sources that could be built again")]
     NoSources,
+    /// The clock was to be varied, and nothing here can do that.
+    #[error("the clock cannot be put ahead: `faketime` is not here, or does not run")]
+    NoOtherClock,
     /// A build that makes nothing when it is repeated without the recorder.
     #[error(
         "built again with nothing varied and without the recorder, it makes none of its outputs; it says: {0}"
@@ -438,6 +441,7 @@ impl Error {
             }
             Self::SourceChanged { .. } => "name a folder that has the recorded sources: `--from FOLDER`".into(),
             Self::NoSources => "record it with a tracer that sees inputs, not `snapshot`".into(),
+            Self::NoOtherClock => "install faketime, or leave out `--vary-clock`".into(),
             Self::NotRepeated(_) => "see what it says: repeat it with `--same-conditions`".into(),
             Self::Authority(attest::x509::CertificateError::Clock { .. }) => {
                 "set the clock; if it is right, make a new authority with `countersign trust authority`".into()

@@ -148,6 +148,9 @@ pub fn rebuild(
     let folder = place.path().join(BUILT);
     std::fs::create_dir_all(&folder).map_err(fail)?;
     let varied = if what.same_conditions { Vec::new() } else { Condition::available(what.vary_clock) };
+    if what.vary_clock && !varied.contains(&Condition::Clock) {
+        return Err(Error::NoOtherClock);
+    }
     let sources_to = |folder: &Path, reverse| match (&first, &what.from) {
         (First::Theirs(job), _) => fetch_sources(job, folder, reverse),
         (_, Some(SourcesFrom::Folder(from))) => copy_sources(record, from, folder, reverse),

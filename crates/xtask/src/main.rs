@@ -10,6 +10,7 @@ mod fuzz;
 mod lua;
 mod quiet;
 mod tidy;
+mod unused;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -24,6 +25,7 @@ const USAGE: &str = "cargo xtask COMMAND
   faults [log|witness] [N]  each system call by which `sign`, `serve --log` or `log witness` writes fails in turn (each Nth)
   rules              the tests of rules in Rego and Cedar, which are built only when asked for
   quiet              five clean rebuilds of three real projects raise no alarm
+  unused             a machine made by debootstrap, smaller by what three recorded builds do not need, builds the same
   fuzz TARGET…       runs fuzz targets: --seconds N each; --keep takes what is new and small into the replayed corpus
   bench NAME         measurements: record, slices, scale, detect, compare, drift, sbom, advisories, log, serve, verify,
                      trust, rebuild";
@@ -71,6 +73,7 @@ fn main() -> Result<()> {
         ["faults", every] => faults::run(every.parse()?),
         ["rules"] => rules(),
         ["quiet"] => quiet::run(),
+        ["unused"] => unused::run(),
         ["fuzz", rest @ ..] => fuzz::run(rest),
         ["bench", rest @ ..] => bench::run(rest),
         _ => bail!("{USAGE}"),
