@@ -9,7 +9,7 @@ use std::sync::Arc;
 use evidence::tree::{CodeSignature, RuleMatch};
 use evidence::{BytePath, Digest, Hasher, Node, Problem, Tree};
 use inspect::detached::{self, Detached, Keys};
-use inspect::{Budget, Entry, Matcher, Opened, Wishes};
+use inspect::{Budget, Entry, Matcher, Opened, Twins, Wishes};
 
 use crate::error::{Error, Result};
 use crate::files;
@@ -104,6 +104,11 @@ impl Matcher for Rules {
 pub(crate) fn inspect_with_rules(path: &Path, rules: &Arc<Rules>) -> Result<Tree> {
     let matcher: Arc<dyn Matcher> = Arc::clone(rules) as Arc<dyn Matcher>;
     open(path, &Wishes { matcher: Some(matcher), ..Wishes::default() }).map(|(tree, _)| tree)
+}
+
+/// Inspects a file or a folder beside the one that it is compared with.
+pub(crate) fn inspect_beside(path: &Path, twins: &Arc<Twins>) -> Result<Tree> {
+    open(path, &Wishes { twins: Some(Arc::clone(twins)), ..Wishes::default() }).map(|(tree, _)| tree)
 }
 
 /// Inspects a file or a folder with wishes; says whether it is a folder.

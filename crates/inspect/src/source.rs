@@ -29,7 +29,7 @@ pub(crate) struct Scattered;
 
 /// What gives chunks in any order.
 trait Chunks {
-    /// Appends chunk `number`: short if it is the last one, nothing if it lies behind.
+    /// Reads chunk `number` into a buffer, whatever that had: a short one if it is the last, nothing if it lies behind.
     fn read(&mut self, number: u64, into: &mut Vec<u8>) -> io::Result<()>;
 }
 
@@ -52,7 +52,6 @@ impl Kept<'_> {
         if self.kept.len() >= KEPT_MAX {
             let (_, oldest) = self.kept.remove(0);
             buffer = Rc::try_unwrap(oldest).unwrap_or_default();
-            buffer.clear();
         }
         buffer.reserve_exact(CHUNK_BYTES.saturating_sub(buffer.capacity()));
         self.chunks.read(number, &mut buffer)?;
@@ -76,6 +75,7 @@ impl Chunks for Tagged {
         let at = number.saturating_mul(CHUNK_BYTES as u64);
         let want = self.length.saturating_sub(at).min(CHUNK_BYTES as u64) as usize;
         let Some(slot) = usize::try_from(number).ok().and_then(|number| self.tags.get_mut(number)) else {
+            into.clear();
             return Ok(());
         };
         into.resize(want, 0);
@@ -169,7 +169,11 @@ impl<'a> Source<'a> {
         let chunks = usize::try_from(length.div_ceil(CHUNK_BYTES as u64)).map_err(io::Error::other)?;
         let broken = |_| io::Error::other("no random key can be made");
         let mut key = [0; 16];
-        aws_lc_rs::rand::fill(&mut key).map_err(broken)?;
+        // The library's own generator gathers entropy for ten milliseconds first.
+        let drawn = File::open("/dev/urandom").and_then(|mut random| random.read_exact(&mut key));
+        if drawn.is_err() {
+            aws_lc_rs::rand::fill(&mut key).map_err(broken)?;
+        }
         let key = LessSafeKey::new(UnboundKey::new(&AES_128_GCM, &key).map_err(broken)?);
         let chunks = Box::new(Tagged { file, key, tags: vec![None; chunks], length });
         let of = Rc::new(RefCell::new(Kept { chunks, kept: Vec::new() }));
