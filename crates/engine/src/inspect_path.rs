@@ -1,5 +1,6 @@
 //! `inspect`: opens files and folders without executing anything.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
@@ -87,6 +88,11 @@ impl Rules {
     /// If a file cannot be read, includes what is not below the folder, or has a rule that does not compile.
     pub fn load(path: &Path) -> Result<Arc<Self>> {
         Ok(Arc::new(Self(yara::Rules::load(path, yara::Limits::default())?)))
+    }
+
+    /// Compiles rule files that somebody has read, by their names. They may include each other, and nothing else.
+    pub(crate) fn of_texts(texts: &BTreeMap<String, String>) -> std::result::Result<Arc<Self>, yara::Error> {
+        Ok(Arc::new(Self(yara::Rules::of_texts(texts, yara::Limits::default())?)))
     }
 }
 

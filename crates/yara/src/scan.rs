@@ -1,7 +1,7 @@
 //! Compiled rules, and what they say of bytes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -78,7 +78,19 @@ impl Rules {
     /// # Errors
     /// If a file cannot be read, includes what is not below the folder, or has a rule that does not compile.
     pub fn load(path: &Path, limits: Limits) -> Result<Self, Error> {
-        let files = files::read(path)?;
+        Self::compiled(files::read(path)?, limits, || Error::Nothing(path.to_path_buf()))
+    }
+
+    /// Compiles rule files that somebody has read, by their names: they may include each other, and nothing else is read.
+    ///
+    /// # Errors
+    /// If a file includes what was not given, or has a rule that does not compile.
+    pub fn of_texts(texts: &BTreeMap<String, String>, limits: Limits) -> Result<Self, Error> {
+        let names = || texts.keys().cloned().collect::<Vec<_>>().join(", ");
+        Self::compiled(files::given(texts)?, limits, || Error::Nothing(PathBuf::from(names())))
+    }
+
+    fn compiled(files: files::Files, limits: Limits, nothing: impl Fn() -> Error) -> Result<Self, Error> {
         let mut compiler = Compiler::new();
         // The strings of each rule are counted.
         compiler.set_params(CompilerParams::default().compute_statistics(true));
@@ -104,7 +116,7 @@ impl Rules {
         }
         let scanner = compiler.finalize();
         if scanner.rules().next().is_none() {
-            return Err(Error::Nothing(path.to_path_buf()));
+            return Err(nothing());
         }
         let of_string = (MATCHES_MAX / strings.max(1)).clamp(OF_STRING_MIN, OF_STRING_MAX);
         Ok(Self { scanner, limits, of_string, spent_nanos: AtomicU64::new(0) })
