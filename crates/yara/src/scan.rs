@@ -33,7 +33,7 @@ const TEXT_MAX_CHARACTERS: usize = 200;
 /// What evaluating rules may take.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
-    /// For one member. It is looked at every 10,240 steps of the evaluation.
+    /// For one member. It is looked at behind each rule, and every 10,240 steps of a rule.
     pub member: Duration,
     /// For all members together.
     pub total: Duration,
@@ -173,7 +173,13 @@ impl Rules {
         );
         let (mut matched, mut limited) = (BTreeSet::new(), BTreeSet::new());
         let (mut matches, mut more) = (Vec::new(), 0_usize);
+        let (begin, mut is_over) = (Instant::now(), false);
         let result = scanner.scan_mem_with_callback(bytes, |event| {
+            // There is an event for each rule. Few steps of a rule may be long ones: a function of a module looks at the whole member.
+            is_over = begin.elapsed() >= time;
+            if is_over {
+                return ScanCallbackResult::Abort;
+            }
             match event {
                 ScanEvent::RuleMatch(rule) => {
                     matched.insert((rule.namespace.to_owned(), rule.name.to_owned()));
@@ -198,7 +204,7 @@ impl Rules {
         let undecided: Vec<&str> =
             limited.difference(&matched).map(|(_, rule)| rule.as_str()).take(STRINGS_MAX).collect();
         let open = match result {
-            Err(ScanError::Timeout) => {
+            Err(error) if is_over || matches!(error, ScanError::Timeout) => {
                 Some(Open::Time(format!("the {} s for one member were over", time.as_secs_f32())))
             }
             Err(error) => Some(Open::Time(error.to_string())),
