@@ -169,11 +169,7 @@ impl<'a> Source<'a> {
         let chunks = usize::try_from(length.div_ceil(CHUNK_BYTES as u64)).map_err(io::Error::other)?;
         let broken = |_| io::Error::other("no random key can be made");
         let mut key = [0; 16];
-        // The library's own generator gathers entropy for ten milliseconds first.
-        let drawn = File::open("/dev/urandom").and_then(|mut random| random.read_exact(&mut key));
-        if drawn.is_err() {
-            aws_lc_rs::rand::fill(&mut key).map_err(broken)?;
-        }
+        aws_lc_rs::rand::fill(&mut key).map_err(broken)?;
         let key = LessSafeKey::new(UnboundKey::new(&AES_128_GCM, &key).map_err(broken)?);
         let chunks = Box::new(Tagged { file, key, tags: vec![None; chunks], length });
         let of = Rc::new(RefCell::new(Kept { chunks, kept: Vec::new() }));
