@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use attest::{PublicKey, Rejection};
 use evidence::statement::{Approval, Provenance as ProvenancePredicate, ResourceDescriptor};
-use evidence::{BytePath, Digest, Hasher, Problem, Tree};
+use evidence::{BytePath, Digest, Finding, Hasher, Problem, Tree};
 use judge::Policy;
 use judge::compare::{self, Comparison, Side};
 use judge::gate::{Approved, Baseline, Case, Decision, Evidence, Provenance, gate};
@@ -80,6 +80,7 @@ pub(crate) fn assess_for(world: &World, path: &Path, asks: Option<&Actor>) -> Re
         None => None,
     };
     let rules = Rules::load(world, &policy);
+    let matched = rules.matched(path, &artifact)?;
     let actors = actors(world, view.as_ref(), asks)?;
     let decision = {
         let mut case = Case {
@@ -96,14 +97,15 @@ pub(crate) fn assess_for(world: &World, path: &Path, asks: Option<&Actor>) -> Re
             quorum: crate::quorum::about(world, &artifact)?,
             advised: advice.as_ref().map(|advice| &advice.advised),
             actors: &actors,
-            ruled: &[],
+            ruled: &matched,
         };
-        if rules.is_empty() {
+        if rules.ask_nothing() {
             gate(&case, &policy, world.now())
         } else {
             // Rules see what was found without them; what they add is weighed with all the rest.
             let found = gate(&case, &policy, world.now());
             let ruled = rules.judge(&case, found.findings(), world.now());
+            let ruled: Vec<Finding> = matched.iter().cloned().chain(ruled).collect();
             case.ruled = &ruled;
             gate(&case, &policy, world.now())
         }

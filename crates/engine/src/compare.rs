@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use evidence::{BytePath, Problem, Tree};
+use inspect::Twins;
 use inspect::sbom::Document;
 use judge::compare::{Comparison, Contrasts, SourceChanged, boms, trees};
 
 use crate::assess::compare_records;
 use crate::error::{Error, Result};
-use crate::inspect_path::{Rules, inspect, inspect_with_rules};
+use crate::inspect_path::{Rules, inspect_beside, inspect_with_rules};
 use crate::look::look;
 use crate::records::{self, RecordView};
 use crate::world::World;
@@ -127,10 +128,11 @@ fn document(path: &Path) -> Result<Option<(Option<Document>, Vec<Problem>)>> {
     Ok(Some((document, problems)))
 }
 
-/// Inspects both at a time.
+/// Inspects both at a time; what both have is read once.
 fn both(old: &Path, new: &Path, rules: Option<&Arc<Rules>>) -> Result<(Tree, Tree)> {
+    let twins = Arc::new(Twins::default());
     let open = |path| match rules {
-        None => inspect(path),
+        None => inspect_beside(path, &twins),
         Some(rules) => inspect_with_rules(path, rules),
     };
     std::thread::scope(|scope| {

@@ -1,5 +1,6 @@
 //! `inspect`: opens files and folders without executing anything.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use evidence::tree::{CodeSignature, RuleMatch};
 use evidence::{BytePath, Digest, Hasher, Node, Problem, Tree};
 use inspect::detached::{self, Detached, Keys};
-use inspect::{Budget, Entry, Matcher, Opened, Wishes};
+use inspect::{Budget, Entry, Matcher, Opened, Twins, Wishes};
 
 use crate::error::{Error, Result};
 use crate::files;
@@ -88,6 +89,11 @@ impl Rules {
     pub fn load(path: &Path) -> Result<Arc<Self>> {
         Ok(Arc::new(Self(yara::Rules::load(path, yara::Limits::default())?)))
     }
+
+    /// Compiles rule files that somebody has read, by their names. They may include each other, and nothing else.
+    pub(crate) fn of_texts(texts: &BTreeMap<String, String>) -> std::result::Result<Arc<Self>, yara::Error> {
+        Ok(Arc::new(Self(yara::Rules::of_texts(texts, yara::Limits::default())?)))
+    }
 }
 
 impl Matcher for Rules {
@@ -104,6 +110,11 @@ impl Matcher for Rules {
 pub(crate) fn inspect_with_rules(path: &Path, rules: &Arc<Rules>) -> Result<Tree> {
     let matcher: Arc<dyn Matcher> = Arc::clone(rules) as Arc<dyn Matcher>;
     open(path, &Wishes { matcher: Some(matcher), ..Wishes::default() }).map(|(tree, _)| tree)
+}
+
+/// Inspects a file or a folder beside the one that it is compared with.
+pub(crate) fn inspect_beside(path: &Path, twins: &Arc<Twins>) -> Result<Tree> {
+    open(path, &Wishes { twins: Some(Arc::clone(twins)), ..Wishes::default() }).map(|(tree, _)| tree)
 }
 
 /// Inspects a file or a folder with wishes; says whether it is a folder.

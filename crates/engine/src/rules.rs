@@ -1,4 +1,5 @@
-//! Rules in other languages that the policy names: what a release must be in Rego, who may do what in Cedar.
+//! Rules in other languages that the policy names: what a release must be in Rego, who may do what in Cedar, what bytes it must not
+//! have in YARA.
 //!
 //! They are asked besides the built-in checks, never instead: what they say becomes findings that deny. The policy names each file
 //! by its digest, and the files go into the vault when the policy is first logged, so that a verification summary, which names the
@@ -11,6 +12,7 @@ mod cedar;
 mod rego;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use evidence::record::Record;
 use evidence::{Digest, Finding, Subject, Timestamp};
@@ -20,19 +22,26 @@ use judge::gate::{Approved, Case, Weighed};
 use judge::roles::{Actor, Role};
 use serde_json::{Value, json};
 
+use crate::error::{Error, Result};
 use crate::files;
+use crate::inspect_path::{self, inspect_with_rules};
 use crate::world::World;
 
 /// A longer file of rules is not read.
 const FILE_MAX_BYTES: u64 = 1 << 20;
+/// Public sets of YARA rules come in files of some megabytes.
+const YARA_MAX_BYTES: u64 = 16 << 20;
 
+/// What was asked for, or why there is none, in words.
+type Answer<T> = std::result::Result<T, String>;
 /// A file of rules: its name and its text, or why it cannot be asked.
-type RuleFile = (String, Result<String, String>);
+type RuleFile = (String, Answer<String>);
 
 /// The rules that a policy names, read.
 pub(crate) struct Rules {
     rego: Vec<RuleFile>,
     cedar: Vec<RuleFile>,
+    yara: Vec<RuleFile>,
 }
 
 /// Why somebody may not do what they do.
@@ -45,14 +54,43 @@ pub(crate) struct Refusal {
 impl Rules {
     /// Reads the files in the store's folder. What cannot be read denies later.
     pub(crate) fn load(world: &World, policy: &Policy) -> Self {
-        let read = |files: &BTreeMap<String, Digest>| -> Vec<RuleFile> {
-            files.iter().map(|(name, digest)| (name.clone(), text(world, name, digest))).collect()
+        let read = |files: &BTreeMap<String, Digest>, most| -> Vec<RuleFile> {
+            files.iter().map(|(name, digest)| (name.clone(), text(world, name, digest, most))).collect()
         };
-        Self { rego: read(&policy.rules.rego), cedar: read(&policy.rules.cedar) }
+        Self {
+            rego: read(&policy.rules.rego, FILE_MAX_BYTES),
+            cedar: read(&policy.rules.cedar, FILE_MAX_BYTES),
+            yara: read(&policy.rules.yara, YARA_MAX_BYTES),
+        }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    /// Whether none asks about a whole case.
+    pub(crate) fn ask_nothing(&self) -> bool {
         self.rego.is_empty() && self.cedar.is_empty()
+    }
+
+    /// Puts the rules in YARA to the artifact and to every member of it. What they leave open denies as what they match does.
+    ///
+    /// # Errors
+    /// If the artifact cannot be read, or is another one than was hashed.
+    pub(crate) fn matched(&self, path: &Path, artifact: &Digest) -> Result<Vec<Finding>> {
+        if self.yara.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rules = match compiled(&self.yara) {
+            Ok(rules) => rules,
+            Err(why) => {
+                let name = path.file_name().map(|name| name.as_encoded_bytes().into());
+                let subject = Subject { path: name, digest: Some(*artifact) };
+                return Ok(vec![codes::RULE_UNANSWERED.finding(subject, vec![why])]);
+            }
+        };
+        let tree = inspect_with_rules(path, &rules)?;
+        if tree.root.digest != Some(*artifact) {
+            return Err(Error::Unstable(path.to_path_buf()));
+        }
+        let open = tree.problems.iter().map(judge::gate::unread);
+        Ok(judge::matched::matched(&tree).into_iter().chain(open).collect())
     }
 
     /// The files' bytes, for the vault.
@@ -60,6 +98,7 @@ impl Rules {
         self.rego
             .into_iter()
             .chain(self.cedar)
+            .chain(self.yara)
             .filter_map(|(_, text)| Some(text.ok()?.into_bytes()))
             .collect()
     }
@@ -118,12 +157,18 @@ impl Rules {
     }
 }
 
-fn text(world: &World, name: &str, digest: &Digest) -> Result<String, String> {
+/// The rules in YARA, or why there are none.
+fn compiled(files: &[RuleFile]) -> Answer<std::sync::Arc<inspect_path::Rules>> {
+    let given = texts(files)?.into_iter().map(|(name, text)| (name.to_owned(), text.to_owned()));
+    inspect_path::Rules::of_texts(&given.collect()).map_err(|error| error.to_string())
+}
+
+fn text(world: &World, name: &str, digest: &Digest, most: u64) -> Answer<String> {
     if name.split('/').any(|part| matches!(part, "" | "." | "..")) {
         return Err(format!("`{name}` is no name of a file in the store's folder"));
     }
     let path = world.root().join(name);
-    let bytes = files::read(&path, FILE_MAX_BYTES).map_err(|error| {
+    let bytes = files::read(&path, most).map_err(|error| {
         let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
         format!("{error}{cause}")
     })?;
@@ -135,7 +180,7 @@ fn text(world: &World, name: &str, digest: &Digest) -> Result<String, String> {
 }
 
 /// The text of all files, or why there is none.
-fn texts(files: &[RuleFile]) -> Result<Vec<(&str, &str)>, String> {
+fn texts(files: &[RuleFile]) -> Answer<Vec<(&str, &str)>> {
     files
         .iter()
         .map(|(name, text)| Ok((name.as_str(), text.as_ref().map_err(String::clone)?.as_str())))
@@ -164,24 +209,24 @@ fn input(case: &Case<'_>, found: &[Weighed], now: Timestamp) -> Value {
 
 /// The reasons for which rules in Rego deny.
 #[cfg(feature = "rego")]
-fn denials(files: &[RuleFile], input: &Value) -> Result<Vec<String>, String> {
+fn denials(files: &[RuleFile], input: &Value) -> Answer<Vec<String>> {
     rego::denials(&texts(files)?, input)
 }
 
 #[cfg(not(feature = "rego"))]
-fn denials(files: &[RuleFile], _input: &Value) -> Result<Vec<String>, String> {
+fn denials(files: &[RuleFile], _input: &Value) -> Answer<Vec<String>> {
     texts(files)?;
     Err("the policy has rules in Rego, and this program was built without the feature `rego`".into())
 }
 
 /// Whether rules in Cedar permit what somebody does.
 #[cfg(feature = "cedar")]
-fn permitted(files: &[RuleFile], actor: &Actor, record: Option<&Record>) -> Result<bool, String> {
+fn permitted(files: &[RuleFile], actor: &Actor, record: Option<&Record>) -> Answer<bool> {
     cedar::permitted(&texts(files)?, actor, record)
 }
 
 #[cfg(not(feature = "cedar"))]
-fn permitted(files: &[RuleFile], _actor: &Actor, _record: Option<&Record>) -> Result<bool, String> {
+fn permitted(files: &[RuleFile], _actor: &Actor, _record: Option<&Record>) -> Answer<bool> {
     texts(files)?;
     Err("the policy has rules in Cedar, and this program was built without the feature `cedar`".into())
 }

@@ -25,38 +25,31 @@ pub(crate) use catalog::{CATALOG_MAX_BYTES, Catalog, Catalogs, ImageDigests, is_
 pub(crate) use pe::version_strings;
 pub(crate) use pkcs7::{Roots, Trusted, is_certificate};
 
-/// Reads the facts of an image into a node.
+/// Reads the facts of an image into a node. Returns what of it could not be read.
 pub(crate) fn read(
-    inspection: &mut Inspection,
     node: &mut Node,
-    path: &BytePath,
     format: Format,
     bytes: &[u8],
-) {
+    trusted: &Trusted,
+    budget: &mut Budget,
+) -> Vec<String> {
     let mut malformed = Malformed::default();
-    let trusted = inspection.trusted.clone();
     let read = match format {
-        Format::Pe => pe::read(bytes, &trusted, inspection.budget, &mut malformed).map(|image| vec![image]),
-        Format::Elf => elf::read(bytes, inspection.budget, &mut malformed).map(|image| vec![image]),
-        Format::Wasm => wasm::read(bytes, inspection.budget, &mut malformed).map(|image| vec![image]),
-        _ => macho::read(bytes, inspection.budget, &mut malformed),
+        Format::Pe => pe::read(bytes, trusted, budget, &mut malformed).map(|image| vec![image]),
+        Format::Elf => elf::read(bytes, budget, &mut malformed).map(|image| vec![image]),
+        Format::Wasm => wasm::read(bytes, budget, &mut malformed).map(|image| vec![image]),
+        _ => macho::read(bytes, budget, &mut malformed),
     };
-    for part in malformed.0 {
-        inspection.problem(path, &format!("malformed-{}", format.word()), part);
-    }
+    let mut problems: Vec<String> = malformed.0.iter().map(ToString::to_string).collect();
     match read {
-        Ok(mut images) => {
-            if format == Format::Pe {
-                listed(inspection, &node.name, bytes, &mut images);
-            }
-            node.executables = images;
-        }
-        Err(error) => inspection.problem(path, &format!("malformed-{}", format.word()), error),
+        Ok(images) => node.executables = images,
+        Err(error) => problems.push(error.to_string()),
     }
+    problems
 }
 
 /// Looks for an image without a signature of its own in the catalogs that were given, and remembers what those beside it may list it by.
-fn listed(inspection: &mut Inspection, name: &BytePath, bytes: &[u8], images: &mut [Executable]) {
+pub(crate) fn listed(inspection: &mut Inspection, name: &BytePath, bytes: &[u8], images: &mut [Executable]) {
     let [image] = images else { return };
     let wanted = !inspection.catalogs.is_empty() || inspection.siblings.expects_catalogs();
     if image.signature.is_some() || !wanted {

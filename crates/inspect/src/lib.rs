@@ -47,7 +47,7 @@ pub use budget::{Budget, RATIO_FREE_BYTES};
 pub use contrast::contrast;
 pub use format::{Format, format};
 pub use open::{
-    Entry, Input, Matcher, Opened, Wishes, catalog_file, catalog_folder, catalog_path, extract, folder, open,
-    open_file, open_with,
+    Entry, Input, Matcher, Opened, Twins, Wishes, catalog_file, catalog_folder, catalog_path, extract,
+    folder, open, open_file, open_with,
 };
 pub use unpack::zip_files;

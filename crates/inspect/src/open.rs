@@ -1,9 +1,12 @@
 //! Opens a file or a folder: names it, hashes it, and goes into what it holds.
 
+mod crew;
 mod kept;
 mod matcher;
+mod member;
 mod pass;
 mod signed;
+mod twins;
 mod wishes;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,18 +19,21 @@ use evidence::{BytePath, Digest, Hasher, Node, Problem, Tree};
 
 use crate::budget::{Budget, Exhausted};
 use crate::catalog::{Image, Scan};
-use crate::content::{self, Siblings, Sums};
+use crate::content::{Siblings, Sums};
 use crate::extract::Wanted;
 use crate::format::{Format, format, format_by_name};
 use crate::room::{Held, Room};
 use crate::source::Source;
 use crate::{executable, unpack};
 
-use self::kept::{Hashed, facts_bytes};
+use self::crew::Crew;
+use self::kept::Hashed;
 use self::pass::{EDGE_BYTES, Pass, ends_as_disk_image};
 use self::signed::both_schemes;
 
 pub use self::matcher::Matcher;
+pub use self::twins::Twins;
+pub(crate) use self::twins::{Claim, Key, Known, Turn};
 pub use self::wishes::Wishes;
 
 /// What an inspection for packages holds: programs are read whole for them.
@@ -48,6 +54,12 @@ pub(crate) struct Inspection<'a> {
     pub(crate) catalogs: executable::Catalogs,
     /// Rules of somebody's own that are put to each member.
     matcher: Option<Arc<dyn Matcher>>,
+    /// The members of the artifact that this one is compared with.
+    twins: Option<Arc<Twins>>,
+    /// What others wait for, if the member that is opened next has it.
+    pub(crate) claim: Option<Claim>,
+    /// Who looks at members while the next ones are unpacked.
+    crew: Crew,
     problems: Vec<Problem>,
     depth: u32,
     /// Members of the container that is being read, as far as they have to be compared with each other.
@@ -77,6 +89,9 @@ impl<'a> Inspection<'a> {
             trusted: executable::Trusted::default(),
             catalogs: executable::Catalogs::default(),
             matcher: None,
+            twins: None,
+            claim: None,
+            crew: Crew::default(),
             problems: Vec::new(),
             depth: 0,
             siblings: Siblings::default(),
@@ -109,16 +124,6 @@ impl<'a> Inspection<'a> {
 
     pub(crate) fn exhausted(&mut self, path: &BytePath, what: Exhausted) {
         self.problem(path, "budget-exhausted", what.0);
-    }
-
-    /// Opens one member; `path` is the path of its container.
-    pub(crate) fn member(&mut self, container: &Node, path: &BytePath, name: BytePath, bytes: &[u8]) -> Node {
-        let path = container.join(path, &name);
-        if self.wanted.is_none() && self.catalog.is_none() {
-            self.siblings.take(&name, bytes);
-            self.sums_of_package(container, &name, bytes);
-        }
-        self.node(name, &path, bytes)
     }
 
     /// Holds the files of a Debian package against the sums in its control archive, which comes first.
@@ -189,6 +194,8 @@ impl<'a> Inspection<'a> {
         source: &Source,
         passing: &mut dyn Read,
     ) -> io::Result<Node> {
+        // Nobody is to wait for what is not held.
+        self.claim = None;
         let start = source.some(0, EDGE_BYTES)?;
         let mut format = match format(&start) {
             Format::Data => format_by_name(name.as_bytes(), &start),
@@ -257,7 +264,7 @@ impl<'a> Inspection<'a> {
     }
 
     /// Holds what is better held: small files, and formats that are read in memory.
-    pub(crate) fn near(&self, source: &Source) -> io::Result<Option<Held>> {
+    pub(crate) fn near(&mut self, source: &Source) -> io::Result<Option<Held>> {
         let Some(size) = source.length() else { return Ok(None) };
         if self.passes(source)? {
             return Ok(None);
@@ -271,7 +278,7 @@ impl<'a> Inspection<'a> {
             }
         }
         let mut hold = self.room.hold();
-        if !hold.grow(size) {
+        if !self.grow(&mut hold, size) {
             return Ok(None);
         }
         let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
@@ -290,10 +297,13 @@ impl<'a> Inspection<'a> {
     /// Reads the members of a container, one level deeper.
     fn descend(&mut self, node: &mut Node, read: impl FnOnce(&mut Self, &mut Node)) {
         self.depth += 1;
+        let aside = self.land_aside();
+        self.claim = None;
         let outer = std::mem::take(&mut self.siblings);
         // A package may have others in it.
         let sums = if node.format == "ar" { self.sums.take() } else { None };
         read(self, node);
+        self.land_back(aside);
         if node.format == "ar" {
             self.sums = sums;
         }
@@ -315,69 +325,9 @@ impl<'a> Inspection<'a> {
         node.members.sort_by(|a, b| a.name.cmp(&b.name));
     }
 
-    /// Pays for a member that is kept. When nothing is left, no other one is admitted.
-    pub(crate) fn keep(&mut self, node: &Node) {
-        let paid = self.budget.facts(size_of::<Node>() as u64 + facts_bytes(node));
-        // Whoever comes next is told.
-        if paid.is_err() {
-            self.budget.facts_bytes = 0;
-        }
-    }
-
     /// Tells whether one more level may be opened.
     pub(crate) fn may_descend(&self) -> bool {
         self.depth < self.budget.depth
-    }
-
-    fn node(&mut self, name: BytePath, path: &BytePath, bytes: &[u8]) -> Node {
-        let format = match format(bytes) {
-            Format::Data => format_by_name(name.as_bytes(), bytes),
-            known => known,
-        };
-        if let Some(wanted) = &mut self.wanted {
-            wanted.take(path, bytes);
-            let mut node = Node::leaf(name, format.word(), Digest::of(b""), bytes.len() as u64);
-            if wanted.is_below(path) && self.may_descend() {
-                self.descend(&mut node, |inspection, node| {
-                    unpack::members(inspection, node, path, format, bytes);
-                });
-            }
-            return node;
-        }
-        // What is asked for packages needs digests of the outermost file and of what an image's documents name, which lies in it.
-        let is_hashed = self.catalog.is_none() || self.depth <= 1;
-        let digest = Digest::of(if is_hashed { bytes } else { b"" });
-        let mut node = Node::leaf(name, format.word(), digest, bytes.len() as u64);
-        node.digest = node.digest.filter(|_| is_hashed);
-        match format {
-            Format::Unsupported(word) => {
-                self.problem(path, "unsupported-container", format!("{word} is recognised and not opened"));
-            }
-            Format::Pe | Format::Elf | Format::MachO | Format::Wasm if self.catalog.is_none() => {
-                executable::read(self, &mut node, path, format, bytes);
-            }
-            _ => {}
-        }
-        if let Some(catalog) = &mut self.catalog {
-            catalog.scan.offer(path, bytes);
-        }
-        if self.catalog.is_none() && executable::is_catalog(bytes) {
-            self.signed_list(&mut node, path, bytes);
-        }
-        self.match_held(&mut node, path, bytes);
-        if self.may_descend() {
-            self.descend(&mut node, |inspection, node| {
-                unpack::members(inspection, node, path, format, bytes);
-            });
-        } else if unpack::has_members(format, bytes) {
-            self.exhausted(path, Exhausted("containers nested too deep"));
-        }
-        if matches!(format, Format::Data | Format::Pe | Format::Elf | Format::MachO | Format::Wasm)
-            && self.catalog.is_none()
-        {
-            node.content = content::read(&node, format, bytes);
-        }
-        node
     }
 }
 
@@ -480,11 +430,12 @@ pub fn open_with(
     budget: &mut Budget,
 ) -> io::Result<Tree> {
     let mut inspection = Inspection::new(budget);
-    let roots = |list: &Vec<Vec<u8>>| executable::Roots(Rc::new(list.clone()));
+    let roots = |list: &Vec<Vec<u8>>| executable::Roots(Arc::new(list.clone()));
     inspection.trusted =
         executable::Trusted { signers: roots(&wishes.roots), timestamps: roots(&wishes.timestamp_roots) };
     inspection.catalogs = wishes.catalogs(&inspection.trusted);
     inspection.matcher.clone_from(&wishes.matcher);
+    inspection.twins.clone_from(&wishes.twins);
     let root = match what {
         Opened::File(file) => inspection.source(name.clone(), name, &Source::file(file)?)?,
         Opened::Folder(entries) => inspection.folder(name, entries),
@@ -540,6 +491,7 @@ impl Inspection<'_> {
         name: BytePath,
         entry: Entry,
         documents: &mut unpack::Documents,
+        place: usize,
     ) -> io::Result<Node> {
         let source = match entry {
             Entry::Link(target) => return Ok(self.member(folder, path, name, &target)),
@@ -548,7 +500,7 @@ impl Inspection<'_> {
         match self.near(&source)? {
             Some(held) => {
                 documents.note(&name, &held);
-                Ok(self.member(folder, path, name, &held))
+                Ok(self.held_member(folder, path, name, held, place))
             }
             None => self.far_member(folder, path, name, &source),
         }
@@ -568,8 +520,10 @@ impl Inspection<'_> {
                 inspection.exhausted(name, what);
                 break;
             }
-            let path = root.join(name, &relative);
-            match content.and_then(|entry| inspection.entry(&root, name, relative, entry, &mut documents)) {
+            let (path, place) = (root.join(name, &relative), root.members.len());
+            let opened = content
+                .and_then(|entry| inspection.entry(&root, name, relative, entry, &mut documents, place));
+            match opened {
                 Ok(node) => {
                     root.size = root.size.saturating_add(node.size);
                     inspection.keep(&node);
@@ -578,6 +532,7 @@ impl Inspection<'_> {
                 Err(error) => inspection.problem(&path, "unreadable", error),
             }
         }
+        inspection.land_into(&mut root.members);
         let siblings = std::mem::take(&mut inspection.siblings);
         root.signature = siblings.judge(&mut root.members, &inspection.trusted).map(Box::new);
         let (findings, layers) = documents.check(&mut root);

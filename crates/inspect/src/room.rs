@@ -37,6 +37,11 @@ impl Room {
         self.most
     }
 
+    /// Tells whether others wait until less is held.
+    pub(crate) fn is_large(&self) -> bool {
+        self.large.borrow().is_some()
+    }
+
     /// Holds nothing yet.
     pub(crate) fn hold(self: &Rc<Self>) -> Hold {
         Hold { room: Rc::clone(self), bytes: 0 }

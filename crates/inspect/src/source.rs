@@ -29,7 +29,7 @@ pub(crate) struct Scattered;
 
 /// What gives chunks in any order.
 trait Chunks {
-    /// Appends chunk `number`: short if it is the last one, nothing if it lies behind.
+    /// Reads chunk `number` into a buffer, whatever that had: a short one if it is the last, nothing if it lies behind.
     fn read(&mut self, number: u64, into: &mut Vec<u8>) -> io::Result<()>;
 }
 
@@ -52,7 +52,6 @@ impl Kept<'_> {
         if self.kept.len() >= KEPT_MAX {
             let (_, oldest) = self.kept.remove(0);
             buffer = Rc::try_unwrap(oldest).unwrap_or_default();
-            buffer.clear();
         }
         buffer.reserve_exact(CHUNK_BYTES.saturating_sub(buffer.capacity()));
         self.chunks.read(number, &mut buffer)?;
@@ -76,6 +75,7 @@ impl Chunks for Tagged {
         let at = number.saturating_mul(CHUNK_BYTES as u64);
         let want = self.length.saturating_sub(at).min(CHUNK_BYTES as u64) as usize;
         let Some(slot) = usize::try_from(number).ok().and_then(|number| self.tags.get_mut(number)) else {
+            into.clear();
             return Ok(());
         };
         into.resize(want, 0);

@@ -29,7 +29,7 @@ use evidence::{BytePath, Digest, Node};
 
 use crate::budget::Exhausted;
 use crate::format::Format;
-use crate::open::Inspection;
+use crate::open::{Inspection, Known};
 use crate::room::Held;
 use crate::source::{CHUNK_BYTES, Open, Source};
 
@@ -278,7 +278,10 @@ impl Container<'_, '_> {
         let member = match source {
             Source::Held(bytes) => return Ok(self.held(name, bytes)),
             Source::Far(_) => match self.inspection.near(source)? {
-                Some(held) => return Ok(self.held(name, &held)),
+                Some(held) => {
+                    self.inspection.budget.pay(held.len() as u64);
+                    return Ok(self.unpacked_member(name, held));
+                }
                 None => self.inspection.far_member(self.node, self.path, name, source)?,
             },
         };
@@ -301,6 +304,31 @@ impl Container<'_, '_> {
         self.push(member)
     }
 
+    /// Takes a member that was paid for when it was unpacked, and that nobody else needs.
+    fn unpacked_member(&mut self, name: BytePath, held: Held) -> &mut Node {
+        if self.node.format == "tar" {
+            self.documents.note(&name, &held);
+        }
+        let place = self.node.members.len();
+        let member = self.inspection.held_member(self.node, self.path, name, held, place);
+        self.push(member)
+    }
+
+    /// Takes a member that was found in another artifact; `None` if the budget would not suffice for it.
+    fn known(&mut self, known: Box<Known>, packed: u64) -> Option<&mut Node> {
+        let (room, _) = self.inspection.budget.room(packed);
+        let (size, place) = (known.node.size, self.node.members.len());
+        if size > room {
+            return None;
+        }
+        let member = match self.inspection.known_member(self.node, self.path, known, place) {
+            Ok(member) => member,
+            Err(known) => self.inspection.spend(known.symbols, known.facts_bytes).then_some(known.node)?,
+        };
+        self.inspection.budget.pay(size);
+        Some(self.push(member))
+    }
+
     /// Takes a member that a decoder gives, of a size that is known or not, from so many packed bytes. Nothing is taken if it cannot be
     /// read to its end.
     fn unpacked(
@@ -314,7 +342,7 @@ impl Container<'_, '_> {
         if size.is_none_or(|size| size <= room)
             && let Some(held) = self.if_there_is_room(&mut open()?, size, packed)?
         {
-            return Ok(self.opened(name, &held));
+            return Ok(self.unpacked_member(name, held));
         }
         let metered: Open = Rc::new(move || Ok(Box::new(Metered { reader: open()?, left: room, what })));
         let source = Source::decoded(metered);
@@ -393,7 +421,7 @@ impl Container<'_, '_> {
             if held.len() as u64 != size {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
-            return Ok(self.opened(name, &held));
+            return Ok(self.unpacked_member(name, held));
         }
         let mut start = Vec::new();
         reader.take(CHUNK_BYTES as u64).read_to_end(&mut start)?;
@@ -423,7 +451,7 @@ impl Container<'_, '_> {
             if (held.len() as u64) < size {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
-            self.opened(name, &held);
+            self.unpacked_member(name, held);
             return Ok(());
         }
         let member = self.inspection.passing_member(self.node, self.path, name, &part, passing)?;
@@ -455,10 +483,11 @@ impl Container<'_, '_> {
                 (_, before) => before.clamp(STEP_MIN_BYTES, STEP_MAX_BYTES),
             };
             let more = more.min((room - held.bytes.len() as u64).saturating_add(1));
-            if !held.hold.grow(more) {
+            if !self.inspection.grow(&mut held.hold, more) {
                 self.inspection.budget.pay(held.bytes.len() as u64);
                 return Ok(None);
             }
+            held.bytes.reserve_exact(more.min(STEP_MAX_BYTES) as usize);
             read = reader.take(more).read_to_end(&mut held.bytes);
             if read.is_err() {
                 break;
@@ -488,6 +517,7 @@ impl Container<'_, '_> {
 
     /// Says what only all members together show.
     fn finish(&mut self) {
+        self.inspection.land_into(&mut self.node.members);
         self.check_names();
         let (findings, layers) = std::mem::take(&mut self.documents).check(self.node);
         for (name, kind, detail) in findings {

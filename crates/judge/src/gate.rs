@@ -44,7 +44,7 @@ pub struct Case<'a> {
     pub advised: Option<&'a Advised>,
     /// Whose keys have built this and would sign it, and who asks for the release.
     pub actors: &'a [Actor],
-    /// What rules in other languages found.
+    /// What rules in other languages found, those of YARA among them.
     pub ruled: &'a [Finding],
 }
 
@@ -323,7 +323,8 @@ fn recorded(record: &Record, case: &Case, about: &dyn Fn() -> Subject) -> Vec<Fi
     findings
 }
 
-fn unread(problem: &Problem) -> Finding {
+/// What could not be read, or not be decided, as a finding.
+pub fn unread(problem: &Problem) -> Finding {
     let subject = Subject { path: Some(problem.path.clone()), digest: None };
     codes::UNREAD_INPUT.finding(subject, vec![format!("{}: {}", problem.kind, problem.detail)])
 }

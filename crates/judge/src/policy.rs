@@ -57,6 +57,8 @@ pub struct Rules {
     pub rego: BTreeMap<String, Digest>,
     /// Who may do what, in Cedar.
     pub cedar: BTreeMap<String, Digest>,
+    /// What no release and no member of one may match, in YARA.
+    pub yara: BTreeMap<String, Digest>,
 }
 
 /// What advisories decide.
@@ -349,6 +351,8 @@ mod tests {
             ("[roles]\nboss = ['x']", "malformed policy"),
             ("[roles]\nbuilder = ['x']\nsigner = ['x']", "exclude each other"),
             ("[findings]\nquorum-disagreement = \"allow\"", "can never be allowed"),
+            ("[rules]\nyara = [\"a.yar\"]", "malformed policy"),
+            ("[rules]\nyara = { \"a.yar\" = \"sha256:00\" }", "malformed policy"),
             ("[findings]\nno-such-code = \"allow\"", "does not exist"),
             ("[findings]\nbuild-failed = \"allow\"", "can never be allowed"),
             ("[findings]\nmalicious-package = \"allow\"", "can never be allowed"),

@@ -15,6 +15,7 @@ mod sbom;
 mod scale;
 mod slices;
 mod verify;
+mod yara;
 
 use std::fs;
 use std::path::Path;
@@ -36,6 +37,7 @@ const USAGE: &str =
   bench serve [SECONDS]          verified entries over loopback HTTP
   bench sbom [NAME]  `sbom` beside syft and trivy: npm, venv, cargo, go, java, images, root
   bench rebuild [NAME] five real projects recorded and rebuilt: lua, memchr, packaging, semver, hello
+  bench yara         2,000 YARA rules on the largest member that rules are put to
   bench verify       verification of one artifact, and the start of the program
   bench trust        log, serve and verify, one after another";
 
@@ -54,6 +56,7 @@ pub(crate) fn run(words: &[&str]) -> Result<()> {
         ["log", rest @ ..] => log::run(rest),
         ["serve", rest @ ..] => log::serve(rest),
         ["verify"] => verify::run(),
+        ["yara"] => yara::run(),
         ["trust"] => {
             log::run(&[])?;
             log::serve(&[])?;

@@ -46,6 +46,64 @@ pub(crate) fn read(path: &Path) -> Result<Files, Error> {
     Ok(Files { texts: reading.texts, roots: names })
 }
 
+/// Takes rule files that somebody has read, by their names. They may include each other, and nothing else.
+pub(crate) fn given(texts: &BTreeMap<String, String>) -> Result<Files, Error> {
+    let mut rewrote = BTreeMap::new();
+    let mut included = BTreeSet::new();
+    // Which files a file includes, each with the line and what is written there.
+    let mut waiting: BTreeMap<&str, Vec<(String, usize, String)>> = BTreeMap::new();
+    for (name, text) in texts {
+        let parsed = boreal_parser::parse(text).map(|file| file.components).unwrap_or_default();
+        let mut edits = Vec::new();
+        for component in parsed {
+            let YaraFileComponent::Include(include) = component else { continue };
+            let line = line_of(text, &include.span);
+            let target = beside(name, &include.path).filter(|target| texts.contains_key(target));
+            let Some(target) = target else {
+                let why = "it is none of the files that were given";
+                return Err(Error::Include { file: name.clone(), line, include: include.path, why });
+            };
+            waiting.entry(name).or_default().push((target.clone(), line, include.path));
+            included.insert(target.clone());
+            edits.push((include.span, target));
+        }
+        rewrote.insert(name.clone(), rewritten(text, edits));
+    }
+    // Level by level: those that wait for none that waits.
+    for _ in 0..DEPTH_MAX {
+        let still: BTreeSet<String> = waiting.keys().map(|name| (*name).to_owned()).collect();
+        waiting.retain(|_, includes| includes.iter().any(|(target, ..)| still.contains(target)));
+    }
+    if let Some((file, includes)) = waiting.into_iter().next() {
+        let (_, line, include) = includes.into_iter().next().unwrap_or_default();
+        let why = "the files include each other in a circle, or more than 16 deep";
+        return Err(Error::Include { file: file.to_owned(), line, include, why });
+    }
+    let roots = texts.keys().filter(|name| !included.contains(*name)).cloned().collect();
+    Ok(Files { texts: rewrote, roots })
+}
+
+/// Resolves what a file includes against its own folder; `None` if that leads out of all folders.
+fn beside(file: &str, include: &str) -> Option<String> {
+    let mut parts: Vec<&str> = file.split('/').collect();
+    parts.pop();
+    if include.starts_with('/') {
+        return None;
+    }
+    for part in include.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => _ = parts.pop()?,
+            _ => parts.push(part),
+        }
+    }
+    Some(parts.join("/"))
+}
+
+fn line_of(text: &str, span: &Range<usize>) -> usize {
+    1 + text.bytes().take(span.start).filter(|byte| *byte == b'\n').count()
+}
+
 fn canonical(path: &Path) -> Result<PathBuf, Error> {
     path.canonicalize().map_err(|source| Error::Read { path: path.to_path_buf(), source })
 }
@@ -102,7 +160,7 @@ impl Reading {
         self.open.push(name.clone());
         for component in parsed {
             let YaraFileComponent::Include(include) = component else { continue };
-            let line = 1 + text.bytes().take(include.span.start).filter(|byte| *byte == b'\n').count();
+            let line = line_of(&text, &include.span);
             let target = self.include(&place, &include.path).map_err(|error| match error {
                 Refused::Why(why) => Error::Include { file: name.clone(), line, include: include.path, why },
                 Refused::Error(error) => error,

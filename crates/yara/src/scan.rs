@@ -1,7 +1,7 @@
 //! Compiled rules, and what they say of bytes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -33,7 +33,7 @@ const TEXT_MAX_CHARACTERS: usize = 200;
 /// What evaluating rules may take.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
-    /// For one member. It is looked at every 10,240 steps of the evaluation.
+    /// For one member. It is looked at behind each rule, and every 10,240 steps of a rule.
     pub member: Duration,
     /// For all members together.
     pub total: Duration,
@@ -78,7 +78,19 @@ impl Rules {
     /// # Errors
     /// If a file cannot be read, includes what is not below the folder, or has a rule that does not compile.
     pub fn load(path: &Path, limits: Limits) -> Result<Self, Error> {
-        let files = files::read(path)?;
+        Self::compiled(files::read(path)?, limits, || Error::Nothing(path.to_path_buf()))
+    }
+
+    /// Compiles rule files that somebody has read, by their names: they may include each other, and nothing else is read.
+    ///
+    /// # Errors
+    /// If a file includes what was not given, or has a rule that does not compile.
+    pub fn of_texts(texts: &BTreeMap<String, String>, limits: Limits) -> Result<Self, Error> {
+        let names = || texts.keys().cloned().collect::<Vec<_>>().join(", ");
+        Self::compiled(files::given(texts)?, limits, || Error::Nothing(PathBuf::from(names())))
+    }
+
+    fn compiled(files: files::Files, limits: Limits, nothing: impl Fn() -> Error) -> Result<Self, Error> {
         let mut compiler = Compiler::new();
         // The strings of each rule are counted.
         compiler.set_params(CompilerParams::default().compute_statistics(true));
@@ -104,7 +116,7 @@ impl Rules {
         }
         let scanner = compiler.finalize();
         if scanner.rules().next().is_none() {
-            return Err(Error::Nothing(path.to_path_buf()));
+            return Err(nothing());
         }
         let of_string = (MATCHES_MAX / strings.max(1)).clamp(OF_STRING_MIN, OF_STRING_MAX);
         Ok(Self { scanner, limits, of_string, spent_nanos: AtomicU64::new(0) })
@@ -161,7 +173,13 @@ impl Rules {
         );
         let (mut matched, mut limited) = (BTreeSet::new(), BTreeSet::new());
         let (mut matches, mut more) = (Vec::new(), 0_usize);
+        let (begin, mut is_over) = (Instant::now(), false);
         let result = scanner.scan_mem_with_callback(bytes, |event| {
+            // There is an event for each rule. Few steps of a rule may be long ones: a function of a module looks at the whole member.
+            is_over = begin.elapsed() >= time;
+            if is_over {
+                return ScanCallbackResult::Abort;
+            }
             match event {
                 ScanEvent::RuleMatch(rule) => {
                     matched.insert((rule.namespace.to_owned(), rule.name.to_owned()));
@@ -186,7 +204,7 @@ impl Rules {
         let undecided: Vec<&str> =
             limited.difference(&matched).map(|(_, rule)| rule.as_str()).take(STRINGS_MAX).collect();
         let open = match result {
-            Err(ScanError::Timeout) => {
+            Err(error) if is_over || matches!(error, ScanError::Timeout) => {
                 Some(Open::Time(format!("the {} s for one member were over", time.as_secs_f32())))
             }
             Err(error) => Some(Open::Time(error.to_string())),

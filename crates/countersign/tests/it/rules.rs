@@ -129,3 +129,69 @@ fn who_may_do_what_in_cedar_denies_all_others() {
     );
     denied(&sandbox, "role-denied", "builder");
 }
+
+/// A rule in YARA that matches a note, as bad as it says.
+fn withdrawn(severity: &str) -> String {
+    format!(
+        "rule Withdrawn {{ meta: severity = \"{severity}\" strings: $a = \"WITHDRAWN-MARK\" condition: $a }}\n"
+    )
+}
+
+#[test]
+fn what_a_rule_in_yara_matches_is_denied_until_somebody_answers_for_it() {
+    let sandbox = Sandbox::released();
+    rule(&sandbox, "yara", &withdrawn("high"));
+    // It matches nothing: the release goes out, and the rules are evidence from then on.
+    let clean = gate(&sandbox);
+    assert_eq!(clean.code, 0, "{}", clean.out);
+    assert!(!clean.codes().contains(&"yara-rule-matched".to_owned()));
+    sandbox.ok(&["sign", ARTIFACT]);
+    sandbox.ok(&["log", "check"]);
+    let policy = String::from_utf8(sandbox.read(".countersign/policy.toml")).unwrap();
+    let digest = policy.rsplit_once("sha256:").unwrap().1.split('"').next().unwrap();
+    let kept = sandbox.read(&format!(".countersign/objects/{}/{}", &digest[..2], &digest[2..]));
+    assert_eq!(kept, withdrawn("high").into_bytes());
+    // One that says of itself that it is of no weight is told, and denies nothing.
+    sandbox.write("notes.txt", "a note\nWITHDRAWN-MARK\n");
+    sandbox.build("1.0.1");
+    rule(&sandbox, "yara", &withdrawn("low"));
+    let told = gate(&sandbox);
+    assert!(told.codes().contains(&"yara-rule-matched".to_owned()), "{}", told.out);
+    assert_eq!(told.code, 0, "{}", told.out);
+    rule(&sandbox, "yara", &withdrawn("high"));
+    denied(&sandbox, "yara-rule-matched", "rule `Withdrawn` of rules.yara");
+    let answer = gate(&sandbox).json();
+    let matched = answer["findings"].as_array().unwrap().iter();
+    let matched: Vec<_> = matched.filter(|finding| finding["weight"] == "denies").collect();
+    // In the archive that is not compressed, and in its member.
+    let paths: Vec<_> = matched.iter().map(|finding| finding["subject"]["path"].as_str().unwrap()).collect();
+    assert_eq!(paths, ["demo.tar.gz!demo.tar", "demo.tar.gz!demo.tar!notes.txt"]);
+    for finding in &matched {
+        assert_eq!((&finding["code"], &finding["severity"]), (&"yara-rule-matched".into(), &"high".into()));
+        assert_eq!(sandbox.run(&["sign", ARTIFACT]).code, 1);
+        let id = finding["id"].as_str().unwrap();
+        sandbox.ok(&["approve", id, "--reason", "it is about another product", "--expires", "30d"]);
+    }
+    sandbox.ok(&["sign", ARTIFACT]);
+    // The same mark at another place of the next release is another finding.
+    sandbox.write("notes.txt", "another note\nWITHDRAWN-MARK\n");
+    sandbox.build("1.0.2");
+    denied(&sandbox, "yara-rule-matched", "Withdrawn");
+}
+
+#[test]
+fn rules_in_yara_that_leave_something_open_deny() {
+    let sandbox = Sandbox::new();
+    sandbox.write("notes.txt", "e".repeat(4000));
+    sandbox.build("1.0.0");
+    rule(&sandbox, "yara", "rule Few { strings: $e = \"e\" condition: #e > 3999 and #e < 4001 }\n");
+    denied(&sandbox, "unread-input", "rules-undecided");
+    rule(&sandbox, "yara", "rule Broken { condition: nothing_that_is_known }\n");
+    denied(&sandbox, "rule-unanswered", "rules.yara:1:");
+    rule(&sandbox, "yara", "include \"../part.yar\"\n");
+    denied(&sandbox, "rule-unanswered", "it is none of the files that were given");
+    rule(&sandbox, "yara", "rule Never { condition: false }\n");
+    assert_eq!(gate(&sandbox).code, 0, "{}", gate(&sandbox).out);
+    sandbox.write(".countersign/rules.yara", "rule Never { condition: true }\n");
+    denied(&sandbox, "rule-unanswered", "the policy names sha256:");
+}

@@ -11,7 +11,7 @@ use evidence::tree::{CodeSignature, Content, Stale};
 use evidence::{BytePath, Node};
 
 use super::listed::Listed;
-use super::vouch::Vouchers;
+use super::vouch::{self, Vouchers};
 use crate::base64::encode_url;
 
 /// Sources of one container are kept up to this size, until their bytecode has come by.
@@ -31,6 +31,8 @@ const EXAMPLES_MAX: usize = 5;
 #[derive(Default)]
 pub(crate) struct Siblings {
     listed: Listed,
+    /// No member is bytecode, so that no source is held against any.
+    no_bytecode: bool,
     sources: BTreeMap<Vec<u8>, Vec<u8>>,
     held_bytes: usize,
     /// The `RECORD` of a wheel.
@@ -55,12 +57,12 @@ impl Siblings {
     pub(crate) fn take(&mut self, name: &BytePath, bytes: &[u8]) {
         self.vouchers.take(name, bytes);
         let path = name.as_bytes();
-        // At the top: packages that others carry inside have records of where they come from.
-        let is_record =
-            path.ends_with(b".dist-info/RECORD") && path.iter().filter(|byte| **byte == b'/').count() == 1;
-        if is_record && bytes.len() <= SOURCES_BYTES_MAX {
+        if is_record(path) && bytes.len() <= SOURCES_BYTES_MAX {
             self.record = Some((name.clone(), bytes.to_vec()));
-        } else if path.ends_with(b".py") && self.held_bytes + bytes.len() <= SOURCES_BYTES_MAX {
+        } else if path.ends_with(b".py")
+            && !self.no_bytecode
+            && self.held_bytes + bytes.len() <= SOURCES_BYTES_MAX
+        {
             self.held_bytes += bytes.len();
             self.sources.insert(path.to_vec(), bytes.to_vec());
         } else if let Some(source) = source_of(path)
@@ -69,6 +71,18 @@ impl Siblings {
             let names = names(&bytes[HEADER_BYTES..]);
             self.compiled.push(Compiled { name: name.clone(), source, header: *header, names });
         }
+    }
+
+    /// Tells whether a member of this name is compared with others, byte by byte.
+    pub(crate) fn wants(&self, name: &BytePath) -> bool {
+        let path = name.as_bytes();
+        let is_source = path.ends_with(b".py") && !self.no_bytecode;
+        is_source || path.ends_with(b".pyc") || is_record(path) || vouch::is_wanted(name)
+    }
+
+    /// Says that no member will be bytecode.
+    pub(crate) fn expect_no_bytecode(&mut self) {
+        self.no_bytecode = true;
     }
 
     /// Says that there will be a catalog among the members.
@@ -124,6 +138,11 @@ impl Siblings {
         self.listed.judge(members);
         self.vouchers.judge(members, trusted)
     }
+}
+
+/// At the top: packages that others carry inside have records of where they come from.
+fn is_record(path: &[u8]) -> bool {
+    path.ends_with(b".dist-info/RECORD") && path.iter().filter(|byte| **byte == b'/').count() == 1
 }
 
 /// Compares members with a wheel's `RECORD`. Its own row and those of signatures have no digest.

@@ -1,9 +1,10 @@
 //! Passes over all bytes: random windows, encoded runs, and literals (magic numbers and the strings of the capability
 //! table). Each is linear.
 
+use std::ops::Range;
 use std::sync::LazyLock;
 
-use aho_corasick::{AhoCorasick, Match, packed};
+use aho_corasick::{AhoCorasick, packed};
 use evidence::tree::{Content, Embedded};
 
 use super::capabilities::{self, Found};
@@ -64,10 +65,16 @@ const MAGICS: &[(&[u8], &str)] = &[
     (b"\xfd7zXZ\0", "xz"),
 ];
 
+/// So many patterns are found at a time by vector instructions, at several gigabytes a second.
+const PACKED_MAX: usize = 32;
+/// By so many bytes patterns are told from other text well.
+const LONG_BYTES: usize = 4;
+
 struct Literals {
-    /// For few patterns: vector instructions, at several gigabytes a second.
-    packed: Option<packed::Searcher>,
-    machine: AhoCorasick,
+    /// Where the processor has such instructions: parts of the patterns, each with the numbers of what it has.
+    packed: Vec<(Vec<usize>, packed::Searcher)>,
+    /// Elsewhere: all of them.
+    machine: Option<AhoCorasick>,
     /// Groups of rules by pattern, behind the magic numbers.
     groups: Vec<Vec<usize>>,
 }
@@ -77,16 +84,30 @@ impl Literals {
         let needles = capabilities::needles(text);
         let patterns: Vec<&[u8]> =
             MAGICS.iter().map(|(magic, _)| *magic).chain(needles.keys().map(Vec::as_slice)).collect();
+        // The shortest pattern of a part decides how many bytes are looked at first.
+        let mut order: Vec<usize> = (0..patterns.len()).collect();
+        order.sort_by_key(|number| (patterns[*number].len() >= LONG_BYTES, *number));
+        let short = order.partition_point(|number| patterns[*number].len() < LONG_BYTES);
+        let (short, long) = order.split_at(short);
+        let parts = short.chunks(PACKED_MAX).chain(long.chunks(PACKED_MAX));
+        let packed: Option<Vec<_>> = parts
+            .map(|part| {
+                let searcher = packed::Searcher::new(part.iter().map(|number| patterns[*number]))?;
+                Some((part.to_vec(), searcher))
+            })
+            .collect();
         #[expect(clippy::expect_used, reason = "a fixed list")]
-        let machine = AhoCorasick::new(&patterns).expect("the table is small");
-        Self { packed: packed::Searcher::new(&patterns), machine, groups: needles.into_values().collect() }
+        let machine = packed.is_none().then(|| AhoCorasick::new(&patterns).expect("the table is small"));
+        Self { packed: packed.unwrap_or_default(), machine, groups: needles.into_values().collect() }
     }
 
-    fn each(&self, bytes: &[u8], visit: impl FnMut(Match)) {
-        match &self.packed {
-            Some(packed) => packed.find_iter(bytes).for_each(visit),
-            None => self.machine.find_iter(bytes).for_each(visit),
+    /// Visits what is found: the number of the pattern, and where it stands.
+    fn each(&self, bytes: &[u8], mut visit: impl FnMut(usize, Range<usize>)) {
+        for (numbers, searcher) in &self.packed {
+            searcher.find_iter(bytes).for_each(|hit| visit(numbers[hit.pattern().as_usize()], hit.range()));
         }
+        let found = self.machine.iter().flat_map(|machine| machine.find_iter(bytes));
+        found.for_each(|hit| visit(hit.pattern().as_usize(), hit.range()));
     }
 }
 
@@ -103,14 +124,13 @@ pub(super) fn literals(
     static TEXT: LazyLock<Literals> = LazyLock::new(|| Literals::of(true));
     static BINARY: LazyLock<Literals> = LazyLock::new(|| Literals::of(false));
     let literals = if text { &TEXT } else { &BINARY };
-    literals.each(bytes, |hit| {
-        if hit.end() <= known {
+    literals.each(bytes, |pattern, place| {
+        if place.end <= known {
             return;
         }
-        let pattern = hit.pattern().as_usize();
         match MAGICS.get(pattern) {
             Some((_, kind)) => {
-                let begin = plausible(bytes, hit.start(), kind).map(|begin| offset + begin as u64);
+                let begin = plausible(bytes, place.start, kind).map(|begin| offset + begin as u64);
                 let begin = begin.filter(|begin| *begin > 0 && embedded.len() < Content::LIST_MAX);
                 if let Some(offset) = begin {
                     embedded.push(Embedded { kind: (*kind).to_owned(), offset });

@@ -33,9 +33,13 @@ fn sketch(line: &[u8], into: &mut Vec<u32>) {
     }
     // Multiplication and rotation over eight bytes at a time: lines of one text are told apart, and no enemy is kept out.
     let mut hash = line.len() as u64;
-    for chunk in line.get(..LINE_MAX).unwrap_or(line).chunks(8) {
-        let word = chunk.iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
+    let mut mix = |word: u64| {
         hash = (hash ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
+    };
+    let (words, rest) = line.get(..LINE_MAX).unwrap_or(line).as_chunks::<8>();
+    words.iter().for_each(|word| mix(u64::from_be_bytes(*word)));
+    if !rest.is_empty() {
+        mix(rest.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)));
     }
     let hash = (hash.wrapping_mul(0xff51_afd7_ed55_8ccd) >> 32) as u32;
     if into.last().is_some_and(|last| into.len() == Content::SKETCH_MAX && hash >= *last) {

@@ -42,17 +42,24 @@ pub(super) struct Vouchers {
     held_bytes: usize,
 }
 
+/// Tells whether a member of this name may be such a document.
+pub(super) fn is_wanted(name: &BytePath) -> bool {
+    let (path, base) = (name.as_bytes(), super::base(name));
+    path == MANIFEST
+        || is_block(path)
+        || path.starts_with(b"META-INF/") && path.ends_with(b".SF")
+        || BESIDE.iter().any(|ending| base.ends_with(ending))
+        || LISTS.contains(&base)
+}
+
 impl Vouchers {
     /// Takes a member, if it is such a document.
     pub(super) fn take(&mut self, name: &BytePath, bytes: &[u8]) {
         let path = name.as_bytes();
-        let base = super::base(name);
-        let wanted = path == MANIFEST
-            || is_block(path)
-            || path.starts_with(b"META-INF/") && path.ends_with(b".SF")
-            || BESIDE.iter().any(|ending| base.ends_with(ending))
-            || LISTS.contains(&base);
-        if wanted && bytes.len() <= DOCUMENT_MAX_BYTES && self.held_bytes + bytes.len() <= HELD_MAX_BYTES {
+        if is_wanted(name)
+            && bytes.len() <= DOCUMENT_MAX_BYTES
+            && self.held_bytes + bytes.len() <= HELD_MAX_BYTES
+        {
             self.held_bytes += bytes.len();
             self.documents.insert(path.to_vec(), bytes.to_vec());
         }

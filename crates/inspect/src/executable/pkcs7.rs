@@ -4,7 +4,7 @@
 //! Whether the key is to be trusted is asked elsewhere.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::rc::Rc;
+use std::sync::Arc;
 
 use aws_lc_rs::digest;
 use aws_lc_rs::signature::{self as algorithms, UnparsedPublicKey, VerificationAlgorithm};
@@ -66,9 +66,16 @@ pub(crate) struct Trusted {
     pub(crate) timestamps: Roots,
 }
 
+impl Trusted {
+    /// Tells whether signatures are followed to somebody.
+    pub(crate) fn is_asked(&self) -> bool {
+        !self.signers.0.is_empty() || !self.timestamps.0.is_empty()
+    }
+}
+
 /// Certificates that somebody trusts, in DER.
 #[derive(Clone, Default)]
-pub(crate) struct Roots(pub(crate) Rc<Vec<Vec<u8>>>);
+pub(crate) struct Roots(pub(crate) Arc<Vec<Vec<u8>>>);
 
 impl Roots {
     /// Tells whether a chain leads to one of them; `None` if there are none, or a link's algorithm is not known.

@@ -4,12 +4,19 @@ use std::io::{self, Read};
 
 use evidence::{Hasher, Node};
 
+/// What an item of a list takes beside its text.
+const ITEM_BYTES: usize = 64;
+
 /// What a member takes in memory beside itself, about. Names of images are paid for when they are read.
 pub(super) fn facts_bytes(node: &Node) -> u64 {
-    const ITEM_BYTES: usize = 64;
     let link = node.link.as_ref().map_or(0, |link| link.as_bytes().len());
     let owner = node.packing.as_ref().and_then(|packing| packing.owner.as_ref()).map_or(0, String::len);
-    let mut bytes = node.name.as_bytes().len() + link + owner + 2 * ITEM_BYTES;
+    (node.name.as_bytes().len() + link + owner + 2 * ITEM_BYTES) as u64 + found_bytes(node)
+}
+
+/// What was found in the bytes of a member takes in memory, about.
+pub(super) fn found_bytes(node: &Node) -> u64 {
+    let mut bytes = 0;
     if let Some(content) = &node.content {
         let lists = [&content.hosts, &content.hooks, &content.capabilities];
         bytes += lists.iter().flat_map(|list| list.iter()).map(|item| item.len() + ITEM_BYTES).sum::<usize>();

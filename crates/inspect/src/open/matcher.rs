@@ -36,7 +36,7 @@ impl Inspection<'_> {
             return;
         }
         let mut hold = self.room.hold();
-        if !hold.grow(node.size) {
+        if !self.grow(&mut hold, node.size) {
             let most = self.room.most();
             let detail = format!("its {} bytes do not fit into the {most} that rules are put to", node.size);
             return self.problem(path, "rules-undecided", detail);

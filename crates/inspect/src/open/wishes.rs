@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::matcher::Matcher;
+use super::twins::Twins;
 use crate::executable;
 
 /// What is asked of an inspection beyond the facts of every file.
@@ -17,6 +18,8 @@ pub struct Wishes {
     pub catalogs: Vec<(String, Vec<u8>)>,
     /// Rules that are put to the bytes of the artifact and of each member.
     pub matcher: Option<Arc<dyn Matcher>>,
+    /// Shared with the opening of the artifact that this one is compared with: what both have is read once.
+    pub twins: Option<Arc<Twins>>,
 }
 
 impl Wishes {

@@ -23,7 +23,7 @@ pub(super) fn members(container: &mut Container, source: &Source) -> io::Result<
     let Some((json, data_start)) = directory(source)? else {
         return Err(io::Error::other("the directory cannot be read"));
     };
-    if !hold.grow(u64::from(json).saturating_mul(JSON_HELD_TIMES)) {
+    if !container.inspection.grow(&mut hold, u64::from(json).saturating_mul(JSON_HELD_TIMES)) {
         return Err(io::Error::other(Exhausted("its directory is too large")));
     }
     let Some(directory) = source.exactly(JSON_START, json as usize)? else {

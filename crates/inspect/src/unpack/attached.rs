@@ -51,7 +51,7 @@ pub(super) fn members_of_source(container: &mut Container, source: &Source) {
 
 /// Tells whether `members` would find something.
 pub(super) fn is_there(format: Format, bytes: &[u8]) -> bool {
-    let has_cabinet = || format == Format::Pe && bytes.windows(8).any(|window| window == CABINET);
+    let has_cabinet = || format == Format::Pe && memchr::memmem::find(bytes, CABINET).is_some();
     overlay(format, bytes).iter().any(|byte| *byte != 0)
         || matches!(zip::appended(&Source::Held(bytes)), Ok(Some(_)))
         || has_cabinet()
@@ -82,9 +82,7 @@ fn archive_in(overlay: &[u8]) -> &[u8] {
 /// Takes the cabinets that lie within an image, such as the resource of a self-extractor.
 fn cabinets(container: &mut Container, bytes: &[u8]) {
     let (mut at, mut number) = (0, 0);
-    while let Some(found) =
-        bytes.get(at..).and_then(|rest| rest.windows(8).position(|window| window == CABINET))
-    {
+    while let Some(found) = bytes.get(at..).and_then(|rest| memchr::memmem::find(rest, CABINET)) {
         at += found;
         let header = bytes.get(at..).unwrap_or(b"");
         // Version 1.3 is the only one ([MS-CAB] 2.1).

@@ -66,7 +66,7 @@ fn read(container: &mut Container, mut source: impl Read + Seek, packed: u64) ->
     }
     for (block, facts) in archive.blocks.iter().enumerate() {
         let mut hold = container.inspection.room.hold();
-        if !hold.grow(facts.coders.iter().map(memory).sum()) {
+        if !container.inspection.grow(&mut hold, facts.coders.iter().map(memory).sum()) {
             let what = Exhausted("the decoder of a block needs too much memory");
             container.inspection.exhausted(container.path, what);
             continue;

@@ -177,7 +177,7 @@ pub(super) fn member(container: &mut Container, name: BytePath, format: Format, 
 
 fn open(container: &mut Container, name: BytePath, format: Format, source: &Source) -> io::Result<()> {
     let mut hold = container.inspection.room.hold();
-    if !hold.grow(memory(format, &source.some(0, PEEK_BYTES)?)) {
+    if !container.inspection.grow(&mut hold, memory(format, &source.some(0, PEEK_BYTES)?)) {
         return Err(io::Error::other(Exhausted("its decoder needs too much memory")));
     }
     let packed = source.length().unwrap_or(u64::MAX);

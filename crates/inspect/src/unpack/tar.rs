@@ -275,7 +275,7 @@ fn sparse(container: &mut Container, data: &mut impl Read, pieces: &[Piece], rea
         return Err(io::Error::other(what));
     }
     let mut hold = container.inspection.room.hold();
-    if !hold.grow(real) {
+    if !container.inspection.grow(&mut hold, real) {
         return Err(io::Error::other(Exhausted("too many bytes to be held in memory")));
     }
     container.inspection.budget.pay(real);

@@ -16,6 +16,7 @@ use crate::budget::{Budget, Exhausted};
 use crate::bytes::{le16, le32};
 use crate::executable::ApkBlock;
 use crate::format::Format;
+use crate::open::{Key, Turn};
 use crate::source::{Open, Source};
 
 const LOCAL_BYTES: usize = 30;
@@ -80,6 +81,9 @@ fn read(container: &mut Container, source: &Source, directory: &Directory) -> io
     }
     if entries.iter().any(|entry| super::is_catalog_name(entry.name.as_bytes())) {
         container.inspection.siblings.expect_catalog();
+    }
+    if !entries.iter().any(|entry| entry.name.as_bytes().ends_with(b".pyc")) {
+        container.inspection.siblings.expect_no_bytecode();
     }
     for ((entry, local), overlaps) in entries.iter().zip(&locals).zip(&overlap) {
         if !container.admit() {
@@ -295,6 +299,40 @@ fn member(container: &mut Container, packed: &Source, entry: &Entry, local: &Loc
         container.leaf(name, "symlink", Some(BytePath::from(&*content))).mode = mode;
         return Ok(());
     }
+    let key = || {
+        let mut hashed = Hasher::new();
+        each(packed, |bytes| hashed.update(bytes)).ok()?;
+        let packing = Some((entry.method, entry.size, entry.checksum));
+        Some(Key {
+            digest: hashed.finish(),
+            name: name.clone(),
+            packing,
+            depth: container.inspection.depth(),
+        })
+    };
+    let is_shared = !container.inspection.siblings.wants(&name);
+    match if is_shared { container.inspection.turn(key) } else { Turn::Alone } {
+        Turn::Known(known) => {
+            if let Some(member) = container.known(known, entry.packed) {
+                member.mode = mode;
+                return Ok(());
+            }
+        }
+        Turn::Mine(claim) => container.inspection.claim = Some(claim),
+        Turn::Alone => {}
+    }
+    let opened = unpacked_member(container, name, packed, entry, mode);
+    container.inspection.claim = None;
+    opened
+}
+
+fn unpacked_member(
+    container: &mut Container,
+    name: BytePath,
+    packed: &Source,
+    entry: &Entry,
+    mode: Option<u32>,
+) -> io::Result<()> {
     if entry.method == 0 && entry.packed == entry.size && packed.is_at_hand() {
         // Stored as it is: no copy.
         let mut sum = flate2::Crc::new();
@@ -306,7 +344,7 @@ fn member(container: &mut Container, packed: &Source, entry: &Entry, local: &Loc
         return Ok(());
     }
     let mut hold = container.inspection.room.hold();
-    if !hold.grow(memory(entry, packed)?) {
+    if !container.inspection.grow(&mut hold, memory(entry, packed)?) {
         return Err(io::Error::other(Exhausted("its decoder needs too much memory")));
     }
     let open: Open = Rc::new(|| checked(entry, packed));

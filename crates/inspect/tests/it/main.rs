@@ -20,6 +20,7 @@ mod replay;
 mod samples;
 mod signatures;
 mod streams;
+mod twins;
 mod windows;
 mod zips;
 

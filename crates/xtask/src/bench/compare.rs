@@ -17,7 +17,7 @@ const PEER: &str = "diffoscope==332";
 const PATIENCE_SECONDS: &str = "600";
 
 /// No input takes more memory.
-const MEMORY_MAX_MIB: f64 = 250e6 / 1048576.0;
+pub(super) const MEMORY_MAX_MIB: f64 = 250e6 / 1048576.0;
 const LARGE: &str = include_str!("compare/large.py");
 /// What is opened of the large inputs. Where the program that makes one is missing, so is the file.
 const LARGE_INPUTS: [&str; 8] = [
@@ -50,10 +50,10 @@ const fn release(
 
 /// What one run took.
 #[derive(Clone, Copy, Debug)]
-struct Run {
-    cpu: f64,
-    wall: f64,
-    peak_mib: f64,
+pub(super) struct Run {
+    pub(super) cpu: f64,
+    pub(super) wall: f64,
+    pub(super) peak_mib: f64,
 }
 
 pub(super) fn run() -> Result<()> {
@@ -160,7 +160,7 @@ fn peer(cache: &Path) -> Result<PathBuf> {
 }
 
 /// Runs a program under `time(1)`, which tells CPU seconds and peak memory of all its processes.
-fn measured(program: &Path, arguments: &[&Path]) -> Result<Run> {
+pub(super) fn measured(program: &Path, arguments: &[&Path]) -> Result<Run> {
     let told = tempfile::NamedTempFile::new()?;
     let program: PathBuf = program.into();
     let began = Instant::now();

@@ -48,6 +48,24 @@ fn a_member_that_takes_too_long_is_open_and_so_are_all_when_the_time_is_over() {
     assert!(begin.elapsed() < Duration::from_secs(20));
 }
 
+/// Each rule takes a few steps, of which one looks at the whole member.
+#[test]
+fn long_steps_of_many_rules_end_as_well() {
+    let rules: String = (0..400)
+        .map(|n| format!("rule r{n} {{ condition: math.serial_correlation({n}, filesize) > {n}.5 }}\n"))
+        .collect();
+    let folder = folder(&[("long.yar", &format!("import \"math\"\n{rules}"))]);
+    let bytes: Vec<u8> = (0..4_u32 << 20).map(|n| (n.wrapping_mul(0x9e37_79b9) >> 24) as u8).collect();
+    let time = Duration::from_millis(300);
+    let rules = Rules::load(folder.path(), Limits { member: time, total: 10 * time }).unwrap();
+    let begin = Instant::now();
+    let looked = rules.look("x", "x", &bytes);
+    assert!(matches!(&looked.open, Some(Open::Time(what)) if what.contains("for one member")), "{looked:?}");
+    // A rule more is evaluated at most, and not the other hundreds.
+    assert!(begin.elapsed() < 10 * time, "{:?}", begin.elapsed());
+    assert_eq!(rules.look("x", "x", b"short").open, None);
+}
+
 #[test]
 fn many_matching_rules_are_counted_and_not_kept() {
     let rules: String = (0..200).map(|n| format!("rule r{n} {{ condition: true }}\n")).collect();

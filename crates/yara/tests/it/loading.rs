@@ -94,3 +94,44 @@ fn without_rules_there_is_an_error() {
     std::fs::write(empty.path().join("latin.yar"), b"// caf\xe9\n").unwrap();
     assert!(refused(&empty.path().join("latin.yar")).contains("latin.yar"));
 }
+
+#[test]
+fn given_texts_include_each_other_and_nothing_else() {
+    let of = |files: &[(&str, &str)]| {
+        let texts = files.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
+        Rules::of_texts(&texts, Limits::default())
+    };
+    let rules = of(&[
+        ("rules/a.yar", "include \"../shared/one.yar\"\nrule a { condition: one }"),
+        ("shared/one.yar", ONE),
+    ]);
+    let rules = rules.unwrap();
+    assert_eq!(rules.len(), 2);
+    let looked = rules.look("x", "x", b"marker-one");
+    assert_eq!(names(&looked), ["one", "a"]);
+    assert!(names(&rules.look("x", "x", b"marker-two")).is_empty());
+    let refused = |files: &[(&str, &str)]| of(files).unwrap_err().to_string();
+    // What lies on the disk is not read.
+    let folder = folder(&[("one.yar", ONE)]);
+    let path = folder.path().join("one.yar");
+    for include in ["one.yar", "../../one.yar", "/etc/passwd", path.to_str().unwrap()] {
+        let text = format!("\ninclude \"{include}\"");
+        assert_eq!(
+            refused(&[("a.yar", &text)]),
+            format!("a.yar:2: include \"{include}\": it is none of the files that were given")
+        );
+    }
+    let circle = refused(&[("a.yar", "include \"b.yar\""), ("b.yar", "include \"./a.yar\"")]);
+    assert!(
+        circle.starts_with("a.yar:1: include \"b.yar\": the files include each other in a circle"),
+        "{circle}"
+    );
+    let tower: Vec<(String, String)> =
+        (0..20).map(|n| (format!("{n:02}.yar"), format!("include \"{:02}.yar\"", n + 1))).collect();
+    let mut tower: Vec<(&str, &str)> = tower.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
+    tower.push(("20.yar", ONE));
+    assert!(refused(&tower).ends_with("in a circle, or more than 16 deep"));
+    assert!(of(&tower[6..]).is_ok());
+    assert!(refused(&[("a.yar", "rule x { condition: nothing }")]).starts_with("a.yar:1:"));
+    assert!(matches!(of(&[("a.yar", "// no rule\n")]), Err(Error::Nothing(_))));
+}

@@ -189,14 +189,9 @@ fn end_record(tail: &[u8]) -> Option<usize> {
         let comment = usize::from(le16(tail, at + 20)?);
         (at + END_BYTES + comment <= tail.len()).then_some(at)
     };
-    let mut end = tail.len();
-    while let Some(at) = tail.get(..end)?.windows(4).rposition(|window| window == b"PK\x05\x06") {
-        if let Some(found) = fits(at) {
-            return Some(found);
-        }
-        end = at + 3;
-    }
-    None
+    // The third byte is the rarest in programs.
+    let marks = memchr::memrchr_iter(5, tail).filter_map(|five| five.checked_sub(2));
+    marks.filter(|at| tail[*at..].starts_with(b"PK\x05\x06")).find_map(fits)
 }
 
 /// Finds the 64-bit end record: where the locator in front of the end record says, or just before the locator.
