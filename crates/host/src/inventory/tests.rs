@@ -309,3 +309,18 @@ fn a_cache_with_a_right_digest_that_leads_astray_ends() {
     fs::remove_file(&cache).unwrap();
     assert_eq!(looked(&root, &cache).1, names);
 }
+
+#[test]
+fn what_is_too_large_is_said_each_time() {
+    let keep = tempfile::tempdir().unwrap();
+    let (root, cache) = (keep.path().join("root"), keep.path().join("cache"));
+    put(&root, "a/Cargo.lock", "");
+    let file = fs::File::options().write(true).open(root.join("a/Cargo.lock")).unwrap();
+    file.set_len(inspect::catalog::DOCUMENT_MAX_BYTES + 1).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(3_500));
+    for _ in 0..2 {
+        let (walked, _) = looked(&root, &cache);
+        let problems = walked.scan.finish().problems;
+        assert_eq!(problems.iter().map(|one| one.kind.as_str()).collect::<Vec<_>>(), ["budget-exhausted"]);
+    }
+}
