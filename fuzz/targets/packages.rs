@@ -27,6 +27,10 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let cataloger = catalogers[usize::from(*choice) % catalogers.len()];
     let path = evidence::BytePath::from(PATHS[usize::from(*place) % PATHS.len()]);
     let found = catalog::read(cataloger, &path, document);
+    let mut kept = Vec::new();
+    found.keep(&mut kept);
+    assert_eq!(catalog::Found::kept(&kept).as_ref(), Some(&found), "what a cache keeps is what was found");
+    catalog::Found::kept(document);
     let mut scan = catalog::Scan::new();
     scan.take(catalog::Reading { path, by: cataloger.name.to_owned(), found });
     scan.finish();

@@ -57,6 +57,7 @@ pub use cosign::{Cosigning, Exchange, cosign};
 pub use error::{Error, Result};
 pub use evidence_service::{EvidenceService, FOUND_MAX, Job, JobSource, Wanted};
 pub use fsck::{FsckReport, fsck};
+pub use host::inventory::make_way;
 pub use init::{Initialised, init};
 pub use inspect_path::{Rules, Trusted, inspect, inspect_trusting};
 pub use inventory::{

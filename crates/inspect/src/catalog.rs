@@ -26,6 +26,7 @@ mod hive;
 mod image;
 mod jar;
 mod java;
+mod kept;
 mod languages;
 mod licence;
 mod lines;
@@ -60,6 +61,7 @@ use evidence::BytePath;
 
 pub use found::{Found, Stated, System};
 pub(crate) use image::{Image, drop_replaced};
+pub use kept::{Bytes, put_bytes, put_number};
 pub use lines::base64;
 pub(crate) use lines::{unquoted, yaml};
 pub(crate) use loose::{Either as Whole, List, Text};

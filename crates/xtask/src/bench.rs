@@ -5,6 +5,7 @@ mod advisories;
 mod compare;
 mod detect;
 mod drift;
+mod goals;
 mod images;
 mod large;
 mod log;
@@ -15,6 +16,7 @@ mod sbom;
 mod scale;
 mod slices;
 mod verify;
+mod view;
 mod yara;
 
 use std::fs;
@@ -35,7 +37,7 @@ const USAGE: &str =
   bench advisories   the advisory index: building, opening, asking; an advisory against 10^8 occurrences
   bench log [SECONDS [ENTRIES]]  durable appends with proofs; a large log opened and read
   bench serve [SECONDS]          verified entries over loopback HTTP
-  bench sbom [NAME]  `sbom` beside syft and trivy: npm, venv, cargo, go, java, images, root
+  bench sbom [NAME]  `sbom` beside syft, trivy and cdxgen, and the goals: npm, venv, cargo, go, java, images, large, root, inventory
   bench rebuild [NAME] five real projects recorded and rebuilt: lua, memchr, packaging, semver, hello
   bench yara         2,000 YARA rules on the largest member that rules are put to
   bench verify       verification of one artifact, and the start of the program

@@ -34,6 +34,7 @@ fn collect(
     file: Option<&Path>,
     anew: bool,
 ) -> Result<u8> {
+    engine::make_way();
     let cache = if anew { None } else { cache_file(root) };
     let look = Look { root, host, now: Context::now(), cache: cache.as_deref() };
     let mut looked = engine::inventory_collect(&look)?;

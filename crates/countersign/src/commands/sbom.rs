@@ -71,7 +71,7 @@ fn of_path(context: &Context, path: &Path, arguments: &SbomArgs) -> Result<u8> {
             "sbom",
             json!({
                 "file": file, "packages": bill.bom.packages.len(), "byEcosystem": counts, "leftOut": bill.left_out,
-                "files": bill.files, "read": bill.wanted - bill.remembered, "remembered": bill.remembered,
+                "files": bill.files, "read": bill.wanted - bill.remembered, "remembered": bill.remembered, "forgotten": bill.forgotten,
                 "notEntered": bill.not_entered.iter().map(|(path, kind)| json!({"path": path, "type": kind})).collect::<Vec<_>>(),
                 "losses": losses.iter().map(|loss| json!({"count": loss.count, "what": loss.what})).collect::<Vec<_>>(),
                 "problems": bill.problems,
@@ -109,6 +109,9 @@ fn summary(context: &Context, bill: &Bill, counts: &BTreeMap<String, usize>) -> 
     if !bill.left_out.is_empty() {
         let left_out = list(&mut bill.left_out.iter().map(|(word, count)| (*word, *count)));
         text += &format!("  left out: {left_out}; `--all` keeps them\n");
+    }
+    if let Some(why) = bill.forgotten {
+        text += &format!("  the cache of an earlier look {why}: all was read anew\n");
     }
     if !bill.not_entered.is_empty() {
         let points: Vec<String> =

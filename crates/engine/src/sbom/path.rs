@@ -40,6 +40,8 @@ pub struct Bill {
     pub wanted: u64,
     /// Of these, those that were known from an earlier look.
     pub remembered: u64,
+    /// Why what is there as a cache was of no use, in words that follow its name.
+    pub forgotten: Option<&'static str>,
     /// File systems that were not entered, with their types.
     pub not_entered: Vec<(String, String)>,
 }
@@ -62,6 +64,7 @@ pub fn bill(of: &BillOf) -> Result<Bill> {
         files: 1,
         wanted: 1,
         remembered: 0,
+        forgotten: None,
         not_entered: Vec::new(),
     };
     let catalog = if !facts.is_dir() {
@@ -85,6 +88,7 @@ pub fn bill(of: &BillOf) -> Result<Bill> {
     } else {
         let walked = walk(&Walk { root: &full, cache: of.cache, every_mount: false }).map_err(fail)?;
         (bill.files, bill.wanted, bill.remembered) = (walked.files, walked.wanted, walked.remembered);
+        bill.forgotten = walked.forgotten;
         bill.not_entered = walked
             .not_entered
             .into_iter()

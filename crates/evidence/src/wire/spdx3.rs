@@ -1,15 +1,23 @@
 //! SPDX 3.0.1 JSON-LD: a graph of elements, in the profiles core, software and simple licensing.
+//!
+//! Written in a stream: of a package nothing is kept but the number of its licence expression, and an identifier is put together
+//! where it is written.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::io::{self, Write};
 
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 use super::bill::{Comma, Loss, Style, clean, digest, grouped, kept_as_text};
 use super::spdx::{licence, texts};
 use crate::bom::{Bom, Kind, Package};
 use crate::{Digest, bom::Hash};
+
+#[cfg(test)]
+mod tests;
 
 const CREATION: &str = "_:creation";
 const BEGINNING: &str = "1970-01-01T00:00:00Z";
@@ -31,11 +39,86 @@ impl Graph<'_> {
         format!("{}:{name}", self.base)
     }
 
-    fn relation(&mut self, number: usize, from: &str, kind: &str, to: &[String]) -> io::Result<()> {
-        let id = self.id(&format!("relation-{kind}-{number}"));
-        self.element(&json!({
-            "type": "Relationship", "spdxId": id, "creationInfo": CREATION, "from": from, "relationshipType": kind, "to": to,
-        }))
+    fn package(&self, place: usize) -> String {
+        Id { base: &self.base, place }.to_string()
+    }
+
+    fn relation(&mut self, number: usize, from: &str, kind: &str, to: To) -> io::Result<()> {
+        let relation = Relation {
+            creation_info: CREATION,
+            from,
+            relationship_type: kind,
+            id: &self.id(&format!("relation-{kind}-{number}")),
+            to: Ids { base: &self.base, to },
+            r#type: "Relationship",
+        };
+        self.comma.before(self.out)?;
+        Ok(serde_json::to_writer(&mut *self.out, &relation)?)
+    }
+}
+
+/// A relation, its fields in the order of their names as those of all elements are.
+#[derive(Serialize)]
+struct Relation<'a> {
+    #[serde(rename = "creationInfo")]
+    creation_info: &'a str,
+    from: &'a str,
+    #[serde(rename = "relationshipType")]
+    relationship_type: &'a str,
+    #[serde(rename = "spdxId")]
+    id: &'a str,
+    to: Ids<'a>,
+    r#type: &'a str,
+}
+
+/// Where a relation leads.
+enum To<'a> {
+    /// To one element.
+    Element(&'a str),
+    /// To the first packages, so many.
+    First(usize),
+    /// To packages by their places.
+    Places(&'a [u32]),
+    /// To the packages on the second sides, of so many that there are.
+    Group(&'a [(u32, u32)], usize),
+}
+
+/// Identifiers that are put together as they are written: a bill contains a million packages.
+struct Ids<'a> {
+    base: &'a str,
+    to: To<'a>,
+}
+
+impl Serialize for Ids<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let id = |place: usize| Id { base: self.base, place };
+        match self.to {
+            To::Element(name) => serializer.collect_seq([name]),
+            To::First(count) => serializer.collect_seq((0..count).map(id)),
+            To::Places(places) => serializer.collect_seq(places.iter().map(|place| id(*place as usize))),
+            To::Group(group, count) => {
+                let places = group.iter().map(|(_, to)| *to as usize).filter(|place| *place < count);
+                serializer.collect_seq(places.map(id))
+            }
+        }
+    }
+}
+
+/// The identifier of the package in a place.
+struct Id<'a> {
+    base: &'a str,
+    place: usize,
+}
+
+impl fmt::Display for Id<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:package-{}", self.base, self.place)
+    }
+}
+
+impl Serialize for Id<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 
@@ -50,39 +133,34 @@ pub fn write(bom: &Bom, style: &Style, out: &mut dyn Write) -> io::Result<Vec<Lo
         "type": "SoftwareAgent", "spdxId": agent, "creationInfo": CREATION, "name": "countersign",
     }))?;
     let suppliers = declare_suppliers(&mut graph, bom)?;
-    let mut named = BTreeMap::new();
-    let licences: Vec<Option<String>> = std::iter::once(&bom.subject)
-        .chain(&bom.packages)
-        .map(|package| (!package.licences.is_empty()).then(|| licence(&package.licences, &mut named)))
-        .collect();
-    let expressions = declare_licences(&mut graph, &licences, &named)?;
-    let ids: Vec<String> =
-        (0..bom.packages.len()).map(|place| graph.id(&format!("package-{place}"))).collect();
+    let licences = declare_licences(&mut graph, bom)?;
     let mut root = element(&bom.subject, &subject, &suppliers);
     root["name"] =
         if bom.subject.name.is_empty() { "unnamed".into() } else { bom.subject.name.as_ref().into() };
     graph.element(&root)?;
-    for (package, id) in bom.packages.iter().zip(&ids) {
-        graph.element(&element(package, id, &suppliers))?;
+    for (place, package) in bom.packages.iter().enumerate() {
+        graph.element(&element(package, &graph.package(place), &suppliers))?;
     }
-    let all = std::iter::once(&subject).chain(&ids);
-    for (number, (id, licence)) in all.zip(&licences).enumerate() {
-        if let Some(expression) = licence.as_ref().and_then(|licence| expressions.get(licence)) {
-            graph.relation(number, id, "hasDeclaredLicense", std::slice::from_ref(expression))?;
-        }
+    for (number, expression) in licences.iter().enumerate() {
+        let Some(expression) = expression else { continue };
+        let from = number.checked_sub(1).map_or_else(|| subject.clone(), |place| graph.package(place));
+        let expression = graph.id(&format!("licence-{expression}"));
+        graph.relation(number, &from, "hasDeclaredLicense", To::Element(&expression))?;
     }
-    if !ids.is_empty() {
-        graph.relation(0, &subject, "contains", &ids)?;
+    drop(licences);
+    let count = bom.packages.len();
+    if count > 0 {
+        graph.relation(0, &subject, "contains", To::First(count))?;
     }
-    let at = |place: &u32| ids.get(*place as usize).cloned();
-    let direct: Vec<String> = bom.direct.iter().filter_map(at).collect();
-    if !direct.is_empty() {
-        graph.relation(0, &subject, "dependsOn", &direct)?;
+    let is_there = |place: u32| (place as usize) < count;
+    if bom.direct.iter().any(|place| is_there(*place)) {
+        let direct: Vec<u32> = bom.direct.iter().copied().filter(|place| is_there(*place)).collect();
+        graph.relation(0, &subject, "dependsOn", To::Places(&direct))?;
     }
     for (from, group) in grouped(&bom.relations) {
-        let to: Vec<String> = group.iter().filter_map(|(_, to)| at(to)).collect();
-        if let Some(id) = ids.get(from as usize) {
-            graph.relation(from as usize + 1, id, "dependsOn", &to)?;
+        if is_there(from) {
+            let id = graph.package(from as usize);
+            graph.relation(from as usize + 1, &id, "dependsOn", To::Group(group, count))?;
         }
     }
     let document = graph.id("document");
@@ -141,14 +219,22 @@ fn declare_suppliers(graph: &mut Graph, bom: &Bom) -> io::Result<BTreeMap<String
     Ok(suppliers)
 }
 
-/// Writes each licence expression once, and the texts of those that are not of the SPDX list; returns their identifiers.
-fn declare_licences(
-    graph: &mut Graph,
-    licences: &[Option<String>],
-    named: &BTreeMap<String, String>,
-) -> io::Result<BTreeMap<String, String>> {
+/// Writes each licence expression once, and the texts of those that are not of the SPDX list; returns the number of that of the
+/// subject and of each package.
+fn declare_licences(graph: &mut Graph, bom: &Bom) -> io::Result<Vec<Option<u32>>> {
+    let mut named = BTreeMap::new();
+    let mut numbers: HashMap<String, u32> = HashMap::new();
+    let licences: Vec<Option<u32>> = std::iter::once(&bom.subject)
+        .chain(&bom.packages)
+        .map(|package| {
+            let next = u32::try_from(numbers.len()).expect("places of a bill are of 32 bits");
+            let expression =
+                (!package.licences.is_empty()).then(|| licence(&package.licences, &mut named))?;
+            Some(*numbers.entry(expression).or_insert(next))
+        })
+        .collect();
     let mut texts = BTreeMap::new();
-    for (reference, text) in named {
+    for (reference, text) in &named {
         let id = graph.id(&format!("text-{reference}"));
         graph.element(&json!({
             "type": "simplelicensing_SimpleLicensingText", "spdxId": id, "creationInfo": CREATION, "name": reference,
@@ -156,12 +242,11 @@ fn declare_licences(
         }))?;
         texts.insert(reference.as_str(), id);
     }
-    let mut expressions = BTreeMap::new();
-    for expression in licences.iter().flatten() {
-        if expressions.contains_key(expression) {
-            continue;
-        }
-        let id = graph.id(&format!("licence-{}", expressions.len()));
+    let mut expressions: Vec<(u32, String)> =
+        numbers.into_iter().map(|(text, number)| (number, text)).collect();
+    expressions.sort_unstable();
+    for (number, expression) in &expressions {
+        let id = graph.id(&format!("licence-{number}"));
         let mut element = json!({
             "type": "simplelicensing_LicenseExpression", "spdxId": id, "creationInfo": CREATION,
             "simplelicensing_licenseExpression": expression,
@@ -173,9 +258,8 @@ fn declare_licences(
             element["simplelicensing_customIdToUri"] = used.into();
         }
         graph.element(&element)?;
-        expressions.insert(expression.clone(), id);
     }
-    Ok(expressions)
+    Ok(licences)
 }
 
 fn element(package: &Package, id: &str, suppliers: &BTreeMap<String, String>) -> Value {

@@ -1,68 +1,76 @@
 //! What files said when they were last read, so that a second look at an unchanged tree reads nothing.
 //!
 //! A file is the same if its device, inode, size, and times of last modification and change are: nobody but the kernel sets the
-//! last. The cache is trusted as much as the folder it lies in. One that cannot be read, or is of another version, is made anew.
-//! Written whole or not at all.
+//! last. The cache is trusted as much as the folder it lies in. One that cannot be read, or is of another version, is made anew, and
+//! why is said. Written whole or not at all.
 //!
 //! A folder is the same by the same signs: what is put into it, taken out or renamed changes its times, where the file system is
 //! one of [`FILE_SYSTEMS`]. Of such a folder only the files that matter are looked at, and none of its other names is read.
+//!
+//! The form, numbers and bytes as `inspect` keeps them ([`Bytes`]): a line with the version; the SHA-256 of what follows; where the
+//! record of the root begins, how many records and how many files there are, each as eight bytes; the records. A record is a
+//! folder: whether its identity counts and, if so, that; how many files lie in it; its folders, each a name and where its record
+//! begins (0: it has none); the files that matter, each a name and a [`Mark`], behind it an identity, and of those that were read what
+//! each cataloger found. A record stands behind those of the folders in it. The whole is read at once and checked by its digest;
+//! a record is taken apart when the walk comes to its folder, and nothing is kept of it. So each look at a machine costs what its
+//! folders cost, not what the cache does.
 
-use std::collections::HashMap;
-use std::fs::{self, File, Metadata};
-use std::io::{self, BufWriter, Write};
+mod write;
+
+use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use evidence::BytePath;
-use inspect::catalog::{Found, Reading};
-use serde::{Deserialize, Serialize};
+use evidence::{BytePath, Digest};
+use inspect::catalog::{Bytes, Found, Reading};
 
-/// Changes whenever a cataloger reads differently. With the program's version it is the first line of a cache.
-const VERSION: &str = concat!("countersign catalog 3 ", env!("CARGO_PKG_VERSION"));
+pub(super) use write::{Fresh, Looked, Now, write};
+
+/// Changes whenever a cataloger reads differently or the form is another. With the program's version it is the first line of a cache.
+const VERSION: &str = concat!("countersign catalog 4 ", env!("CARGO_PKG_VERSION"), "\n");
 
 /// A cache larger than this is made anew.
 const CACHE_MAX_BYTES: u64 = 1 << 30;
 
-/// What makes a file the same.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub(super) struct Identity(u64, u64, u64, i64, i64, i64, i64);
+const IDENTITY_BYTES: usize = 56;
+
+/// What makes a file the same: device, inode, size, times of modification and of change.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Identity([u64; 7]);
 
 impl Identity {
     /// The device on which the file lies.
     pub(super) fn device(&self) -> u64 {
-        self.0
+        self.0[0]
     }
 
     pub(super) fn of(facts: &Metadata) -> Self {
-        Self(
+        Self([
             facts.dev(),
             facts.ino(),
             facts.size(),
-            facts.mtime(),
-            facts.mtime_nsec(),
-            facts.ctime(),
-            facts.ctime_nsec(),
-        )
+            facts.mtime().cast_unsigned(),
+            facts.mtime_nsec().cast_unsigned(),
+            facts.ctime().cast_unsigned(),
+            facts.ctime_nsec().cast_unsigned(),
+        ])
     }
-}
 
-/// What was found in a file.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Entry {
-    identity: Identity,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    found: Vec<(String, Found)>,
-}
+    /// Whether both times are more than two seconds before this one.
+    pub(super) fn is_before(&self, began: i64) -> bool {
+        let [_, _, _, modified, _, changed, _] = self.0;
+        modified.cast_signed() < began - 2 && changed.cast_signed() < began - 2
+    }
 
-/// What was in a folder.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(super) struct Listing {
-    /// How many files.
-    pub(super) files: u64,
-    /// Folders in it, by their names.
-    pub(super) inner: Vec<BytePath>,
-    /// Files that a cataloger may want, by their names.
-    pub(super) wanted: Vec<BytePath>,
+    fn take(from: &mut Bytes) -> Option<Self> {
+        let bytes = from.take(IDENTITY_BYTES)?;
+        let mut numbers = [0; 7];
+        for (number, bytes) in numbers.iter_mut().zip(bytes.chunks_exact(8)) {
+            *number = u64::from_le_bytes(bytes.try_into().ok()?);
+        }
+        Some(Self(numbers))
+    }
 }
 
 /// File systems (`statfs(2)`) on which a folder's times change with what is in it: ext2 to ext4, XFS, Btrfs, tmpfs, F2FS, overlay,
@@ -86,130 +94,209 @@ pub(super) fn shows_changes(folder: &Path) -> bool {
     facts.is_ok_and(|facts| u64::try_from(facts.f_type).is_ok_and(|kind| FILE_SYSTEMS.contains(&kind)))
 }
 
-#[derive(Serialize, Deserialize)]
-struct FolderLine(BytePath, Identity, Listing);
-
-#[derive(Serialize, Deserialize)]
-struct Line {
-    path: BytePath,
-    #[serde(flatten)]
-    entry: Entry,
-}
-
-/// The entries of an earlier look.
+/// What an earlier look has left.
 #[derive(Default)]
 pub(super) struct Cache {
-    lines: HashMap<BytePath, Entry>,
-    folders: HashMap<BytePath, (Identity, Listing)>,
-}
-
-/// A line of a cache.
-enum Known {
-    File(Line),
-    Folder(FolderLine),
+    bytes: Vec<u8>,
+    /// Where the records begin.
+    start: usize,
+    root: u64,
+    folders: u64,
+    files: u64,
+    /// How many bytes of records were taken.
+    taken: AtomicUsize,
 }
 
 impl Cache {
-    /// Reads a cache; what is not one is empty.
-    pub(super) fn read(path: &Path) -> Self {
-        let small = fs::metadata(path).is_ok_and(|facts| facts.is_file() && facts.len() <= CACHE_MAX_BYTES);
-        let Some(bytes) = small.then(|| fs::read(path).ok()).flatten() else { return Self::default() };
-        let mut lines = bytes.split(|byte| *byte == b'\n');
-        if lines.next() != Some(VERSION.as_bytes()) {
-            return Self::default();
+    /// Reads a cache. What is not one is empty; says too what is wrong with it, if it is there at all.
+    pub(super) fn read(path: &Path) -> (Self, Option<&'static str>) {
+        let nothing = |why| (Self::default(), Some(why));
+        match fs::metadata(path) {
+            Err(_) => return (Self::default(), None),
+            Ok(facts) if !facts.is_file() => return nothing("is no file"),
+            Ok(facts) if facts.len() > CACHE_MAX_BYTES => return nothing("is too large"),
+            Ok(_) => {}
         }
-        let lines: Vec<&[u8]> = lines.filter(|line| !line.is_empty()).collect();
-        let (first, second) = lines.split_at(lines.len() / 2);
-        let parse = |lines: &[&[u8]]| -> Option<Vec<Known>> {
-            let known = lines.iter().map(|line| match line.first() {
-                Some(b'[') => serde_json::from_slice(line).map(Known::Folder).ok(),
-                _ => serde_json::from_slice(line).map(Known::File).ok(),
-            });
-            known.collect()
+        let Ok(bytes) = fs::read(path) else { return nothing("cannot be read") };
+        if !bytes.starts_with(VERSION.as_bytes()) {
+            return nothing("is of another version");
+        }
+        Self::parse(bytes).map_or_else(|| nothing("is damaged"), |cache| (cache, None))
+    }
+
+    fn parse(bytes: Vec<u8>) -> Option<Self> {
+        let mut from = Bytes(bytes.get(VERSION.len()..)?);
+        let digest = from.take(32)?;
+        if Digest::of(from.0).as_bytes() != digest {
+            return None;
+        }
+        let mut number = || Some(u64::from_le_bytes(from.take(8)?.try_into().ok()?));
+        let (root, folders, files) = (number()?, number()?, number()?);
+        let start = bytes.len() - from.0.len();
+        Some(Self { start, root, folders, files, bytes, taken: AtomicUsize::new(0) })
+    }
+
+    /// Where the record of the root begins.
+    pub(super) fn root(&self) -> At {
+        At(self.root)
+    }
+
+    /// How many folders it has.
+    pub(super) fn folders(&self) -> u64 {
+        self.folders
+    }
+
+    /// How many files it knows.
+    pub(super) fn files(&self) -> u64 {
+        self.files
+    }
+
+    /// The record that begins there, if one does. All of them together are as long as the cache: one whose records share others
+    /// is believed no further.
+    pub(super) fn record(&self, at: At) -> Option<Record<'_>> {
+        let record = self.peek(at)?;
+        let length = record.inner.0.len() + record.wanted.0.len();
+        (self.taken.fetch_add(length, Ordering::Relaxed) <= self.bytes.len()).then_some(())?;
+        // All of it or nothing: who goes through it then need not ask.
+        let (mut inner, mut wanted) = (record.inner(), record.wanted());
+        inner.by_ref().for_each(drop);
+        wanted.by_ref().for_each(drop);
+        (inner.0.0.is_empty() && wanted.0.0.is_empty()).then_some(record)
+    }
+
+    /// The same without looking at what is in it.
+    fn peek(&self, at: At) -> Option<Record<'_>> {
+        let at = usize::try_from(at.0.checked_sub(1)?).ok()?;
+        let mut from = Bytes(self.bytes.get(self.start..)?.get(at..)?);
+        let identity = match from.byte()? {
+            0 => None,
+            1 => Some(Identity::take(&mut from)?),
+            _ => return None,
         };
-        // A line that cannot be read means that something is wrong with all of it.
-        let both = std::thread::scope(|scope| {
-            let first = scope.spawn(|| parse(first));
-            let second = parse(second);
-            Some((first.join().ok().flatten()?, second?))
-        });
-        let Some((first, second)) = both else { return Self::default() };
-        let mut cache = Self::default();
-        for known in first.into_iter().chain(second) {
-            match known {
-                Known::File(line) => drop(cache.lines.insert(line.path, line.entry)),
-                Known::Folder(FolderLine(path, identity, listing)) => {
-                    cache.folders.insert(path, (identity, listing));
-                }
+        let files = from.number()?;
+        let (inner, wanted) = (Bytes(from.bytes()?), Bytes(from.bytes()?));
+        Some(Record { identity, files, inner, wanted })
+    }
+}
+
+/// Where a record begins, counted from one; zero is nowhere.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub(super) struct At(u64);
+
+/// What was known of a folder.
+pub(super) struct Record<'a> {
+    pub(super) identity: Option<Identity>,
+    /// How many files lay in it.
+    pub(super) files: u64,
+    inner: Bytes<'a>,
+    wanted: Bytes<'a>,
+}
+
+impl<'a> Record<'a> {
+    /// The folders in it, and where their records begin.
+    pub(super) fn inner(&self) -> Inner<'a> {
+        Inner(self.inner)
+    }
+
+    /// The files that matter.
+    pub(super) fn wanted(&self) -> Wanted<'a> {
+        Wanted(self.wanted)
+    }
+}
+
+/// A name in a folder: no way to another.
+fn name<'a>(from: &mut Bytes<'a>) -> Option<&'a [u8]> {
+    let name = from.bytes()?;
+    let leads = name.is_empty() || name == b"." || name == b".." || name.contains(&b'/') || name.contains(&0);
+    (!leads).then_some(name)
+}
+
+/// Goes through the folders in a folder.
+pub(super) struct Inner<'a>(Bytes<'a>);
+
+impl<'a> Iterator for Inner<'a> {
+    type Item = (&'a [u8], At);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut from = self.0;
+        let item = (name(&mut from)?, At(from.number()?));
+        self.0 = from;
+        Some(item)
+    }
+}
+
+/// Goes through the files of a folder that matter.
+pub(super) struct Wanted<'a>(Bytes<'a>);
+
+impl<'a> Iterator for Wanted<'a> {
+    type Item = (&'a [u8], Known<'a>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut from = self.0;
+        let name = name(&mut from)?;
+        let known = Known::take(&mut from)?;
+        self.0 = from;
+        Some((name, known))
+    }
+}
+
+/// What is known of a file, as a byte.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Mark {
+    /// Nothing, but that its name matters.
+    Nothing,
+    /// As it is, nobody wants it.
+    PassedOver,
+    /// It was read.
+    Read,
+}
+
+/// What is known of a file.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Known<'a> {
+    mark: Mark,
+    identity: Option<Identity>,
+    found: &'a [u8],
+}
+
+impl<'a> Known<'a> {
+    pub(super) const NOTHING: Self = Self { mark: Mark::Nothing, identity: None, found: &[] };
+
+    fn take(from: &mut Bytes<'a>) -> Option<Self> {
+        match from.byte()? {
+            0 => Some(Self::NOTHING),
+            1 => Some(Self { mark: Mark::PassedOver, identity: Some(Identity::take(from)?), found: &[] }),
+            2 => {
+                let identity = Some(Identity::take(from)?);
+                Some(Self { mark: Mark::Read, identity, found: from.bytes()? })
             }
+            _ => None,
         }
-        cache
     }
 
-    /// Returns what was in a folder, if it is the same still.
-    pub(super) fn folder(&self, path: &BytePath, identity: &Identity) -> Option<&Listing> {
-        self.folders.get(path).filter(|(known, _)| known == identity).map(|(_, listing)| listing)
+    /// Whether nothing is known.
+    pub(super) fn is_nothing(&self) -> bool {
+        self.mark == Mark::Nothing
     }
 
-    pub(super) fn folders(&self) -> usize {
-        self.folders.len()
+    /// Whether nobody wants it.
+    pub(super) fn is_passed_over(&self) -> bool {
+        self.mark == Mark::PassedOver
     }
 
-    /// Returns what was found in a file, if it is the same still.
-    pub(super) fn known(&self, path: &BytePath, identity: &Identity) -> Option<&Entry> {
-        self.lines.get(path).filter(|entry| entry.identity == *identity)
+    /// Whether it is known of this file, as it is now.
+    pub(super) fn is_of(&self, identity: &Identity) -> bool {
+        self.identity.as_ref() == Some(identity)
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.lines.len()
+    /// What catalogers found in it; nothing if these bytes do not say so.
+    pub(super) fn readings(&self, path: impl Fn() -> BytePath) -> Option<Vec<Reading>> {
+        let mut from = Bytes(self.found);
+        let mut readings = Vec::new();
+        while !from.0.is_empty() {
+            let by = from.text()?.to_owned();
+            readings.push(Reading { path: path(), by, found: Found::kept(from.bytes()?)? });
+        }
+        Some(readings)
     }
-}
-
-impl Entry {
-    pub(super) fn readings<'a>(&'a self, path: &'a BytePath) -> impl Iterator<Item = Reading> + 'a {
-        self.found.iter().map(|(by, found)| Reading {
-            path: path.clone(),
-            by: by.clone(),
-            found: found.clone(),
-        })
-    }
-}
-
-/// A file, how it is told from others, and what each reader found in it; nothing, if that is what the cache has.
-pub(super) type Remembered = (BytePath, Identity, Option<Vec<(String, Found)>>);
-/// A folder, how it is told from others, and what was in it; nothing, if that is what the cache has.
-pub(super) type RememberedFolder = (BytePath, Identity, Option<Listing>);
-
-/// Writes the entries of this look. What was changed at most two seconds before the look began may be changed again without its
-/// times showing it: it is read anew next time.
-pub(super) fn write(
-    path: &Path,
-    cache: &Cache,
-    files: &[Remembered],
-    folders: &[RememberedFolder],
-    began: i64,
-) -> io::Result<()> {
-    let parent = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::create_dir_all(parent)?;
-    let temporary = path.with_extension(format!("{}.new", std::process::id()));
-    let mut out = BufWriter::with_capacity(1 << 16, File::create(&temporary)?);
-    writeln!(out, "{VERSION}")?;
-    let is_old = |identity: &Identity| identity.5 < began - 2 && identity.3 < began - 2;
-    for (path, identity, found) in files.iter().filter(|(_, identity, _)| is_old(identity)) {
-        let entry = match (found, cache.known(path, identity)) {
-            (Some(found), _) => Entry { identity: *identity, found: found.clone() },
-            (None, Some(entry)) => entry.clone(),
-            (None, None) => continue,
-        };
-        serde_json::to_writer(&mut out, &Line { path: path.clone(), entry })?;
-        out.write_all(b"\n")?;
-    }
-    for (path, identity, listing) in folders.iter().filter(|(_, identity, _)| is_old(identity)) {
-        let Some(listing) = listing.as_ref().or_else(|| cache.folder(path, identity)) else { continue };
-        serde_json::to_writer(&mut out, &FolderLine(path.clone(), *identity, listing.clone()))?;
-        out.write_all(b"\n")?;
-    }
-    out.flush()?;
-    drop(out);
-    fs::rename(&temporary, path)
 }

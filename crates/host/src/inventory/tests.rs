@@ -230,10 +230,97 @@ fn a_second_look_sees_what_was_put_in_taken_out_and_changed() {
     assert_eq!(third.files, second.files);
     assert_ne!(fs::metadata(&cache).unwrap().modified().unwrap(), written);
 
-    // A cache that is damaged is none.
+    // A cache that is damaged is none, and that is said.
     let mut bytes = fs::read(&cache).unwrap();
     let at = bytes.len() - 5;
-    bytes[at] = b'{';
+    bytes[at] ^= 1;
     fs::write(&cache, bytes).unwrap();
+    let (fourth, read_anew) = looked(&root, &cache);
+    assert_eq!((fourth.forgotten, fourth.remembered, read_anew), (Some("is damaged"), 0, names));
+}
+
+/// A folder whose content and times are all older than a few seconds, and what a first look at it says.
+fn old_tree(root: &Path, cache: &Path) -> (Walked, Vec<String>) {
+    let crate_of = |name: &str| format!("[[package]]\nname = \"{name}\"\nversion = \"1.0.0\"\n");
+    put(root, "a/Cargo.lock", &crate_of("x"));
+    put(root, "a/b/package-lock.json", "{");
+    put(root, "c/program", &"x".repeat(200));
+    fs::set_permissions(root.join("c/program"), fs::Permissions::from_mode(0o755)).unwrap();
+    put(root, "c/README", "passed over");
+    std::thread::sleep(std::time::Duration::from_millis(3_500));
+    looked(root, cache)
+}
+
+fn said(walked: &Walked) -> String {
+    let mut readings: Vec<String> =
+        walked.scan.readings().iter().map(|reading| format!("{reading:?}")).collect();
+    readings.sort();
+    format!("{readings:?} {} {} {}", walked.files, walked.folders, walked.wanted)
+}
+
+#[test]
+fn a_cache_that_is_damaged_anywhere_or_of_another_version_changes_nothing() {
+    let keep = tempfile::tempdir().unwrap();
+    let (root, cache) = (keep.path().join("root"), keep.path().join("cache"));
+    let first = said(&old_tree(&root, &cache).0);
+    let whole = fs::read(&cache).unwrap();
+    let (second, _) = looked(&root, &cache);
+    assert_eq!((second.remembered, second.forgotten), (second.wanted, None));
+    assert_eq!(said(&second), first);
+    assert_eq!(fs::read(&cache).unwrap(), whole, "nothing has changed");
+    for at in 0..whole.len() {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 0x41;
+        for (bytes, what) in [(&bytes[..], "changed"), (&whole[..at], "cut")] {
+            fs::write(&cache, bytes).unwrap();
+            let (walked, _) = looked(&root, &cache);
+            assert!(walked.forgotten.is_some() && walked.remembered == 0, "{what} at {at}");
+            assert_eq!(said(&walked), first, "{what} at {at}");
+        }
+    }
+    assert_eq!(fs::read(&cache).unwrap(), whole, "and what is made anew is the same");
+    let older = b"countersign catalog 3 0.1.0\n{\"path\":\"a\"}\n";
+    fs::write(&cache, older).unwrap();
+    assert_eq!(looked(&root, &cache).0.forgotten, Some("is of another version"));
+    fs::remove_file(&cache).unwrap();
+    let (anew, _) = looked(&root, &cache);
+    assert_eq!((anew.forgotten, said(&anew)), (None, first));
+}
+
+#[test]
+fn a_cache_with_a_right_digest_that_leads_astray_ends() {
+    let keep = tempfile::tempdir().unwrap();
+    let (root, cache) = (keep.path().join("root"), keep.path().join("cache"));
+    let (_, names) = old_tree(&root, &cache);
+    let whole = fs::read(&cache).unwrap();
+    let start = whole.iter().position(|byte| *byte == b'\n').unwrap() + 1;
+    // Each byte behind the digest, and the digest put right: whoever can write there can lie, but not make us fall or turn in circles.
+    for at in start + 32..whole.len() {
+        for with in [0x01, 0xff] {
+            let mut bytes = whole.clone();
+            bytes[at] = with;
+            let digest = evidence::Digest::of(&bytes[start + 32..]);
+            bytes[start..start + 32].copy_from_slice(digest.as_bytes());
+            fs::write(&cache, bytes).unwrap();
+            let walked = looked(&root, &cache).0;
+            assert!(walked.folders < 20, "byte {at} as {with}");
+        }
+    }
+    fs::remove_file(&cache).unwrap();
     assert_eq!(looked(&root, &cache).1, names);
+}
+
+#[test]
+fn what_is_too_large_is_said_each_time() {
+    let keep = tempfile::tempdir().unwrap();
+    let (root, cache) = (keep.path().join("root"), keep.path().join("cache"));
+    put(&root, "a/Cargo.lock", "");
+    let file = fs::File::options().write(true).open(root.join("a/Cargo.lock")).unwrap();
+    file.set_len(inspect::catalog::DOCUMENT_MAX_BYTES + 1).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(3_500));
+    for _ in 0..2 {
+        let (walked, _) = looked(&root, &cache);
+        let problems = walked.scan.finish().problems;
+        assert_eq!(problems.iter().map(|one| one.kind.as_str()).collect::<Vec<_>>(), ["budget-exhausted"]);
+    }
 }

@@ -1,9 +1,8 @@
 //! Goes through a folder, two folders at a time, and hands the files that a cataloger wants to it. Symbolic links are not
 //! followed; file systems of the kernel and of other machines are not entered, and said so.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
@@ -13,9 +12,9 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 
 use evidence::BytePath;
-use inspect::catalog::{self, Candidates, DOCUMENT_MAX_BYTES, Reading, Scan};
+use inspect::catalog::{self, Candidates, Found, Reading, Scan};
 
-use super::cache::{self, Cache, Identity, Listing, Remembered, RememberedFolder};
+use super::cache::{self, At, Cache, Fresh, Identity, Known, Looked, Now, Record};
 use super::mounts;
 
 /// Folders of one walk: an endless tree ends.
@@ -46,6 +45,8 @@ pub struct Walked {
     pub wanted: u64,
     /// Of these, those that the cache knew.
     pub remembered: u64,
+    /// Why what is there as a cache is of no use, in words that follow its name.
+    pub forgotten: Option<&'static str>,
     /// File systems that were not entered: mount point and type.
     pub not_entered: Vec<(PathBuf, String)>,
 }
@@ -54,14 +55,15 @@ pub struct Walked {
 pub fn walk(walk: &Walk) -> io::Result<Walked> {
     let root = walk.root.canonicalize()?;
     let began = now(&root)?;
-    let cache = walk.cache.map(Cache::read).unwrap_or_default();
+    let (cache, forgotten) = walk.cache.map(Cache::read).unwrap_or_default();
     let closed = if walk.every_mount { BTreeMap::new() } else { mounts::closed() };
+    let closed = closed.into_iter().filter(|(point, _)| *point != root && point.starts_with(&root));
     let shared = Shared {
         root: &root,
         cache: &cache,
         remember: walk.cache.is_some(),
-        closed: closed.into_iter().filter(|(point, _)| *point != root && point.starts_with(&root)).collect(),
-        queue: Mutex::new(Queue { waiting: vec![root.clone()], busy: 0 }),
+        closed: closed.map(|(point, kind)| (point.into_os_string(), kind)).collect(),
+        queue: Mutex::new(Queue { waiting: vec![(root.clone(), cache.root())], busy: 0 }),
         more: Condvar::new(),
         idle: AtomicUsize::new(0),
         seen: AtomicU64::new(0),
@@ -73,34 +75,36 @@ pub fn walk(walk: &Walk) -> io::Result<Walked> {
             .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
             .collect()
     });
-    let mut walked = Walked::default();
-    let (mut entries, mut folders) = (Vec::new(), Vec::new());
+    let mut walked = Walked { forgotten, ..Walked::default() };
+    let mut looked = Vec::new();
     for part in parts {
-        folders.extend(part.folders);
-        walked.files += part.walked.files;
+        looked.extend(part.looked);
+        walked.files = walked.files.saturating_add(part.walked.files);
         walked.folders += part.walked.folders;
         walked.wanted += part.walked.wanted;
         walked.remembered += part.walked.remembered;
         walked.not_entered.extend(part.walked.not_entered);
         walked.scan.extend(part.walked.scan);
-        entries.extend(part.entries);
     }
     walked.not_entered.sort();
     if shared.seen.load(Ordering::Relaxed) >= FOLDERS_MAX {
         walked.scan.problem(&BytePath::from(""), "budget-exhausted", "more folders than are walked");
     }
     // Nothing new, nothing gone: the cache stands as it is.
+    let is_new = |looked: &Looked| match looked {
+        Looked::Same(_) => false,
+        Looked::Files(..) => true,
+        Looked::Listed(_, folder) => folder.identity.is_some_and(|identity| identity.is_before(began)),
+    };
     let changed = walked.remembered < walked.wanted
-        || walked.remembered < cache.len() as u64
-        || folders.len() != cache.folders()
-        || folders.iter().any(|(_, _, listing)| listing.is_some());
-    if let Some(path) = walk.cache.filter(|_| changed) {
-        entries.sort_by(|a, b| a.0.cmp(&b.0));
-        folders.sort_by(|a, b| a.0.cmp(&b.0));
-        if let Err(error) = cache::write(path, &cache, &entries, &folders, began) {
-            let detail = format!("the cache of the scan cannot be written: {error}");
-            walked.scan.problem(&BytePath::new(path.as_os_str().as_bytes()), "cache-unwritable", &detail);
-        }
+        || walked.remembered < cache.files()
+        || looked.len() as u64 != cache.folders()
+        || looked.iter().any(is_new);
+    if let Some(path) = walk.cache.filter(|_| changed)
+        && let Err(error) = cache::write(path, &cache, looked, began)
+    {
+        let detail = format!("the cache of the scan cannot be written: {error}");
+        walked.scan.problem(&BytePath::new(path.as_os_str().as_bytes()), "cache-unwritable", &detail);
     }
     Ok(walked)
 }
@@ -114,8 +118,11 @@ fn now(root: &Path) -> io::Result<i64> {
     Ok(here.max(facts.ctime()))
 }
 
+/// A folder, and where its record begins.
+type Visit = (PathBuf, At);
+
 struct Queue {
-    waiting: Vec<PathBuf>,
+    waiting: Vec<Visit>,
     busy: usize,
 }
 
@@ -123,7 +130,7 @@ struct Shared<'a> {
     root: &'a Path,
     cache: &'a Cache,
     remember: bool,
-    closed: BTreeMap<PathBuf, String>,
+    closed: HashMap<OsString, String>,
     queue: Mutex<Queue>,
     more: Condvar,
     /// Threads that wait for a folder.
@@ -134,28 +141,37 @@ struct Shared<'a> {
 
 /// What one thread has seen.
 #[derive(Default)]
-struct Part {
+struct Part<'a> {
     walked: Walked,
-    entries: Vec<Remembered>,
-    folders: Vec<RememberedFolder>,
+    looked: Vec<Looked<'a>>,
     /// Of each device, whether the times of its folders show changes.
     devices: HashMap<u64, bool>,
 }
 
-impl Shared<'_> {
+/// The names of a folder that matter.
+#[derive(Default)]
+struct Listing {
+    files: u64,
+    inner: Vec<Vec<u8>>,
+    wanted: Vec<Vec<u8>>,
+    /// Whether all names could be read.
+    is_whole: bool,
+}
+
+impl<'a> Shared<'a> {
     /// Goes into the depth alone; gives away the older half of what waits when somebody has nothing.
-    fn work(&self) -> Part {
+    fn work(&self) -> Part<'a> {
         let mut part = Part::default();
         while let Some(folder) = self.next() {
             let mut own = vec![folder];
-            while let Some(folder) = own.pop() {
+            while let Some((folder, at)) = own.pop() {
                 if self.seen.fetch_add(1, Ordering::Relaxed) >= FOLDERS_MAX {
                     own.clear();
                     break;
                 }
-                own.extend(self.folder(&folder, &mut part));
+                self.folder(&folder, at, &mut own, &mut part);
                 if own.len() > 1 && self.idle.load(Ordering::Relaxed) > 0 {
-                    let given: Vec<PathBuf> = own.drain(..own.len() / 2).collect();
+                    let given: Vec<Visit> = own.drain(..own.len() / 2).collect();
                     self.queue.lock().unwrap_or_else(PoisonError::into_inner).waiting.extend(given);
                     self.more.notify_all();
                 }
@@ -167,7 +183,7 @@ impl Shared<'_> {
     }
 
     /// Takes a folder; waits while others may still find some.
-    fn next(&self) -> Option<PathBuf> {
+    fn next(&self) -> Option<Visit> {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             if let Some(folder) = queue.waiting.pop() {
@@ -183,35 +199,61 @@ impl Shared<'_> {
         }
     }
 
-    /// Looks at one folder; returns those in it.
-    fn folder(&self, folder: &Path, part: &mut Part) -> Vec<PathBuf> {
+    /// Looks at one folder; those in it are to be looked at.
+    fn folder(&self, folder: &Path, at: At, own: &mut Vec<Visit>, part: &mut Part<'a>) {
         part.walked.folders += 1;
-        let relative = self.relative(folder);
         let identity = self.identity(folder, part);
-        let known = identity.as_ref().and_then(|identity| self.cache.folder(&relative, identity));
-        let (listing, is_whole) = match known {
-            Some(known) => (Cow::Borrowed(known), true),
-            None => {
-                let (listing, is_whole) = self.list(folder, &relative, part);
-                (Cow::Owned(listing), is_whole)
+        match self.cache.record(at) {
+            Some(record) if identity.is_some() && record.identity == identity => {
+                self.same(folder, at, &record, own, part);
             }
-        };
-        let inner = self.inner(folder, &listing, part);
-        part.walked.files += listing.files;
-        for name in &listing.wanted {
-            self.file(&folder.join(OsStr::from_bytes(name.as_bytes())), part);
+            record => self.listed(folder, record.as_ref(), identity, own, part),
         }
-        // What was read while the folder changed is not remembered.
-        if let Some(identity) = identity.filter(|_| is_whole)
-            && (known.is_some() || self.identity(folder, part) == Some(identity))
-        {
-            let fresh = match listing {
-                Cow::Borrowed(_) => None,
-                Cow::Owned(listing) => Some(listing),
-            };
-            part.folders.push((relative, identity, fresh));
+    }
+
+    /// Looks at a folder that is as its record says: only the files that matter are.
+    fn same(&self, folder: &Path, at: At, record: &Record<'a>, own: &mut Vec<Visit>, part: &mut Part<'a>) {
+        part.walked.files = part.walked.files.saturating_add(record.files);
+        self.enter(folder, record.inner(), own, part);
+        let mut changed = Vec::new();
+        for (place, (name, known)) in record.wanted().enumerate() {
+            changed.extend(self.file(&below(folder, name), known, part).map(|now| (place, now)));
         }
-        inner
+        part.looked.push(match changed.is_empty() {
+            true => Looked::Same(at),
+            false => Looked::Files(at, changed),
+        });
+    }
+
+    /// Lists a folder and looks at what is in it. Of files that are as they were, what the record says holds still.
+    fn listed(
+        &self,
+        folder: &Path,
+        record: Option<&Record<'a>>,
+        identity: Option<Identity>,
+        own: &mut Vec<Visit>,
+        part: &mut Part<'a>,
+    ) {
+        let Some(listing) = self.list(folder, part) else { return };
+        part.walked.files = part.walked.files.saturating_add(listing.files);
+        let records: HashMap<&[u8], At> = record.map(|record| record.inner().collect()).unwrap_or_default();
+        let files: HashMap<&[u8], Known> = record.map(|record| record.wanted().collect()).unwrap_or_default();
+        let at = |name: &Vec<u8>| records.get(name.as_slice()).copied().unwrap_or_default();
+        self.enter(folder, listing.inner.iter().map(|name| (name.as_slice(), at(name))), own, part);
+        let mut wanted = Vec::with_capacity(listing.wanted.len());
+        for name in listing.wanted {
+            let known = files.get(name.as_slice()).copied().unwrap_or(Known::NOTHING);
+            let now = self.file(&below(folder, &name), known, part);
+            wanted.push((name, now.unwrap_or(Now::Known(known))));
+        }
+        if self.remember {
+            // What was read while the folder changed is not remembered.
+            let identity = identity.filter(|_| listing.is_whole);
+            let identity = identity.filter(|identity| self.identity(folder, part) == Some(*identity));
+            let inner = listing.inner.into_iter().map(|name| (at(&name), name)).map(|(at, name)| (name, at));
+            let fresh = Fresh { identity, files: listing.files, inner: inner.collect(), wanted };
+            part.looked.push(Looked::Listed(self.relative(folder), fresh));
+        }
     }
 
     /// What tells a folder from others, if that is worth anything where it lies.
@@ -222,57 +264,63 @@ impl Shared<'_> {
         (*shows && facts.is_dir()).then_some(identity)
     }
 
-    /// The folders in a folder, but for closed file systems.
-    fn inner(&self, folder: &Path, listing: &Listing, part: &mut Part) -> Vec<PathBuf> {
-        let mut inner = Vec::with_capacity(listing.inner.len());
-        for name in &listing.inner {
-            let path = folder.join(OsStr::from_bytes(name.as_bytes()));
-            match self.closed.get(&path) {
+    /// Takes the folders in a folder, but for closed file systems.
+    fn enter<'n>(
+        &self,
+        folder: &Path,
+        inner: impl Iterator<Item = (&'n [u8], At)>,
+        own: &mut Vec<Visit>,
+        part: &mut Part,
+    ) {
+        let first = own.len();
+        for (name, at) in inner {
+            let path = below(folder, name);
+            match self.closed.get(path.as_os_str()) {
                 Some(kind) => part.walked.not_entered.push((path, kind.clone())),
-                None => inner.push(path),
+                None => own.push((path, at)),
             }
         }
-        if folder.ends_with("nix/store") {
-            let paths: Vec<BytePath> = inner.iter().map(|path| self.relative(path)).collect();
+        if folder.as_os_str().as_bytes().ends_with(b"/nix/store") {
+            let paths = own.get(first..).unwrap_or_default().iter().map(|(path, _)| self.relative(path));
+            let paths: Vec<BytePath> = paths.collect();
             part.walked.scan.store_paths(paths.iter().map(BytePath::as_bytes));
         }
-        inner
     }
 
-    /// Reads a folder's names; says too whether all of them could be read.
-    fn list(&self, folder: &Path, relative: &BytePath, part: &mut Part) -> (Listing, bool) {
+    /// Reads a folder's names.
+    fn list(&self, folder: &Path, part: &mut Part) -> Option<Listing> {
         let entries = match fs::read_dir(folder) {
             Ok(entries) => entries,
             Err(error) => {
                 // A folder that has vanished is nothing that could not be read.
                 if error.kind() != io::ErrorKind::NotFound {
-                    part.walked.scan.problem(relative, "unreadable", &error.to_string());
+                    part.walked.scan.problem(&self.relative(folder), "unreadable", &error.to_string());
                 }
-                return (Listing::default(), false);
+                return None;
             }
         };
-        let (mut listing, mut is_whole) = (Listing::default(), true);
+        let mut listing = Listing { is_whole: true, ..Listing::default() };
         for entry in entries {
             match entry.and_then(|entry| Ok((entry.file_type()?, entry.file_name()))) {
-                Ok((kind, name)) if kind.is_dir() => listing.inner.push(BytePath::new(name.as_bytes())),
+                Ok((kind, name)) if kind.is_dir() => listing.inner.push(name.as_bytes().to_vec()),
                 Ok((kind, name)) if kind.is_file() => {
                     listing.files += 1;
                     // Most files are wanted by nobody: their path is never put together.
                     if catalog::may_want(name.as_bytes()) {
                         let path = self.relative(&folder.join(&name));
                         if !catalog::candidates(path.as_bytes()).is_empty() {
-                            listing.wanted.push(BytePath::new(name.as_bytes()));
+                            listing.wanted.push(name.as_bytes().to_vec());
                         }
                     }
                 }
                 Ok((kind, _)) => debug_assert!(kind.is_symlink() || kind.is_fifo() || !kind.is_file()),
                 Err(error) => {
-                    is_whole = false;
-                    part.walked.scan.problem(relative, "unreadable", &error.to_string());
+                    listing.is_whole = false;
+                    part.walked.scan.problem(&self.relative(folder), "unreadable", &error.to_string());
                 }
             }
         }
-        (listing, is_whole)
+        Some(listing)
     }
 
     fn relative(&self, path: &Path) -> BytePath {
@@ -280,78 +328,98 @@ impl Shared<'_> {
         BytePath::new(relative.as_os_str().as_bytes())
     }
 
-    fn file(&self, path: &Path, part: &mut Part) {
-        let relative = self.relative(path);
-        let candidates = catalog::candidates(relative.as_bytes());
-        if let Err(error) = self.read(path, &relative, &candidates, part)
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            part.walked.scan.problem(&relative, "unreadable", &error.to_string());
+    /// Looks at a file; returns what is known of it now, if that is not what was.
+    fn file(&self, path: &Path, known: Known<'a>, part: &mut Part) -> Option<Now<'a>> {
+        match self.look(path, known, part) {
+            Ok(now) => now,
+            Err(error) => {
+                if error.kind() != io::ErrorKind::NotFound {
+                    part.walked.scan.problem(&self.relative(path), "unreadable", &error.to_string());
+                }
+                (!known.is_nothing()).then_some(Now::NOTHING)
+            }
         }
     }
 
-    fn read(
-        &self,
-        path: &Path,
-        relative: &BytePath,
-        candidates: &Candidates,
-        part: &mut Part,
-    ) -> io::Result<()> {
+    fn look(&self, path: &Path, known: Known<'a>, part: &mut Part) -> io::Result<Option<Now<'a>>> {
+        let nothing = || (!known.is_nothing()).then_some(Now::NOTHING);
         let facts = fs::symlink_metadata(path)?;
         if !facts.is_file() {
-            return Ok(());
+            return Ok(nothing());
         }
-        let program = candidates.program && may_be_program(relative, &facts);
+        let identity = Identity::of(&facts);
+        if known.is_of(&identity) {
+            if known.is_passed_over() {
+                return Ok(None);
+            }
+            if let Some(readings) = known.readings(|| self.relative(path)) {
+                part.walked.wanted += 1;
+                part.walked.remembered += 1;
+                readings.into_iter().for_each(|reading| part.walked.scan.take(reading));
+                return Ok(None);
+            }
+        }
+        let relative = self.relative(path);
+        let candidates = catalog::candidates(relative.as_bytes());
+        let program = candidates.program && may_be_program(&relative, &facts);
         if candidates.documents.is_empty() && !program {
-            return Ok(());
+            return Ok(Some(Now::PassedOver(identity)));
         }
         part.walked.wanted += 1;
-        let identity = Identity::of(&facts);
-        if let Some(known) = self.cache.known(relative, &identity) {
-            part.walked.remembered += 1;
-            if self.remember {
-                part.entries.push((relative.clone(), identity, None));
-            }
-            known.readings(relative).for_each(|reading| part.walked.scan.take(reading));
-            return Ok(());
-        }
         let file = open(path)?;
         let now = file.metadata()?;
         if !now.is_file() {
-            return Ok(());
+            return Ok(nothing());
         }
         let mut found = Vec::new();
         if program {
-            let content = Program(&file, now.len());
-            found.extend(
-                catalog::read_program(&content).into_iter().map(|(by, found)| (by.to_owned(), found)),
-            );
+            let readings = catalog::read_program(&Program(&file, now.len()));
+            found.extend(readings.into_iter().map(|(by, found)| (by.to_owned(), found)));
         }
-        if !candidates.documents.is_empty() {
-            let beginning = candidates.documents.iter().all(|cataloger| cataloger.wants_beginning());
-            let most = candidates.documents.iter().map(|cataloger| cataloger.most_bytes()).max();
-            let most = most.unwrap_or(DOCUMENT_MAX_BYTES);
-            if now.len() > most && !beginning {
-                part.walked.scan.problem(relative, "budget-exhausted", "the document is too large");
-            } else {
-                let mut bytes = Vec::with_capacity(usize::try_from(now.len().min(most)).unwrap_or_default());
-                (&file).take(most).read_to_end(&mut bytes)?;
-                for cataloger in &candidates.documents {
-                    found.push((cataloger.name.to_owned(), catalog::read(cataloger, relative, &bytes)));
-                }
-            }
+        let said = documents(&file, now.len(), &relative, &candidates)?;
+        // Neither is what is too large: the problem is to be seen each time.
+        let is_whole = said.is_some();
+        if !is_whole {
+            part.walked.scan.problem(&relative, "budget-exhausted", "the document is too large");
         }
+        found.extend(said.unwrap_or_default());
         found.retain(|(_, found)| !found.is_empty());
         // Only what was the same before and after may be remembered.
-        let after = Identity::of(&file.metadata()?);
-        if self.remember && after == identity {
-            part.entries.push((relative.clone(), identity, Some(found.clone())));
-        }
+        let is_same = Identity::of(&file.metadata()?) == identity;
+        let now =
+            if self.remember && is_whole && is_same { Now::read(identity, &found) } else { Now::NOTHING };
         for (by, found) in found {
             part.walked.scan.take(Reading { path: relative.clone(), by, found });
         }
-        Ok(())
+        Ok(Some(now))
     }
+}
+
+fn below(folder: &Path, name: &[u8]) -> PathBuf {
+    folder.join(OsStr::from_bytes(name))
+}
+
+/// Reads a file as a document by all who want it; nothing, if it is too large.
+fn documents(
+    file: &File,
+    size: u64,
+    relative: &BytePath,
+    candidates: &Candidates,
+) -> io::Result<Option<Vec<(String, Found)>>> {
+    let Some(most) = candidates.documents.iter().map(|cataloger| cataloger.most_bytes()).max() else {
+        return Ok(Some(Vec::new()));
+    };
+    let beginning = candidates.documents.iter().all(|cataloger| cataloger.wants_beginning());
+    if size > most && !beginning {
+        return Ok(None);
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(size.min(most)).unwrap_or_default());
+    let mut beginning = file.take(most);
+    beginning.read_to_end(&mut bytes)?;
+    let read = |cataloger: &catalog::Cataloger| {
+        (cataloger.name.to_owned(), catalog::read(cataloger, relative, &bytes))
+    };
+    Ok(Some(candidates.documents.iter().map(|cataloger| read(cataloger)).collect()))
 }
 
 /// Programs have a bit that says so, or the name of a library.

@@ -3,35 +3,29 @@
 use std::borrow::Cow;
 
 use evidence::bom::{Algorithm, Hash, Kind, State};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::PACKAGES_MAX;
 
-/// What a document says. Kept as it is in the cache of a scan.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+/// What a document says. The cache of a scan keeps it as bytes ([`Self::keep`]).
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Found {
     /// The packages.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub packages: Vec<Stated>,
     /// Places in `packages`: the first depends on the second.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub relations: Vec<(u32, u32)>,
     /// A place in `packages`, and the name of a package of the same ecosystem on which it depends.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub needs: Vec<(u32, String)>,
     /// Places in `packages` that what the document belongs to depends on.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub direct: Vec<u32>,
     /// What could not be read: kind and detail.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<(String, String)>,
     /// The operating system that the document describes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub system: Option<System>,
 }
 
 /// An operating system as `os-release(5)` names it.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct System {
     /// `debian`.
     pub id: String,
@@ -40,59 +34,34 @@ pub struct System {
 }
 
 /// One package as a document states it.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Stated {
     /// The purl type; empty where none fits.
     pub ecosystem: Cow<'static, str>,
     /// Name space as the ecosystem writes it. Empty for the package of a distribution: `os-release` says which.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub namespace: String,
     /// Name.
     pub name: String,
     /// Version; may be empty.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub version: String,
     /// Purl qualifiers, in any order; empty values are left out.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub qualifiers: Vec<(Cow<'static, str>, String)>,
     /// What sort of thing it is, in CycloneDX's word; empty for a library.
-    #[serde(default, skip_serializing_if = "str::is_empty")]
     pub kind: Cow<'static, str>,
     /// How it is known.
-    #[serde(with = "state")]
     pub state: State,
     /// Licences as written.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub licences: Vec<String>,
     /// Supplier.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub supplier: Option<String>,
     /// Digests: algorithm's word and hexadecimal digits.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hashes: Vec<(Cow<'static, str>, String)>,
     /// CPE 2.3 names.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cpes: Vec<String>,
     /// Names by which others depend on it, beside its own.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub provides: Vec<String>,
     /// Anything else.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub properties: Vec<(Cow<'static, str>, String)>,
-}
-
-mod state {
-    use evidence::bom::State;
-    use serde::{Deserialize, Deserializer, Serializer, de};
-
-    pub(super) fn serialize<S: Serializer>(state: &State, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(state.word())
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<State, D::Error> {
-        let word = std::borrow::Cow::<str>::deserialize(deserializer)?;
-        State::of(&word).ok_or_else(|| de::Error::custom("no such state"))
-    }
 }
 
 impl Stated {

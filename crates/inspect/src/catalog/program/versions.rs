@@ -4,7 +4,7 @@
 use std::io;
 use std::sync::LazyLock;
 
-use aho_corasick::AhoCorasick;
+use aho_corasick::{AhoCorasick, MatchKind};
 use evidence::bom::State;
 
 use super::super::found::{Found, Stated};
@@ -59,8 +59,12 @@ const OVERLAP_BYTES: usize = 64;
 /// Versions of one program.
 const FOUND_MAX: usize = 64;
 
+/// No mark is part of another. The leftmost match is what the vectors of the processor look for: more than twice as fast over whole
+/// libraries as the match that ends first.
 static SEARCH: LazyLock<AhoCorasick> = LazyLock::new(|| {
-    AhoCorasick::new(MARKS.iter().map(|(mark, _, _)| *mark)).expect("the marks are few and short")
+    let marks = MARKS.iter().map(|(mark, _, _)| *mark);
+    let search = AhoCorasick::builder().match_kind(MatchKind::LeftmostFirst).build(marks);
+    search.expect("the marks are few and short")
 });
 
 pub(super) fn read(content: &dyn Content, sections: &[Section], found: &mut Found) -> io::Result<()> {
@@ -128,6 +132,18 @@ mod tests {
         let mut found = Found::default();
         window(text, &mut found);
         found.packages.into_iter().map(|package| (package.name, package.version)).collect()
+    }
+
+    #[test]
+    fn no_mark_is_part_of_another_and_each_is_found() {
+        for (number, (mark, _, _)) in MARKS.iter().enumerate() {
+            let parts = MARKS.iter().filter(|(other, _, _)| mark.contains(other)).count();
+            assert_eq!(parts, 1, "{mark}");
+            let text = [b"x".repeat(100).as_slice(), mark.as_bytes(), b"1.2\0"].concat();
+            let hits: Vec<_> =
+                SEARCH.find_iter(&text).map(|hit| (hit.pattern().as_usize(), hit.start())).collect();
+            assert_eq!(hits, [(number, 100)], "{mark}");
+        }
     }
 
     #[test]
