@@ -100,7 +100,7 @@ impl Matcher for Rules {
     fn look(&self, place: &BytePath, name: &BytePath, bytes: &[u8]) -> (Vec<RuleMatch>, Option<String>) {
         let looked = self.0.look(&place.to_string(), &name.to_string(), bytes);
         let open = looked.open.map(|open| match open {
-            yara::Open::Time(what) | yara::Open::Matches(what) => what,
+            yara::Open::Time(what) | yara::Open::Matches(what) | yara::Open::Failed(what) => what,
         });
         (looked.matches, open)
     }

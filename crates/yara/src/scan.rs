@@ -1,6 +1,7 @@
 //! Compiled rules, and what they say of bytes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -63,6 +64,16 @@ pub struct Looked {
     pub open: Option<Open>,
 }
 
+/// Calls what is not ours and reads bytes of an enemy: if it panics, that is an answer, and no end of the program.
+fn unless_it_fails<T>(look: impl FnOnce() -> T) -> Result<T, String> {
+    // What was collected until then is a list of matches, each whole.
+    catch_unwind(AssertUnwindSafe(look)).map_err(|panic| {
+        let why = panic.downcast_ref::<&str>().map(|why| (*why).to_owned());
+        let why = why.or_else(|| panic.downcast_ref::<String>().cloned());
+        format!("the rules' engine failed: {}", why.as_deref().unwrap_or("for an unknown reason"))
+    })
+}
+
 /// Why it is not known whether rules match.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Open {
@@ -70,6 +81,8 @@ pub enum Open {
     Time(String),
     /// A string of these rules, which did not match, has more matches than are kept; or more rules match than are told.
     Matches(String),
+    /// The engine or one of its modules, which are not ours, gave up on these bytes.
+    Failed(String),
 }
 
 impl Rules {
@@ -174,33 +187,39 @@ impl Rules {
         let (mut matched, mut limited) = (BTreeSet::new(), BTreeSet::new());
         let (mut matches, mut more) = (Vec::new(), 0_usize);
         let (begin, mut is_over) = (Instant::now(), false);
-        let result = scanner.scan_mem_with_callback(bytes, |event| {
-            // There is an event for each rule. Few steps of a rule may be long ones: a function of a module looks at the whole member.
-            is_over = begin.elapsed() >= time;
-            if is_over {
-                return ScanCallbackResult::Abort;
-            }
-            match event {
-                ScanEvent::RuleMatch(rule) => {
-                    matched.insert((rule.namespace.to_owned(), rule.name.to_owned()));
-                    if matches.len() < RULES_MAX {
-                        matches.push(self.told(&rule));
-                    } else {
-                        more += 1;
+        let result = unless_it_fails(|| {
+            scanner.scan_mem_with_callback(bytes, |event| {
+                // There is an event for each rule. Few steps of a rule may be long ones: a function of a module looks at the whole member.
+                is_over = begin.elapsed() >= time;
+                if is_over {
+                    return ScanCallbackResult::Abort;
+                }
+                match event {
+                    ScanEvent::RuleMatch(rule) => {
+                        matched.insert((rule.namespace.to_owned(), rule.name.to_owned()));
+                        if matches.len() < RULES_MAX {
+                            matches.push(self.told(&rule));
+                        } else {
+                            more += 1;
+                        }
                     }
+                    ScanEvent::RuleNoMatch(rule)
+                        if rule.matches.iter().any(|string| string.matches.len() >= of_string) =>
+                    {
+                        limited.insert((rule.namespace.to_owned(), rule.name.to_owned()));
+                    }
+                    ScanEvent::StringReachedMatchLimit(string) => {
+                        limited.insert((string.rule_namespace.to_owned(), string.rule_name.to_owned()));
+                    }
+                    _ => {}
                 }
-                ScanEvent::RuleNoMatch(rule)
-                    if rule.matches.iter().any(|string| string.matches.len() >= of_string) =>
-                {
-                    limited.insert((rule.namespace.to_owned(), rule.name.to_owned()));
-                }
-                ScanEvent::StringReachedMatchLimit(string) => {
-                    limited.insert((string.rule_namespace.to_owned(), string.rule_name.to_owned()));
-                }
-                _ => {}
-            }
-            ScanCallbackResult::Continue
+                ScanCallbackResult::Continue
+            })
         });
+        let result = match result {
+            Ok(result) => result,
+            Err(why) => return Looked { matches, open: Some(Open::Failed(why)) },
+        };
         let undecided: Vec<&str> =
             limited.difference(&matched).map(|(_, rule)| rule.as_str()).take(STRINGS_MAX).collect();
         let open = match result {
@@ -275,5 +294,21 @@ fn with_modules(told: String, modules: &[String]) -> String {
         format!("{told}: the modules that are read are {}", modules.join(", "))
     } else {
         told
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_panics_is_open_and_says_why() {
+        assert_eq!(unless_it_fails(|| 7), Ok(7));
+        let why = unless_it_fails(|| -> u8 { panic!("an offset of {}", 3) });
+        assert_eq!(why.unwrap_err(), "the rules' engine failed: an offset of 3");
+        assert_eq!(
+            unless_it_fails(|| -> u8 { panic!("plain") }).unwrap_err(),
+            "the rules' engine failed: plain"
+        );
     }
 }

@@ -148,3 +148,44 @@ rule dex { condition: dex.header.file_size == 1 or dex.number_of_methods > 10 }
         assert_eq!(rules.look("x", "x", &bytes).open, None);
     }
 }
+
+/// A program of 64 bits whose table of imported addresses lies at the end of all addresses: the sum of its entries' places wraps.
+#[test]
+fn addresses_at_the_end_of_all_wrap() {
+    let mut image = vec![0_u8; 0x600];
+    let mut put = |at: usize, bytes: &[u8]| image[at..at + bytes.len()].copy_from_slice(bytes);
+    put(0, b"MZ");
+    put(0x3c, &0x40_u32.to_le_bytes());
+    put(0x40, b"PE\0\0");
+    put(0x44, &0x8664_u16.to_le_bytes());
+    put(0x46, &1_u16.to_le_bytes());
+    put(0x54, &240_u16.to_le_bytes());
+    put(0x56, &0x22_u16.to_le_bytes());
+    put(0x58, &0x20b_u16.to_le_bytes());
+    // Alignments, sizes, the number of directories; the second of them is that of imports.
+    put(0x78, &0x1000_u32.to_le_bytes());
+    put(0x7c, &0x200_u32.to_le_bytes());
+    put(0x90, &0x2000_u32.to_le_bytes());
+    put(0x94, &0x200_u32.to_le_bytes());
+    put(0xc4, &16_u32.to_le_bytes());
+    put(0xd0, &0x1000_u32.to_le_bytes());
+    put(0xd4, &40_u32.to_le_bytes());
+    // One section: 0x400 bytes from 0x200 on, at the address 0x1000.
+    put(0x148, b".idata\0\0");
+    put(0x150, &0x400_u32.to_le_bytes());
+    put(0x154, &0x1000_u32.to_le_bytes());
+    put(0x158, &0x400_u32.to_le_bytes());
+    put(0x15c, &0x200_u32.to_le_bytes());
+    put(0x16c, &0x4000_0040_u32.to_le_bytes());
+    // Imports of `a.dll`: three by number; their addresses are to be put at 0xffff_fff8.
+    put(0x200, &0x1100_u32.to_le_bytes());
+    put(0x20c, &0x1200_u32.to_le_bytes());
+    put(0x210, &0xffff_fff8_u32.to_le_bytes());
+    for n in 0..3_u64 {
+        put(0x300 + 8 * n as usize, &(1 << 63 | (n + 1)).to_le_bytes());
+    }
+    put(0x400, b"a.dll\0");
+    let rules = "import \"pe\"\nrule imports { condition: pe.number_of_imported_functions == 3 and pe.imports(\"a.dll\", 2) }";
+    let looked = look(rules, &image);
+    assert_eq!((names(&looked), &looked.open), (vec!["imports"], &None));
+}
