@@ -6,7 +6,7 @@ mod compare;
 mod detect;
 mod drift;
 mod goals;
-mod images;
+pub(crate) mod images;
 mod large;
 mod log;
 pub(crate) mod projects;

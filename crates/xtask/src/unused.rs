@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
+use crate::bench::images::MIRROR;
 use crate::bench::projects;
 
 /// What the machine has besides the smallest system: what its owners once needed.
@@ -76,11 +77,10 @@ pub(crate) fn run() -> Result<()> {
 fn install(machine: &Path) -> Result<()> {
     let there = Command::new("debootstrap").arg("--version").output();
     ensure!(there.is_ok_and(|output| output.status.success()), "apt-get install debootstrap");
-    let script = "MIRROR=$(sed -n 's/^URIs: *//p; s/^deb \\([^ ]*\\) .*/\\1/p' /etc/apt/sources.list \
-        /etc/apt/sources.list.d/debian.sources 2>/dev/null | head -1)
-        . /etc/os-release
-        debootstrap --variant=minbase --include=\"$1\" \"$VERSION_CODENAME\" \"$2\" \"$MIRROR\" > /dev/null";
-    crate::must(Command::new("sh").args(["-ec", script, "install", INSTALLED]).arg(machine))
+    let script = format!(
+        "{MIRROR}\n. /etc/os-release\ndebootstrap --variant=minbase --include=\"$1\" \"$VERSION_CODENAME\" \"$2\" \"$MIRROR\" > /dev/null"
+    );
+    crate::must(Command::new("sh").args(["-ec", script.as_str(), "install", INSTALLED]).arg(machine))
 }
 
 fn write_projects(work: &Path, below: &Path) -> Result<()> {

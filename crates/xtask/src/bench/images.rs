@@ -41,6 +41,10 @@ done",
     ),
 ];
 
+/// Sets `MIRROR` to where this machine gets its packages from.
+pub(crate) const MIRROR: &str = "MIRROR=$(sed -n 's/^URIs: *//p; s/^deb \\([^ ]*\\) .*/\\1/p' /etc/apt/sources.list \
+    /etc/apt/sources.list.d/debian.sources 2>/dev/null | head -1)";
+
 /// Writes the layers as `docker save` does (Docker Image Specification v1.2).
 const SAVE: &str = r#"
 import hashlib, io, json, os, sys, tarfile
@@ -76,9 +80,7 @@ pub(super) fn make(cache: &Path, name: &str, script: &str) -> Result<PathBuf> {
             fs::remove_dir_all(&folder)?;
         }
         fs::create_dir_all(&folder)?;
-        let mirror = "MIRROR=$(sed -n 's/^URIs: *//p; s/^deb \\([^ ]*\\) .*/\\1/p' /etc/apt/sources.list \
-            /etc/apt/sources.list.d/debian.sources 2>/dev/null | head -1)";
-        must(Command::new("sh").args(["-ec", &format!("{mirror}\n{script}")]).current_dir(&folder))?;
+        must(Command::new("sh").args(["-ec", &format!("{MIRROR}\n{script}")]).current_dir(&folder))?;
         let part = folder.join("image.part");
         must(Command::new("python3").args(["-c", SAVE]).arg(&folder).arg(name).arg(&part))?;
         fs::rename(&part, &archive)?;
