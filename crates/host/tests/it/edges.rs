@@ -126,6 +126,9 @@ int main(void) {
     assert_eq!(recorded, files);
 }
 
+/// So often a race is run until it takes place.
+const TRIES: usize = 30;
+
 /// The same, and a third thread reads what was opened and puts what was expected in its place.
 #[test]
 fn a_descriptor_that_changes_behind_the_call_hides_nothing() {
@@ -178,11 +181,16 @@ int main(void) {
         .status()
         .unwrap();
     assert!(built.success());
-    let seen = raced(shell(&folder, "./race > read"));
-    let really: usize = fs::read_to_string(folder.join("read")).unwrap().parse().unwrap();
-    let recorded = seen.of(EventKind::Read).filter(|event| event.digest == Some(Digest::of(b"B"))).count();
-    assert!(really > 0, "the race took place");
-    assert!(recorded >= really, "{recorded} of {really}");
+    // The thief has a moment between two calls of another thread: on a busy machine it may miss all of them.
+    let took_place = (0..TRIES).any(|_| {
+        let seen = raced(shell(&folder, "./race > read"));
+        let really: usize = fs::read_to_string(folder.join("read")).unwrap().parse().unwrap();
+        let recorded =
+            seen.of(EventKind::Read).filter(|event| event.digest == Some(Digest::of(b"B"))).count();
+        assert!(recorded >= really, "{recorded} of {really}");
+        really > 0
+    });
+    assert!(took_place, "the race took place");
 }
 
 #[test]
