@@ -16,6 +16,7 @@ use judge::codes;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::inspect_path::{FILE_MAX_BYTES, inspect_bytes};
+use crate::record::secrets::PASSPHRASE;
 
 /// How the vendor's signer is run.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -77,11 +78,8 @@ pub(crate) fn run(
         format!("{} {}", signer.command, quoted(&input))
     };
     // Stdout is the caller's answer; what the signer says goes to stderr, as with a recorded build.
-    let status = Command::new("sh")
-        .args(["-c", &command])
-        .env_remove("COUNTERSIGN_PASSPHRASE")
-        .stdout(std::io::stderr())
-        .status();
+    let status =
+        Command::new("sh").args(["-c", &command]).env_remove(PASSPHRASE).stdout(std::io::stderr()).status();
     let status = status.map_err(|source| Error::Signer { program: "sh".into(), source })?;
     let mut because = Vec::new();
     if !status.success() {

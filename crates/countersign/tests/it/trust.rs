@@ -157,7 +157,8 @@ fn what_a_build_only_asked_for_is_there_and_a_failed_repetition_is_no_answer() {
 fn what_an_output_follows_is_found_by_building_again() {
     let sandbox = Sandbox::new();
     // None of it stands in the bytes as such: what was made of it does.
-    let script = "mkdir -p out; cat main.c > out/steady; pwd | md5sum > out/folder; umask | md5sum > out/mask; \
+    // And no build has what opens our keys.
+    let script = "test -z \"$COUNTERSIGN_PASSPHRASE\" || exit 9; mkdir -p out; cat main.c > out/steady; pwd | md5sum > out/folder; umask | md5sum > out/mask; \
         date +%Z | md5sum > out/zone; stat -c %Y main.c | md5sum > out/age; date +%s%N | md5sum > out/chance";
     sandbox.ok(&["run", "--product", "demo", "--output", "out/*", "--", "sh", "-c", script]);
     let plain = sandbox.run(&["rebuild", "latest", "--json"]);

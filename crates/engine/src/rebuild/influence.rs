@@ -18,6 +18,7 @@ use super::conditions::{self, Condition};
 use super::path;
 use crate::assess::hash_file;
 use crate::error::{Error, Result};
+use crate::record::secrets::PASSPHRASE;
 
 /// Of a build that fails so much is looked at to say why.
 const SAID_MAX_BYTES: u64 = 1 << 20;
@@ -150,7 +151,7 @@ impl Trials<'_> {
             .args(words)
             .current_dir(&folder)
             .env_clear()
-            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .envs(self.environment.iter().filter(|(name, _)| name != PASSPHRASE).cloned())
             .stdin(Stdio::null())
             .stderr(said)
             .status()
