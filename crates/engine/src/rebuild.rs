@@ -193,6 +193,21 @@ pub fn rebuild(
         .filter(|(_, same)| !same)
         .map(|(path, _)| path.clone())
         .collect();
+    let verdict = match (failed, differing.is_empty()) {
+        (true, _) => "failed",
+        (false, true) => "same",
+        (false, false) => "differs",
+    };
+    let statement = RebuildStatement {
+        verdict: verdict.into(),
+        first: first.digest(),
+        second: second.digest,
+        variations: variations.clone(),
+        differing: differing.iter().map(ToString::to_string).collect(),
+        decided: world.now(),
+    };
+    // What follows explains it, and may fail.
+    let log_index = log(world, record, &statement, passphrase)?;
     let influences = if what.bisect && !differing.is_empty() {
         let trials = Trials {
             record,
@@ -219,7 +234,7 @@ pub fn rebuild(
             let follows = influences.iter().filter(|influence| influence.outputs.contains(&output.path));
             let mut because: Vec<String> = follows.map(Influence::words).collect();
             if because.is_empty() && what.bisect {
-                because.push("no single one of the variations changes it: several do together".into());
+                because.push("no single one of the variations changes it".into());
             }
             if built.is_file() {
                 if let Some(first) = first.output(&output.digest, &output.path, place.path())? {
@@ -233,20 +248,6 @@ pub fn rebuild(
             Ok(codes::NOT_REPRODUCED.finding(subject, because))
         })
         .collect::<Result<_>>()?;
-    let verdict = match (failed, differing.is_empty()) {
-        (true, _) => "failed",
-        (false, true) => "same",
-        (false, false) => "differs",
-    };
-    let statement = RebuildStatement {
-        verdict: verdict.into(),
-        first: first.digest(),
-        second: second.digest,
-        variations: variations.clone(),
-        differing: differing.iter().map(ToString::to_string).collect(),
-        decided: world.now(),
-    };
-    let log_index = log(world, record, &statement, passphrase)?;
     let name = match (&first, &what.from) {
         (First::Ours(view), _) => format!("r{}", view.number),
         (First::Theirs(_), Some(SourcesFrom::Service(url))) => format!("{} of {url}", what.record),

@@ -15,7 +15,7 @@ use crate::bench::projects;
 const INSTALLED: &str = "build-essential,python3-setuptools,python3-wheel,nodejs,ruby,cmake,git,openssh-server,openssh-client,curl,\
     jq,vim-tiny,rsync,ca-certificates";
 
-/// A project below `/work` of the machine, and how it is built there.
+/// A project below `/projects` of the machine, and how it is built there.
 const PROJECTS: [(&str, &str); 3] = [
     ("lua", "make -s -j2 dist"),
     (
@@ -31,22 +31,22 @@ pub(crate) fn run() -> Result<()> {
     let machine = below.path().join("machine");
     install(&machine)?;
     fs::copy(&program, machine.join("usr/local/bin/countersign"))?;
-    write_projects(&machine.join("work"), below.path())?;
+    write_projects(&machine.join("projects"), below.path())?;
     let clean = below.path().join("clean");
-    crate::must(Command::new("cp").arg("-a").args([machine.join("work"), clean.clone()]))?;
+    crate::must(Command::new("cp").arg("-a").args([machine.join("projects"), clean.clone()]))?;
 
-    within(&machine, "cd /work && countersign init")?;
+    within(&machine, "cd /projects && countersign init")?;
     for (name, build) in PROJECTS {
         let record = format!(
-            "cd /work/{name} && countersign run -q --product {name} --output 'dist/*' -- sh -c '{build}'"
+            "cd /projects/{name} && countersign run -q --product {name} --output 'dist/*' -- sh -c '{build}'"
         );
         within(&machine, &record)?;
     }
     let before = sums(&machine)?;
-    within(&machine, "cd /work && countersign inventory collect -q > /dev/null || test $? = 3")?;
-    let shown = within(&machine, "cd /work && countersign inventory unused --since 1d")?;
+    within(&machine, "cd /projects && countersign inventory collect -q > /dev/null || test $? = 3")?;
+    let shown = within(&machine, "cd /projects && countersign inventory unused --since 1d")?;
     println!("$ countersign inventory unused --since 1d\n{shown}");
-    let answer = within(&machine, "cd /work && countersign inventory unused --since 1d --json")?;
+    let answer = within(&machine, "cd /projects && countersign inventory unused --since 1d --json")?;
     let answer: Value = serde_json::from_str(&answer).context("no document")?;
     let command = answer["command"].as_str().context("no removal command")?;
 
@@ -56,10 +56,10 @@ pub(crate) fn run() -> Result<()> {
     ensure!(removal != command, "the command does not simulate: {command}");
     within(&copy, &format!("DEBIAN_FRONTEND=noninteractive {removal} > /dev/null"))?;
     for (name, build) in PROJECTS {
-        let project = copy.join("work").join(name);
+        let project = copy.join("projects").join(name);
         fs::remove_dir_all(&project)?;
         crate::must(Command::new("cp").arg("-a").args([clean.join(name), project]))?;
-        within(&copy, &format!("cd /work/{name} && sh -c '{build}'"))?;
+        within(&copy, &format!("cd /projects/{name} && sh -c '{build}'"))?;
     }
     let after = sums(&copy)?;
     ensure!(!before.is_empty() && before == after, "the builds made other bytes:\n{before}\n{after}");
@@ -125,7 +125,7 @@ fn within(root: &Path, script: &str) -> Result<String> {
         .env_clear()
         .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
         .env("LC_ALL", "C.UTF-8")
-        .env("COUNTERSIGN_STORE", "/work/.countersign")
+        .env("COUNTERSIGN_STORE", "/projects/.countersign")
         .env("COUNTERSIGN_PASSPHRASE", "only a measurement")
         .stdin(Stdio::null())
         .output()?;
@@ -136,7 +136,7 @@ fn within(root: &Path, script: &str) -> Result<String> {
 
 /// The digests of all that was built.
 fn sums(root: &Path) -> Result<String> {
-    within(root, "cd /work && find */dist -type f | sort | xargs sha256sum")
+    within(root, "cd /projects && find */dist -type f | sort | xargs sha256sum")
 }
 
 fn packages(root: &Path) -> Result<u64> {
@@ -145,7 +145,7 @@ fn packages(root: &Path) -> Result<u64> {
 
 /// What the system takes, without the projects.
 fn kibibytes(root: &Path) -> Result<u64> {
-    let output = Command::new("du").args(["-skx", "--exclude=work"]).arg(root).output()?;
+    let output = Command::new("du").args(["-skx", "--exclude=projects"]).arg(root).output()?;
     let text = String::from_utf8(output.stdout)?;
     Ok(text.split_whitespace().next().context("`du` says nothing")?.parse()?)
 }
