@@ -11,6 +11,10 @@ mod corpus;
 #[path = "../../crates/inspect/tests/it/samples.rs"]
 #[allow(dead_code, clippy::unwrap_used, reason = "written for tests")]
 mod samples;
+/// The same for what Apple's systems write.
+#[path = "../../crates/inspect/tests/it/samples_apple.rs"]
+#[allow(dead_code, clippy::unwrap_used, reason = "written for tests")]
+mod samples_apple;
 
 fn main() -> std::io::Result<()> {
     for (number, sound) in corpus::corpus().into_iter().enumerate() {

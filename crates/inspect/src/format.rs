@@ -1,7 +1,9 @@
 //! What a file says it is, by its first bytes.
 
 use crate::bytes::{le32, le64};
-use crate::unpack::{DMG_TRAILER_BYTES as TRAILER_BYTES, is_hfs_volume, is_tar_header as is_header};
+use crate::unpack::{
+    DMG_TRAILER_BYTES as TRAILER_BYTES, is_apfs_container, is_hfs_volume, is_tar_header as is_header,
+};
 
 /// A format.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -50,6 +52,8 @@ pub enum Format {
     Dmg,
     /// HFS+ or HFSX volume (Apple Technical Note 1150).
     Hfs,
+    /// APFS container (Apple File System Reference).
+    Apfs,
     /// Archive of an Electron application.
     Asar,
     /// Windows image.
@@ -73,7 +77,6 @@ const UNSUPPORTED: &[(usize, &[u8], &str)] = &[
     (0, b"encrcdsa", "encrypted-dmg"),
     (3, b"EXFAT   ", "exfat"),
     (3, b"NTFS    ", "ntfs"),
-    (32, b"NXSB", "apfs"),
     (54, b"FAT12   ", "fat"),
     (54, b"FAT16   ", "fat"),
     (82, b"FAT32   ", "fat"),
@@ -154,6 +157,9 @@ pub fn format(bytes: &[u8]) -> Format {
     }
     if is_hfs_volume(bytes) {
         return Format::Hfs;
+    }
+    if is_apfs_container(bytes) {
+        return Format::Apfs;
     }
     if at(0, b"LZIP\x01") {
         return Format::Lzip;
@@ -255,6 +261,7 @@ impl Format {
             Self::Pbzx => "pbzx",
             Self::Dmg => "dmg",
             Self::Hfs => "hfs",
+            Self::Apfs => "apfs",
             Self::Asar => "asar",
             Self::Pe => "pe",
             Self::Elf => "elf",

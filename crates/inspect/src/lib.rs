@@ -10,7 +10,7 @@
 //! | `unpack` | archives: zip, tar, cpio, ar (and so deb), rpm, 7z, cab, xar, asar |
 //! | | streams: gzip, bzip2, xz, lzma, lzip, zstd, lz4, brotli, pbzx |
 //! | | installers: MSI and other compound files, NSIS, Inno Setup; what is attached to a program or any other file |
-//! | | images: ISO 9660, squashfs, Apple disk images, HFS+; OCI layouts and `docker save` |
+//! | | images: ISO 9660, squashfs, Apple disk images, HFS+, APFS; OCI layouts and `docker save` |
 //! | `executable` | PE with Authenticode, ELF, Mach-O with code signatures, WebAssembly |
 //! | `content` | what bytes show in any format: types, hosts, hidden and encoded parts, hooks, capabilities |
 //! | [`detached`] | signatures in files of their own |

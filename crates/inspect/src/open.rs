@@ -273,7 +273,7 @@ impl<'a> Inspection<'a> {
         if !is_small && self.catalog.is_none() && source.is_at_hand() {
             let found = format(&source.some(0, EDGE_BYTES)?);
             let end = source.some(size.saturating_sub(EDGE_BYTES as u64), EDGE_BYTES)?;
-            if unpack::is_read_where_it_lies(found) && (found == Format::Zip || !ends_as_disk_image(&end)) {
+            if unpack::is_read_where_it_lies(found) || ends_as_disk_image(&end) {
                 return Ok(None);
             }
         }

@@ -28,7 +28,7 @@ pub(crate) struct Changed;
 pub(crate) struct Scattered;
 
 /// What gives chunks in any order.
-trait Chunks {
+pub(crate) trait Chunks {
     /// Reads chunk `number` into a buffer, whatever that had: a short one if it is the last, nothing if it lies behind.
     fn read(&mut self, number: u64, into: &mut Vec<u8>) -> io::Result<()>;
 }
@@ -181,6 +181,12 @@ impl<'a> Source<'a> {
         let chunks = Box::new(Decoded { open, reader: None, next: 0, given: 0, reached: 0 });
         let of = Rc::new(RefCell::new(Kept { chunks, kept: Vec::new() }));
         Self::Far(Far { of, start: 0, length: None, at_hand: false })
+    }
+
+    /// What gives every place at about the same cost, and is so long.
+    pub(crate) fn of_chunks(chunks: Box<dyn Chunks + 'a>, length: u64) -> Self {
+        let of = Rc::new(RefCell::new(Kept { chunks, kept: Vec::new() }));
+        Self::Far(Far { of, start: 0, length: Some(length), at_hand: true })
     }
 
     /// Says how long it is, once that has been found out.

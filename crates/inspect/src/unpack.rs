@@ -1,14 +1,18 @@
 //! Containers: their members, one by one, within the budget.
 
+mod apfs;
 mod ar;
 mod asar;
 mod attached;
 mod cab;
 mod cfb;
 mod cpio;
+mod decmpfs;
 mod dmg;
+mod extents;
 mod hfs;
 mod iso;
+mod lzfse;
 mod oci;
 mod reading;
 mod rpm;
@@ -35,6 +39,7 @@ use crate::source::{CHUNK_BYTES, Open, Source};
 
 use self::reading::{Fails, Metered, is_zero, named};
 
+pub(crate) use apfs::is_container as is_apfs_container;
 pub(crate) use dmg::TRAILER_BYTES as DMG_TRAILER_BYTES;
 pub(crate) use hfs::is_volume as is_hfs_volume;
 pub(crate) use oci::Documents;
@@ -64,13 +69,14 @@ pub(crate) fn members(
         | Format::SevenZip
         | Format::Iso
         | Format::Squashfs
+        | Format::Dmg
+        | Format::Hfs
+        | Format::Apfs
         | Format::Asar => read_where_it_lies(&mut container, format, &Source::Held(bytes)),
         Format::Rpm => rpm::members(&mut container, bytes),
         Format::Cfb => cfb::members(&mut container, bytes),
         Format::Cab => cab::members(&mut container, bytes),
         Format::Xar => xar::members(&mut container, bytes),
-        Format::Dmg => dmg::members(&mut container, bytes),
-        Format::Hfs => hfs::members(&mut container, bytes),
         Format::Gzip
         | Format::Bzip2
         | Format::Xz
@@ -108,6 +114,11 @@ pub(crate) fn members_of_source(
     container.finish();
 }
 
+/// What has to be held does not fit.
+fn too_large() -> io::Error {
+    io::Error::other(Exhausted("too many bytes to be held in memory"))
+}
+
 /// Tells whether a name is that of a Windows catalog.
 fn is_catalog_name(name: &[u8]) -> bool {
     name.len() > 4 && name[name.len() - 4..].eq_ignore_ascii_case(b".cat")
@@ -124,6 +135,9 @@ fn read_where_it_lies(container: &mut Container, format: Format, source: &Source
         Format::Iso => iso::members(container, source),
         Format::Squashfs => squashfs::members(container, source),
         Format::Asar => asar::members(container, source),
+        Format::Dmg => dmg::members(container, source),
+        Format::Hfs => hfs::members(container, source),
+        Format::Apfs => apfs::members(container, source),
         other => {
             stream::members(container, other, source);
             Ok(())
@@ -145,6 +159,9 @@ pub(crate) fn is_read_where_it_lies(format: Format) -> bool {
             | Format::SevenZip
             | Format::Iso
             | Format::Squashfs
+            | Format::Dmg
+            | Format::Hfs
+            | Format::Apfs
             | Format::Asar
             | Format::Gzip
             | Format::Bzip2
@@ -249,6 +266,15 @@ impl Container<'_, '_> {
         match named(error) {
             Some((kind, detail)) => self.member_problem(name, kind, detail),
             None => self.malformed_member(name, error),
+        }
+    }
+
+    /// Notes why a member was not unpacked, if only because its compression is not known.
+    fn failed_unpacking(&mut self, name: &BytePath, error: &io::Error) {
+        if error.kind() == io::ErrorKind::Unsupported {
+            self.member_problem(name, "unsupported-compression", error);
+        } else {
+            self.failed_member(name, error);
         }
     }
 
@@ -404,6 +430,16 @@ impl Container<'_, '_> {
         }
     }
 
+    /// Takes a member that is put together from what stands in the container, and may be much larger than that.
+    fn assembled(&mut self, name: BytePath, whole: u64, source: &Source) -> io::Result<()> {
+        let (room, what) = self.inspection.budget.room(whole);
+        if source.length().is_none_or(|size| size > room) {
+            return Err(io::Error::other(what));
+        }
+        self.stored(name, source)?;
+        Ok(())
+    }
+
     /// Takes a member of a known size that a decoder gives once, because others lie behind it. What is too large to be held and
     /// cannot be opened front to back is only hashed and looked through.
     fn once(
@@ -462,8 +498,7 @@ impl Container<'_, '_> {
 
     /// Reads a decoder's output into memory, and pays for it.
     fn content(&mut self, mut reader: impl Read, packed: u64) -> io::Result<Held> {
-        self.if_there_is_room(&mut reader, None, packed)?
-            .ok_or_else(|| io::Error::other(Exhausted("too many bytes to be held in memory")))
+        self.if_there_is_room(&mut reader, None, packed)?.ok_or_else(too_large)
     }
 
     /// Reads a decoder's output into memory, and pays for it; `None` if there is no room for it.

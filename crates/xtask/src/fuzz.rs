@@ -45,6 +45,7 @@ const READERS: &[&str] = &[
     "pbzx",
     "dmg",
     "hfs",
+    "apfs",
     "iso",
     "squashfs",
     "attached",

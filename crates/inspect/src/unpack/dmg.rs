@@ -6,14 +6,17 @@ use std::io::{self, Read};
 use evidence::BytePath;
 
 use super::xml::{self, Event};
-use super::{Container, stream};
-use crate::bytes::{be32, be64, slice};
+use super::{Container, lzfse, stream, too_large};
+use crate::bytes::{be32, be64};
 use crate::format::Format;
+use crate::source::{CHUNK_BYTES, Chunks, Source};
 
 pub(crate) const TRAILER_BYTES: usize = 512;
 const SECTOR_BYTES: u64 = 512;
 const RUNS_START: usize = 204;
 const RUN_BYTES: usize = 40;
+/// `hdiutil` packs at most 1 MiB at a time. What is packed is unpacked whole, and the last such chunk is kept.
+const PACKED_MAX_BYTES: u64 = 8 << 20;
 
 /// One partition: its name and its table of runs.
 struct Partition {
@@ -21,34 +24,41 @@ struct Partition {
     table: Vec<u8>,
 }
 
-pub(super) fn members(container: &mut Container, bytes: &[u8]) {
-    let trailer = bytes.len().checked_sub(TRAILER_BYTES).and_then(|at| bytes.get(at..));
-    let list = trailer.and_then(|trailer| slice(bytes, be64(trailer, 216)?, be64(trailer, 224)?));
-    let data_fork = trailer.and_then(|trailer| be64(trailer, 24));
-    let (Some(list), Some(data_fork)) = (list.filter(|list| !list.is_empty()), data_fork) else {
-        return container.malformed("there is no list of partitions");
+fn wrong(what: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
+}
+
+pub(super) fn members(container: &mut Container, source: &Source) -> io::Result<()> {
+    let whole = source.length().unwrap_or(0);
+    let trailer =
+        whole.checked_sub(TRAILER_BYTES as u64).map(|at| source.some(at, TRAILER_BYTES)).transpose()?;
+    let word = |at| trailer.as_ref().and_then(|trailer| be64(trailer, at));
+    let list = word(216).and_then(|at| source.part(at, word(224)?)).filter(|list| list.length() != Some(0));
+    let (Some(list), Some(data_fork)) = (list, word(24)) else {
+        return Err(wrong("there is no list of partitions"));
     };
-    if trailer.and_then(|trailer| be32(trailer, 60)).is_some_and(|segments| segments > 1) {
-        return container.malformed("it is one of several segments");
+    if trailer.as_ref().and_then(|trailer| be32(trailer, 60)).is_some_and(|segments| segments > 1) {
+        return Err(wrong("it is one of several segments"));
     }
-    for partition in partitions(list) {
+    let mut hold = container.inspection.room.hold();
+    let list_bytes = list.length().unwrap_or(u64::MAX);
+    if !container.inspection.grow(&mut hold, list_bytes.saturating_mul(2)) {
+        return Err(too_large());
+    }
+    for partition in partitions(&list.some(0, list_bytes as usize)?) {
         if !container.admit() {
-            return;
+            return Ok(());
         }
         let name = BytePath::new(partition.name);
-        let mut runs =
-            Runs { bytes, table: &partition.table, data_fork, number: 0, sector: 0, left: Chunk::Zeros(0) };
-        match container.content(&mut runs, bytes.len() as u64) {
-            Ok(content) => {
-                let member = container.inspection.member(container.node, container.path, name, &content);
-                container.push(member);
-            }
-            Err(error) if error.kind() == io::ErrorKind::Unsupported => {
-                container.member_problem(&name, "unsupported-compression", error);
-            }
-            Err(error) => container.failed_member(&name, &error),
+        let taken = Runs::of(source, data_fork, &partition.table).and_then(|runs| {
+            let bytes = runs.bytes;
+            container.assembled(name.clone(), whole, &Source::of_chunks(Box::new(runs), bytes))
+        });
+        if let Err(error) = taken {
+            container.failed_unpacking(&name, &error);
         }
     }
+    Ok(())
 }
 
 /// Reads the `blkx` list of the property list: a name and data for each partition.
@@ -92,101 +102,126 @@ fn partitions(list: &[u8]) -> Vec<Partition> {
     found
 }
 
-/// A partition's bytes, chunk by chunk.
+/// A partition's bytes.
 struct Runs<'a> {
-    bytes: &'a [u8],
-    table: &'a [u8],
-    data_fork: u64,
-    number: usize,
-    sector: u64,
-    left: Chunk<'a>,
+    source: Source<'a>,
+    runs: Vec<Run>,
+    bytes: u64,
+    /// The run that was unpacked last.
+    unpacked: Option<(usize, Vec<u8>)>,
 }
 
-enum Chunk<'a> {
-    Zeros(u64),
-    Bytes(Box<dyn Read + 'a>, u64),
+/// Some sectors in a row: where they begin in the partition, and what they are made of.
+#[derive(Clone, Copy)]
+struct Run {
+    start: u64,
+    kind: u32,
+    place: u64,
+    packed: u64,
 }
 
 impl<'a> Runs<'a> {
-    /// Goes to the next run; `false` at the end.
-    fn next(&mut self) -> io::Result<bool> {
-        let wrong = |what: &'static str| io::Error::other(what);
-        if !self.table.starts_with(b"mish") {
+    fn of(source: &Source<'a>, data_fork: u64, table: &[u8]) -> io::Result<Self> {
+        if !table.starts_with(b"mish") {
             return Err(wrong("its table cannot be read"));
         }
-        let count = be32(self.table, 200).unwrap_or(0) as usize;
-        if self.number >= count {
-            let total = be64(self.table, 16).unwrap_or(0);
-            return if self.sector == total { Ok(false) } else { Err(wrong("its table ends too early")) };
+        let count = be32(table, 200).unwrap_or(0) as usize;
+        let rows = table.get(RUNS_START..).unwrap_or(b"").chunks_exact(RUN_BYTES);
+        if rows.len() < count {
+            return Err(wrong("its table is cut off"));
         }
-        let at = RUNS_START + self.number * RUN_BYTES;
-        let run = self.table.get(at..at + RUN_BYTES).ok_or_else(|| wrong("its table is cut off"))?;
-        self.number += 1;
-        let word = |at| be64(run, at).unwrap_or(0);
-        let (kind, start, sectors, offset, length) =
-            (be32(run, 0).unwrap_or(0), word(8), word(16), word(24), word(32));
-        if matches!(kind, 0x7fff_fffe | 0xffff_ffff) {
-            return Ok(true);
-        }
-        if start != self.sector {
-            return Err(wrong("its chunks are not in a row"));
-        }
-        let size =
-            sectors.checked_mul(SECTOR_BYTES).ok_or_else(|| wrong("a chunk has an impossible size"))?;
-        self.sector = self.sector.saturating_add(sectors);
-        if matches!(kind, 0 | 2) {
-            self.left = Chunk::Zeros(size);
-            return Ok(true);
-        }
-        let base = self.data_fork.saturating_add(be64(self.table, 24).unwrap_or(0));
-        let packed = base.checked_add(offset).and_then(|at| slice(self.bytes, at, length));
-        let packed = packed.ok_or_else(|| wrong("a chunk lies outside"))?;
-        let reader: Box<dyn Read + 'a> = match kind {
-            1 => Box::new(packed),
-            0x8000_0004 => Box::new(io::Cursor::new(adc(packed, size)?)),
-            0x8000_0005 => Box::new(flate2::read::ZlibDecoder::new(packed)),
-            0x8000_0006 => stream::decoder(Format::Bzip2, packed)?,
-            0x8000_0008 => stream::decoder(Format::Xz, packed)?,
-            0x8000_0007 => return Err(io::Error::new(io::ErrorKind::Unsupported, "LZFSE is not opened")),
-            other => {
-                let detail = format!("chunks of kind {other:#x} are not known");
-                return Err(io::Error::new(io::ErrorKind::Unsupported, detail));
+        let base = data_fork.saturating_add(be64(table, 24).unwrap_or(0));
+        let (mut runs, mut sector) = (Vec::new(), 0_u64);
+        for row in rows.take(count) {
+            let word = |at| be64(row, at).unwrap_or(0);
+            let (kind, start, sectors, offset, packed) =
+                (be32(row, 0).unwrap_or(0), word(8), word(16), word(24), word(32));
+            // Comments, and the mark of the end.
+            if matches!(kind, 0x7fff_fffe | 0xffff_ffff) {
+                continue;
             }
-        };
-        self.left = Chunk::Bytes(reader, size);
-        Ok(true)
+            if start != sector {
+                return Err(wrong("its chunks are not in a row"));
+            }
+            sector = sector.checked_add(sectors).ok_or_else(|| wrong("a chunk has an impossible size"))?;
+            let is_packed = !matches!(kind, 0..=2);
+            if is_packed && (sectors > PACKED_MAX_BYTES / SECTOR_BYTES || packed > 2 * PACKED_MAX_BYTES) {
+                return Err(wrong("a chunk is too large to be unpacked"));
+            }
+            let bytes =
+                sectors.checked_mul(SECTOR_BYTES).ok_or_else(|| wrong("a chunk has an impossible size"))?;
+            let place = base.saturating_add(offset);
+            let is_inside = source.part(place, packed).is_some() && (kind != 1 || packed >= bytes);
+            if kind == 1 || is_packed {
+                is_inside.then_some(()).ok_or_else(|| wrong("a chunk lies outside"))?;
+            }
+            if bytes > 0 {
+                runs.push(Run { start: start * SECTOR_BYTES, kind, place, packed });
+            }
+        }
+        if be64(table, 16) != Some(sector) {
+            return Err(wrong("its table ends too early"));
+        }
+        let bytes =
+            sector.checked_mul(SECTOR_BYTES).ok_or_else(|| wrong("a chunk has an impossible size"))?;
+        Ok(Self { source: source.clone(), runs, bytes, unpacked: None })
+    }
+
+    /// Unpacks a run, if it is not the one that was unpacked last.
+    fn unpacked(&mut self, number: usize, run: Run, bytes: u64) -> io::Result<&[u8]> {
+        if self.unpacked.as_ref().is_none_or(|(known, _)| *known != number) {
+            self.unpacked = None;
+            let packed = self.source.some(run.place, run.packed as usize)?;
+            let mut content = Vec::with_capacity(bytes as usize);
+            let reader: Box<dyn Read> = match run.kind {
+                0x8000_0004 => Box::new(io::Cursor::new(adc(&packed, bytes)?)),
+                0x8000_0005 => Box::new(flate2::read::ZlibDecoder::new(&*packed)),
+                0x8000_0006 => stream::decoder(Format::Bzip2, &packed)?,
+                0x8000_0007 => Box::new(lzfse::lzfse(&packed)),
+                0x8000_0008 => stream::decoder(Format::Xz, &packed)?,
+                other => {
+                    let detail = format!("chunks of kind {other:#x} are not known");
+                    return Err(io::Error::new(io::ErrorKind::Unsupported, detail));
+                }
+            };
+            if reader.take(bytes).read_to_end(&mut content)? as u64 != bytes {
+                return Err(wrong("a chunk is shorter than its table says"));
+            }
+            self.unpacked = Some((number, content));
+        }
+        Ok(self.unpacked.as_ref().map_or(&[], |(_, content)| content))
     }
 }
 
-impl Read for Runs<'_> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        if into.is_empty() {
-            return Ok(0);
-        }
-        loop {
-            match &mut self.left {
-                Chunk::Zeros(0) | Chunk::Bytes(_, 0) => {
-                    if !self.next()? {
-                        return Ok(0);
+impl Chunks for Runs<'_> {
+    fn read(&mut self, number: u64, into: &mut Vec<u8>) -> io::Result<()> {
+        into.clear();
+        let mut at = number.saturating_mul(CHUNK_BYTES as u64);
+        let end = at.saturating_add(CHUNK_BYTES as u64).min(self.bytes);
+        let mut next = self.runs.partition_point(|run| run.start <= at);
+        while at < end {
+            let current = next.checked_sub(1).ok_or(io::ErrorKind::UnexpectedEof)?;
+            let run = *self.runs.get(current).ok_or(io::ErrorKind::UnexpectedEof)?;
+            let run_end = self.runs.get(next).map_or(self.bytes, |following| following.start);
+            let until = run_end.min(end);
+            let (from, want) = (at - run.start, until - at);
+            match run.kind {
+                0 | 2 => into.resize(into.len() + want as usize, 0),
+                1 => {
+                    let read = self.source.reader_at(run.place + from).take(want).read_to_end(into)?;
+                    if read as u64 != want {
+                        return Err(io::ErrorKind::UnexpectedEof.into());
                     }
                 }
-                Chunk::Zeros(left) => {
-                    let count = into.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
-                    into[..count].fill(0);
-                    *left -= count as u64;
-                    return Ok(count);
-                }
-                Chunk::Bytes(reader, left) => {
-                    let count = into.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
-                    let read = reader.read(&mut into[..count])?;
-                    if read == 0 {
-                        return Err(io::Error::other("a chunk is shorter than its table says"));
-                    }
-                    *left -= read as u64;
-                    return Ok(read);
+                _ => {
+                    let content = self.unpacked(current, run, run_end - run.start)?;
+                    into.extend_from_slice(&content[from as usize..(from + want) as usize]);
                 }
             }
+            at = until;
+            next += 1;
         }
+        Ok(())
     }
 }
 

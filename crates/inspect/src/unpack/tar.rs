@@ -9,9 +9,8 @@ use std::io::{self, Read};
 use evidence::BytePath;
 use evidence::tree::Packing;
 
-use super::Container;
 use super::reading::Counted;
-use crate::budget::Exhausted;
+use super::{Container, too_large};
 use crate::bytes::{octal, until_zero};
 use crate::room::Held;
 use crate::source::Source;
@@ -276,7 +275,7 @@ fn sparse(container: &mut Container, data: &mut impl Read, pieces: &[Piece], rea
     }
     let mut hold = container.inspection.room.hold();
     if !container.inspection.grow(&mut hold, real) {
-        return Err(io::Error::other(Exhausted("too many bytes to be held in memory")));
+        return Err(too_large());
     }
     container.inspection.budget.pay(real);
     let mut bytes = Vec::new();

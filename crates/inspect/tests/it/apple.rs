@@ -5,7 +5,8 @@ use std::io::Write;
 use evidence::Digest;
 
 use crate::corpus::{package, pbzx, zlib};
-use crate::samples::{REGULAR, cpio_newc, dmg, gzip, hfs};
+use crate::samples::{REGULAR, cpio_newc, gzip};
+use crate::samples_apple::{LZFSE, LZVN, apfs, dmg, hfs, lzfse_content, unhex};
 use crate::{find, kinds, open};
 
 #[test]
@@ -43,11 +44,28 @@ fn a_disk_image_of_each_kind_of_chunk_is_opened() {
         assert_eq!((file.digest, file.mode), (Some(Digest::of(b"content")), Some(0o644)));
         assert_eq!(find(&tree, "!App/a:b/..namedfork/rsrc").digest, Some(Digest::of(b"fork")));
         assert_eq!(find(&tree, "!App").format, "directory");
+        assert_eq!(find(&tree, "!App/a:b/..xattr/mark").digest, Some(Digest::of(b"attribute")));
+        assert_eq!(find(&tree, "!zipped").digest, Some(Digest::of(b"plain!")));
     }
-    assert_eq!(kinds(&open("x.dmg", &dmg(0x8000_0007, b"bvx2", 512))), ["unsupported-compression"]);
     let short = dmg(0x8000_0005, &zlib(b"short"), volume.len());
     assert_eq!(kinds(&open("x.dmg", &short)), ["malformed-dmg"]);
-    let mut apfs = vec![0; 4096];
-    apfs[32..36].copy_from_slice(b"NXSB");
-    assert_eq!(kinds(&open("x.dmg", &dmg(1, &apfs, apfs.len()))), ["unsupported-container"]);
+    assert_eq!(kinds(&open("x.dmg", &dmg(0x8000_0009, b"?", 512))), ["unsupported-compression"]);
+    let within = open("x.dmg", &dmg(1, &apfs(b"content"), 9 * 4096));
+    assert_eq!(within.problems, []);
+    assert_eq!(find(&within, &format!("x.dmg!{name}!b")).digest, Some(Digest::of(b"content")));
+}
+
+#[test]
+fn chunks_that_apple_packed_are_unpacked() {
+    for (packed, size) in [(LZVN, 512), (LZFSE, 8192)] {
+        let packed = unhex(packed);
+        let tree = open("x.dmg", &dmg(0x8000_0007, &packed, size));
+        assert_eq!(tree.problems, []);
+        let partition = find(&tree, "!disk image (Apple_HFS : 1)");
+        assert_eq!(partition.digest, Some(Digest::of(&lzfse_content(size))));
+        for end in 4..packed.len() - 5 {
+            let tree = open("x.dmg", &dmg(0x8000_0007, &packed[..end], size));
+            assert_eq!(kinds(&tree), ["malformed-dmg"], "{end}");
+        }
+    }
 }

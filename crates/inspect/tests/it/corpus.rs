@@ -8,9 +8,10 @@ use forge::{PeImage, TestSigner, ThreeCx, elf_executable, tar_gz, zip_stored};
 use sevenz_rust2::{ArchiveEntry, ArchiveWriter, EncoderMethod};
 
 use crate::samples::{
-    DEVICE, File, REGULAR, SYMLINK, asar, asar_integrity, cab, cpio_newc, cpio_odc, dmg, gzip, hfs, iso, lz4,
+    DEVICE, File, REGULAR, SYMLINK, asar, asar_integrity, cab, cpio_newc, cpio_odc, gzip, iso, lz4,
     lzx_aligned, lzx_verbatim, rpm, squashfs, tar,
 };
+use crate::samples_apple::{LZFSE, LZVN, apfs, dmg, hfs, unhex};
 
 /// A sound file.
 #[derive(Clone)]
@@ -130,8 +131,11 @@ fn installers() -> Vec<Sound> {
 
 fn volumes() -> Vec<Sound> {
     vec![
-        sound("dmg", "x.dmg", dmg(1, &hfs(b"1"), 5 * 4096)),
+        sound("dmg", "x.dmg", dmg(1, &hfs(b"1"), 7 * 4096)),
+        sound("dmg", "x.dmg", dmg(0x8000_0007, &unhex(LZVN), 512)),
+        sound("dmg", "x.dmg", dmg(0x8000_0007, &unhex(LZFSE), 8192)),
         sound("hfs", "x.hfs", hfs(b"1")),
+        sound("apfs", "x.apfs", apfs(b"1")),
         sound("iso", "x.iso", iso(&[("long name", b"1")], &[("Only Here", b"2")])),
         sound("squashfs", "x.snap", squashfs(&[("a", &[7; 5000]), ("b", b"1")], false)),
         sound("squashfs", "x.snap", squashfs(&[("a", &[7; 5000]), ("b", b"1")], true)),

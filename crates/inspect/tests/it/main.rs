@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, clippy::print_stderr, reason = "tests")]
 
 mod android;
+mod apfs;
 mod apple;
 mod attached;
 mod catalogs;
@@ -18,6 +19,7 @@ mod matcher;
 mod packages;
 mod replay;
 mod samples;
+mod samples_apple;
 mod signatures;
 mod streams;
 mod twins;
