@@ -143,7 +143,7 @@ fn file(
     let content = volume.fork(88, number, FORK_DATA, record.data);
     let taken = match content {
         Ok(content) if mode.is_some_and(|mode| mode & 0o170_000 == 0o120_000) => {
-            let target = content.some(0, super::PATH_MAX_BYTES)?;
+            let target = content.some(0, super::names::PATH_MAX_BYTES)?;
             container.leaf(path.clone(), "symlink", Some(BytePath::from(target.as_ref())));
             Ok(())
         }
