@@ -5,8 +5,8 @@ mod tree;
 mod volume;
 
 use std::borrow::Cow;
-use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use super::{Container, too_large};
@@ -59,6 +59,8 @@ struct Image<'s, 'a> {
     block_bytes: u64,
     /// How many blocks had a wrong checksum.
     damaged: Cell<u64>,
+    /// Nodes of trees that were read: each is read once.
+    visited: RefCell<BTreeSet<u64>>,
 }
 
 impl<'s, 'a> Image<'s, 'a> {
@@ -66,7 +68,7 @@ impl<'s, 'a> Image<'s, 'a> {
         let start = source.some(0, SUPERBLOCK_BYTES)?;
         let block = le32(&start, 36).filter(|block| BLOCK_BYTES.contains(block));
         let block = block.ok_or_else(|| wrong("its blocks have an unknown size"))?;
-        Ok(Self { source, block_bytes: block.into(), damaged: Cell::new(0) })
+        Ok(Self { source, block_bytes: block.into(), damaged: Cell::new(0), visited: RefCell::default() })
     }
 
     /// Takes the files of all volumes.

@@ -1,6 +1,5 @@
 //! B-trees of APFS (Apple File System Reference, "B-Trees").
 
-use std::collections::BTreeSet;
 use std::io;
 use std::ops::Range;
 
@@ -40,13 +39,12 @@ impl<'t, 's, 'a> Tree<'t, 's, 'a> {
 
     /// Hands over all keys and values, in order.
     pub(super) fn leaves(&mut self, root: u64, take: &mut Take<'_>) -> io::Result<()> {
-        let mut visited = BTreeSet::new();
         // Nodes that are still to be read, and the level that they must have.
         let mut open = vec![(root, None)];
         while let Some((object, level)) = open.pop() {
             let place = (self.place)(object)?;
-            if !visited.insert(place) {
-                return Err(wrong("a tree goes in a circle"));
+            if !self.image.visited.borrow_mut().insert(place) {
+                return Err(wrong("a tree goes in a circle, or shares nodes with another"));
             }
             let node = self.image.object(place)?;
             let (flags, own) = (le16(&node, 32).unwrap_or(0), le16(&node, 34).unwrap_or(0));
