@@ -155,10 +155,16 @@ pub(super) fn differences<'a>(
 /// Keys members by name; equal names of one container are told apart by their order.
 fn by_name(node: &Node) -> BTreeMap<Vec<u8>, &Node> {
     let mut map = BTreeMap::new();
+    // Libraries have thousands of members of one name.
+    let mut times: BTreeMap<&[u8], u32> = BTreeMap::new();
     for member in &node.members {
-        let mut key = member.name.as_bytes().to_vec();
+        let name = member.name.as_bytes();
+        let again = times.entry(name).or_insert(0);
+        let mut key = name.to_vec();
         while map.contains_key(&key) {
-            key.extend_from_slice(b"\0again");
+            *again += 1;
+            // Four bytes sort as the number does.
+            key = [name, b"\0again", &again.to_be_bytes()].concat();
         }
         map.insert(key, member);
     }
@@ -342,5 +348,31 @@ mod tests {
             detail: String::new(),
         });
         assert_eq!(trees(&tree, &tree, SourceChanged::No, &Contrasts::new()).verdict, Verdict::Undetermined);
+    }
+
+    #[test]
+    fn members_of_one_name_are_told_apart_by_their_order() {
+        let library = |count: u32| {
+            let mut node = Node::leaf("x.lib".into(), "ar", Digest::of(&count.to_be_bytes()), 1);
+            for number in 0..count {
+                let digest = Digest::of(&number.to_be_bytes());
+                node.members.push(Node::leaf("x.dll".into(), "data", digest, 1));
+            }
+            node
+        };
+        let (old, new) = (library(30_000), library(30_001));
+        let keys = by_name(&old);
+        assert_eq!(keys.len(), 30_000);
+        assert!(keys.values().zip(&old.members).all(|(keyed, member)| std::ptr::eq(*keyed, member)));
+        let mut odd = library(2);
+        odd.members.insert(
+            0,
+            Node::leaf(BytePath::new(b"x.dll\0again\0\0\0\x01".to_vec()), "data", Digest::of(b""), 0),
+        );
+        assert_eq!(by_name(&odd).len(), 3);
+        let found = differences(&"x.lib".into(), &old, &new, ("", ""));
+        let added: Vec<_> = found.iter().filter(|found| found.old.is_none()).collect();
+        assert_eq!(added.len(), 1);
+        assert_eq!(added[0].new.and_then(|node| node.digest), Some(Digest::of(&30_000_u32.to_be_bytes())));
     }
 }
