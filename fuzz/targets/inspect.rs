@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 
 use evidence::Tree;
 use inspect::{Budget, format, open_file};
+use judge::compare::{Contrasts, SourceChanged, trees};
 use libfuzzer_sys::Corpus;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| -> Corpus {
@@ -28,6 +29,13 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| -> Corpus {
     let file = file(bytes);
     let far = inspect::open(&name.into(), file, &mut Budget { held_bytes: 4096, ..small.clone() });
     assert_eq!(far.expect("nobody changes the file").root.digest, tree.root.digest);
+    // Against itself with one byte changed: most members are paired.
+    let mut other = bytes.to_vec();
+    if let Some(byte) = other.get_mut(bytes.len() / 2) {
+        *byte ^= 0x55;
+        let other = open_file(&name.into(), &other, &mut small.clone());
+        trees(&other, &tree, SourceChanged::Unknown, &Contrasts::new());
+    }
     if reads(reader, bytes, &tree) { Corpus::Keep } else { Corpus::Reject }
 });
 
