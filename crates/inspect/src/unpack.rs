@@ -6,11 +6,15 @@ mod attached;
 mod cab;
 mod cfb;
 mod cpio;
+mod crc32c;
 mod dmg;
+mod ext;
+mod fat;
 mod hfs;
 mod iso;
 mod names;
 mod oci;
+mod partitions;
 mod reading;
 mod rpm;
 mod sevenz;
@@ -36,8 +40,11 @@ use crate::source::{CHUNK_BYTES, Open, Source};
 use self::reading::{Fails, Metered, is_zero, named};
 
 pub(crate) use dmg::TRAILER_BYTES as DMG_TRAILER_BYTES;
+pub(crate) use ext::is_volume as is_ext_volume;
+pub(crate) use fat::is_volume as is_fat_volume;
 pub(crate) use hfs::is_volume as is_hfs_volume;
 pub(crate) use oci::Documents;
+pub(crate) use partitions::is_disk;
 pub(crate) use stream::decoder;
 pub(crate) use tar::is_header as is_tar_header;
 
@@ -62,6 +69,9 @@ pub(crate) fn members(
         | Format::SevenZip
         | Format::Iso
         | Format::Squashfs
+        | Format::Ext
+        | Format::Fat
+        | Format::Partitions
         | Format::Asar => read_where_it_lies(&mut container, format, &Source::Held(bytes)),
         Format::Rpm => rpm::members(&mut container, bytes),
         Format::Cfb => cfb::members(&mut container, bytes),
@@ -121,6 +131,9 @@ fn read_where_it_lies(container: &mut Container, format: Format, source: &Source
         Format::SevenZip => sevenz::members(container, source),
         Format::Iso => iso::members(container, source),
         Format::Squashfs => squashfs::members(container, source),
+        Format::Ext => ext::members(container, source),
+        Format::Fat => fat::members(container, source),
+        Format::Partitions => partitions::members(container, source),
         Format::Asar => asar::members(container, source),
         other => {
             stream::members(container, other, source);
@@ -143,6 +156,9 @@ pub(crate) fn is_read_where_it_lies(format: Format) -> bool {
             | Format::SevenZip
             | Format::Iso
             | Format::Squashfs
+            | Format::Ext
+            | Format::Fat
+            | Format::Partitions
             | Format::Asar
             | Format::Gzip
             | Format::Bzip2

@@ -47,6 +47,9 @@ const READERS: &[&str] = &[
     "hfs",
     "iso",
     "squashfs",
+    "ext",
+    "fat",
+    "partitions",
     "attached",
     "content",
 ];
