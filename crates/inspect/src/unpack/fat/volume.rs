@@ -282,7 +282,9 @@ impl<'a> Volume<'a> {
         let at = (bit / 8 % WINDOW_BYTES) as usize;
         let half = || le16(window, at).map(u32::from);
         let (value, end) = match self.entry_bits {
-            12 => (half().map(|half| if cluster % 2 == 0 { half & 0xfff } else { half >> 4 }), 0xff8),
+            12 => {
+                (half().map(|half| if cluster.is_multiple_of(2) { half & 0xfff } else { half >> 4 }), 0xff8)
+            }
             16 => (half(), 0xfff8),
             _ => (le32(window, at).map(|word| word & 0x0fff_ffff), 0x0fff_fff8),
         };
