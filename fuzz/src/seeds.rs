@@ -15,6 +15,10 @@ mod samples;
 #[path = "../../crates/inspect/tests/it/samples_apple.rs"]
 #[allow(dead_code, clippy::unwrap_used, reason = "written for tests")]
 mod samples_apple;
+/// Small file systems and disks, likewise.
+#[path = "../../crates/inspect/tests/it/samples_disk.rs"]
+#[allow(dead_code, clippy::unwrap_used, reason = "written for tests")]
+mod samples_disk;
 
 fn main() -> std::io::Result<()> {
     for (number, sound) in corpus::corpus().into_iter().enumerate() {

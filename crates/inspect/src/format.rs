@@ -2,7 +2,8 @@
 
 use crate::bytes::{le32, le64};
 use crate::unpack::{
-    DMG_TRAILER_BYTES as TRAILER_BYTES, is_apfs_container, is_hfs_volume, is_tar_header as is_header,
+    DMG_TRAILER_BYTES as TRAILER_BYTES, is_apfs_container, is_disk, is_ext_volume, is_fat_volume,
+    is_hfs_volume, is_tar_header as is_header,
 };
 
 /// A format.
@@ -54,6 +55,12 @@ pub enum Format {
     Hfs,
     /// APFS container (Apple File System Reference).
     Apfs,
+    /// File system of Linux: ext2, ext3 or ext4.
+    Ext,
+    /// FAT12, FAT16 or FAT32.
+    Fat,
+    /// Disk with a partition table.
+    Partitions,
     /// Archive of an Electron application.
     Asar,
     /// Windows image.
@@ -77,9 +84,6 @@ const UNSUPPORTED: &[(usize, &[u8], &str)] = &[
     (0, b"encrcdsa", "encrypted-dmg"),
     (3, b"EXFAT   ", "exfat"),
     (3, b"NTFS    ", "ntfs"),
-    (54, b"FAT12   ", "fat"),
-    (54, b"FAT16   ", "fat"),
-    (82, b"FAT32   ", "fat"),
 ];
 
 /// Names the format of a file.
@@ -170,8 +174,15 @@ pub fn format(bytes: &[u8]) -> Format {
     if let Some((_, _, word)) = UNSUPPORTED.iter().find(|(offset, magic, _)| at(*offset, magic)) {
         return Format::Unsupported(word);
     }
-    if is_ext(bytes) {
-        return Format::Unsupported("ext");
+    if is_ext_volume(bytes) {
+        return Format::Ext;
+    }
+    if is_fat_volume(bytes) {
+        return Format::Fat;
+    }
+    // Last, for its mark is that of every boot sector.
+    if is_disk(bytes) {
+        return Format::Partitions;
     }
     Format::Data
 }
@@ -193,20 +204,6 @@ fn is_cpio(bytes: &[u8]) -> bool {
         Some(b"070707") => bytes.get(6..76).is_some_and(|rest| rest.iter().all(u8::is_ascii_digit)),
         _ => false,
     }
-}
-
-/// A file system of Linux (ext2 to ext4): its magic of two bytes stands in a superblock whose other fields are small
-/// (Linux, `fs/ext4/ext4.h`, `struct ext4_super_block`).
-fn is_ext(bytes: &[u8]) -> bool {
-    const SUPERBLOCK: usize = 1024;
-    let half = |at: usize| Some(u16::from_le_bytes(bytes.get(SUPERBLOCK + at..)?.get(..2)?.try_into().ok()?));
-    let word = |at: usize| le32(bytes, SUPERBLOCK + at);
-    half(56) == Some(0xEF53)
-        && word(24).is_some_and(|block| block <= 6)
-        && half(58).is_some_and(|state| state <= 7)
-        && half(60).is_some_and(|errors| (1..=3).contains(&errors))
-        && word(72).is_some_and(|system| system <= 4)
-        && word(76).is_some_and(|revision| revision <= 1)
 }
 
 /// LZMA has no magic: the usual properties byte, a dictionary of 2^n or 2^n + 2^(n-1) bytes and a size that is unknown
@@ -262,6 +259,9 @@ impl Format {
             Self::Dmg => "dmg",
             Self::Hfs => "hfs",
             Self::Apfs => "apfs",
+            Self::Ext => "ext",
+            Self::Fat => "fat",
+            Self::Partitions => "partitions",
             Self::Asar => "asar",
             Self::Pe => "pe",
             Self::Elf => "elf",

@@ -1,6 +1,8 @@
 //! Bytes that are read where they lie: held in memory, in a file, or behind a decoder. Read again, a place has the same bytes, or
 //! the reading fails: what was hashed is what is judged, though nothing large is held (`docs/adr/0011`).
 
+mod pieces;
+
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::fs::File;
@@ -9,6 +11,8 @@ use std::os::unix::fs::FileExt;
 use std::rc::Rc;
 
 use aws_lc_rs::aead::{AES_128_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+
+pub(crate) use self::pieces::Pieces;
 
 /// What is read at a time, and what a tag is for.
 pub(crate) const CHUNK_BYTES: usize = 256 << 10;

@@ -7,14 +7,17 @@ mod attached;
 mod cab;
 mod cfb;
 mod cpio;
+mod crc32c;
 mod decmpfs;
 mod dmg;
-mod extents;
+mod ext;
+mod fat;
 mod hfs;
 mod iso;
 mod lzfse;
 mod names;
 mod oci;
+mod partitions;
 mod reading;
 mod rpm;
 mod sevenz;
@@ -41,8 +44,11 @@ use self::reading::{Fails, Metered, is_zero, named};
 
 pub(crate) use apfs::is_container as is_apfs_container;
 pub(crate) use dmg::TRAILER_BYTES as DMG_TRAILER_BYTES;
+pub(crate) use ext::is_volume as is_ext_volume;
+pub(crate) use fat::is_volume as is_fat_volume;
 pub(crate) use hfs::is_volume as is_hfs_volume;
 pub(crate) use oci::Documents;
+pub(crate) use partitions::is_disk;
 pub(crate) use stream::decoder;
 pub(crate) use tar::is_header as is_tar_header;
 
@@ -70,6 +76,9 @@ pub(crate) fn members(
         | Format::Dmg
         | Format::Hfs
         | Format::Apfs
+        | Format::Ext
+        | Format::Fat
+        | Format::Partitions
         | Format::Asar => read_where_it_lies(&mut container, format, &Source::Held(bytes)),
         Format::Rpm => rpm::members(&mut container, bytes),
         Format::Cfb => cfb::members(&mut container, bytes),
@@ -132,6 +141,9 @@ fn read_where_it_lies(container: &mut Container, format: Format, source: &Source
         Format::SevenZip => sevenz::members(container, source),
         Format::Iso => iso::members(container, source),
         Format::Squashfs => squashfs::members(container, source),
+        Format::Ext => ext::members(container, source),
+        Format::Fat => fat::members(container, source),
+        Format::Partitions => partitions::members(container, source),
         Format::Asar => asar::members(container, source),
         Format::Dmg => dmg::members(container, source),
         Format::Hfs => hfs::members(container, source),
@@ -160,6 +172,9 @@ pub(crate) fn is_read_where_it_lies(format: Format) -> bool {
             | Format::Dmg
             | Format::Hfs
             | Format::Apfs
+            | Format::Ext
+            | Format::Fat
+            | Format::Partitions
             | Format::Asar
             | Format::Gzip
             | Format::Bzip2
@@ -428,14 +443,13 @@ impl Container<'_, '_> {
         }
     }
 
-    /// Takes a member that is put together from what stands in the container, and may be much larger than that.
-    fn assembled(&mut self, name: BytePath, whole: u64, source: &Source) -> io::Result<()> {
-        let (room, what) = self.inspection.budget.room(whole);
+    /// Takes a member that is put together from so many bytes of the container, and may be much larger than that.
+    fn assembled(&mut self, name: BytePath, packed: u64, source: &Source) -> io::Result<&mut Node> {
+        let (room, what) = self.inspection.budget.room(packed);
         if source.length().is_none_or(|size| size > room) {
             return Err(io::Error::other(what));
         }
-        self.stored(name, source)?;
-        Ok(())
+        self.stored(name, source)
     }
 
     /// Takes a member of a known size that a decoder gives once, because others lie behind it. What is too large to be held and

@@ -28,6 +28,9 @@ const TOOLS: &[(&str, &str)] = &[
     ("wixl", "wixl"),
     ("softhsm2-util", "softhsm2"),
     ("faketime", "faketime"),
+    ("mcopy", "mtools"),
+    ("/sbin/sfdisk", "fdisk"),
+    ("/sbin/sgdisk", "gdisk"),
 ];
 
 /// The peers that read what we write.
@@ -96,9 +99,13 @@ fn tools() -> Result<()> {
         missing.push("python3-venv");
     }
     // These have words of their own for their version.
-    for (tool, word, package) in
-        [("makensis", "-VERSION", "nsis"), ("openssl", "version", "openssl"), ("ip", "-V", "iproute2")]
-    {
+    for (tool, word, package) in [
+        ("makensis", "-VERSION", "nsis"),
+        ("openssl", "version", "openssl"),
+        ("ip", "-V", "iproute2"),
+        ("/sbin/mke2fs", "-V", "e2fsprogs"),
+        ("/sbin/mkfs.vfat", "--help", "dosfstools"),
+    ] {
         if !runs(tool, word) {
             missing.push(package);
         }

@@ -48,6 +48,9 @@ const READERS: &[&str] = &[
     "apfs",
     "iso",
     "squashfs",
+    "ext",
+    "fat",
+    "partitions",
     "attached",
     "content",
 ];

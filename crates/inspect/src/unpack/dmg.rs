@@ -52,7 +52,7 @@ pub(super) fn members(container: &mut Container, source: &Source) -> io::Result<
         let name = BytePath::new(partition.name);
         let taken = Runs::of(source, data_fork, &partition.table).and_then(|runs| {
             let bytes = runs.bytes;
-            container.assembled(name.clone(), whole, &Source::of_chunks(Box::new(runs), bytes))
+            container.assembled(name.clone(), whole, &Source::of_chunks(Box::new(runs), bytes)).map(|_| ())
         });
         if let Err(error) = taken {
             container.failed_unpacking(&name, &error);

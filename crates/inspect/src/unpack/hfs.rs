@@ -7,11 +7,10 @@ use std::io;
 
 use evidence::BytePath;
 
-use super::extents::Extents;
 use super::{Container, decmpfs, too_large};
 use crate::bytes::{be16, be32, be64};
 use crate::room::Hold;
-use crate::source::Source;
+use crate::source::{Pieces, Source};
 
 const HEADER: usize = 1024;
 const EXTENTS_FORK: usize = HEADER + 192;
@@ -148,7 +147,7 @@ fn file(
             Ok(())
         }
         _ if is_compressed => volume.compressed(container, record, number, &path),
-        Ok(content) => container.assembled(path.clone(), volume.bytes(), &content),
+        Ok(content) => container.assembled(path.clone(), volume.bytes(), &content).map(|_| ()),
         Err(error) => Err(error),
     };
     if let Err(error) = taken {
@@ -204,22 +203,20 @@ impl<'a> Volume<'_, 'a> {
             return Err(wrong("a fork is larger than its volume"));
         }
         let mut extents = extents_of(description.get(at + 16..at + 80).ok_or_else(cut)?);
-        let mut found = Extents::of(self.source);
+        let mut found = Pieces::default();
         let mut blocks = 0_u32;
-        while found.bytes() < size {
+        while found.length() < size {
             if extents.is_empty() {
                 let more = self.overflow.get(&(file, fork, blocks)).filter(|more| !more.is_empty());
                 extents = more.ok_or_else(|| wrong("a fork has too few extents"))?.clone();
             }
             for (start, count) in std::mem::take(&mut extents) {
-                let length = (u64::from(count) * self.block_bytes).min(size - found.bytes());
-                if !found.add(u64::from(start) * self.block_bytes, length) {
-                    return Err(wrong("an extent lies outside"));
-                }
+                let length = (u64::from(count) * self.block_bytes).min(size - found.length());
+                found.push(Some(u64::from(start) * self.block_bytes), length)?;
                 blocks = blocks.checked_add(count).ok_or_else(|| wrong("a fork has too many blocks"))?;
             }
         }
-        Ok(found.source())
+        self.source.joined(found).ok_or_else(|| wrong("an extent lies outside"))
     }
 
     /// Finds an attribute that has a fork of its own. None of more than eight extents has been seen; it would be an error.

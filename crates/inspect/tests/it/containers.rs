@@ -136,7 +136,7 @@ fn a_folder_is_a_container() {
 }
 
 #[test]
-fn a_file_system_that_is_not_opened_is_a_problem_and_its_magic_alone_is_not() {
+fn a_file_system_that_cannot_be_opened_is_a_problem_and_its_magic_alone_is_not() {
     let mut image = vec![0; 4096];
     // Magic, state, errors; blocks of 4 KiB, Linux, dynamic revision.
     for (at, value) in [(56, 0x53), (57, 0xEF), (58, 1), (60, 1), (24, 2), (76, 1)] {
@@ -146,7 +146,8 @@ fn a_file_system_that_is_not_opened_is_a_problem_and_its_magic_alone_is_not() {
         let tree = open_file(&"root.img".into(), bytes, &mut Budget::default());
         tree.problems.into_iter().map(|problem| problem.kind).collect()
     };
-    assert_eq!(kinds(&image), ["unsupported-container"]);
+    assert_eq!(kinds(&image), ["malformed-ext"]);
+    assert_eq!(kinds(b"\xeb\x52\x90NTFS    "), ["unsupported-container"]);
     for at in [24, 58, 60, 72, 76] {
         let mut other = image.clone();
         other[1024 + at] = 9;

@@ -12,6 +12,7 @@ use crate::samples::{
     lzx_aligned, lzx_verbatim, rpm, squashfs, tar,
 };
 use crate::samples_apple::{LZFSE, LZVN, apfs, dmg, hfs, unhex};
+use crate::samples_disk::{ext, fat, gpt, mbr};
 
 /// A sound file.
 #[derive(Clone)]
@@ -139,6 +140,11 @@ fn volumes() -> Vec<Sound> {
         sound("iso", "x.iso", iso(&[("long name", b"1")], &[("Only Here", b"2")])),
         sound("squashfs", "x.snap", squashfs(&[("a", &[7; 5000]), ("b", b"1")], false)),
         sound("squashfs", "x.snap", squashfs(&[("a", &[7; 5000]), ("b", b"1")], true)),
+        sound("ext", "x.img", ext(&[b'c'; 1500])),
+        sound("fat", "x.img", fat(false)),
+        sound("fat", "x.img", fat(true)),
+        sound("partitions", "x.img", mbr(b"first", [b"second", b"third"])),
+        sound("partitions", "x.img", gpt("a name", b"first")),
     ]
 }
 

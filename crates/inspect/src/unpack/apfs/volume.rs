@@ -7,13 +7,12 @@ use std::io;
 use evidence::BytePath;
 use evidence::tree::Packing;
 
-use super::super::extents::Extents;
 use super::super::{Container, decmpfs, too_large};
 use super::tree::Tree;
 use super::{Image, wrong};
 use crate::bytes::{le16, le32, le64, until_zero};
 use crate::room::Hold;
-use crate::source::Source;
+use crate::source::{Pieces, Source};
 
 const ROOT: u64 = 2;
 const PRIVATE: u64 = 3;
@@ -236,7 +235,9 @@ impl<'a> Volume<'_, '_, 'a> {
                     )
                 } else {
                     let source = self.data(records, inode.private, inode.size);
-                    source.and_then(|source| container.assembled(path.clone(), self.whole(), &source))
+                    source
+                        .and_then(|source| container.assembled(path.clone(), self.whole(), &source))
+                        .map(|_| ())
                 };
                 if let Err(error) = taken {
                     container.failed_unpacking(&path, &error);
@@ -271,7 +272,9 @@ impl<'a> Volume<'_, '_, 'a> {
                 }
                 Attribute::Stream(number, size) => {
                     let source = self.data(records, *number, *size);
-                    source.and_then(|source| container.assembled(place.clone(), self.whole(), &source))
+                    source
+                        .and_then(|source| container.assembled(place.clone(), self.whole(), &source))
+                        .map(|_| ())
                 }
             };
             if let Err(error) = taken {
@@ -316,25 +319,21 @@ impl<'a> Volume<'_, '_, 'a> {
 
     /// The data of a number, put together from their stretches.
     fn data(&self, records: &Records, number: u64, size: u64) -> io::Result<Source<'a>> {
-        let mut extents = Extents::of(self.image.source);
+        let mut extents = Pieces::default();
         for stretch in records.stretches.get(&number).map_or(&[][..], Vec::as_slice) {
-            let Some(left) = size.checked_sub(extents.bytes()).filter(|left| *left > 0) else { break };
-            if stretch.at != extents.bytes() {
+            let Some(left) = size.checked_sub(extents.length()).filter(|left| *left > 0) else { break };
+            if stretch.at != extents.length() {
                 return Err(wrong("its extents are not in a row"));
             }
             let bytes = stretch.bytes.min(left);
-            let is_inside = match stretch.block {
-                0 => extents.hole(bytes),
-                block => extents.add(self.image.place(block)?, bytes),
-            };
-            if !is_inside {
-                return Err(wrong("an extent lies outside"));
-            }
+            // The first block is the superblock: no file has it, and a hole says so.
+            let place = (stretch.block != 0).then(|| self.image.place(stretch.block)).transpose()?;
+            extents.push(place, bytes)?;
         }
-        if extents.bytes() != size {
+        if extents.length() != size {
             return Err(wrong("it has too few extents"));
         }
-        Ok(extents.source())
+        self.image.source.joined(extents).ok_or_else(|| wrong("an extent lies outside"))
     }
 }
 
