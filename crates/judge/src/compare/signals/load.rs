@@ -46,6 +46,9 @@ const SYSTEM: &[&str] = &[
     "imm32",
     "opengl32",
     "d3d",
+    "d3dcompiler",
+    "d3dx",
+    "d3dcsx",
     "dxgi",
     "mpr.dll",
     "netapi32",
@@ -62,7 +65,12 @@ const SYSTEM: &[&str] = &[
     "cfgmgr32",
     "hid.dll",
     "propsys",
-    "mf",
+    "mf.dll",
+    "mfc",
+    "mfcore",
+    "mfplat",
+    "mfplay",
+    "mfreadwrite",
     "gdiplus",
     "msimg32",
     "winspool",
@@ -129,9 +137,16 @@ pub(super) fn judge(
     signature(before.signature.as_ref(), after.signature.as_ref(), maker, findings);
 }
 
+/// Whether a library, or what is imported from one, is called like one of a system. A number or an ending may follow the
+/// names above, and no more letters: `vcruntimex.dll` is somebody's.
 fn is_system(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    SYSTEM.iter().any(|system| name.starts_with(system))
+    let name = name.split('!').next().unwrap_or_default();
+    SYSTEM.iter().any(|system| {
+        let is_open = system.ends_with(['.', '-', '/']);
+        name.strip_prefix(system)
+            .is_some_and(|rest| is_open || !rest.starts_with(|c: char| c.is_ascii_alphabetic()))
+    })
 }
 
 /// Whether a library is a part of the system rather than of a product.
@@ -146,6 +161,8 @@ fn libraries(
     structure: &mut Structure,
     findings: &mut Findings,
 ) {
+    forwarders(before, after, around, findings);
+    interpreter(before, after, findings);
     let known: BTreeSet<Vec<u8>> = before.libraries.iter().map(|name| plain_name(name.as_bytes())).collect();
     let new: Vec<&String> =
         after.libraries.iter().filter(|name| !known.contains(&plain_name(name.as_bytes()))).collect();
@@ -155,7 +172,9 @@ fn libraries(
     let windows = after.imports.iter().next().is_some_and(|import| import.contains('!'));
     // A library more, and no symbol more: linkers do not do that. One that takes the place of another is no such.
     let gone = before.libraries.len().saturating_sub(after.libraries.len().saturating_sub(new.len()));
-    let unused = !windows && new.len() > gone && after.imports.is_subset(&before.imports);
+    // A symbol that is called like a library is none: the name of a symbol was overwritten.
+    let symbols = after.imports.difference(&before.imports).filter(|name| !after.libraries.contains(*name));
+    let unused = !windows && new.len() > gone && symbols.count() == 0;
     let mut because = Vec::new();
     for name in new {
         if around.had_library(name) {
@@ -170,6 +189,51 @@ fn libraries(
     if !because.is_empty() {
         structure.partners.push("a new library of unknown origin".to_owned());
         findings.add(&codes::FOREIGN_LIBRARY, because);
+    }
+}
+
+/// Exports that lead into a library that neither the artifact nor the system has.
+fn forwarders(before: &Executable, after: &Executable, around: &Around, findings: &mut Findings) {
+    // Mach-O writes a library that it exports again as it is.
+    let target = |name: &String, to: &String| match to.as_str() {
+        "re-exported" => name.clone(),
+        to => format!("{}.dll", to.rsplit_once('.').map_or(to, |(library, _)| library)),
+    };
+    let of = |image: &Executable| -> BTreeSet<String> {
+        image.forwarders.iter().map(|(name, to)| target(name, to).to_ascii_lowercase()).collect()
+    };
+    let known = of(before);
+    let foreign: Vec<String> = of(after)
+        .into_iter()
+        .filter(|name| {
+            !known.contains(name) && !after.libraries.iter().any(|own| own.eq_ignore_ascii_case(name))
+        })
+        .filter(|name| !is_system(name) && !around.has_library(name) && !around.had_library(name))
+        .map(|name| format!("exports lead to `{name}` now, which neither the artifact nor the system has"))
+        .collect();
+    if !foreign.is_empty() {
+        findings.add(&codes::FOREIGN_LIBRARY, super::super::examples(foreign));
+    }
+}
+
+/// Where the loaders of systems lie.
+const LOADERS: &[&str] = &[
+    "/lib/",
+    "/lib64/",
+    "/lib32/",
+    "/libx32/",
+    "/usr/lib",
+    "/libexec/",
+    "/system/bin/",
+    "/nix/store/",
+    "/gnu/store/",
+];
+
+/// The program that loads this one is another one, and none of a system.
+fn interpreter(before: &Executable, after: &Executable, findings: &mut Findings) {
+    let (Some(old), Some(new)) = (&before.interpreter, &after.interpreter) else { return };
+    if old != new && !LOADERS.iter().any(|folder| new.starts_with(folder)) {
+        findings.add(&codes::FOREIGN_LIBRARY, vec![format!("it is loaded by `{new}`, and was by `{old}`")]);
     }
 }
 
