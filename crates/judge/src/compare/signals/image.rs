@@ -231,7 +231,11 @@ fn initializers(before: &Executable, after: &Executable, findings: &mut Findings
     // Each source file of C++ with an object of its own has an initialiser: some more are no surprise, where all of
     // them are as the linker made them.
     let astray = after.initializers_outside_code > before.initializers_outside_code;
-    if !because.is_empty() && !astray && has_static_objects(after) && !now.contains_key("tls-callbacks") {
+    if !because.is_empty()
+        && !astray
+        && has_static_objects(after)
+        && !["tls-callbacks", "routine"].iter().any(|place| now.contains_key(place))
+    {
         because.push("it is made from C++, whose source files have one each".to_owned());
         findings.add(&codes::Code { severity: Severity::Medium, ..codes::INITIALIZER_ADDED }, because);
         because = Vec::new();
@@ -299,11 +303,11 @@ fn caves(before: &Executable, after: &Executable, structure: &mut Structure, fin
             ));
         }
     }
-    // Tools that move parts of an image leave some of the old ones: not much more than the last time.
+    // Tools that move parts of an image leave some of the old ones: less than twice what they left the last time.
     let (earlier, now) = (before.unaccounted_nonzero_bytes, after.unaccounted_nonzero_bytes);
     let usual =
-        if earlier == 0 { 0 } else { earlier.saturating_add((earlier / 4).max(CAVE_GROWTH_MIN_BYTES)) };
-    if now >= usual.max(CAVE_MIN_BYTES) && now > earlier {
+        if earlier == 0 { 0 } else { earlier.saturating_mul(2).saturating_add(CAVE_GROWTH_MIN_BYTES) };
+    if now >= usual.max(CAVE_MIN_BYTES) {
         because.push(format!("{now} bytes lie between the sections, there were {earlier}"));
     }
     if !because.is_empty() {

@@ -19,6 +19,7 @@ const SYSTEM: &[&str] = &[
     "ntdll",
     "user32",
     "gdi32",
+    "gdi32full",
     "advapi32",
     "shell32",
     "ole32",
@@ -27,6 +28,7 @@ const SYSTEM: &[&str] = &[
     "wsock32",
     "crypt32",
     "bcrypt",
+    "bcryptprimitives",
     "ncrypt",
     "secur32",
     "shlwapi",
@@ -50,6 +52,7 @@ const SYSTEM: &[&str] = &[
     "d3dx",
     "d3dcsx",
     "dxgi",
+    "dxgidebug",
     "mpr.dll",
     "netapi32",
     "powrprof",
@@ -154,6 +157,11 @@ pub(super) fn is_from_system(library: &str) -> bool {
     is_system(library)
 }
 
+/// A path of a machine, outside of the folders of its system.
+fn is_fixed(library: &str) -> bool {
+    library.starts_with('/') && !is_system(library)
+}
+
 fn libraries(
     before: &Executable,
     after: &Executable,
@@ -164,8 +172,13 @@ fn libraries(
     forwarders(before, after, around, findings);
     interpreter(before, after, findings);
     let known: BTreeSet<Vec<u8>> = before.libraries.iter().map(|name| plain_name(name.as_bytes())).collect();
-    let new: Vec<&String> =
-        after.libraries.iter().filter(|name| !known.contains(&plain_name(name.as_bytes()))).collect();
+    // The same name in a folder that is not the system's is another library.
+    let moved = |name: &String| is_fixed(name) && !before.libraries.contains(name);
+    let new: Vec<&String> = after
+        .libraries
+        .iter()
+        .filter(|name| !known.contains(&plain_name(name.as_bytes())) || moved(name))
+        .collect();
     if new.is_empty() {
         return;
     }
@@ -177,12 +190,12 @@ fn libraries(
     let unused = !windows && new.len() > gone && symbols.count() == 0;
     let mut because = Vec::new();
     for name in new {
-        if around.had_library(name) {
+        if around.had_library(name) && !is_fixed(name) {
             continue;
         }
         if unused {
             because.push(format!("`{name}` is new, and no new symbol is needed from anywhere"));
-        } else if !is_system(name) && !around.has_library(name) {
+        } else if !is_system(name) && (is_fixed(name) || !around.has_library(name)) {
             because.push(format!("`{name}` is new, and neither in the artifact nor a part of the system"));
         }
     }
