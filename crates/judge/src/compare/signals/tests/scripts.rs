@@ -43,6 +43,8 @@ fn two_families_at_once_and_what_runs_by_itself() {
         found.into_iter().map(|(_, severity)| severity).collect()
     };
     assert!(severities("a.py", &[], &both).contains(&High));
+    assert!(severities("a.js", &[], &["credential-access/script", "sends/script"]).contains(&High));
+    assert!(!severities("a.js", &[], &["sends/script"]).contains(&High));
     assert!(!severities("a.py", &["network/script"], &both).contains(&High));
     assert!(!severities("a.md", &[], &both).contains(&High));
     let starts = ["process-start/script", "network/script"];
@@ -107,4 +109,23 @@ fn pictures_and_fonts() {
     assert_eq!(found(Some(&font), &noise), [("disguised-file".to_owned(), High)]);
     assert_eq!(found(Some(&font), &text), []);
     assert_eq!(found(Some(&noise), &font), []);
+}
+
+#[test]
+fn a_new_host_in_a_bundle_is_worth_a_look() {
+    let script = |hosts: &[&str], longest_line| Content {
+        hosts: set(hosts),
+        longest_line,
+        ..can(&["network/script", "process-start/script"])
+    };
+    content_check("a.js", script(&["a.test"], 80), script(&["b.test"], 80), &[("host-added", High)]);
+    let bundle = 50_000;
+    content_check(
+        "a.js",
+        script(&["a.test"], bundle),
+        script(&["b.test"], bundle),
+        &[("host-added", Severity::Medium)],
+    );
+    content_check("a.js.map", script(&["a.test"], bundle), script(&["b.test"], bundle), &[]);
+    content_check("README.md", script(&["a.test"], 80), script(&["b.test"], 80), &[]);
 }
