@@ -83,7 +83,11 @@ pub(super) fn read(name: &BytePath, bytes: &[u8], hooks: &mut BTreeSet<String>) 
             rows(&bytes[first..], &[""], "msi-service", hooks);
         }
         b"Registry" if path.ends_with(b"#table/Registry") => {
-            for line in text(bytes).lines().filter(|line| line.contains("CurrentVersion\\Run")).take(64) {
+            for line in text(bytes)
+                .lines()
+                .filter(|line| line.replace('\\', "").contains("CurrentVersionRun"))
+                .take(64)
+            {
                 add(hooks, "msi-start", &line.replace('\t', " "));
             }
         }
@@ -258,6 +262,16 @@ mod tests {
             ["msi-install: Run 34"]
         );
         assert_eq!(hooks("#table/File", "Run\t34\n"), [""; 0]);
+        let table = "Registry*:s72\tKey:l255\nr1\tSoftware\\Microsoft\\Windows\\CurrentVersion\\Run\tx\n";
+        assert_eq!(
+            hooks("#table/Registry", table),
+            ["msi-start: r1 Software\\Microsoft\\Windows\\CurrentVersion\\Run x"]
+        );
+        assert_eq!(hooks("#table/Registry", "Registry\nr1\tSoftware\\Example\tx\n"), [""; 0]);
+        assert_eq!(
+            hooks("#table/ServiceInstall", "ServiceInstall\nsvc\tharmless\n"),
+            ["msi-service: svc harmless"]
+        );
         assert_eq!(hooks("package/binding.gyp", "{}"), ["npm-install: node-gyp rebuild"]);
         assert_eq!(
             hooks("package/binding.gyp", "{'x': '<!(node x.js)'}"),

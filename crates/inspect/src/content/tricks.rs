@@ -119,15 +119,19 @@ pub(super) fn pickle(bytes: &[u8], found: &mut BTreeSet<String>) {
 
 /// Looks for tricks in a window of a text.
 pub(super) fn read(bytes: &[u8], found: &mut BTreeSet<String>) {
-    let mut names = 0;
+    let (mut names, mut modules) = (0, false);
     let mut add = |name: &str| _ = found.insert(name.to_owned());
     for hit in WORDS.find_iter(bytes) {
         let (at, number) = (hit.start(), hit.pattern().as_usize());
-        if RUNS.get(number).is_some() {
+        if let Some(run) = RUNS.get(number) {
             if at > 0 && bytes.get(at - 1).is_some_and(|byte| in_name(*byte)) {
                 continue;
             }
-            let inside = argument(bytes, hit.end());
+            // PowerShell runs what the rest of the line makes.
+            let is_command = run.eq_ignore_ascii_case(b"iex (")
+                || run.eq_ignore_ascii_case(b"iex(")
+                || *run == b"Invoke-Expression";
+            let inside = if is_command { line(bytes, hit.end()) } else { argument(bytes, hit.end()) };
             if holds(inside, DECODES) {
                 add("decode-and-run/nested");
             }
@@ -135,7 +139,7 @@ pub(super) fn read(bytes: &[u8], found: &mut BTreeSet<String>) {
                 add("fetch-and-run/nested");
             }
             // What is got over the net arrives in pieces: the handler of one runs it.
-            if RUNS[number] == b"eval(" && is_handler(bytes, at) {
+            if *run == b"eval(" && is_handler(bytes, at) {
                 add("fetch-and-run/handler");
             }
         } else if let Some((_, name)) = SOURCES.get(number - RUNS.len()) {
@@ -143,9 +147,7 @@ pub(super) fn read(bytes: &[u8], found: &mut BTreeSet<String>) {
                 add(name);
             }
         } else if number == RUNS.len() + SOURCES.len() {
-            if holds(bytes, DECODES) {
-                add("decode-and-run/module");
-            }
+            modules = true;
         } else if number == RUNS.len() + SOURCES.len() + 2 {
             if holds(argument(bytes, hit.end()), &[b"POST", b"post"]) {
                 add("sends/script");
@@ -156,6 +158,10 @@ pub(super) fn read(bytes: &[u8], found: &mut BTreeSet<String>) {
                 add("obfuscation/names");
             }
         }
+    }
+    // Once a window: an enemy writes the word as often as there is room.
+    if modules && holds(bytes, DECODES) {
+        add("decode-and-run/module");
     }
 }
 

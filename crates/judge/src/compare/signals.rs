@@ -33,6 +33,8 @@ pub(super) struct Around {
     ports: BTreeMap<Vec<u8>, BTreeSet<(String, String)>>,
     /// Whether the old artifact had bytecode without its source.
     pub(super) loose_bytecode: bool,
+    /// Whether the old artifact had bundles of scripts.
+    pub(super) bundles: bool,
     /// Digests of the old artifact: what was there before is not new at another place.
     known: BTreeSet<Digest>,
     /// Compilers of the executables of the old artifact.
@@ -50,6 +52,7 @@ impl Around {
         old.walk(|_, node| {
             around.known.extend(node.digest);
             around.earlier.insert(plain_name(node.name.as_bytes()));
+            around.bundles |= content::is_bundle(node);
             around.loose_bytecode |= content::is_loose_bytecode(node);
             for image in &node.executables {
                 let port = (node.format.clone(), image.machine.clone());

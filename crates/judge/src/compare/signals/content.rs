@@ -467,7 +467,16 @@ pub(super) fn is_loose_bytecode(node: &Node) -> bool {
         && !path.split(|byte| *byte == b'/').any(|folder| folder == b"__pycache__")
 }
 
-fn unsought(new: &Node, after: &Content, findings: &mut Findings) {
+/// A script of many others, with lines that nobody reads.
+pub(super) fn is_bundle(node: &Node) -> bool {
+    node.content.as_ref().is_some_and(|content| {
+        matches!(content.kind.as_str(), "text" | "script") && content.longest_line >= LINE_SHORT_MAX_BYTES
+    }) && [".js", ".mjs", ".cjs", ".map"]
+        .iter()
+        .any(|ending| node.name.as_bytes().ends_with(ending.as_bytes()))
+}
+
+fn unsought(new: &Node, after: &Content, around: &Around, findings: &mut Findings) {
     if tricks(&Content::default(), after, new, findings) {
         return;
     }
@@ -476,9 +485,12 @@ fn unsought(new: &Node, after: &Content, findings: &mut Findings) {
     }
     let has = |family: &str| after.capabilities.iter().any(|name| name.starts_with(family));
     if let Some((one, other)) = UNSOUGHT.iter().find(|(one, other)| has(one) && has(other)) {
+        // The words of a bundle are those of all that is in it. Where bundles were before, one more is worth a look.
+        let usual = *one == "decode-and-run/" && around.bundles && is_bundle(new);
+        let severity = if usual { Severity::Medium } else { Severity::High };
         let what = [*one, *other].map(|family| family.trim_end_matches('/')).join(" and ");
         let because = vec![format!("a new file with {}", what.trim_end_matches(" and "))];
-        findings.add(&codes::Code { severity: Severity::High, ..codes::CAPABILITY_ADDED }, because);
+        findings.add(&codes::Code { severity, ..codes::CAPABILITY_ADDED }, because);
     }
 }
 
@@ -486,7 +498,7 @@ fn unsought(new: &Node, after: &Content, findings: &mut Findings) {
 pub(super) fn added(new: &Node, around: &Around, findings: &mut Findings) {
     if let Some(after) = &new.content {
         common(&Content::default(), after, around, new, findings);
-        unsought(new, after, findings);
+        unsought(new, after, around, findings);
     }
     rights(None, new, findings);
     if is_loose_bytecode(new) && !around.loose_bytecode {

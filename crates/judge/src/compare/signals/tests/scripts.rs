@@ -129,3 +129,24 @@ fn a_new_host_in_a_bundle_is_worth_a_look() {
     content_check("a.js.map", script(&["a.test"], bundle), script(&["b.test"], bundle), &[]);
     content_check("README.md", script(&["a.test"], 80), script(&["b.test"], 80), &[]);
 }
+
+#[test]
+fn one_more_bundle_among_bundles() {
+    let script = |name: &str, longest_line| {
+        let content = Content { longest_line, ..can(&["decode-and-run/script", "network/script"]) };
+        node(name, None, content)
+    };
+    let severities = |old: &[Node], new: &Node| -> Vec<Severity> {
+        let mut folder = Node::leaf("old".into(), "folder", Digest::of(b"old"), 0);
+        folder.members = old.to_vec();
+        let around = Around::of(&folder, new);
+        suspicions(&new.name, None, new, &around).into_iter().map(|finding| finding.severity).collect()
+    };
+    let (bundle, plain) = (script("1.js", 90_000), script("1.js", 80));
+    let bundles = [script("0.js", 80_000)];
+    assert_eq!(severities(&bundles, &bundle), [Severity::Medium]);
+    assert_eq!(severities(&[script("0.js", 90)], &bundle), [High]);
+    assert_eq!(severities(&bundles, &plain), [High]);
+    let sweep = Content { longest_line: 90_000, ..can(&["credential-access/script", "network/script"]) };
+    assert_eq!(severities(&bundles, &node("1.js", None, sweep)), [High]);
+}
