@@ -3,8 +3,10 @@
 //!
 //! Facts only: an address in a manual and one in a library read alike here; `judge` tells them apart.
 
+mod asked;
 mod bytecode;
 mod capabilities;
+mod ends;
 mod hooks;
 mod hosts;
 mod kinds;
@@ -14,6 +16,7 @@ mod sums;
 #[cfg(test)]
 mod tests;
 mod text;
+mod tricks;
 mod vouch;
 
 use std::collections::BTreeSet;
@@ -40,8 +43,10 @@ pub(crate) struct Reading<'a> {
     name: &'a BytePath,
     content: Content,
     found: capabilities::Found,
+    tricks: BTreeSet<String>,
     is_text: bool,
     is_compressed: bool,
+    is_pickle: bool,
 }
 
 impl<'a> Reading<'a> {
@@ -53,6 +58,8 @@ impl<'a> Reading<'a> {
             name,
             content: Content { kind: kind.to_owned(), claims, ..Content::default() },
             found: capabilities::Found::default(),
+            tricks: BTreeSet::new(),
+            is_pickle: format == Format::Data && tricks::may_be_pickle(start),
             is_text: kinds::is_text(kind),
             is_compressed: kinds::is_compressed(kind),
         }
@@ -72,6 +79,10 @@ impl<'a> Reading<'a> {
         let is_first = offset == 0 && known == 0;
         if self.is_text {
             text::read(bytes, is_first, &mut self.content);
+            tricks::read(bytes, &mut self.tricks);
+        }
+        if self.is_pickle {
+            tricks::pickle(bytes, &mut self.tricks);
         }
         if !self.is_compressed {
             let (count, longest) = scan::encoded(bytes);
@@ -79,6 +90,14 @@ impl<'a> Reading<'a> {
             self.content.longest_encoded = self.content.longest_encoded.max(longest);
             hosts::read(bytes, &mut self.content);
             scan::literals(window, known, offset, self.is_text, &mut self.content.embedded, &mut self.found);
+        } else {
+            // Programs stand behind pictures and fonts as well; what looks like an archive there may be chance.
+            let mut found = Vec::new();
+            scan::programs(window, known, offset, &mut found);
+            self.content.embedded.extend(found);
+            if is_first {
+                self.content.appended_bytes = ends::appended(bytes, &self.content.kind);
+            }
         }
         hooks::read(self.name, bytes, &mut self.content.hooks);
     }
@@ -87,6 +106,7 @@ impl<'a> Reading<'a> {
         if !self.is_compressed {
             self.content.capabilities = capabilities::fulfilled(&self.found);
         }
+        self.content.capabilities.append(&mut self.tricks);
         (self.content != Content::default()).then_some(self.content)
     }
 }

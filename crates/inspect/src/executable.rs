@@ -136,7 +136,7 @@ fn section(name: &[u8], data: &[u8], writable: bool, executable: bool) -> Sectio
     }
 }
 
-/// Counts non-zero bytes before `end` that lie in none of the parts.
+/// Counts bytes before `end` that lie in none of the parts, and are neither zero nor filling.
 fn unaccounted(bytes: &[u8], mut parts: Vec<(u64, u64)>, end: u64) -> u64 {
     parts.sort_unstable();
     let end = end.min(bytes.len() as u64);
@@ -145,11 +145,21 @@ fn unaccounted(bytes: &[u8], mut parts: Vec<(u64, u64)>, end: u64) -> u64 {
     for (start, stop) in parts {
         let gap = usize::try_from(at).ok().zip(usize::try_from(start.min(end)).ok());
         if let Some(gap) = gap.and_then(|(from, to)| bytes.get(from..to)) {
-            count += gap.iter().filter(|byte| **byte != 0).count() as u64;
+            count += loose(gap);
         }
         at = at.max(stop);
     }
     count
+}
+
+/// From so many equal bytes on it is filling: tools that move parts of an image leave `X` or `Z` where these were.
+const FILLING_MIN: usize = 16;
+
+/// Counts bytes that say something: no zeros, and no filling.
+fn loose(bytes: &[u8]) -> u64 {
+    let runs = bytes.chunk_by(|one, next| one == next);
+    let told = runs.filter(|run| run.first() != Some(&0) && run.len() < FILLING_MIN);
+    told.map(|run| run.len() as u64).sum()
 }
 
 /// Takes names into a set, as far as the budget goes.

@@ -277,11 +277,20 @@ codes! {
     INITIALIZER_ADDED = "initializer-added", High, approvable,
         "an executable runs more code before its entry point than before",
         "find the source of the new initialiser or indirect function; this is how the xz backdoor began";
+    DATA_MADE_CODE = "data-made-code", High, approvable,
+        "a part of an executable that held data can be executed now",
+        "linkers keep code and data apart: look at what was put there, and who changed the header";
+    DEPENDENCY_ELSEWHERE = "dependency-elsewhere", High, approvable,
+        "a package asks for something from outside of its registry",
+        "find out who may change what lies at that address: no registry keeps it";
+    ARCHIVE_MISLEADS = "archive-misleads", High, approvable,
+        "an archive has names or contents that its readers take in different ways",
+        "look at what each of them unpacks: a name twice, a path out of the archive, bytes that its own digest contradicts";
     CODE_CAVE = "code-cave", High, approvable,
         "an executable has data where linkers leave zeros",
         "look at the bytes behind and between the sections";
     OVERLAY_ADDED = "overlay-added", High, approvable,
-        "an executable has new data behind its last part",
+        "a file has new data behind its last part",
         "look at what was appended";
     SECTION_ADDED = "section-added", Low, approvable,
         "an executable has a new section",
@@ -311,7 +320,7 @@ codes! {
         "a file runs with the rights of its owner or group and did not",
         "find the step that sets the mode; few programs need it";
     EXECUTABLE_REPLACED = "executable-replaced", High, approvable,
-        "where a program was there is something that is none",
+        "where a program was there is none, or another one",
         "get the file anew; it may be read by another part of the product";
     DISGUISED_FILE = "disguised-file", High, approvable,
         "a program stands under the name of something harmless",

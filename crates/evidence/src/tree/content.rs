@@ -48,6 +48,15 @@ pub struct Content {
     /// Invisible characters in a text: zero-width, tags, supplementary variation selectors.
     #[serde(skip_serializing_if = "is_zero")]
     pub invisible: u64,
+    /// Words of a text that mix Latin letters with Cyrillic ones that look the same.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub lookalikes: u64,
+    /// Lines of a text in which something stands far to the right, behind more blanks than a screen has columns.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub far_right: u64,
+    /// Bytes behind the end that the file's own format states: of pictures and fonts.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub appended_bytes: u64,
     /// What runs when the package is installed or its runtime starts, as `place: command`.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub hooks: BTreeSet<String>,

@@ -81,7 +81,8 @@ pub struct Executable {
     /// `__mod_init_func`, ….
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub initializers: BTreeMap<String, u64>,
-    /// How many of the TLS callbacks point outside every code section.
+    /// How many initialisers lie where none is: TLS callbacks outside every code section; entries of ELF arrays that reach into
+    /// another section, and a `DT_INIT` that is not the begin of `.init`.
     #[serde(skip_serializing_if = "is_zero", default)]
     pub initializers_outside_code: u64,
     /// Segments (ELF, Mach-O) or sections (PE) mapped writable and executable at once.
@@ -103,7 +104,7 @@ pub struct Executable {
     /// Compilers that left their name (ELF `.comment`).
     #[serde(skip_serializing_if = "BTreeSet::is_empty", default)]
     pub compilers: BTreeSet<String>,
-    /// Non-zero bytes between the parts of the file that the headers account for.
+    /// Bytes between the parts of the file that the headers account for, neither zero nor filling of one byte.
     #[serde(skip_serializing_if = "is_zero", default)]
     pub unaccounted_nonzero_bytes: u64,
 }

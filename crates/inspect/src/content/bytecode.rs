@@ -152,7 +152,9 @@ fn recorded(name: &BytePath, record: &[u8], members: &mut [Node]) {
         .filter_map(|line| {
             let (rest, _) = line.rsplit_once(',')?;
             let (path, digest) = rest.rsplit_once(',')?;
-            Some((path.trim_matches('"').replace("\"\"", "\"").into_bytes(), digest.to_owned()))
+            // Makers of wheels on Windows write its separators; installers take both.
+            let path = path.trim_matches('"').replace("\"\"", "\"").replace('\\', "/");
+            Some((path.into_bytes(), digest.to_owned()))
         })
         .collect();
     let folder = name.as_bytes().strip_suffix(b"RECORD").unwrap_or_default();

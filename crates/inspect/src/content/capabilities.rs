@@ -69,6 +69,7 @@ const RULES: &[Rule] = &[
             "shell_exec(",
             "WScript.Shell",
             "Process.Start(",
+            "process::Command",
         ]],
     ),
     rule(
@@ -116,6 +117,14 @@ const RULES: &[Rule] = &[
             "axios.",
             "node:http",
             "urlopen(",
+            "node:https",
+            "socket.create_connection",
+            "TcpStream::connect",
+            "reqwest::",
+            "ureq::",
+            "net/http'",
+            "open-uri'",
+            " -d @-",
         ]],
     ),
     rule(
@@ -208,6 +217,7 @@ const RULES: &[Rule] = &[
             "NPM_TOKEN",
             "GITHUB_TOKEN",
             "trufflehog",
+            "toJSON(secrets)",
         ]],
     ),
     rule(
@@ -232,6 +242,11 @@ const RULES: &[Rule] = &[
             "procmon.exe",
             "wireshark.exe",
         ]],
+    ),
+    rule(
+        "decode-and-run/powershell",
+        In::Text,
+        &[&["powershell", "pwsh"], &[" -enc ", " -EncodedCommand ", " -encodedcommand "]],
     ),
     rule("code-injection/import", In::Imports, &[&["thread_create_running"]]),
     rule(

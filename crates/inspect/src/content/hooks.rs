@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use evidence::BytePath;
 
-use super::{base, bound};
+use super::{asked, base, bound};
 
 /// A command is cut here.
 const COMMAND_MAX: usize = 200;
@@ -25,9 +25,15 @@ const STARTS: &[(&str, &str)] = &[
     ("etc/xdg/autostart/", "session start"),
     ("etc/init.d/", "machine start"),
     ("systemd/system/", "machine start"),
+    ("systemd/system-generators/", "every start"),
+    ("etc/update-motd.d/", "login"),
     ("systemd/user/", "session start"),
     ("Library/LaunchDaemons/", "machine start"),
     ("Library/LaunchAgents/", "session start"),
+    ("etc/ld.so.preload", "every program"),
+    ("etc/sudoers.d/", "rights"),
+    ("etc/apt/apt.conf.d/", "package manager"),
+    (".ssh/authorized_keys", "login"),
     ("etc/udev/rules.d/", "device"),
     ("udev/rules.d/", "device"),
 ];
@@ -38,7 +44,28 @@ pub(super) fn read(name: &BytePath, bytes: &[u8], hooks: &mut BTreeSet<String>) 
     let base = base(name);
     match base {
         b"package.json" => npm(bytes, hooks),
-        b"binding.gyp" => add(hooks, "npm-install", "node-gyp rebuild"),
+        b"npm-shrinkwrap.json" => {
+            let lock = bytes.get(..bytes.len().min(16 * MANIFEST_MAX)).map(serde_json::from_slice);
+            if let Some(Ok(lock)) = lock {
+                asked::shrinkwrap(&lock, hooks);
+            }
+        }
+        b"METADATA" | b"PKG-INFO" => asked::python(&manifest(bytes), hooks),
+        b"Cargo.toml" => asked::cargo(&manifest(bytes), hooks),
+        b"MANIFEST.MF" => java(bytes, hooks),
+        b"binding.gyp" => gyp(bytes, hooks),
+        b"setup.py" => setup(bytes, hooks),
+        b"pyproject.toml" if manifest(bytes).lines().any(|line| line.trim().starts_with("backend-path")) => {
+            add(hooks, "python-build", "a build backend of its own");
+        }
+        b"tasks.json" if path.ends_with(b".vscode/tasks.json") && manifest(bytes).contains("folderOpen") => {
+            add(hooks, "editor", "tasks.json runs when the folder is opened");
+        }
+        b"javax.annotation.processing.Processor" => {
+            for class in manifest(bytes).lines().map(str::trim).filter(|line| !line.is_empty()).take(64) {
+                add(hooks, "java-build", class);
+            }
+        }
         b"sitecustomize.py" | b"usercustomize.py" => add(hooks, "python-start", &text(base)),
         b"entry_points.txt" => entry_points(bytes, hooks),
         b"build.rs" if path.split(|byte| *byte == b'/').count() <= 2 => add(hooks, "cargo-build", "build.rs"),
@@ -51,6 +78,19 @@ pub(super) fn read(name: &BytePath, bytes: &[u8], hooks: &mut BTreeSet<String>) 
             let first = bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |end| end + 1);
             rows(&bytes[first..], &[""], "msi-install", hooks);
         }
+        b"ServiceInstall" if path.ends_with(b"#table/ServiceInstall") => {
+            let first = bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |end| end + 1);
+            rows(&bytes[first..], &[""], "msi-service", hooks);
+        }
+        b"Registry" if path.ends_with(b"#table/Registry") => {
+            for line in text(bytes)
+                .lines()
+                .filter(|line| line.replace('\\', "").contains("CurrentVersionRun"))
+                .take(64)
+            {
+                add(hooks, "msi-start", &line.replace('\t', " "));
+            }
+        }
         _ if base.ends_with(b".pth") => python_path(base, bytes, hooks),
         _ if MAINTAINER.contains(&path.strip_prefix(b"./").unwrap_or(path)) && is_script(bytes) => {
             add(hooks, "deb-install", &text(base));
@@ -58,6 +98,10 @@ pub(super) fn read(name: &BytePath, bytes: &[u8], hooks: &mut BTreeSet<String>) 
         _ if NUGET.contains(&path) => add(hooks, "nuget-install", &text(path)),
         _ if path.starts_with(b"build") && (base.ends_with(b".targets") || base.ends_with(b".props")) => {
             add(hooks, "nuget-build", &text(path));
+            let content = manifest(bytes);
+            for command in content.split("<Exec ").skip(1).take(64) {
+                add(hooks, "nuget-command", command.split('>').next().unwrap_or_default());
+            }
         }
         _ => {}
     }
@@ -65,7 +109,8 @@ pub(super) fn read(name: &BytePath, bytes: &[u8], hooks: &mut BTreeSet<String>) 
         let whole = String::from_utf8_lossy(path);
         for (folder, place) in STARTS.iter().filter(|(folder, _)| whole.contains(folder)) {
             let inside = whole.split_once(folder).map_or("", |(_, rest)| rest);
-            if !inside.is_empty() {
+            // A file by itself, or what lies in a folder.
+            if !inside.is_empty() || !folder.ends_with('/') {
                 add(hooks, place, &whole);
             }
         }
@@ -73,7 +118,7 @@ pub(super) fn read(name: &BytePath, bytes: &[u8], hooks: &mut BTreeSet<String>) 
     bound(hooks);
 }
 
-fn add(hooks: &mut BTreeSet<String>, place: &str, command: &str) {
+pub(super) fn add(hooks: &mut BTreeSet<String>, place: &str, command: &str) {
     let command: String = command.chars().filter(|c| !c.is_control()).take(COMMAND_MAX).collect();
     hooks.insert(format!("{place}: {command}"));
 }
@@ -100,6 +145,7 @@ fn npm(bytes: &[u8], hooks: &mut BTreeSet<String>) {
         return;
     }
     let Ok(manifest) = serde_json::from_slice::<serde_json::Value>(bytes) else { return };
+    asked::npm(&manifest, hooks);
     let script = |name: &str| manifest.get("scripts")?.get(name)?.as_str();
     for (names, place) in [(NPM_INSTALL, "npm-install"), (NPM_PUBLISH, "npm-publish")] {
         for name in names {
@@ -110,11 +156,57 @@ fn npm(bytes: &[u8], hooks: &mut BTreeSet<String>) {
     }
 }
 
+/// The begin of a manifest as text.
+fn manifest(bytes: &[u8]) -> String {
+    text(bytes.get(..bytes.len().min(MANIFEST_MAX)).unwrap_or_default())
+}
+
+/// `node-gyp` runs when the package is installed, and what its file has in `<!( … )` before anything is built ("GYP Input
+/// Format Reference", command expansions). Honest packages ask compilers for their version so.
+fn gyp(bytes: &[u8], hooks: &mut BTreeSet<String>) {
+    add(hooks, "npm-install", "node-gyp rebuild");
+    let content = manifest(bytes);
+    for begin in ["<!(", "<!@("] {
+        for command in content.split(begin).skip(1).take(64) {
+            add(hooks, "gyp-command", command.split(')').next().unwrap_or_default());
+        }
+    }
+}
+
+/// Attributes of a manifest that start an agent with the program, or load classes from an address (JAR File Specification).
+fn java(bytes: &[u8], hooks: &mut BTreeSet<String>) {
+    for line in manifest(bytes).lines().take(4096) {
+        let Some((name, value)) = line.split_once(':') else { continue };
+        match name {
+            "Launcher-Agent-Class" => add(hooks, "java-start", line),
+            "Class-Path" if value.contains("://") => add(hooks, "java-start", line),
+            "Premain-Class" | "Agent-Class" => add(hooks, "java-agent", line),
+            _ => {}
+        }
+    }
+}
+
+/// Commands of `setup.py` that replace what runs when a source distribution is installed or asked for its name.
+fn setup(bytes: &[u8], hooks: &mut BTreeSet<String>) {
+    let content = manifest(bytes);
+    for command in ["install", "develop", "egg_info"] {
+        let modules = ["setuptools", "distutils"].map(|of| format!("from {of}.command.{command} import"));
+        if modules.iter().any(|module| content.contains(module.as_str())) && content.contains("cmdclass") {
+            add(hooks, "python-build", &format!("setup.py has its own `{command}`"));
+        }
+    }
+}
+
 /// Lines of a `.pth` file that begin with `import` are run whenever Python starts (`site`, Python documentation).
 fn python_path(base: &[u8], bytes: &[u8], hooks: &mut BTreeSet<String>) {
-    let lines = bytes.split(|byte| *byte == b'\n').take(4096);
-    for line in lines.filter(|line| line.starts_with(b"import ") || line.starts_with(b"import\t")).take(64) {
+    let lines = || bytes.split(|byte| *byte == b'\n').take(4096);
+    for line in lines().filter(|line| line.starts_with(b"import ") || line.starts_with(b"import\t")).take(64)
+    {
         add(hooks, "python-start", &format!("{}: {}", text(base), text(line)));
+    }
+    // Others are folders to load modules from: of the package, unless they lead out of it.
+    for line in lines().filter(|line| line.starts_with(b"/") || line.starts_with(b"..")).take(64) {
+        add(hooks, "python-path", &format!("{}: {}", text(base), text(line)));
     }
 }
 
@@ -151,9 +243,9 @@ mod tests {
         assert_eq!(hooks("package/package.json", r#"{"scripts": {"test": "jest"}}"#), [""; 0]);
         assert_eq!(
             hooks("x.pth", "/opt/x\nimport os; os.getcwd()\n"),
-            ["python-start: x.pth: import os; os.getcwd()"]
+            ["python-path: x.pth: /opt/x", "python-start: x.pth: import os; os.getcwd()"]
         );
-        assert_eq!(hooks("x.pth", "/opt/x\nimportant\n"), [""; 0]);
+        assert_eq!(hooks("x.pth", "win32\nimportant\n"), [""; 0]);
         assert_eq!(hooks("./postinst", "#!/bin/sh\n"), ["deb-install: postinst"]);
         assert_eq!(hooks("usr/share/doc/postinst", "#!/bin/sh\n"), [""; 0]);
         assert_eq!(
@@ -170,6 +262,51 @@ mod tests {
             ["msi-install: Run 34"]
         );
         assert_eq!(hooks("#table/File", "Run\t34\n"), [""; 0]);
+        let table = "Registry*:s72\tKey:l255\nr1\tSoftware\\Microsoft\\Windows\\CurrentVersion\\Run\tx\n";
+        assert_eq!(
+            hooks("#table/Registry", table),
+            ["msi-start: r1 Software\\Microsoft\\Windows\\CurrentVersion\\Run x"]
+        );
+        assert_eq!(hooks("#table/Registry", "Registry\nr1\tSoftware\\Example\tx\n"), [""; 0]);
+        assert_eq!(
+            hooks("#table/ServiceInstall", "ServiceInstall\nsvc\tharmless\n"),
+            ["msi-service: svc harmless"]
+        );
         assert_eq!(hooks("package/binding.gyp", "{}"), ["npm-install: node-gyp rebuild"]);
+        assert_eq!(
+            hooks("package/binding.gyp", "{'x': '<!(node x.js)'}"),
+            ["gyp-command: node x.js", "npm-install: node-gyp rebuild"]
+        );
+        let manifest =
+            "Manifest-Version: 1.0\r\nLauncher-Agent-Class: a.B\r\nClass-Path: http://x.invalid/a.jar\r\n";
+        assert_eq!(
+            hooks("META-INF/MANIFEST.MF", manifest),
+            ["java-start: Class-Path: http://x.invalid/a.jar", "java-start: Launcher-Agent-Class: a.B"]
+        );
+        assert_eq!(hooks("META-INF/MANIFEST.MF", "Class-Path: lib/a.jar\r\n"), [""; 0]);
+        assert_eq!(
+            hooks("META-INF/services/javax.annotation.processing.Processor", "a.B\n"),
+            ["java-build: a.B"]
+        );
+        let setup = "from setuptools.command.install import install\nsetup(cmdclass={'install': X})\n";
+        assert_eq!(hooks("a-1/setup.py", setup), ["python-build: setup.py has its own `install`"]);
+        assert_eq!(
+            hooks("a-1/setup.py", "from setuptools.command.build_ext import build_ext\ncmdclass"),
+            [""; 0]
+        );
+        assert_eq!(
+            hooks("a-1/pyproject.toml", "[build-system]\nbackend-path = [\".\"]\n"),
+            ["python-build: a build backend of its own"]
+        );
+        assert_eq!(
+            hooks("p/.vscode/tasks.json", r#"{"runOn": "folderOpen"}"#),
+            ["editor: tasks.json runs when the folder is opened"]
+        );
+        assert_eq!(hooks("./etc/ld.so.preload", "/x.so\n"), ["every program: ./etc/ld.so.preload"]);
+        assert_eq!(hooks("./etc/sudoers.d/x", "x"), ["rights: ./etc/sudoers.d/x"]);
+        assert_eq!(
+            hooks("build/a.targets", "<Exec Command=\"x\"/>"),
+            ["nuget-build: build/a.targets", "nuget-command: Command=\"x\"/"]
+        );
     }
 }

@@ -44,11 +44,12 @@ fn in_host(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_')
 }
 
-/// Takes the host of a URL.
+/// Takes the host of a URL, if it is another machine.
 fn add(host: &[u8], content: &mut Content) {
     let host = host.to_ascii_lowercase();
     let labels = host.split(|byte| *byte == b'.').filter(|label| !label.is_empty()).count();
-    if labels >= 2 && (HOST_MIN..HOST_MAX).contains(&host.len()) && host.last() != Some(&b'.') {
+    let local = host.starts_with(b"127.") || host == b"0.0.0.0";
+    if labels >= 2 && !local && (HOST_MIN..HOST_MAX).contains(&host.len()) && host.last() != Some(&b'.') {
         content.hosts.extend(String::from_utf8(host));
     }
 }

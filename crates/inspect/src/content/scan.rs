@@ -141,6 +141,19 @@ pub(super) fn literals(
     });
 }
 
+/// Finds programs in a window of data in which nothing else is looked for.
+pub(super) fn programs(bytes: &[u8], known: usize, offset: u64, embedded: &mut Vec<Embedded>) {
+    for (magic, kind) in MAGICS.iter().filter(|(_, kind)| matches!(*kind, "pe" | "elf" | "macho")) {
+        for at in memchr::memmem::find_iter(bytes, magic).filter(|at| at + magic.len() > known) {
+            let begin = plausible(bytes, at, kind).map(|begin| offset + begin as u64);
+            if let Some(offset) = begin.filter(|begin| *begin > 0 && embedded.len() < Content::LIST_MAX) {
+                embedded.push(Embedded { kind: (*kind).to_owned(), offset });
+            }
+        }
+    }
+    embedded.sort_by_key(|one| one.offset);
+}
+
 /// Checks more than the magic number, and returns where the embedded file begins.
 fn plausible(bytes: &[u8], at: usize, kind: &str) -> Option<usize> {
     let rest = &bytes[at..];
@@ -159,8 +172,20 @@ fn plausible(bytes: &[u8], at: usize, kind: &str) -> Option<usize> {
             [1 | 2, 1 | 2, 1, _] if half(16)? <= 4 || half(16)?.swap_bytes() <= 4 => Some(at),
             _ => None,
         },
-        // CPU type of the 64-bit machines, then a file type.
-        "macho" => matches!(rest.get(4..8)?, [7 | 12, 0, 0, 1]).then_some(at),
+        // CPU type of the 64-bit machines, a file type, and as many commands as their size has room for: programs that
+        // read other programs have the mark itself.
+        "macho" => {
+            let word = |offset: usize| {
+                rest.get(offset..)?.first_chunk().map(|bytes| u64::from(u32::from_le_bytes(*bytes)))
+            };
+            let (commands, size) = (word(16)?, word(20)?);
+            (matches!(rest.get(4..8)?, [7 | 12, 0, 0, 1])
+                && (1..=12).contains(&word(12)?)
+                && (1..=4096).contains(&commands)
+                && (commands * 8..=1 << 20).contains(&size)
+                && size.is_multiple_of(4))
+            .then_some(at)
+        }
         // A version of at most 6.3, a known method, and a name that is there.
         "zip" => (half(4)? <= 63
             && matches!(half(8)?, 0 | 8 | 9 | 12 | 14 | 93)

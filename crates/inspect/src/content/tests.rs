@@ -131,9 +131,11 @@ fn bytecode_is_compared_with_its_source() {
 #[test]
 fn a_wheel_is_held_to_its_record() {
     // sha256("1") in base64 for URLs.
-    let record = "a.py,sha256=a4ayc_80_OGda4BO_1o_V0etpOqiLx1JwB5S3beHW0s,1\nb.py,sha256=a4ayc_80_OGda4BO_1o_V0etpOqiLx1JwB5S3beHW0s,1\nv/e.dist-info/RECORD,,\nd.dist-info/RECORD,,\n";
+    let record = "v\\w.py,sha256=a4ayc_80_OGda4BO_1o_V0etpOqiLx1JwB5S3beHW0s,1\na.py,sha256=a4ayc_80_OGda4BO_1o_V0etpOqiLx1JwB5S3beHW0s,1\nb.py,sha256=a4ayc_80_OGda4BO_1o_V0etpOqiLx1JwB5S3beHW0s,1\nv/e.dist-info/RECORD,,\nd.dist-info/RECORD,,\n";
     let files = [
         ("a.py", b"1".as_slice()),
+        // Listed with the separator of Windows.
+        ("v/w.py", b"1"),
         ("b.py", b"2"),
         ("c.py", b"3"),
         ("d.dist-info/RECORD", record.as_bytes()),
@@ -144,7 +146,7 @@ fn a_wheel_is_held_to_its_record() {
         let member = tree.root.members.iter().find(|member| member.name == name.into()).unwrap();
         member.content.as_ref().and_then(|content| content.stale.clone()).map(|stale| stale.reason)
     };
-    assert_eq!((reason("a.py"), reason("d.dist-info/RECORD")), (None, None));
+    assert_eq!((reason("a.py"), reason("v/w.py"), reason("d.dist-info/RECORD")), (None, None, None));
     assert!(reason("b.py").unwrap().contains("another digest"));
     assert!(reason("c.py").unwrap().contains("does not list"));
 }

@@ -284,7 +284,12 @@ fn signature(
     let mut waiting = vec![structure];
     let mut first = true;
     while let Some(structure) = waiting.pop() {
-        let Some(signed) = Signed::read(structure) else { continue };
+        let Some(signed) = Signed::read(structure) else {
+            if !first {
+                places.element("nested signature that is none", structure);
+            }
+            continue;
+        };
         if first {
             outer(&signed, trusted, facts);
         }
@@ -317,9 +322,24 @@ fn signature(
                         }
                     }
                 }
-                COUNTERSIGNATURE => countersigners.extend(values.into_iter().filter_map(Signer::read)),
+                COUNTERSIGNATURE => {
+                    for value in values {
+                        match Signer::read(value) {
+                            Some(signer) => countersigners.push(signer),
+                            None => places.element("countersignature that is none", value),
+                        }
+                    }
+                }
                 TIMESTAMP => {
-                    for token in values.into_iter().filter_map(Signed::read) {
+                    let (tokens, others_): (Vec<_>, Vec<_>) = values
+                        .into_iter()
+                        .map(|value| (value, Signed::read(value)))
+                        .partition(|(_, token)| token.is_some());
+                    for (value, _) in others_ {
+                        places.element("timestamp that is none", value);
+                    }
+                    for token in tokens.into_iter().filter_map(|(_, token)| token) {
+                        loose(&token, places);
                         strays(&token, &[], facts, places);
                         others(&token, ATTRIBUTE_CERTIFICATE_MAX, places);
                     }
@@ -331,6 +351,14 @@ fn signature(
         facts.unknown_attributes.extend(unknown_attributes(unknown));
         strays(&signed, &countersigners, facts, places);
         others(&signed, 0, places);
+        loose(&signed, places);
+    }
+}
+
+/// Notes what stands in the structure where nothing belongs.
+fn loose(signed: &Signed, places: &mut Places) {
+    for element in &signed.loose {
+        places.element("nothing that belongs into a signature", *element);
     }
 }
 

@@ -105,7 +105,10 @@ fn dynamic<H: FileHeader<Endian = Endianness>>(
         let value: u64 = entry.d_val(endian).into();
         let string = || u32::try_from(value).ok().and_then(|at| strings.get(at).ok());
         match entry.d_tag(endian) {
-            elf::DT_NEEDED => names(string().into_iter(), &mut image.libraries, budget)?,
+            // Those that watch the loader, or that stand in for this one, are loaded as well.
+            elf::DT_NEEDED | elf::DT_AUDIT | elf::DT_DEPAUDIT | elf::DT_FILTER | elf::DT_AUXILIARY => {
+                names(string().into_iter(), &mut image.libraries, budget)?;
+            }
             elf::DT_RPATH | elf::DT_RUNPATH => names(string().into_iter(), &mut image.search_paths, budget)?,
             elf::DT_BIND_NOW => _ = image.mitigations.insert("bind-now".into()),
             elf::DT_FLAGS if value & elf::DF_BIND_NOW.0 != 0 => {

@@ -156,6 +156,10 @@ fn image<H: MachHeader<Endian = Endianness>>(
                     Err(error) => malformed.note(Err(error)),
                 }
             }
+            // A function of the image that runs before its initialisers.
+            LoadCommandVariant::Routines32(_) | LoadCommandVariant::Routines64(_) => {
+                *image.initializers.entry("routine".to_owned()).or_default() += 1;
+            }
             LoadCommandVariant::DyldEnvironment(variable) => {
                 image.search_paths.insert(text(command.string(endian, variable.name)?));
             }

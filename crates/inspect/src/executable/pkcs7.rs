@@ -3,6 +3,8 @@
 //! What is verified is that the signer's key signed these attributes and that the attributes name this content.
 //! Whether the key is to be trusted is asked elsewhere.
 
+mod loose;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -41,6 +43,8 @@ pub(super) struct Signed<'a> {
     /// What stands among the certificates and is none: attribute certificates of old timestamps, or hidden data.
     pub(super) others: Vec<Element<'a>>,
     pub(super) signers: Vec<Signer<'a>>,
+    /// What stands in the structure at a place where nothing is: the signature does not cover it, and no verifier reads it.
+    pub(super) loose: Vec<Element<'a>>,
 }
 
 /// A certificate (RFC 5280, section 4.1).
@@ -131,7 +135,7 @@ impl<'a> Signed<'a> {
     /// Reads a `ContentInfo` that holds signed data.
     pub(super) fn read(structure: Element<'a>) -> Option<Self> {
         let data = structure.children().nth(1)?.children().next()?;
-        let fields: Vec<Element> = data.children().take(8).collect();
+        let fields: Vec<Element> = data.children().take(loose::FIELDS_MAX).collect();
         let (mut certificates, mut others) = (Vec::new(), Vec::new());
         for element in fields.iter().filter(|field| field.tag == 0xa0).flat_map(|field| field.children()) {
             match Certificate::read(element) {
@@ -139,8 +143,9 @@ impl<'a> Signed<'a> {
                 None => others.push(element),
             }
         }
-        let signers = fields.last().filter(|field| field.tag == 0x31)?;
+        let signers = *fields.iter().skip(3).rfind(|field| field.tag == 0x31)?;
         Some(Self {
+            loose: loose::of(structure, &fields, signers, &certificates),
             content_type: fields.get(2)?.children().next().and_then(Element::oid),
             content: fields.get(2)?.children().nth(1).and_then(|explicit| explicit.children().next()),
             certificates,

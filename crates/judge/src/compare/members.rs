@@ -1,10 +1,11 @@
 //! Members of two inspected artifacts, paired and judged; and comparison where there is no record.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use evidence::tree::Contrast;
 use evidence::{BytePath, Digest, Node, Severity, Tree};
 
+use super::names::without_versions;
 use super::plausible::{EXPECTED, is_code, one_release, releases_of};
 use super::signals::{Around, suspicions};
 use super::{Area, Change, Comparison, Difference, Status, causes, executables, pairing, written};
@@ -152,10 +153,10 @@ pub(super) fn differences<'a>(
     found
 }
 
-/// Keys members by name; equal names of one container are told apart by their order.
+/// Keys members by name; equal names of one container are told apart by their order. Import libraries have one name
+/// for thousands of members, so that each name counts its own.
 fn by_name(node: &Node) -> BTreeMap<Vec<u8>, &Node> {
     let mut map = BTreeMap::new();
-    // Libraries have thousands of members of one name.
     let mut times: BTreeMap<&[u8], u32> = BTreeMap::new();
     for member in &node.members {
         let name = member.name.as_bytes();
@@ -188,6 +189,24 @@ pub fn worth_a_look(old: &Tree, new: &Tree) -> Vec<(BytePath, Digest, Digest)> {
             (old != new).then_some((difference.path, old, new))
         })
         .collect()
+}
+
+/// Problems that are no inability of ours: readers of such archives come to different members.
+const MISLEADING: &[&str] = &["duplicate-name", "path-escapes", "asar-integrity"];
+
+/// Names what an archive misleads with, and did not before.
+fn misleading(old: &Tree, new: &Tree, releases: (&str, &str)) -> Vec<evidence::Finding> {
+    let place = |problem: &evidence::Problem, release: &str| {
+        (problem.kind.clone(), without_versions(problem.path.as_bytes(), release))
+    };
+    let known: BTreeSet<_> = old.problems.iter().map(|problem| place(problem, releases.0)).collect();
+    let found = new.problems.iter().filter(|problem| MISLEADING.contains(&problem.kind.as_str()));
+    let new = found.filter(|problem| !known.contains(&place(problem, releases.1)));
+    new.map(|problem| {
+        let subject = evidence::Subject { path: Some(problem.path.clone()), digest: None };
+        codes::ARCHIVE_MISLEADS.finding(subject, vec![format!("{}: {}", problem.kind, problem.detail)])
+    })
+    .collect()
 }
 
 /// Compares two artifacts or folders without a record. Who has looked at bytes hands over what was seen.
@@ -265,6 +284,7 @@ pub fn trees(old: &Tree, new: &Tree, source: SourceChanged, contrasts: &Contrast
         };
         differences_out.push(difference.difference(area, status, explained_by));
     }
+    findings.extend(misleading(old, new, states));
     let problems = old.problems.iter().chain(&new.problems).cloned().collect();
     let mut comparison = Comparison::conclude(differences_out, findings, problems);
     comparison.causes = causes;

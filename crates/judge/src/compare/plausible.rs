@@ -10,11 +10,55 @@ pub(super) const EXPECTED: &str = "releases change like this; plausible, not pro
 /// Returns the releases that two artifacts state in their names, if these differ in nothing else.
 pub(super) fn releases_of(old: &Node, new: &Node) -> Option<(String, String)> {
     let (before, after) = (old.name.as_bytes(), new.name.as_bytes());
+    if let Some(found) = differing(before, after) {
+        return Some(found);
+    }
     if before == after || without_versions(before, "") != without_versions(after, "") {
         return None;
     }
     let (a, b) = (version_in(before)?, version_in(after)?);
     (a != b).then_some((a, b))
+}
+
+/// Reads the one part in which two names differ, if it is a version in both: `306`, `2.36-9+deb12u7`.
+fn differing(before: &[u8], after: &[u8]) -> Option<(String, String)> {
+    let same = before.iter().zip(after).take_while(|(a, b)| a == b).count();
+    let rest = before.len().min(after.len()).saturating_sub(same);
+    let tail = before.iter().rev().zip(after.iter().rev()).take(rest).take_while(|(a, b)| a == b).count();
+    if same + tail >= before.len().max(after.len()) {
+        return None;
+    }
+    let is_edge = |byte: &u8| matches!(byte, b'_' | b'-' | b'/');
+    // Back to where a part of the name begins; a revision (`-9+deb12u7`) belongs to the version before it.
+    let mut start = same;
+    let mut at = same;
+    loop {
+        let begin = before[..at].iter().rposition(is_edge).map_or(0, |edge| edge + 1);
+        if !before.get(begin).is_some_and(u8::is_ascii_digit) {
+            break;
+        }
+        start = begin;
+        if begin < 2 || before[begin - 1] != b'-' {
+            break;
+        }
+        at = begin - 1;
+    }
+    let is_begin = start == 0 || is_edge(&before[start - 1]) || before[start - 1] == b'v';
+    let part = |name: &[u8]| -> Option<String> {
+        let end = name.len() - tail;
+        let more = name[end..].iter().take_while(|byte| !is_edge(byte)).count();
+        let text = std::str::from_utf8(name.get(start..end + more)?).ok()?;
+        // What is no part of a version: the ending of the file.
+        let text =
+            text.rsplit_once('.').filter(|(_, end)| end.starts_with(|c: char| c.is_ascii_alphabetic()));
+        let whole = std::str::from_utf8(name.get(start..end + more)?).ok()?;
+        let text = text.map_or(whole, |(version, _)| version).trim_end_matches(".tar");
+        let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".+~:%-".contains(&byte));
+        let is_hash = text.len() >= 8 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        (plain && !is_hash && text.starts_with(|c: char| c.is_ascii_digit())).then(|| text.to_owned())
+    };
+    let (a, b) = (part(before)?, part(after)?);
+    (is_begin && a != b).then_some((a, b))
 }
 
 /// Returns the release that both artifacts state with one name: then nothing of their code may differ.
@@ -61,6 +105,16 @@ mod tests {
         check("numpy-2.1.2-cp312-win_amd64.whl", "numpy-2.1.3-cp312-win_amd64.whl", Some(("2.1.2", "2.1.3")));
         check("app-v1.0.0.tgz", "app-v1.0.1.tgz", Some(("1.0.0", "1.0.1")));
         check("demo_1.0-1_amd64.deb", "demo_1.1-1_amd64.deb", Some(("1.0", "1.1")));
+        check(
+            "libc6_2.36-9+deb12u7_amd64.deb",
+            "libc6_2.36-9+deb12u14_amd64.deb",
+            Some(("2.36-9+deb12u7", "2.36-9+deb12u14")),
+        );
+        check("pywin32-306-cp312-win_amd64.whl", "pywin32-308-cp312-win_amd64.whl", Some(("306", "308")));
+        check("serde-1.0.214.crate", "serde-1.0.215.crate", Some(("1.0.214", "1.0.215")));
+        check("demo-1.0.tar.gz", "demo-1.1.tar.gz", Some(("1.0", "1.1")));
+        check("file2.zip", "file3.zip", None);
+        check("app-1a2b3c4d.zip", "app-9f8e7d6c.zip", None);
         check("a.zip", "a.zip", None);
         let node = |name: &str| Node::leaf(name.into(), "data", Digest::of(b""), 0);
         assert_eq!(one_release(&node("a-1.2.zip"), &node("a-1.2.zip")).as_deref(), Some("1.2"));

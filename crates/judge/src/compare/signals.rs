@@ -29,6 +29,12 @@ pub(super) struct Around {
     earlier: BTreeSet<Vec<u8>>,
     /// Formats and machines of the executables of the old artifact.
     kinds: BTreeSet<(String, String)>,
+    /// For which formats and machines the old artifact had a program, by its name without ending.
+    ports: BTreeMap<Vec<u8>, BTreeSet<(String, String)>>,
+    /// Whether the old artifact had bytecode without its source.
+    pub(super) loose_bytecode: bool,
+    /// Whether the old artifact had bundles of scripts.
+    pub(super) bundles: bool,
     /// Digests of the old artifact: what was there before is not new at another place.
     known: BTreeSet<Digest>,
     /// Compilers of the executables of the old artifact.
@@ -46,7 +52,11 @@ impl Around {
         old.walk(|_, node| {
             around.known.extend(node.digest);
             around.earlier.insert(plain_name(node.name.as_bytes()));
+            around.bundles |= content::is_bundle(node);
+            around.loose_bytecode |= content::is_loose_bytecode(node);
             for image in &node.executables {
+                let port = (node.format.clone(), image.machine.clone());
+                around.ports.entry(stem(node)).or_default().insert(port);
                 around.kinds.insert((node.format.clone(), image.machine.clone()));
                 around.compilers.extend(tools::compilers(image));
             }
@@ -59,9 +69,20 @@ impl Around {
         self.earlier.contains(&plain_name(name.as_bytes()))
     }
 
+    /// For how many other kinds of machine a program of that name was there.
+    fn ports(&self, node: &Node) -> usize {
+        self.ports.get(&stem(node)).map_or(0, BTreeSet::len)
+    }
+
     fn has_library(&self, name: &str) -> bool {
         self.siblings.contains(&plain_name(name.as_bytes()))
     }
+}
+
+/// The last part of the name of a program, without what Windows ends it with.
+fn stem(node: &Node) -> Vec<u8> {
+    let name = plain_name(node.name.as_bytes());
+    name.strip_suffix(b".exe").map_or_else(|| name.clone(), <[u8]>::to_vec)
 }
 
 /// The last part of a path in lower case, without versions and hashes.

@@ -200,9 +200,13 @@ fn platform_tags(platform: &str) -> Result<&'static [&'static str]> {
     Ok(match platform {
         "windows" => &["win_amd64"],
         "linux" => &["manylinux_2_17_x86_64", "manylinux2014_x86_64", "manylinux_2_28_x86_64"],
-        "macos" => {
-            &["macosx_14_0_arm64", "macosx_11_0_arm64", "macosx_10_15_universal2", "macosx_10_9_universal2"]
-        }
+        "macos" => &[
+            "macosx_14_0_arm64",
+            "macosx_12_0_arm64",
+            "macosx_11_0_arm64",
+            "macosx_10_15_universal2",
+            "macosx_10_9_universal2",
+        ],
         other => bail!("`{other}` is not a platform"),
     })
 }

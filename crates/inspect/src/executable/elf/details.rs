@@ -36,6 +36,7 @@ pub(super) fn read<H: FileHeader<Endian = Endianness>>(
     budget: &mut Budget,
 ) -> Result<(), Unreadable> {
     initializers(file, bytes, image, budget)?;
+    astray(file, bytes, image)?;
     entry(file, bytes, image);
     indirect(file, bytes, image, budget)?;
     versions(file, bytes, image, budget)?;
@@ -97,6 +98,63 @@ fn initializers<H: FileHeader<Endian = Endianness>>(
             }
         }
     }
+    Ok(())
+}
+
+/// Counts initialisers where linkers put none: an array that reaches into another section, one that the dynamic section says to be
+/// longer than its section is, a `DT_INIT` that is not the begin of `.init`. All show that the image was changed after it had been linked.
+fn astray<H: FileHeader<Endian = Endianness>>(
+    file: &ElfFile<H>,
+    bytes: &[u8],
+    image: &mut Executable,
+) -> Result<(), Unreadable> {
+    let endian = file.endian();
+    let width = if file.elf_header().is_type_64() { 8 } else { 4 };
+    let table = file.elf_section_table();
+    let mut allocated: Vec<(u64, u64)> = Vec::new();
+    let mut arrays: Vec<(u64, u64)> = Vec::new();
+    let mut init = None;
+    for section in table.iter() {
+        let flags = section.sh_flags(endian);
+        let (start, size): (u64, u64) = (section.sh_addr(endian).into(), section.sh_size(endian).into());
+        let end = start.saturating_add(size);
+        if start == 0 || size == 0 || !flags.contains(elf::SHF_ALLOC) || flags.contains(elf::SHF_TLS) {
+            continue;
+        }
+        allocated.push((start, end));
+        if [elf::SHT_INIT_ARRAY, elf::SHT_PREINIT_ARRAY].contains(&section.sh_type(endian)) {
+            arrays.push((start, end));
+        }
+        if table.section_name(endian, section)? == b".init" {
+            init = Some(start);
+        }
+    }
+    allocated.sort_unstable();
+    let next_of = |start: u64| {
+        let at = allocated.partition_point(|(other, _)| *other <= start);
+        allocated.get(at).map_or(u64::MAX, |(next, _)| *next)
+    };
+    let beyond: u64 = arrays.iter().map(|(start, end)| end.saturating_sub(next_of(*start)) / width).sum();
+    let Some((entries, _)) = table.dynamic(endian, bytes)? else {
+        image.initializers_outside_code += beyond;
+        return Ok(());
+    };
+    let value = |wanted: elf::DynamicTag| -> Option<u64> {
+        entries.iter().find(|entry| entry.d_tag(endian) == wanted).map(|entry| entry.d_val(endian).into())
+    };
+    let mut found = beyond;
+    for (place, length) in
+        [(elf::DT_INIT_ARRAY, elf::DT_INIT_ARRAYSZ), (elf::DT_PREINIT_ARRAY, elf::DT_PREINIT_ARRAYSZ)]
+    {
+        if let (Some(start), Some(length)) = (value(place), value(length)) {
+            let own = arrays.iter().find(|(first, _)| *first == start);
+            found += own.map_or(0, |(_, end)| start.saturating_add(length).saturating_sub(*end) / width);
+        }
+    }
+    if let (Some(section), Some(stated)) = (init, value(elf::DT_INIT)) {
+        found += u64::from(section != stated);
+    }
+    image.initializers_outside_code += found;
     Ok(())
 }
 

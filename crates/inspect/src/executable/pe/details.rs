@@ -4,8 +4,9 @@ use evidence::Digest;
 use evidence::tree::{Entry, Executable};
 use object::LittleEndian as LE;
 use object::pe::{
-    IMAGE_DIRECTORY_ENTRY_COM_DESCRIPTOR, IMAGE_DIRECTORY_ENTRY_DEBUG, IMAGE_DIRECTORY_ENTRY_SECURITY,
-    IMAGE_DIRECTORY_ENTRY_TLS, IMAGE_SCN_MEM_EXECUTE, IMAGE_SCN_MEM_WRITE, ImageSectionHeader,
+    IMAGE_DIRECTORY_ENTRY_BOUND_IMPORT, IMAGE_DIRECTORY_ENTRY_COM_DESCRIPTOR, IMAGE_DIRECTORY_ENTRY_DEBUG,
+    IMAGE_DIRECTORY_ENTRY_SECURITY, IMAGE_DIRECTORY_ENTRY_TLS, IMAGE_SCN_MEM_EXECUTE, IMAGE_SCN_MEM_WRITE,
+    ImageSectionHeader,
 };
 use object::read::pe::{ImageNtHeaders, ImageOptionalHeader, PeFile};
 use object::{Object, pe};
@@ -157,8 +158,13 @@ pub(super) fn slack(bytes: &[u8], section: &ImageSectionHeader) -> u64 {
 
 /// Counts non-zero bytes that lie before `end` and in neither headers, sections nor certificate table.
 pub(super) fn unaccounted<H: ImageNtHeaders>(bytes: &[u8], file: &PeFile<H>, end: u64) -> u64 {
-    let headers = u64::from(file.nt_headers().optional_header().size_of_headers());
-    let mut parts: Vec<(u64, u64)> = vec![(0, headers)];
+    // Behind the table of the sections linkers leave zeros, but for what binds imports to addresses.
+    let mut parts: Vec<(u64, u64)> = vec![(0, headers_end(file))];
+    let bound = file.data_directory(IMAGE_DIRECTORY_ENTRY_BOUND_IMPORT);
+    parts.extend(bound.map(pe::ImageDataDirectory::address_range).map(|(start, size)| {
+        let start = u64::from(start);
+        (start, start + u64::from(size))
+    }));
     let parts_of_sections = file.section_table().iter().map(|section| {
         let start = u64::from(section.pointer_to_raw_data.get(LE));
         (start, start + u64::from(section.size_of_raw_data.get(LE)))
@@ -168,6 +174,15 @@ pub(super) fn unaccounted<H: ImageNtHeaders>(bytes: &[u8], file: &PeFile<H>, end
         file.data_directory(IMAGE_DIRECTORY_ENTRY_SECURITY).map(pe::ImageDataDirectory::address_range);
     parts.extend(table.map(|(start, size)| (u64::from(start), u64::from(start) + u64::from(size))));
     super::super::unaccounted(bytes, parts, end)
+}
+
+/// Where the table of the sections ends.
+fn headers_end<H: ImageNtHeaders>(file: &PeFile<H>) -> u64 {
+    const SIGNATURE_AND_FILE_HEADER: u64 = 24;
+    let optional = file.nt_headers().file_header().size_of_optional_header.get(LE);
+    let sections = file.section_table().len() as u64 * size_of::<ImageSectionHeader>() as u64;
+    let begin = u64::from(file.dos_header().nt_headers_offset());
+    begin + SIGNATURE_AND_FILE_HEADER + u64::from(optional) + sections
 }
 
 fn nonzero(bytes: &[u8], from: u64, to: u64) -> u64 {

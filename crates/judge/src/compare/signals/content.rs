@@ -22,9 +22,29 @@ const AUTOMATIC: &[&str] = &[
     "nsis-install",
     "msi-install",
     "medium",
+    "msi-service",
+    "msi-start",
+    "nuget-command",
+    "gem-install",
+    "python-build",
+    "python-path",
+    "java-start",
+    "java-build",
+    "editor",
+    "every program",
+    "every start",
+    "rights",
+    "login",
+    "package manager",
     "cron",
     "shell start",
 ];
+/// The place of what a package asks for from outside of its registry, among the hooks.
+const SOURCE: &str = "source";
+/// Bytes behind the end of a picture or font: fewer are padding.
+const APPENDED_MIN_BYTES: u64 = 64;
+/// What pictures and fonts are called, by their content.
+const MEDIA: &[&str] = &["png", "jpeg", "gif", "webp", "font", "icon", "pdf", "mp3", "mp4", "ogg", "flac"];
 /// Endings of source text, in which nobody needs invisible characters.
 const SOURCES: &[&str] = &[
     "js", "mjs", "cjs", "ts", "jsx", "tsx", "py", "c", "h", "cc", "cpp", "rs", "go", "java", "rb", "sh",
@@ -76,9 +96,14 @@ pub(super) fn changed(
     let hosts: Vec<&String> = after.hosts.difference(&before.hosts).collect();
     if is_script && !hosts.is_empty() && !before.more_hosts {
         partners.push(format!("new hosts: {}", super::super::examples(&hosts).join(", ")));
-        fetches(after, &hosts, findings);
+        if is_run(new, after) {
+            fetches(before, after, &hosts, findings);
+        }
     }
     compound(old, new, structure, &partners, findings);
+    if !tricks(before, after, new, findings) {
+        together(before, after, new, findings);
+    }
     obfuscated(after, is_script, &partners, findings);
     capabilities(before, after, is_script, &partners, findings);
 }
@@ -182,14 +207,17 @@ fn capabilities(
 const RUNS: &[&str] = &["process-start/", "decode-and-run/"];
 
 /// A script that fetches and runs things, as it did before, calls somebody else now.
-fn fetches(after: &Content, hosts: &[&String], findings: &mut Findings) {
+/// In a bundle, whose words are everybody's, that is worth a look and no more.
+fn fetches(before: &Content, after: &Content, hosts: &[&String], findings: &mut Findings) {
     let has = |family: &&str| after.capabilities.iter().any(|name| name.starts_with(*family));
     if has(&"network/") && RUNS.iter().any(has) {
         let because = vec![
             format!("new hosts: {}", super::super::examples(hosts).join(", ")),
             "it uses the network and starts programs or runs what it decodes".to_owned(),
         ];
-        findings.add(&codes::HOST_ADDED, because);
+        let is_bundle = before.longest_line >= LINE_SHORT_MAX_BYTES;
+        let severity = if is_bundle { Severity::Medium } else { codes::HOST_ADDED.severity };
+        findings.add(&codes::Code { severity, ..codes::HOST_ADDED }, because);
     }
 }
 
@@ -211,6 +239,14 @@ fn rights(old: Option<&Node>, new: &Node, findings: &mut Findings) {
 /// What was a program is none any more, or the other way round, under the same name.
 fn replaced(old: &Node, new: &Node, around: &Around, findings: &mut Findings) {
     let is_program = |node: &Node| matches!(node.format.as_str(), "pe" | "elf" | "macho");
+    if is_program(old) && is_program(new) {
+        another(old, new, findings);
+    }
+    let kind = |node: &Node| node.content.as_ref().map(|content| content.kind.clone()).unwrap_or_default();
+    if MEDIA.contains(&kind(old).as_str()) && kind(new).is_empty() && new.format == "data" && new.size > 0 {
+        let because = format!("it was a {}, and its content is of no known kind now", kind(old));
+        findings.add(&codes::DISGUISED_FILE, vec![because]);
+    }
     if !is_program(old) && is_program(new) && old.size > 0 {
         executables(new, around, findings);
     }
@@ -242,8 +278,23 @@ fn common(before: &Content, after: &Content, around: &Around, node: &Node, findi
     if after.invisible >= before.invisible + INVISIBLE_MIN {
         because.push(format!("{} invisible characters, there were {}", after.invisible, before.invisible));
     }
+    // Nobody reads the lines of a bundle on a screen: tables of characters stand there as they are.
+    let is_bundle = after.longest_line >= LINE_SHORT_MAX_BYTES
+        && (before.kind.is_empty() || before.longest_line >= LINE_SHORT_MAX_BYTES);
+    let only_order = because.len() == 1 && after.bidirectional > before.bidirectional;
+    let severity = if is_bundle && only_order { Severity::Low } else { codes::HIDDEN_TEXT.severity };
+    if after.lookalikes > before.lookalikes {
+        because.push(format!("{} words with letters of another script among Latin ones", after.lookalikes));
+    }
+    if after.far_right > before.far_right {
+        because.push(format!("{} lines with something behind hundreds of blanks", after.far_right));
+    }
     if !because.is_empty() && (is_source || after.kind == "script") {
-        findings.add(&codes::HIDDEN_TEXT, because);
+        findings.add(&codes::Code { severity, ..codes::HIDDEN_TEXT }, because);
+    }
+    if before.appended_bytes == 0 && after.appended_bytes >= APPENDED_MIN_BYTES {
+        let because = format!("{} bytes behind the end of the {}", after.appended_bytes, after.kind);
+        findings.add(&codes::OVERLAY_ADDED, vec![because]);
     }
     // Only code counts: archives among data are common in tests and documentation.
     let known: BTreeSet<&str> = embedded_code(before).map(|(kind, _)| kind).collect();
@@ -272,6 +323,11 @@ fn hooks(before: &Content, after: &Content, around: &Around, findings: &mut Find
     if !automatic.is_empty() {
         findings.add(&codes::INSTALL_HOOK_ADDED, super::super::examples(automatic));
     }
+    let (elsewhere, called): (Vec<&String>, Vec<&String>) =
+        called.into_iter().partition(|hook| place(hook) == SOURCE);
+    if !elsewhere.is_empty() {
+        findings.add(&codes::DEPENDENCY_ELSEWHERE, super::super::examples(elsewhere));
+    }
     if !called.is_empty() {
         let code = codes::INSTALL_HOOK_ADDED;
         findings.add(&codes::Code { severity: Severity::Low, ..code }, super::super::examples(called));
@@ -284,19 +340,157 @@ const UNSOUGHT: &[(&str, &str)] = &[
     ("process-start/pipe-to-shell", ""),
     ("process-start/class", "network/class"),
     ("credential-access/", "network/"),
+    ("credential-access/", "sends/"),
+    ("credential-access/", "environment-sweep/"),
     ("environment-sweep/", "network/"),
     ("persistence/", "network/"),
 ];
 
-fn unsought(new: &Node, after: &Content, findings: &mut Findings) {
+/// Ways of running code that are told by one expression (`inspect`): no honest change of those measured had one.
+const TRICKS: &[&str] = &[
+    "decode-and-run/nested",
+    "decode-and-run/pipe",
+    "decode-and-run/module",
+    "fetch-and-run/nested",
+    "fetch-and-run/pipe",
+    "fetch-and-run/handler",
+    "obfuscation/names",
+    "code-in-data/pickle",
+];
+
+/// Whether somebody runs the file: not documentation, and no map of sources.
+fn is_run(node: &Node, content: &Content) -> bool {
+    let name = node.name.to_string();
+    let is_source = name.rsplit_once('.').is_some_and(|(_, ending)| SOURCES.contains(&ending));
+    is_source || content.kind == "script" || runs_by_itself(node, content)
+}
+
+/// Files that are run when a package is built or installed, besides those whose hooks say so.
+const BUILDS: &[&[u8]] = &[b"setup.py", b"build.rs", b"extconf.rb"];
+
+fn runs_by_itself(node: &Node, content: &Content) -> bool {
+    let place = |hook: &String| hook.split(": ").next().unwrap_or_default().to_owned();
+    BUILDS.contains(&node.name.file_name())
+        || content.hooks.iter().map(place).any(|place| AUTOMATIC.contains(&place.as_str()))
+}
+
+/// Names tricks that are new, and says whether there are any.
+fn tricks(before: &Content, after: &Content, node: &Node, findings: &mut Findings) -> bool {
+    let new = after.capabilities.difference(&before.capabilities).map(String::as_str);
+    let is_run = is_run(node, after);
+    let new: Vec<&str> =
+        new.filter(|name| TRICKS.contains(name) && (is_run || name.starts_with("code-in-data/"))).collect();
+    if new.is_empty() {
+        return false;
+    }
+    let because = vec![format!("new: {}", new.join(", "))];
+    findings.add(&codes::Code { severity: Severity::High, ..codes::CAPABILITY_ADDED }, because);
+    true
+}
+
+/// Families with which what a package runs by itself does harm alone.
+const HARM: &[&str] = &[
+    "process-start/pipe-to-shell",
+    "credential-access/",
+    "persistence/",
+    "decode-and-run/",
+    "environment-sweep/",
+];
+/// Families that are new at once only where somebody takes and sends, or fetches and runs.
+const AT_ONCE: &[(&str, &str)] =
+    &[("credential-access/", "network/"), ("credential-access/", "sends/"), ("process-start/", "network/")];
+
+/// Capabilities that say much together, or in a file that runs by itself, if they are new.
+fn together(before: &Content, after: &Content, node: &Node, findings: &mut Findings) {
+    let new: Vec<&String> = after.capabilities.difference(&before.capabilities).collect();
+    let has = |family: &str| new.iter().any(|name| name.starts_with(family));
+    let by_itself = runs_by_itself(node, after);
+    // What starts programs and calls somebody is common, but in what runs by itself.
+    let pair = AT_ONCE
+        .iter()
+        .find(|(one, other)| has(one) && has(other) && (by_itself || *one != "process-start/"))
+        .filter(|_| is_run(node, after));
+    let harm = HARM.iter().find(|family| by_itself && has(family));
+    let mut because = Vec::new();
+    because.extend(pair.map(|(one, other)| format!("{one} and {other}, both new").replace('/', "")));
+    because.extend(harm.map(|family| format!("{}, and it runs by itself", family.trim_end_matches('/'))));
+    if !because.is_empty() {
+        findings.add(&codes::Code { severity: Severity::High, ..codes::CAPABILITY_ADDED }, because);
+    }
+}
+
+/// Exports that linkers and runtimes give to everything.
+const USUAL_EXPORTS: &[&str] =
+    &["_init", "_fini", "_edata", "_end", "__bss_start", "DllMain", "__mh_execute_header"];
+/// Of the names that two programs import or export, in hundredths: those of one library and its next release share more.
+const SHARED_MIN: usize = 20;
+
+/// A library offers nothing of what it offered, and hardly uses what it used: it is another one under its name.
+fn another(old: &Node, new: &Node, findings: &mut Findings) {
+    // One that was renamed was paired by what both share.
+    if super::plain_name(old.name.as_bytes()) != super::plain_name(new.name.as_bytes()) {
+        return;
+    }
+    for (before, after) in super::slices(old, new) {
+        let own = |image: &evidence::tree::Executable| -> BTreeSet<String> {
+            image.exports.iter().filter(|name| !USUAL_EXPORTS.contains(&name.as_str())).cloned().collect()
+        };
+        let (had, has) = (own(before), own(after));
+        let names = |image: &evidence::tree::Executable| -> BTreeSet<String> {
+            image.imports.union(&image.exports).cloned().collect()
+        };
+        let (was, is) = (names(before), names(after));
+        let shared = was.intersection(&is).count() * 100 / was.len().min(is.len()).max(1);
+        // The one function by which Python finds a module.
+        let module = |names: &BTreeSet<String>| {
+            names.iter().any(|name| name.trim_start_matches('_').starts_with("PyInit_"))
+        };
+        let modules = module(&had) && module(&has);
+        if after.kind == "library"
+            && !had.is_empty()
+            && !has.is_empty()
+            && had.is_disjoint(&has)
+            && (modules || shared < SHARED_MIN)
+        {
+            let some = |names: &BTreeSet<String>| super::super::examples(names.iter().take(3)).join(", ");
+            let because = format!("it exported {}, and exports {}", some(&had), some(&has));
+            findings.add(&codes::EXECUTABLE_REPLACED, vec![because]);
+        }
+    }
+}
+
+/// Bytecode of Python where the interpreter takes it for a module, without a source that could be read (PEP 3147, "Case 4").
+pub(super) fn is_loose_bytecode(node: &Node) -> bool {
+    let path = node.name.as_bytes();
+    node.content.as_ref().is_some_and(|content| content.kind == "pyc")
+        && path.ends_with(b".pyc")
+        && !path.split(|byte| *byte == b'/').any(|folder| folder == b"__pycache__")
+}
+
+/// A script of many others, with lines that nobody reads.
+pub(super) fn is_bundle(node: &Node) -> bool {
+    node.content.as_ref().is_some_and(|content| {
+        matches!(content.kind.as_str(), "text" | "script") && content.longest_line >= LINE_SHORT_MAX_BYTES
+    }) && [".js", ".mjs", ".cjs", ".map"]
+        .iter()
+        .any(|ending| node.name.as_bytes().ends_with(ending.as_bytes()))
+}
+
+fn unsought(new: &Node, after: &Content, around: &Around, findings: &mut Findings) {
+    if tricks(&Content::default(), after, new, findings) {
+        return;
+    }
     if !new.executables.is_empty() || !matches!(after.kind.as_str(), "text" | "script" | "class") {
         return;
     }
     let has = |family: &str| after.capabilities.iter().any(|name| name.starts_with(family));
     if let Some((one, other)) = UNSOUGHT.iter().find(|(one, other)| has(one) && has(other)) {
+        // The words of a bundle are those of all that is in it. Where bundles were before, one more is worth a look.
+        let usual = *one == "decode-and-run/" && around.bundles && is_bundle(new);
+        let severity = if usual { Severity::Medium } else { Severity::High };
         let what = [*one, *other].map(|family| family.trim_end_matches('/')).join(" and ");
         let because = vec![format!("a new file with {}", what.trim_end_matches(" and "))];
-        findings.add(&codes::Code { severity: Severity::High, ..codes::CAPABILITY_ADDED }, because);
+        findings.add(&codes::Code { severity, ..codes::CAPABILITY_ADDED }, because);
     }
 }
 
@@ -304,17 +498,70 @@ fn unsought(new: &Node, after: &Content, findings: &mut Findings) {
 pub(super) fn added(new: &Node, around: &Around, findings: &mut Findings) {
     if let Some(after) = &new.content {
         common(&Content::default(), after, around, new, findings);
-        unsought(new, after, findings);
+        unsought(new, after, around, findings);
     }
     rights(None, new, findings);
+    if is_loose_bytecode(new) && !around.loose_bytecode {
+        findings.add(&codes::FOREIGN_EXECUTABLE, vec!["bytecode without its source".to_owned()]);
+    }
     executables(new, around, findings);
 }
+
+/// Libraries of the systems that programs load by their bare names, and that no product ships: who lies beside a program
+/// under such a name is loaded in their place (ATT&CK T1574).
+const SHADOWED: &[&str] = &[
+    "version.dll",
+    "winmm.dll",
+    "kernel32.dll",
+    "ntdll.dll",
+    "user32.dll",
+    "advapi32.dll",
+    "shell32.dll",
+    "ws2_32.dll",
+    "wininet.dll",
+    "winhttp.dll",
+    "dwmapi.dll",
+    "uxtheme.dll",
+    "msimg32.dll",
+    "propsys.dll",
+    "userenv.dll",
+    "wtsapi32.dll",
+    "cryptsp.dll",
+    "cryptbase.dll",
+    "profapi.dll",
+    "iphlpapi.dll",
+    "secur32.dll",
+    "dnsapi.dll",
+    "bcrypt.dll",
+    "wldp.dll",
+    "libc.so.6",
+    "libpthread.so.0",
+    "libdl.so.2",
+    "libm.so.6",
+    "librt.so.1",
+    "ld-linux-x86-64.so.2",
+    "libsystem.b.dylib",
+];
+/// A program that is there for so many kinds of machine is ported to another.
+const PORTS_MIN: usize = 3;
 
 fn executables(new: &Node, around: &Around, findings: &mut Findings) {
     for image in new.executables.iter().take(1) {
         let kind = (new.format.clone(), image.machine.clone());
         let what = format!("a new {} {} for {}", new.format, image.kind, image.machine);
-        if around.kinds.contains(&kind) {
+        let base = String::from_utf8_lossy(new.name.file_name()).to_ascii_lowercase();
+        if SHADOWED.contains(&base.as_str()) {
+            findings.add(
+                &codes::DISGUISED_FILE,
+                vec![format!("it is called like a library of the system: `{base}`")],
+            );
+        }
+        let ports = around.ports(new);
+        if !around.kinds.contains(&kind) && ports >= PORTS_MIN {
+            let because =
+                vec![what, format!("a program of this name was there for {ports} other kinds of machine")];
+            findings.add(&codes::Code { severity: Severity::Medium, ..codes::FOREIGN_EXECUTABLE }, because);
+        } else if around.kinds.contains(&kind) {
             findings.add(&codes::EXECUTABLE_ADDED, vec![what]);
         } else {
             findings.add(&codes::FOREIGN_EXECUTABLE, vec![what]);

@@ -13,7 +13,10 @@ const PACKED_ENTROPY_MILLIBITS: u32 = 7200;
 const PACKED_MIN_BYTES: u64 = 4096;
 /// Fewer bytes in a cave are leftovers of tools, not code.
 const CAVE_MIN_BYTES: u64 = 16;
+const CAVE_GROWTH_MIN_BYTES: u64 = 128;
 const OVERLAY_MIN_BYTES: u64 = 512;
+/// Where nothing was before.
+const OVERLAY_FIRST_MIN_BYTES: u64 = 64;
 /// Programs in C have this many initialisers of their runtime; those in C++ have one for each source file, and honest
 /// releases add some.
 const RUNTIME_INITIALIZERS_MAX: u64 = 3;
@@ -80,6 +83,18 @@ fn sections(before: &Executable, after: &Executable, structure: &mut Structure, 
         } else if !debug {
             findings.add(&codes::SECTION_ADDED, vec![what]);
         }
+    }
+    // Mach-O is asked for its segments below, objects are not loaded.
+    let data: BTreeMap<&str, bool> =
+        before.sections.iter().map(|section| (section.name.as_str(), section.executable)).collect();
+    let became = after.sections.iter().filter(|section| {
+        let was_data = data.get(section.name.as_str()) == Some(&false);
+        section.executable && !section.writable && was_data && !apple && after.kind != "object"
+    });
+    let became: Vec<String> = became.map(|section| format!("section `{}`", plain(&section.name))).collect();
+    if !became.is_empty() {
+        structure.partners.push("a part of data that can be executed".to_owned());
+        findings.add(&codes::DATA_MADE_CODE, became);
     }
     if after.writable_code_segments > before.writable_code_segments {
         let because = vec![format!(
@@ -176,6 +191,13 @@ fn entry(before: &Executable, after: &Executable, structure: &mut Structure, fin
         let because = vec![format!("it began with {} and begins with a jump now: {}", old.bytes, new.bytes)];
         findings.add(&codes::ENTRY_POINT_MOVED, because);
         structure.partners.push("the entry point is a jump".to_owned());
+    } else if begins_as_runtime(&old.bytes) && !begins_as_runtime(&new.bytes) {
+        let because = vec![format!(
+            "it began with the C library's start and begins with something else now: {}",
+            new.bytes
+        )];
+        findings.add(&codes::ENTRY_POINT_MOVED, because);
+        structure.partners.push("the entry point is not the C library's".to_owned());
     } else if structure.same_tools && structure.same_version && old.bytes.get(..8) != new.bytes.get(..8) {
         structure.partners.push("the entry point has another code".to_owned());
     }
@@ -187,18 +209,42 @@ fn starts_with_jump(bytes: &str) -> bool {
     bytes.starts_with("e9") || bytes.starts_with("eb") || bytes.starts_with("68") || aarch64_branch
 }
 
+/// The start of a program that all C libraries have (x86-64 and AArch64 psABI): the frame pointer is cleared, behind at most a
+/// mark for indirect branches.
+fn begins_as_runtime(bytes: &str) -> bool {
+    let bytes = ["f30f1efa", "5f2403d5", "1f2003d5"]
+        .iter()
+        .find_map(|mark| bytes.strip_prefix(mark))
+        .unwrap_or(bytes);
+    ["31ed", "4831ed", "1d0080d2", "e50300aa"].iter().any(|begin| bytes.starts_with(begin))
+}
+
 fn initializers(before: &Executable, after: &Executable, findings: &mut Findings) {
     let mut because = Vec::new();
-    for (place, count) in &after.initializers {
-        let earlier = before.initializers.get(place).copied().unwrap_or(0);
-        // What ends a program comes too late for an attack, and moves with the runtime.
-        let start = !matches!(place.as_str(), ".fini_array" | ".dtors" | "__mod_term_func");
-        if start && *count > earlier && earlier <= RUNTIME_INITIALIZERS_MAX && after.kind != "object" {
+    let (known, now) = (starts(before), starts(after));
+    for (place, count) in &now {
+        let earlier = known.get(place).copied().unwrap_or(0);
+        if *count > earlier && earlier <= RUNTIME_INITIALIZERS_MAX && after.kind != "object" {
             because.push(format!("`{place}` has {count} entries, it had {earlier}"));
         }
     }
+    // Each source file of C++ with an object of its own has an initialiser: some more are no surprise, where all of
+    // them are as the linker made them.
+    let astray = after.initializers_outside_code > before.initializers_outside_code;
+    if !because.is_empty()
+        && !astray
+        && has_static_objects(after)
+        && !["tls-callbacks", "routine"].iter().any(|place| now.contains_key(place))
+    {
+        because.push("it is made from C++, whose source files have one each".to_owned());
+        findings.add(&codes::Code { severity: Severity::Medium, ..codes::INITIALIZER_ADDED }, because);
+        because = Vec::new();
+    }
     if after.initializers_outside_code > before.initializers_outside_code {
-        because.push(format!("{} initialisers lie outside the code", after.initializers_outside_code));
+        let count = after.initializers_outside_code;
+        because.push(format!(
+            "{count} initialisers lie outside the code, or outside of the array that the linker made"
+        ));
     }
     let functions: Vec<&String> = after.indirect_functions.difference(&before.indirect_functions).collect();
     if !functions.is_empty() && before.indirect_functions.is_empty() {
@@ -210,6 +256,34 @@ fn initializers(before: &Executable, after: &Executable, findings: &mut Findings
     if !because.is_empty() {
         findings.add(&codes::INITIALIZER_ADDED, because);
     }
+}
+
+/// Initialisers that run at the start, by kind: linkers write one kind in an old form or in a new one. What ends a program
+/// comes too late for an attack, and moves with the runtime.
+fn starts(image: &Executable) -> BTreeMap<&str, u64> {
+    let mut counts = BTreeMap::new();
+    for (place, count) in &image.initializers {
+        let kind = match place.as_str() {
+            ".fini_array" | ".dtors" | "__mod_term_func" => continue,
+            "__init_offsets" => "__mod_init_func",
+            ".ctors" => ".init_array",
+            other => other,
+        };
+        *counts.entry(kind).or_default() += count;
+    }
+    counts
+}
+
+/// Whether an ELF or Mach-O image uses the runtime of C++, by its names (Itanium C++ ABI).
+fn has_static_objects(image: &Executable) -> bool {
+    let uses = |name: &String| {
+        let name = name.trim_start_matches('_');
+        name.starts_with("ZNSt")
+            || name.starts_with("ZNKSt")
+            || name.starts_with("ZSt")
+            || name.starts_with("gxx_personality")
+    };
+    image.imports.iter().any(uses)
 }
 
 fn caves(before: &Executable, after: &Executable, structure: &mut Structure, findings: &mut Findings) {
@@ -229,16 +303,23 @@ fn caves(before: &Executable, after: &Executable, structure: &mut Structure, fin
             ));
         }
     }
-    if before.unaccounted_nonzero_bytes == 0 && after.unaccounted_nonzero_bytes >= CAVE_MIN_BYTES {
-        because.push(format!("{} bytes lie between the sections", after.unaccounted_nonzero_bytes));
+    // Tools that move parts of an image leave some of the old ones: less than twice what they left the last time.
+    let (earlier, now) = (before.unaccounted_nonzero_bytes, after.unaccounted_nonzero_bytes);
+    let usual =
+        if earlier == 0 { 0 } else { earlier.saturating_mul(2).saturating_add(CAVE_GROWTH_MIN_BYTES) };
+    if now >= usual.max(CAVE_MIN_BYTES) {
+        because.push(format!("{now} bytes lie between the sections, there were {earlier}"));
     }
     if !because.is_empty() {
         structure.partners.push("data where linkers leave zeros".to_owned());
         findings.add(&codes::CODE_CAVE, because);
     }
-    if before.overlay_bytes < OVERLAY_MIN_BYTES
-        && after.overlay_bytes >= OVERLAY_MIN_BYTES.max(before.overlay_bytes * 2)
-    {
+    let least = if before.overlay_bytes == 0 {
+        OVERLAY_FIRST_MIN_BYTES
+    } else {
+        OVERLAY_MIN_BYTES.max(before.overlay_bytes * 2)
+    };
+    if before.overlay_bytes < OVERLAY_MIN_BYTES && after.overlay_bytes >= least {
         structure.partners.push("new data behind the last part".to_owned());
         let because = vec![format!("{} bytes, there were {}", after.overlay_bytes, before.overlay_bytes)];
         findings.add(&codes::OVERLAY_ADDED, because);

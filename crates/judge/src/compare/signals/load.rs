@@ -19,6 +19,7 @@ const SYSTEM: &[&str] = &[
     "ntdll",
     "user32",
     "gdi32",
+    "gdi32full",
     "advapi32",
     "shell32",
     "ole32",
@@ -27,6 +28,7 @@ const SYSTEM: &[&str] = &[
     "wsock32",
     "crypt32",
     "bcrypt",
+    "bcryptprimitives",
     "ncrypt",
     "secur32",
     "shlwapi",
@@ -46,7 +48,11 @@ const SYSTEM: &[&str] = &[
     "imm32",
     "opengl32",
     "d3d",
+    "d3dcompiler",
+    "d3dx",
+    "d3dcsx",
     "dxgi",
+    "dxgidebug",
     "mpr.dll",
     "netapi32",
     "powrprof",
@@ -62,7 +68,12 @@ const SYSTEM: &[&str] = &[
     "cfgmgr32",
     "hid.dll",
     "propsys",
-    "mf",
+    "mf.dll",
+    "mfc",
+    "mfcore",
+    "mfplat",
+    "mfplay",
+    "mfreadwrite",
     "gdiplus",
     "msimg32",
     "winspool",
@@ -129,14 +140,26 @@ pub(super) fn judge(
     signature(before.signature.as_ref(), after.signature.as_ref(), maker, findings);
 }
 
+/// Whether a library, or what is imported from one, is called like one of a system. A number or an ending may follow the
+/// names above, and no more letters: `vcruntimex.dll` is somebody's.
 fn is_system(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    SYSTEM.iter().any(|system| name.starts_with(system))
+    let name = name.split('!').next().unwrap_or_default();
+    SYSTEM.iter().any(|system| {
+        let is_open = system.ends_with(['.', '-', '/']);
+        name.strip_prefix(system)
+            .is_some_and(|rest| is_open || !rest.starts_with(|c: char| c.is_ascii_alphabetic()))
+    })
 }
 
 /// Whether a library is a part of the system rather than of a product.
 pub(super) fn is_from_system(library: &str) -> bool {
     is_system(library)
+}
+
+/// A path of a machine, outside of the folders of its system.
+fn is_fixed(library: &str) -> bool {
+    library.starts_with('/') && !is_system(library)
 }
 
 fn libraries(
@@ -146,30 +169,84 @@ fn libraries(
     structure: &mut Structure,
     findings: &mut Findings,
 ) {
+    forwarders(before, after, around, findings);
+    interpreter(before, after, findings);
     let known: BTreeSet<Vec<u8>> = before.libraries.iter().map(|name| plain_name(name.as_bytes())).collect();
-    let new: Vec<&String> =
-        after.libraries.iter().filter(|name| !known.contains(&plain_name(name.as_bytes()))).collect();
+    // The same name in a folder that is not the system's is another library.
+    let moved = |name: &String| is_fixed(name) && !before.libraries.contains(name);
+    let new: Vec<&String> = after
+        .libraries
+        .iter()
+        .filter(|name| !known.contains(&plain_name(name.as_bytes())) || moved(name))
+        .collect();
     if new.is_empty() {
         return;
     }
     let windows = after.imports.iter().next().is_some_and(|import| import.contains('!'));
     // A library more, and no symbol more: linkers do not do that. One that takes the place of another is no such.
     let gone = before.libraries.len().saturating_sub(after.libraries.len().saturating_sub(new.len()));
-    let unused = !windows && new.len() > gone && after.imports.is_subset(&before.imports);
+    // A symbol that is called like a library is none: the name of a symbol was overwritten.
+    let symbols = after.imports.difference(&before.imports).filter(|name| !after.libraries.contains(*name));
+    let unused = !windows && new.len() > gone && symbols.count() == 0;
     let mut because = Vec::new();
     for name in new {
-        if around.had_library(name) {
+        if around.had_library(name) && !is_fixed(name) {
             continue;
         }
         if unused {
             because.push(format!("`{name}` is new, and no new symbol is needed from anywhere"));
-        } else if !is_system(name) && !around.has_library(name) {
+        } else if !is_system(name) && (is_fixed(name) || !around.has_library(name)) {
             because.push(format!("`{name}` is new, and neither in the artifact nor a part of the system"));
         }
     }
     if !because.is_empty() {
         structure.partners.push("a new library of unknown origin".to_owned());
         findings.add(&codes::FOREIGN_LIBRARY, because);
+    }
+}
+
+/// Exports that lead into a library that neither the artifact nor the system has.
+fn forwarders(before: &Executable, after: &Executable, around: &Around, findings: &mut Findings) {
+    // Mach-O writes a library that it exports again as it is.
+    let target = |name: &String, to: &String| match to.as_str() {
+        "re-exported" => name.clone(),
+        to => format!("{}.dll", to.rsplit_once('.').map_or(to, |(library, _)| library)),
+    };
+    let of = |image: &Executable| -> BTreeSet<String> {
+        image.forwarders.iter().map(|(name, to)| target(name, to).to_ascii_lowercase()).collect()
+    };
+    let known = of(before);
+    let foreign: Vec<String> = of(after)
+        .into_iter()
+        .filter(|name| {
+            !known.contains(name) && !after.libraries.iter().any(|own| own.eq_ignore_ascii_case(name))
+        })
+        .filter(|name| !is_system(name) && !around.has_library(name) && !around.had_library(name))
+        .map(|name| format!("exports lead to `{name}` now, which neither the artifact nor the system has"))
+        .collect();
+    if !foreign.is_empty() {
+        findings.add(&codes::FOREIGN_LIBRARY, super::super::examples(foreign));
+    }
+}
+
+/// Where the loaders of systems lie.
+const LOADERS: &[&str] = &[
+    "/lib/",
+    "/lib64/",
+    "/lib32/",
+    "/libx32/",
+    "/usr/lib",
+    "/libexec/",
+    "/system/bin/",
+    "/nix/store/",
+    "/gnu/store/",
+];
+
+/// The program that loads this one is another one, and none of a system.
+fn interpreter(before: &Executable, after: &Executable, findings: &mut Findings) {
+    let (Some(old), Some(new)) = (&before.interpreter, &after.interpreter) else { return };
+    if old != new && !LOADERS.iter().any(|folder| new.starts_with(folder)) {
+        findings.add(&codes::FOREIGN_LIBRARY, vec![format!("it is loaded by `{new}`, and was by `{old}`")]);
     }
 }
 

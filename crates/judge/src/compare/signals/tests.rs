@@ -1,5 +1,8 @@
 //! Each rule with a change that it names and one, as close as possible, that it does not.
 
+mod images;
+mod scripts;
+
 use evidence::tree::{CodeSignature, Content, Embedded, Entry, Executable, Section};
 use evidence::{Digest, Node, Severity};
 

