@@ -4,6 +4,7 @@
 //! Whether the key is to be trusted is asked elsewhere.
 
 mod loose;
+mod time;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use aws_lc_rs::signature::{self as algorithms, UnparsedPublicKey, VerificationAl
 
 use super::der::{self, Element};
 use super::text;
+use time::time;
 
 pub(super) const SHA256: &str = "2.16.840.1.101.3.4.2.1";
 /// `id-kp-timeStamping` in `extKeyUsage` (RFC 3161, section 2.3).
@@ -556,28 +558,6 @@ fn both(one: Option<bool>, other: Option<bool>) -> Option<bool> {
         (Some(true), Some(true)) => Some(true),
         _ => None,
     }
-}
-
-/// Writes `UTCTime` or `GeneralizedTime` (X.680) as RFC 3339.
-fn time(element: Element) -> Option<String> {
-    let digits = std::str::from_utf8(element.content).ok()?;
-    let full = match element.tag {
-        0x17 => format!("{}{digits}", if digits.get(..2)? < "50" { "20" } else { "19" }),
-        0x18 => digits.to_owned(),
-        _ => return None,
-    };
-    let part = |from: usize, to: usize| {
-        full.get(from..to).filter(|part| part.bytes().all(|byte| byte.is_ascii_digit()))
-    };
-    Some(format!(
-        "{}-{}-{}T{}:{}:{}Z",
-        part(0, 4)?,
-        part(4, 6)?,
-        part(6, 8)?,
-        part(8, 10)?,
-        part(10, 12)?,
-        part(12, 14)?
-    ))
 }
 
 #[cfg(test)]

@@ -47,3 +47,49 @@ fn is_revocation_list(list: Element, certificates: &[Certificate]) -> bool {
     let mut judged = named.map(|one| verify(one.key, algorithm, None, body.whole, signature));
     judged.any(|signed| signed != Some(false))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Signed;
+    use crate::executable::der;
+
+    fn element(tag: u8, content: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(content.len()).unwrap().to_be_bytes();
+        [&[tag, 0x84], length.as_slice(), content].concat()
+    }
+
+    /// The parts of a structure whose `SignedData` has the fields that `change` made.
+    fn found(change: impl Fn(&mut Vec<Vec<u8>>), behind: &[u8]) -> usize {
+        let signed = forge::TestSigner::new("x").sign(&forge::PeImage::default().bytes());
+        // Revision and type of the entry, then the structure.
+        let table = signed.windows(4).rposition(|bytes| bytes == [0, 2, 2, 0]).unwrap();
+        let structure = der::next(&mut &signed[table + 4..]).unwrap();
+        let mut parts = structure.children();
+        let (kind, explicit) = (parts.next().unwrap(), parts.next().unwrap());
+        let data = explicit.children().next().unwrap();
+        let mut fields: Vec<Vec<u8>> = data.children().map(|field| field.whole.to_vec()).collect();
+        change(&mut fields);
+        let outer = element(0xa0, &element(0x30, &fields.concat()));
+        let whole = element(0x30, &[kind.whole, &outer, behind].concat());
+        Signed::read(der::next(&mut whole.as_slice()).unwrap()).unwrap().loose.len()
+    }
+
+    #[test]
+    fn nothing_is_loose_in_an_honest_structure_and_each_place_is_seen() {
+        let noise = element(0x04, &[7; 900]);
+        assert_eq!(found(|_| (), b""), 0);
+        assert_eq!(found(|_| (), &noise), 1);
+        assert_eq!(found(|fields| fields.push(noise.clone()), b""), 1);
+        assert_eq!(found(|fields| fields.insert(3, noise.clone()), b""), 1);
+        // Revocations that nobody signed.
+        assert_eq!(found(|fields| fields.insert(4, element(0xa1, &element(0x30, &noise))), b""), 1);
+        assert_eq!(found(|fields| fields[1] = element(0x31, &noise), b""), 1);
+        let signer = element(0x30, &noise);
+        let more = |fields: &mut Vec<Vec<u8>>| {
+            let last = fields.pop().unwrap();
+            let signers = der::next(&mut last.as_slice()).unwrap().content.to_vec();
+            fields.push(element(0x31, &[signers, signer.clone()].concat()));
+        };
+        assert_eq!(found(more, b""), 1);
+    }
+}
