@@ -32,7 +32,7 @@ const USAGE: &str =
   bench scale [EVENTS]           a build of a million events: memory, and how long the recording takes to end
   bench scale processes [COUNT]  the same of 100,000 processes
   bench detect       what the detection rules cost, beside the bare build
-  bench compare      `compare` beside diffoscope on real releases
+  bench compare [NAME] `compare` beside diffoscope on real releases (those whose name has NAME; `tree`, `large`)
   bench drift [NAME] what `compare` finds in honest updates (those whose line has NAME) and in attacked releases
   bench advisories   the advisory index: building, opening, asking; an advisory against 10^8 occurrences
   bench log [SECONDS [ENTRIES]]  durable appends with proofs; a large log opened and read
@@ -52,7 +52,8 @@ pub(crate) fn run(words: &[&str]) -> Result<()> {
         ["scale", "processes", count @ ..] => scale::run(scale::Much::Processes, count.first().copied()),
         ["scale", count @ ..] => scale::run(scale::Much::Events, count.first().copied()),
         ["detect"] => detect::run(),
-        ["compare"] => compare::run(),
+        ["compare"] => compare::run(""),
+        ["compare", name] => compare::run(name),
         ["drift"] => drift::run(""),
         ["drift", name] => drift::run(name),
         ["log", rest @ ..] => log::run(rest),

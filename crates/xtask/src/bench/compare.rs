@@ -19,6 +19,7 @@ const PATIENCE_SECONDS: &str = "600";
 /// No input takes more memory.
 pub(super) const MEMORY_MAX_MIB: f64 = 250e6 / 1048576.0;
 const LARGE: &str = include_str!("compare/large.py");
+const TREE: &str = "a desktop application's tree";
 /// What is opened of the large inputs. Where the program that makes one is missing, so is the file.
 const LARGE_INPUTS: [&str; 8] = [
     "large.tar",
@@ -56,12 +57,16 @@ pub(super) struct Run {
     pub(super) peak_mib: f64,
 }
 
-pub(super) fn run() -> Result<()> {
+/// Measures the pairs whose name contains a text, and with `tree` and `large` what is made of releases.
+pub(super) fn run(only: &str) -> Result<()> {
     let (program, cache) = (crate::program("release")?, folder()?);
     let peer = peer(&cache)?;
     println!("{:44} {:>16} {:>16} {:>10} {:>10}", "pair", "CPU s (ratio)", "wall s (ratio)", "MiB", "theirs");
     for [old, new] in PAIRS {
         let name = format!("{} {} → {} {}", old.name, old.version, new.version, old.platform);
+        if !name.contains(only) {
+            continue;
+        }
         let (old, new) = match (fetch(&cache, old), fetch(&cache, new)) {
             (Ok(old), Ok(new)) => (old, new),
             (Err(error), _) | (_, Err(error)) if old.registry == "deb" => {
@@ -72,17 +77,18 @@ pub(super) fn run() -> Result<()> {
         };
         pair(&program, &peer, &name, &old, &new)?;
     }
-    let made = large(&cache)?;
-    pair(
-        &program,
-        &peer,
-        "a desktop application's tree",
-        &made.join("application-1.0"),
-        &made.join("application-1.1"),
-    )?;
+    if TREE.contains(only) {
+        let made = large(&cache)?;
+        pair(&program, &peer, TREE, &made.join("application-1.0"), &made.join("application-1.1"))?;
+    }
     println!(
         "a ratio is what diffoscope takes, divided by what we take; it is ended after {PATIENCE_SECONDS} s"
     );
+    if "large".contains(only) { large_inputs(&program, &large(&cache)?) } else { Ok(()) }
+}
+
+/// Opens the large inputs.
+fn large_inputs(program: &Path, made: &Path) -> Result<()> {
     println!("\n{:20} {:>10} {:>10} {:>10} {:>10}", "inspect", "MB", "CPU s", "wall s", "MiB");
     for name in LARGE_INPUTS {
         let file = made.join(name);
@@ -90,7 +96,7 @@ pub(super) fn run() -> Result<()> {
             println!("{name}: ABSENT");
             continue;
         };
-        let run = measured(&program, &[Path::new("inspect"), &file])?;
+        let run = measured(program, &[Path::new("inspect"), &file])?;
         let size = facts.len() as f64 / 1e6;
         println!("{name:20} {size:>10.0} {:>10.2} {:>10.2} {:>10.0}", run.cpu, run.wall, run.peak_mib);
         ensure!(run.peak_mib <= MEMORY_MAX_MIB, "{name} took {:.0} MiB", run.peak_mib);
