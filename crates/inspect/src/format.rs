@@ -84,6 +84,8 @@ const UNSUPPORTED: &[(usize, &[u8], &str)] = &[
     (0, b"encrcdsa", "encrypted-dmg"),
     (3, b"EXFAT   ", "exfat"),
     (3, b"NTFS    ", "ntfs"),
+    // With blocks of a size that no system writes.
+    (32, b"NXSB", "apfs"),
 ];
 
 /// Names the format of a file.

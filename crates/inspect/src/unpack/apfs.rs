@@ -79,7 +79,7 @@ impl<'s, 'a> Image<'s, 'a> {
         let mut volumes = Vec::new();
         for number in 0..VOLUMES_MAX {
             let Some(object) = le64(&superblock, 184 + 8 * number).filter(|object| *object != 0) else {
-                break;
+                continue;
             };
             let place = objects.get(&object).ok_or_else(|| wrong("a volume is missing"))?;
             volumes.push(self.object(*place)?);

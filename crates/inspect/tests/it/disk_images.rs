@@ -351,3 +351,18 @@ fn what_is_cut_off_is_told() {
         }
     }
 }
+
+#[test]
+fn a_superblock_that_says_unusual_things_is_one_all_the_same() {
+    let mut image = ext(b"content");
+    // State, what is done about errors, the system that made it.
+    for (at, value) in [(58, 0x90), (60, 9), (72, 9)] {
+        image[1024 + at] = value;
+        let tree = open("x.img", &image);
+        assert_eq!(tree.root.format, "ext", "{at}");
+        assert_eq!(find(&tree, "!extents").digest, Some(Digest::of(b"content")), "{at}");
+    }
+    let mut odd = vec![0; 4096];
+    odd[32..36].copy_from_slice(b"NXSB");
+    assert_eq!(kinds(&open("x.img", &odd)), ["unsupported-container"]);
+}

@@ -46,16 +46,20 @@ const FLAG_ENCRYPTED: u32 = 0x800;
 const FLAG_EXTENTS: u32 = 0x8_0000;
 const FLAG_INLINE: u32 = 0x1000_0000;
 
-/// Tells whether there is a superblock: its magic of two bytes stands among fields that are small.
+/// Tells whether there is a superblock: its magic of two bytes stands among fields that are small, or that count something. Linux mounts
+/// what says an unusual state, and so does this.
 pub(crate) fn is_volume(bytes: &[u8]) -> bool {
     let Some(superblock) = bytes.get(SUPERBLOCK as usize..) else { return false };
     let (half, word) = (|at| le16(superblock, at), |at| le32(superblock, at));
+    let is_usual = || {
+        half(58).is_some_and(|state| state <= 7)
+            && half(60).is_some_and(|errors| (1..=3).contains(&errors))
+            && word(72).is_some_and(|system| system <= 4)
+    };
     half(56) == Some(0xEF53)
         && word(24).is_some_and(|block| block <= 6)
-        && half(58).is_some_and(|state| state <= 7)
-        && half(60).is_some_and(|errors| (1..=3).contains(&errors))
-        && word(72).is_some_and(|system| system <= 4)
         && word(76).is_some_and(|revision| revision <= 1)
+        && (is_usual() || [0, 4, 32, 40].iter().all(|count| word(*count).is_some_and(|count| count > 0)))
 }
 
 pub(super) struct Volume<'a> {
