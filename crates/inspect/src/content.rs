@@ -11,6 +11,7 @@ mod hooks;
 mod hosts;
 mod kinds;
 mod listed;
+mod pieces;
 mod scan;
 mod sums;
 #[cfg(test)]
@@ -80,6 +81,7 @@ impl<'a> Reading<'a> {
         if self.is_text {
             text::read(bytes, is_first, &mut self.content);
             tricks::read(bytes, &mut self.tricks);
+            pieces::read(bytes, &mut self.tricks);
         }
         if self.is_pickle {
             tricks::pickle(bytes, &mut self.tricks);

@@ -35,6 +35,8 @@ const RUNS: &[&[u8]] = &[
     b".system(",
     b"os.popen(",
     b"execSync(",
+    b"FunctionType(",
+    b"import(",
 ];
 /// What makes text of what does not look like it.
 const DECODES: &[&[u8]] = &[
@@ -53,6 +55,14 @@ const DECODES: &[&[u8]] = &[
     b"Base64.decode64(",
     b"String.fromCharCode(",
     b"unhexlify(",
+    b"bytes([",
+    b"bytearray([",
+    b"join(chr(",
+    b"join(map(chr",
+];
+/// Endings of files that are code by their name: one part of a package runs another.
+const CODE: &[&[u8]] = &[
+    b"py", b"pyi", b"pyw", b"js", b"mjs", b"cjs", b"ts", b"rb", b"json", b"sh", b"ps1", b"pyx", b"in", b"cfg",
 ];
 /// What gets text from somebody else.
 const FETCHES: &[&[u8]] = &[
@@ -137,14 +147,24 @@ pub(super) fn read(bytes: &[u8], found: &mut BTreeSet<String>) {
                 || run.eq_ignore_ascii_case(b"iex(")
                 || *run == b"Invoke-Expression";
             let inside = if is_command { line(bytes, hit.end()) } else { argument(bytes, hit.end()) };
+            if *run == b"import(" {
+                // Python's `import (` and a function of that name have no address of data behind them.
+                if matches!(inside, [b'\'' | b'"' | b'`', b'd', b'a', b't', b'a', b':', ..]) {
+                    add("decode-and-run/nested");
+                }
+                continue;
+            }
             if holds(inside, DECODES) {
                 add("decode-and-run/nested");
+            }
+            if matches!(run, &b"eval(" | &b"exec(") && runs_data(inside) {
+                add("decode-and-run/file");
             }
             if holds(inside, FETCHES) {
                 add("fetch-and-run/nested");
             }
             // What is got over the net arrives in pieces: the handler of one runs it.
-            if *run == b"eval(" && is_handler(bytes, at) {
+            if matches!(run, &b"eval(" | &b"new Function(") && is_handler(bytes, at) {
                 add("fetch-and-run/handler");
             }
         } else if let Some((_, name)) = SOURCES.get(number - RUNS.len()) {
@@ -218,6 +238,26 @@ fn is_handler(bytes: &[u8], at: usize) -> bool {
     let before = &bytes[at.saturating_sub(BEFORE)..at];
     let before = before.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
     holds(before, &[b"on('data'", b"on(\"data\"", b"on('end'", b"on(\"end\"", b".text().then("])
+        || (holds(before, &[b"fetch("]) && holds(before, &[b".text()"]))
+}
+
+/// `open(join(folder, 'notes.dat')).read()`: a file is read to be run whose name is that of no code.
+fn runs_data(inside: &[u8]) -> bool {
+    if !holds(inside, &[b"open(", b"readFileSync("]) {
+        return false;
+    }
+    let mut parts = inside.split(|byte| matches!(byte, b'\'' | b'"' | b'`')).skip(1).step_by(2);
+    parts.any(|literal| {
+        let dot = literal.iter().rposition(|byte| *byte == b'.');
+        dot.is_some_and(|dot| {
+            let ending = &literal[dot + 1..];
+            dot > 0
+                && (1..=5).contains(&ending.len())
+                && ending.iter().all(u8::is_ascii_alphanumeric)
+                && !ending[0].is_ascii_digit()
+                && !CODE.contains(&ending)
+        })
+    })
 }
 
 #[cfg(test)]
@@ -249,6 +289,18 @@ mod tests {
         check(b"subprocess.Popen(['sh', '-c', urlopen('http://x.invalid/').read()])", fetched);
         check(b"subprocess.run(['git', 'status'])\nurlopen(x)\n", &[]);
         check(b"exec(code)\nrequests.get(x)\n", &[]);
+        check(b"exec(bytes([112,114]).decode())", nested);
+        check(b"types.FunctionType(marshal.loads(x), globals())()", nested);
+        check(b"import('data:text/javascript;base64,eA==')", nested);
+        check(b"import('./data:x'); import(data)", &[]);
+        let file: &[&str] = &["decode-and-run/file"];
+        check(b"exec(open(os.path.join(here,'LICENSE.dat')).read())", file);
+        check(b"eval(fs.readFileSync('logo.png', 'utf8'))", file);
+        check(b"exec(open('version.py').read()); exec(open(name, 'rb').read())", &[]);
+        check(b"eval(fs.readFileSync('a.js', 'utf8'))", &[]);
+        let handler: &[&str] = &["fetch-and-run/handler"];
+        check(b"fetch(u).then(r=>r.text()).then(t=>new Function(t)())", handler);
+        check(b"fetch(u).then(r=>r.json())\nnew Function(t)()", &[]);
         check(b"r.on('data',(c)=>{eval(c)})", &["fetch-and-run/handler"]);
         check(b"r.on('data',(c)=>{\n  all += c });\n eval(c)", &[]);
     }

@@ -351,10 +351,15 @@ const TRICKS: &[&str] = &[
     "decode-and-run/nested",
     "decode-and-run/pipe",
     "decode-and-run/module",
+    "decode-and-run/file",
     "fetch-and-run/nested",
     "fetch-and-run/pipe",
     "fetch-and-run/handler",
     "obfuscation/names",
+    "obfuscation/pieces",
+    "obfuscation/escapes",
+    "obfuscation/numbers",
+    "obfuscation/symbols",
     "code-in-data/pickle",
 ];
 
