@@ -107,7 +107,9 @@ const PICKLES: &[&[u8]] = &[
 
 /// Everything that is looked for in texts, found in one go: what runs, what goes into a shell, and two words more.
 static WORDS: LazyLock<AhoCorasick> = LazyLock::new(|| {
-    table(RUNS.iter().copied().chain(SOURCES.iter().map(|(word, _)| *word)).chain([MODULE, NAME, SEND]))
+    table(
+        RUNS.iter().copied().chain(SOURCES.iter().map(|(word, _)| *word)).chain([MODULE, NAME, SEND, UNPACK]),
+    )
 });
 static CALLS: LazyLock<AhoCorasick> = LazyLock::new(|| table(PICKLES.iter().copied()));
 
@@ -119,6 +121,8 @@ fn table(words: impl Iterator<Item = &'static [u8]>) -> AhoCorasick {
 const MODULE: &[u8] = b"new module.constructor";
 const NAME: &[u8] = b"_0x";
 const SEND: &[u8] = b"fetch(";
+/// One expression that imports what it decodes with, as nobody writes who has an `import`.
+const UNPACK: &[u8] = b".decompress(__import__(";
 
 /// Tells whether bytes begin as a pickle does: with its protocol, or as protocol 0 writes calls and collections.
 pub(super) fn may_be_pickle(start: &[u8]) -> bool {
@@ -177,6 +181,8 @@ pub(super) fn read(bytes: &[u8], found: &mut BTreeSet<String>) {
             if holds(argument(bytes, hit.end()), &[b"POST", b"post"]) {
                 add("sends/script");
             }
+        } else if number == RUNS.len() + SOURCES.len() + 3 {
+            add("decode-and-run/nested");
         } else if bytes.get(at + 3..at + 7).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)) {
             names += 1;
             if names == NAMES_MIN {
@@ -292,6 +298,8 @@ mod tests {
         check(b"exec(bytes([112,114]).decode())", nested);
         check(b"types.FunctionType(marshal.loads(x), globals())()", nested);
         check(b"import('data:text/javascript;base64,eA==')", nested);
+        check(b"_ = lambda x: __import__('zlib').decompress(__import__('base64').b64decode(x))", nested);
+        check(b"zlib.decompress(base64.b64decode(x))", &[]);
         check(b"import('./data:x'); import(data)", &[]);
         let file: &[&str] = &["decode-and-run/file"];
         check(b"exec(open(os.path.join(here,'LICENSE.dat')).read())", file);

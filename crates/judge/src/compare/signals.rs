@@ -6,6 +6,7 @@
 mod content;
 mod image;
 mod load;
+mod programs;
 #[cfg(test)]
 mod tests;
 mod tools;
@@ -33,6 +34,8 @@ pub(super) struct Around {
     ports: BTreeMap<Vec<u8>, BTreeSet<(String, String)>>,
     /// Whether the old artifact had bytecode without its source.
     pub(super) loose_bytecode: bool,
+    /// Whether a class of the old artifact started programs.
+    pub(super) class_starts: bool,
     /// Whether the old artifact had bundles of scripts.
     pub(super) bundles: bool,
     /// Digests of the old artifact: what was there before is not new at another place.
@@ -52,6 +55,7 @@ impl Around {
         old.walk(|_, node| {
             around.known.extend(node.digest);
             around.earlier.insert(plain_name(node.name.as_bytes()));
+            around.class_starts |= content::class_starts(node);
             around.bundles |= content::is_bundle(node);
             around.loose_bytecode |= content::is_loose_bytecode(node);
             for image in &node.executables {
