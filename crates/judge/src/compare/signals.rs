@@ -167,8 +167,9 @@ pub(super) fn collapse(findings: Vec<Finding>) -> Vec<Finding> {
     }
     let mut merged = Vec::new();
     for (_, mut group) in groups {
-        group.sort_by(|a, b| a.subject.cmp(&b.subject));
-        group.dedup();
+        // Two rules may give one reason for one member: the graver one stands.
+        group.sort_by(|a, b| a.subject.cmp(&b.subject).then(b.severity.cmp(&a.severity)));
+        group.dedup_by(|later, first| later.subject == first.subject);
         if group.len() == 1 {
             merged.append(&mut group);
             continue;
@@ -182,13 +183,14 @@ pub(super) fn collapse(findings: Vec<Finding>) -> Vec<Finding> {
             paths.push(path);
         }
         let count = group.len();
+        let gravest = group.iter().map(|finding| finding.severity).max();
         let first = group.swap_remove(0);
         let mut because = first.because.clone();
         because.push(format!("the same in {count} files: {}", super::examples(paths).join(", ")));
         because.push(format!("these files together: {}", hasher.finish()));
         merged.push(Finding::new(
             &first.code,
-            first.severity,
+            gravest.unwrap_or(first.severity),
             first.title,
             first.subject,
             because,

@@ -43,7 +43,6 @@ const AUTOMATIC: &[&str] = &[
     "usual-program",
     "python-library",
     "alias",
-    "gyp-command",
     "cargo-script",
 ];
 /// The place of what a package asks for from outside of its registry, among the hooks.
@@ -382,6 +381,7 @@ const TRICKS: &[&str] = &[
     "fetch-and-run/nested",
     "fetch-and-run/pipe",
     "fetch-and-run/handler",
+    "fetch-and-run/command",
     "obfuscation/names",
     "obfuscation/pieces",
     "obfuscation/escapes",
