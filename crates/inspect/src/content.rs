@@ -81,7 +81,6 @@ impl<'a> Reading<'a> {
         if self.is_text {
             text::read(bytes, is_first, &mut self.content);
             tricks::read(bytes, &mut self.tricks);
-            pieces::read(bytes, &mut self.tricks);
         }
         if self.is_pickle {
             tricks::pickle(bytes, &mut self.tricks);

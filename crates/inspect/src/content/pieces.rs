@@ -3,9 +3,7 @@
 //! What comes out must be a word with which code is run or fetched: others are split and escaped for good reasons. Each
 //! place is looked at once and for a bounded distance.
 
-use std::collections::BTreeSet;
-
-use memchr::{memchr_iter, memmem};
+use memchr::memmem;
 
 /// Whole words that nobody needs to hide.
 const WORDS: &[&[u8]] = &[
@@ -50,20 +48,42 @@ const NUMBERS_MIN: usize = 6;
 /// So many bytes of `[]()!+` and nothing else are a program in them ("JSFuck").
 const SYMBOLS_MIN: usize = 256;
 
-/// Looks for hidden words in a window of a text.
-pub(super) fn read(bytes: &[u8], found: &mut BTreeSet<String>) {
-    let mut add = |name: &str| _ = found.insert(name.to_owned());
-    if sums(bytes) || joins(bytes) {
-        add("obfuscation/pieces");
-    }
-    if escapes(bytes) {
-        add("obfuscation/escapes");
-    }
-    if numbers(bytes) {
-        add("obfuscation/numbers");
-    }
-    if symbols(bytes) {
-        add("obfuscation/symbols");
+/// Where a hidden word may be: found together with the words of the tricks, in one go.
+pub(super) const MARKS: &[&[u8]] = &[
+    b"'+'",
+    b"\"+\"",
+    b"' + '",
+    b"\" + \"",
+    b".join(",
+    b"fromCharCode(",
+    b"\\x6",
+    b"\\x7",
+    b"\\u006",
+    b"\\u007",
+];
+
+/// Which of the windows' marks led where: each kind is read up to where it was read last.
+#[derive(Default)]
+pub(super) struct Read {
+    sums: usize,
+    escapes: usize,
+}
+
+impl Read {
+    /// Looks at one mark; says what is hidden there.
+    pub(super) fn mark(&mut self, number: usize, bytes: &[u8], at: usize) -> Option<&'static str> {
+        match number {
+            0..=3 if at >= self.sums => {
+                let plus = if number < 2 { at + 1 } else { at + 2 };
+                sum(bytes, plus, &mut self.sums).then_some("obfuscation/pieces")
+            }
+            4 => join(bytes, at).then_some("obfuscation/pieces"),
+            5 => numbers(bytes, at + MARKS[5].len()).then_some("obfuscation/numbers"),
+            6..=9 if at >= self.escapes => {
+                escaped(bytes, at, &mut self.escapes).then_some("obfuscation/escapes")
+            }
+            _ => None,
+        }
     }
 }
 
@@ -71,29 +91,20 @@ fn is_quote(byte: u8) -> bool {
     matches!(byte, b'\'' | b'"' | b'`')
 }
 
-/// `'ev' + 'al'`.
-fn sums(bytes: &[u8]) -> bool {
-    let mut done = 0;
-    for plus in memchr_iter(b'+', bytes) {
-        if plus < done {
-            continue;
-        }
-        let Some((start, quote)) = literal_before(bytes, plus) else { continue };
-        let (mut word, mut pieces, mut at) = (Vec::new(), 0, start);
-        while let Some((piece, end)) = literal(bytes, at, quote).filter(|_| word.len() <= WORD_MAX) {
-            word.extend_from_slice(piece);
-            pieces += 1;
-            done = end;
-            match seam(bytes, end) {
-                Some(next) => at = next,
-                None => break,
-            }
-        }
-        if pieces > 1 && WORDS.contains(&word.as_slice()) {
-            return true;
+/// `'ev' + 'al'`, around the first plus.
+fn sum(bytes: &[u8], plus: usize, done: &mut usize) -> bool {
+    let Some((start, quote)) = literal_before(bytes, plus) else { return false };
+    let (mut word, mut pieces, mut at) = (Vec::new(), 0, start);
+    while let Some((piece, end)) = literal(bytes, at, quote).filter(|_| word.len() <= WORD_MAX) {
+        word.extend_from_slice(piece);
+        pieces += 1;
+        *done = end;
+        match seam(bytes, end) {
+            Some(next) => at = next,
+            None => break,
         }
     }
-    false
+    pieces > 1 && WORDS.contains(&word.as_slice())
 }
 
 /// Where the text that ends before a plus begins, and its quote.
@@ -121,70 +132,57 @@ fn seam(bytes: &[u8], end: usize) -> Option<usize> {
 }
 
 /// `['ev', 'al'].join('')`, and the same of Python.
-fn joins(bytes: &[u8]) -> bool {
+fn join(bytes: &[u8], at: usize) -> bool {
     const LOOK: usize = 128;
-    memmem::find_iter(bytes, b".join(").any(|at| {
-        let list = if bytes[..at].ends_with(b"]") {
-            let before = &bytes[at.saturating_sub(LOOK)..at - 1];
-            let behind = bytes.get(at + 6..).unwrap_or_default();
-            let empty = behind.starts_with(b"''") || behind.starts_with(b"\"\"");
-            before.iter().rposition(|byte| *byte == b'[').filter(|_| empty).map(|open| &before[open + 1..])
-        } else if bytes[..at].ends_with(b"''") || bytes[..at].ends_with(b"\"\"") {
-            let behind = bytes.get(at + 6..).unwrap_or_default();
-            let behind = behind.get(..LOOK).unwrap_or(behind);
-            let inside = behind.strip_prefix(b"[").or_else(|| behind.strip_prefix(b"("));
-            inside.and_then(|inside| {
-                inside.iter().position(|byte| matches!(byte, b']' | b')')).map(|end| &inside[..end])
-            })
-        } else {
-            None
-        };
-        list.is_some_and(|list| {
-            let mut parts = list.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
-            let plain = |part: &[u8]| -> Option<Vec<u8>> {
-                let (first, last) = (part.first()?, part.last()?);
-                (part.len() > 2 && first == last && is_quote(*first))
-                    .then(|| part[1..part.len() - 1].to_vec())
-            };
-            let word: Option<Vec<Vec<u8>>> = parts.by_ref().map(plain).collect();
-            word.is_some_and(|word| word.len() > 1 && WORDS.contains(&word.concat().as_slice()))
+    let list = if bytes[..at].ends_with(b"]") {
+        let before = &bytes[at.saturating_sub(LOOK)..at - 1];
+        let behind = bytes.get(at + 6..).unwrap_or_default();
+        let empty = behind.starts_with(b"''") || behind.starts_with(b"\"\"");
+        before.iter().rposition(|byte| *byte == b'[').filter(|_| empty).map(|open| &before[open + 1..])
+    } else if bytes[..at].ends_with(b"''") || bytes[..at].ends_with(b"\"\"") {
+        let behind = bytes.get(at + 6..).unwrap_or_default();
+        let behind = behind.get(..LOOK).unwrap_or(behind);
+        let inside = behind.strip_prefix(b"[").or_else(|| behind.strip_prefix(b"("));
+        inside.and_then(|inside| {
+            inside.iter().position(|byte| matches!(byte, b']' | b')')).map(|end| &inside[..end])
         })
+    } else {
+        None
+    };
+    list.is_some_and(|list| {
+        let mut parts = list.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+        let plain = |part: &[u8]| -> Option<Vec<u8>> {
+            let (first, last) = (part.first()?, part.last()?);
+            (part.len() > 2 && first == last && is_quote(*first)).then(|| part[1..part.len() - 1].to_vec())
+        };
+        let word: Option<Vec<Vec<u8>>> = parts.by_ref().map(plain).collect();
+        word.is_some_and(|word| word.len() > 1 && WORDS.contains(&word.concat().as_slice()))
     })
 }
 
-/// `\x65\x76\x61\x6c`, `\u0065val`.
-fn escapes(bytes: &[u8]) -> bool {
-    let mut done = 0;
-    for at in memchr_iter(b'\\', bytes) {
-        if at < done || escape(&bytes[at..]).is_none() {
-            continue;
-        }
-        let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
-        let from = at.saturating_sub(WORD_MAX).max(done);
-        let start =
-            bytes[from..at].iter().rposition(|byte| !is_word(byte)).map_or(from, |edge| from + edge + 1);
-        let (mut word, mut place) = (bytes[start..at].to_vec(), at);
-        while word.len() <= WORD_MAX {
-            match (escape(bytes.get(place..).unwrap_or_default()), bytes.get(place)) {
-                (Some((byte, length)), _) => {
-                    word.push(byte);
-                    place += length;
-                }
-                (None, Some(byte)) if is_word(byte) => {
-                    word.push(*byte);
-                    place += 1;
-                }
-                _ => break,
+/// `\x65\x76\x61\x6c`, `\u0065val`, around the first escape of a letter.
+fn escaped(bytes: &[u8], at: usize, done: &mut usize) -> bool {
+    let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+    let from = at.saturating_sub(WORD_MAX).max(*done);
+    let start = bytes[from..at].iter().rposition(|byte| !is_word(byte)).map_or(from, |edge| from + edge + 1);
+    let (mut word, mut place) = (bytes[start..at].to_vec(), at);
+    while word.len() <= WORD_MAX {
+        match (escape(bytes.get(place..).unwrap_or_default()), bytes.get(place)) {
+            (Some((byte, length)), _) => {
+                word.push(byte);
+                place += length;
             }
-        }
-        done = place;
-        // A backslash before: the escape stands in a text as it is.
-        let as_it_is = at > 0 && bytes[at - 1] == b'\\';
-        if !as_it_is && WORDS.contains(&word.as_slice()) {
-            return true;
+            (None, Some(byte)) if is_word(byte) => {
+                word.push(*byte);
+                place += 1;
+            }
+            _ => break,
         }
     }
-    false
+    *done = place;
+    // A backslash before: the escape stands in a text as it is.
+    let as_it_is = at > 0 && bytes[at - 1] == b'\\';
+    !as_it_is && WORDS.contains(&word.as_slice())
 }
 
 /// A printable character that is written as `\xNN` or `\u00NN`, and how long that is.
@@ -198,30 +196,26 @@ fn escape(bytes: &[u8]) -> Option<(u8, usize)> {
     (0x20..0x7f).contains(&value).then_some((value, length))
 }
 
-/// `String.fromCharCode(101, …)`, `bytes([0x65, …])`.
-fn numbers(bytes: &[u8]) -> bool {
-    ["fromCharCode(", "bytes(["].iter().any(|begin| {
-        memmem::find_iter(bytes, begin.as_bytes()).any(|at| {
-            let list = bytes.get(at + begin.len()..).unwrap_or_default();
-            let list = list.get(..LIST_MAX).unwrap_or(list);
-            let end = list.iter().position(|byte| matches!(byte, b')' | b']')).unwrap_or(list.len());
-            let one = |number: &[u8]| -> Option<u8> {
-                let number = std::str::from_utf8(number).ok()?.trim();
-                match number.strip_prefix("0x") {
-                    Some(digits) => u8::from_str_radix(digits, 16).ok(),
-                    None => number.parse().ok(),
-                }
-            };
-            let text: Option<Vec<u8>> = list[..end].split(|byte| *byte == b',').map(one).collect();
-            text.is_some_and(|text| {
-                text.len() >= NUMBERS_MIN && INSIDE.iter().any(|word| memmem::find(&text, word).is_some())
-            })
-        })
+/// `String.fromCharCode(101, 0x76, …)`.
+fn numbers(bytes: &[u8], from: usize) -> bool {
+    let list = bytes.get(from..).unwrap_or_default();
+    let list = list.get(..LIST_MAX).unwrap_or(list);
+    let end = list.iter().position(|byte| matches!(byte, b')' | b']')).unwrap_or(list.len());
+    let one = |number: &[u8]| -> Option<u8> {
+        let number = std::str::from_utf8(number).ok()?.trim();
+        match number.strip_prefix("0x") {
+            Some(digits) => u8::from_str_radix(digits, 16).ok(),
+            None => number.parse().ok(),
+        }
+    };
+    let text: Option<Vec<u8>> = list[..end].split(|byte| *byte == b',').map(one).collect();
+    text.is_some_and(|text| {
+        text.len() >= NUMBERS_MIN && INSIDE.iter().any(|word| memmem::find(&text, word).is_some())
     })
 }
 
 /// A long run of `[]()!+`. One byte in so many is looked at: a run has several of them.
-fn symbols(bytes: &[u8]) -> bool {
+pub(super) fn symbols(bytes: &[u8]) -> bool {
     const STEP: usize = 64;
     let is_symbol = |byte: &u8| matches!(byte, b'[' | b']' | b'(' | b')' | b'!' | b'+');
     let mut at = 0;
@@ -244,11 +238,11 @@ fn symbols(bytes: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::collections::BTreeSet;
 
     fn check(text: &[u8], expected: &[&str]) {
         let mut found = BTreeSet::new();
-        read(text, &mut found);
+        crate::content::tricks::read(text, &mut found);
         assert_eq!(found.into_iter().collect::<Vec<_>>(), expected, "{}", String::from_utf8_lossy(text));
     }
 
@@ -278,9 +272,9 @@ mod tests {
     fn lists_of_numbers_are_read() {
         let numbers: &[&str] = &["obfuscation/numbers"];
         check(b"String.fromCharCode(101,118,97,108,40,49,41)", numbers);
-        check(b"bytes([0x65, 0x78, 0x65, 0x63, 0x28, 0x29])", numbers);
+        check(b"String.fromCharCode(0x65, 0x78, 0x65, 0x63, 0x28, 0x29)", numbers);
         check(b"String.fromCharCode(104,101,108,108,111,33)", &[]);
-        check(b"bytes([1, x, 2]); bytes([101,118,97,108,40", &[]);
+        check(b"String.fromCharCode(1, x, 2); String.fromCharCode(101,118,97,108,40", &[]);
     }
 
     #[test]

@@ -10,6 +10,8 @@ use std::sync::LazyLock;
 use aho_corasick::{AhoCorasick, MatchKind};
 use memchr::memmem;
 
+use super::pieces;
+
 /// An expression is looked at so far.
 const EXPRESSION_MAX: usize = 240;
 /// So many names of an obfuscator (`_0x` and four hexadecimal digits) are no chance.
@@ -35,8 +37,6 @@ const RUNS: &[&[u8]] = &[
     b".system(",
     b"os.popen(",
     b"execSync(",
-    b"FunctionType(",
-    b"import(",
 ];
 /// What makes text of what does not look like it.
 const DECODES: &[&[u8]] = &[
@@ -111,8 +111,8 @@ static WORDS: LazyLock<AhoCorasick> = LazyLock::new(|| {
         RUNS.iter()
             .copied()
             .chain(SOURCES.iter().map(|(word, _)| *word))
-            .chain([MODULE, NAME, SEND, UNPACK])
-            .chain(FETCHERS.iter().copied()),
+            .chain([MODULE, NAME, SEND, UNPACK, START, DATA])
+            .chain(pieces::MARKS.iter().copied()),
     )
 });
 static CALLS: LazyLock<AhoCorasick> = LazyLock::new(|| table(PICKLES.iter().copied()));
@@ -129,8 +129,10 @@ const SEND: &[u8] = b"fetch(";
 const UNPACK: &[u8] = b".decompress(__import__(";
 
 /// Programs that fetch, started from Rust: what a build script has no good reason to do.
-const FETCHERS: &[&[u8]] =
-    &[b"Command::new(\"curl\")", b"Command::new(\"wget\")", b"Command::new(\"powershell\")"];
+const START: &[u8] = b"Command::new(\"";
+const FETCHERS: &[&[u8]] = &[b"curl\"", b"wget\"", b"powershell\""];
+/// A module that is an address with the code in it: `import('data:text/javascript,…')`.
+const DATA: &[u8] = b":text/javascript";
 
 /// Tells whether bytes begin as a pickle does: with its protocol, or as protocol 0 writes calls and collections.
 pub(super) fn may_be_pickle(start: &[u8]) -> bool {
@@ -147,6 +149,7 @@ pub(super) fn pickle(bytes: &[u8], found: &mut BTreeSet<String>) {
 /// Looks for tricks in a window of a text.
 pub(super) fn read(bytes: &[u8], found: &mut BTreeSet<String>) {
     let (mut names, mut modules) = (0, false);
+    let mut hidden = pieces::Read::default();
     let mut add = |name: &str| _ = found.insert(name.to_owned());
     for hit in WORDS.find_iter(bytes) {
         let (at, number) = (hit.start(), hit.pattern().as_usize());
@@ -159,12 +162,9 @@ pub(super) fn read(bytes: &[u8], found: &mut BTreeSet<String>) {
                 || run.eq_ignore_ascii_case(b"iex(")
                 || *run == b"Invoke-Expression";
             let inside = if is_command { line(bytes, hit.end()) } else { argument(bytes, hit.end()) };
-            if *run == b"import(" {
-                // Python's `import (` and a function of that name have no address of data behind them.
-                if matches!(inside, [b'\'' | b'"' | b'`', b'd', b'a', b't', b'a', b':', ..]) {
-                    add("decode-and-run/nested");
-                }
-                continue;
+            // A function is made of code that was data (Python's `types`).
+            if *run == b"marshal.loads(" && bytes[..at].ends_with(b"FunctionType(") {
+                add("decode-and-run/nested");
             }
             if holds(inside, DECODES) {
                 add("decode-and-run/nested");
@@ -191,14 +191,31 @@ pub(super) fn read(bytes: &[u8], found: &mut BTreeSet<String>) {
             }
         } else if number == RUNS.len() + SOURCES.len() + 3 {
             add("decode-and-run/nested");
-        } else if number > RUNS.len() + SOURCES.len() + 3 {
-            add("fetch-and-run/command");
+        } else if number == RUNS.len() + SOURCES.len() + 4 {
+            let program = bytes.get(hit.end()..).unwrap_or_default();
+            if FETCHERS.iter().any(|fetcher| program.starts_with(fetcher)) {
+                add("fetch-and-run/command");
+            }
+        } else if number == RUNS.len() + SOURCES.len() + 5 {
+            if [&b"import('data"[..], b"import(\"data", b"import(`data"]
+                .iter()
+                .any(|call| bytes[..at].ends_with(call))
+            {
+                add("decode-and-run/nested");
+            }
+        } else if let Some(mark) = number.checked_sub(RUNS.len() + SOURCES.len() + 6) {
+            if let Some(name) = hidden.mark(mark, bytes, at) {
+                add(name);
+            }
         } else if bytes.get(at + 3..at + 7).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)) {
             names += 1;
             if names == NAMES_MIN {
                 add("obfuscation/names");
             }
         }
+    }
+    if pieces::symbols(bytes) {
+        add("obfuscation/symbols");
     }
     // Once a window: an enemy writes the word as often as there is room.
     if modules && holds(bytes, DECODES) {
