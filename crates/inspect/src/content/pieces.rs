@@ -56,10 +56,9 @@ pub(super) const MARKS: &[&[u8]] = &[
     b"\" + \"",
     b".join(",
     b"fromCharCode(",
+    // Each of the words has a letter from `a` to `o`.
     b"\\x6",
-    b"\\x7",
     b"\\u006",
-    b"\\u007",
 ];
 
 /// Which of the windows' marks led where: each kind is read up to where it was read last.
@@ -79,7 +78,7 @@ impl Read {
             }
             4 => join(bytes, at).then_some("obfuscation/pieces"),
             5 => numbers(bytes, at + MARKS[5].len()).then_some("obfuscation/numbers"),
-            6..=9 if at >= self.escapes => {
+            6..=7 if at >= self.escapes => {
                 escaped(bytes, at, &mut self.escapes).then_some("obfuscation/escapes")
             }
             _ => None,

