@@ -11,6 +11,7 @@ mod hooks;
 mod hosts;
 mod kinds;
 mod listed;
+mod pieces;
 mod scan;
 mod sums;
 #[cfg(test)]

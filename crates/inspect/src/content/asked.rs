@@ -20,6 +20,12 @@ pub(super) fn npm(manifest: &Value, hooks: &mut BTreeSet<String>) {
             if let Some(wanted) = wanted.as_str().filter(|wanted| is_elsewhere(wanted)) {
                 super::hooks::add(hooks, PLACE, &format!("{name} {wanted}"));
             }
+            // Another package under the name of one that is asked for.
+            let alias = wanted.as_str().and_then(|wanted| wanted.strip_prefix("npm:"));
+            if let Some(alias) = alias {
+                let end = alias.rfind('@').filter(|at| *at > 0).unwrap_or(alias.len());
+                super::hooks::add(hooks, "alias", &format!("{name} is {}", &alias[..end]));
+            }
         }
     }
 }
@@ -76,7 +82,10 @@ pub(super) fn cargo(manifest: &str, hooks: &mut BTreeSet<String>) {
             super::hooks::add(hooks, PLACE, &format!("{table}: {line}"));
         }
         if table == "package" && key == "build" && value.contains(".rs") {
-            super::hooks::add(hooks, "cargo-build", value.trim_matches('"'));
+            let script = value.trim_matches('"').trim_start_matches("./");
+            // Another file than the usual one: it may have been a part of the library before.
+            let place = if script == "build.rs" { "cargo-build" } else { "cargo-script" };
+            super::hooks::add(hooks, place, script);
         }
     }
 }
@@ -103,9 +112,10 @@ mod tests {
             let manifest = serde_json::json!({"optionalDependencies": {"a": elsewhere}});
             assert_eq!(of(|found| npm(&manifest, found)), [format!("source: a {elsewhere}")]);
         }
-        for version in
-            ["^1.2.3", "~4", ">=1 <2", "1.x || 2.x", "npm:b@1", "latest", "*", "file:../b", "workspace:*"]
-        {
+        let manifest =
+            serde_json::json!({"dependencies": {"a": "npm:@b/c@^1.2"}, "devDependencies": {"d": "npm:e@1"}});
+        assert_eq!(of(|found| npm(&manifest, found)), ["alias: a is @b/c"]);
+        for version in ["^1.2.3", "~4", ">=1 <2", "1.x || 2.x", "latest", "*", "file:../b", "workspace:*"] {
             let manifest = serde_json::json!({"dependencies": {"a": version}});
             assert_eq!(of(|found| npm(&manifest, found)), [""; 0], "{version}");
         }
@@ -129,5 +139,6 @@ mod tests {
             of(|found| cargo(manifest, found)),
             ["cargo-build: build.rs", "source: dependencies: b = { git = \"https://x.invalid/b\" }"]
         );
+        assert_eq!(of(|found| cargo("[package]\nbuild = \"src/x.rs\"\n", found)), ["cargo-script: src/x.rs"]);
     }
 }

@@ -272,6 +272,12 @@ const RULES: &[Rule] = &[
         &[&["GetModuleFileName", "_NSGetExecutablePath", "NSGetExecutablePath"]],
     ),
     rule("process-start/class", In::Wide, &[&["java/lang/ProcessBuilder", "java/lang/Runtime"]]),
+    // Whole constants, by their lengths (JVMS 4.4.7): `RuntimeException` and `executor` are others.
+    rule(
+        "process-start/jvm",
+        In::Wide,
+        &[&["\u{11}java/lang/Runtime", "\u{18}java/lang/ProcessBuilder"], &["\u{4}exec", "\u{5}start"]],
+    ),
     rule("network/class", In::Wide, &[&["java/net/URL", "java/net/Socket", "java/net/http/"]]),
     rule(
         "decode-and-run/script",
@@ -428,7 +434,7 @@ mod tests {
                 };
                 assert!(found.contains(rule.name), "{}: {literal:?} gives {found:?}", rule.name);
                 if rule.place == In::Wide {
-                    let wide: Vec<u8> = literal.encode_utf16().flat_map(u16::to_le_bytes).collect();
+                    let wide: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
                     assert!(of_bytes(&wide, false).contains(rule.name), "{}: wide {literal:?}", rule.name);
                 }
                 if rule.groups.len() > 1 {

@@ -36,6 +36,125 @@ const STARTS: &[(&str, &str)] = &[
     (".ssh/authorized_keys", "login"),
     ("etc/udev/rules.d/", "device"),
     ("udev/rules.d/", "device"),
+    ("/security/pam_", "login"),
+];
+/// Modules of Python's library that packages load without saying so ("The Python Standard Library"): a file of such a
+/// name where a wheel is installed may come first, or takes the place of one that a later Python has.
+const LIBRARY: &[&[u8]] = &[
+    b"abc",
+    b"argparse",
+    b"ast",
+    b"asyncio",
+    b"base64",
+    b"bisect",
+    b"builtins",
+    b"calendar",
+    b"codecs",
+    b"collections",
+    b"configparser",
+    b"contextlib",
+    b"copy",
+    b"csv",
+    b"ctypes",
+    b"datetime",
+    b"decimal",
+    b"email",
+    b"enum",
+    b"functools",
+    b"getpass",
+    b"glob",
+    b"gzip",
+    b"hashlib",
+    b"heapq",
+    b"hmac",
+    b"html",
+    b"http",
+    b"importlib",
+    b"inspect",
+    b"io",
+    b"itertools",
+    b"json",
+    b"locale",
+    b"logging",
+    b"math",
+    b"multiprocessing",
+    b"operator",
+    b"os",
+    b"pathlib",
+    b"pickle",
+    b"platform",
+    b"random",
+    b"re",
+    b"secrets",
+    b"shutil",
+    b"signal",
+    b"site",
+    b"socket",
+    b"sqlite3",
+    b"ssl",
+    b"string",
+    b"struct",
+    b"subprocess",
+    b"sys",
+    b"tempfile",
+    b"threading",
+    b"time",
+    b"token",
+    b"tokenize",
+    b"traceback",
+    b"types",
+    b"typing",
+    b"unittest",
+    b"urllib",
+    b"uuid",
+    b"warnings",
+    b"weakref",
+    b"xml",
+    b"zipfile",
+    b"zlib",
+];
+/// Programs that everybody calls by their bare names: one of a package that is first on the path takes their place.
+const PROGRAMS: &[&str] = &[
+    "apt",
+    "bash",
+    "cargo",
+    "cat",
+    "chmod",
+    "cp",
+    "curl",
+    "docker",
+    "env",
+    "gcc",
+    "git",
+    "go",
+    "gpg",
+    "grep",
+    "java",
+    "kubectl",
+    "ls",
+    "make",
+    "mv",
+    "node",
+    "npm",
+    "npx",
+    "perl",
+    "pip",
+    "pip3",
+    "ps",
+    "python",
+    "python3",
+    "rm",
+    "scp",
+    "sed",
+    "sh",
+    "ssh",
+    "su",
+    "sudo",
+    "systemctl",
+    "tar",
+    "unzip",
+    "wget",
+    "yarn",
 ];
 
 /// Collects hooks as `place: command`.
@@ -85,15 +204,18 @@ pub(super) fn read(name: &BytePath, bytes: &[u8], hooks: &mut BTreeSet<String>) 
         b"Registry" if path.ends_with(b"#table/Registry") => {
             for line in text(bytes)
                 .lines()
-                .filter(|line| line.replace('\\', "").contains("CurrentVersionRun"))
+                // The table's text writes a backslash as an escape.
+                .filter(|line| line.replace("\\x5c", "").replace('\\', "").contains("CurrentVersionRun"))
                 .take(64)
             {
                 add(hooks, "msi-start", &line.replace('\t', " "));
             }
         }
+        b".yarnrc.yml" | b".yarnrc" => yarn(bytes, hooks),
         _ if base.ends_with(b".pth") => python_path(base, bytes, hooks),
         _ if MAINTAINER.contains(&path.strip_prefix(b"./").unwrap_or(path)) && is_script(bytes) => {
             add(hooks, "deb-install", &text(base));
+            maintainer(bytes, hooks);
         }
         _ if NUGET.contains(&path) => add(hooks, "nuget-install", &text(path)),
         _ if path.starts_with(b"build") && (base.ends_with(b".targets") || base.ends_with(b".props")) => {
@@ -104,6 +226,14 @@ pub(super) fn read(name: &BytePath, bytes: &[u8], hooks: &mut BTreeSet<String>) 
             }
         }
         _ => {}
+    }
+    if is_library(path) {
+        add(hooks, "python-library", &text(path));
+    }
+    let script =
+        path.rsplitn(2, |byte| *byte == b'/').nth(1).is_some_and(|folder| folder.ends_with(b".data/scripts"));
+    if script && PROGRAMS.iter().any(|program| program.as_bytes() == base) {
+        add(hooks, "usual-program", &text(base));
     }
     if !bytes.is_empty() {
         let whole = String::from_utf8_lossy(path);
@@ -125,6 +255,52 @@ pub(super) fn add(hooks: &mut BTreeSet<String>, place: &str, command: &str) {
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A module of a wheel that is called like one of the library: `random.py`, `random/__init__.py`, in its root.
+fn is_library(path: &[u8]) -> bool {
+    let mut parts = path.split(|byte| *byte == b'/');
+    let (mut first, mut second) = (parts.next().unwrap_or_default(), parts.next());
+    if first.ends_with(b".data") && matches!(second, Some(b"purelib" | b"platlib")) {
+        (first, second) = (parts.next().unwrap_or_default(), parts.next());
+    }
+    match second {
+        None => first.strip_suffix(b".py").is_some_and(|name| LIBRARY.contains(&name)),
+        Some(b"__init__.py") => LIBRARY.contains(&first),
+        Some(_) => false,
+    }
+}
+
+/// Lines of a maintainer's script, which has all rights of the machine, that give rights to others.
+fn maintainer(bytes: &[u8], hooks: &mut BTreeSet<String>) {
+    let gives = |line: &str| {
+        let mode =
+            line.split_once("chmod ").map(|(_, rest)| rest.split_whitespace().next().unwrap_or_default());
+        line.contains("NOPASSWD")
+            || mode.is_some_and(|mode| {
+                let octal = mode.len() == 4 && mode.bytes().all(|byte| byte.is_ascii_digit());
+                (octal && matches!(mode.as_bytes()[0], b'2' | b'4' | b'6'))
+                    || mode.split(',').any(|part| part.contains('+') && part.contains('s'))
+            })
+    };
+    for line in
+        manifest(bytes).lines().map(str::trim).filter(|line| !line.starts_with('#') && gives(line)).take(64)
+    {
+        add(hooks, "rights", line);
+    }
+}
+
+/// Yarn runs the program that the file of its settings names ("yarnPath", "yarn-path").
+fn yarn(bytes: &[u8], hooks: &mut BTreeSet<String>) {
+    let content = manifest(bytes);
+    for line in content
+        .lines()
+        .map(str::trim)
+        .filter(|line| line.starts_with("yarnPath:") || line.starts_with("yarn-path"))
+        .take(4)
+    {
+        add(hooks, "package manager", line);
+    }
 }
 
 fn is_script(bytes: &[u8]) -> bool {
@@ -153,6 +329,16 @@ fn npm(bytes: &[u8], hooks: &mut BTreeSet<String>) {
                 add(hooks, place, &format!("{name}: {command}"));
             }
         }
+    }
+    let name = manifest.get("name").and_then(serde_json::Value::as_str).unwrap_or_default();
+    match manifest.get("bin") {
+        Some(serde_json::Value::Object(programs)) => {
+            for program in programs.keys().filter(|program| PROGRAMS.contains(&program.as_str())) {
+                add(hooks, "usual-program", program);
+            }
+        }
+        Some(serde_json::Value::String(_)) if PROGRAMS.contains(&name) => add(hooks, "usual-program", name),
+        _ => {}
     }
 }
 
@@ -217,7 +403,13 @@ fn entry_points(bytes: &[u8], hooks: &mut BTreeSet<String>) {
     for line in list.lines().map(str::trim).take(4096) {
         match line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
             Some(name) => group = name,
-            None if line.contains('=') => add(hooks, "entry-point", &format!("{group}: {line}")),
+            None if line.contains('=') => {
+                add(hooks, "entry-point", &format!("{group}: {line}"));
+                let name = line.split('=').next().unwrap_or_default().trim();
+                if group == "console_scripts" && PROGRAMS.contains(&name) {
+                    add(hooks, "usual-program", name);
+                }
+            }
             None => {}
         }
     }
@@ -267,6 +459,9 @@ mod tests {
             hooks("#table/Registry", table),
             ["msi-start: r1 Software\\Microsoft\\Windows\\CurrentVersion\\Run x"]
         );
+        let table =
+            "Registry*:2d48\nr1\t2\tSoftware\\x5cMicrosoft\\x5cWindows\\x5cCurrentVersion\\x5cRun\tx\n";
+        assert_eq!(hooks("#table/Registry", table).len(), 1);
         assert_eq!(hooks("#table/Registry", "Registry\nr1\tSoftware\\Example\tx\n"), [""; 0]);
         assert_eq!(
             hooks("#table/ServiceInstall", "ServiceInstall\nsvc\tharmless\n"),
@@ -302,6 +497,32 @@ mod tests {
             hooks("p/.vscode/tasks.json", r#"{"runOn": "folderOpen"}"#),
             ["editor: tasks.json runs when the folder is opened"]
         );
+        assert_eq!(
+            hooks("./postinst", "#!/bin/sh\nchmod u+s /bin/x\nchmod 0755 y\n# chmod 4755 z\nchmod g+w s\n"),
+            ["deb-install: postinst", "rights: chmod u+s /bin/x"]
+        );
+        assert_eq!(hooks("random.py", "x"), ["python-library: random.py"]);
+        assert_eq!(
+            hooks("a-1.data/purelib/json/__init__.py", "x"),
+            ["python-library: a-1.data/purelib/json/__init__.py"]
+        );
+        assert_eq!(hooks("a/random.py", "x"), [""; 0]);
+        assert_eq!(hooks("a-1.data/scripts/git", "#!python"), ["usual-program: git"]);
+        assert_eq!(hooks("a-1.data/scripts/mine", "#!python"), [""; 0]);
+        assert_eq!(
+            hooks("d.dist-info/entry_points.txt", "[console_scripts]\nssh = b:c\n"),
+            ["entry-point: console_scripts: ssh = b:c", "usual-program: ssh"]
+        );
+        assert_eq!(
+            hooks("package/package.json", r#"{"bin": {"npm": "x.js", "mine": "y.js"}}"#),
+            ["usual-program: npm"]
+        );
+        assert_eq!(hooks("package/package.json", r#"{"name": "mine", "bin": "x.js"}"#), [""; 0]);
+        assert_eq!(
+            hooks(".yarnrc.yml", "yarnPath: ./x.cjs\nnodeLinker: pnp\n"),
+            ["package manager: yarnPath: ./x.cjs"]
+        );
+        assert_eq!(hooks("./lib/security/pam_x.so", "x"), ["login: ./lib/security/pam_x.so"]);
         assert_eq!(hooks("./etc/ld.so.preload", "/x.so\n"), ["every program: ./etc/ld.so.preload"]);
         assert_eq!(hooks("./etc/sudoers.d/x", "x"), ["rights: ./etc/sudoers.d/x"]);
         assert_eq!(

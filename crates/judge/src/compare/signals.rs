@@ -6,6 +6,7 @@
 mod content;
 mod image;
 mod load;
+mod programs;
 #[cfg(test)]
 mod tests;
 mod tools;
@@ -33,6 +34,8 @@ pub(super) struct Around {
     ports: BTreeMap<Vec<u8>, BTreeSet<(String, String)>>,
     /// Whether the old artifact had bytecode without its source.
     pub(super) loose_bytecode: bool,
+    /// Whether a class of the old artifact started programs.
+    pub(super) class_starts: bool,
     /// Whether the old artifact had bundles of scripts.
     pub(super) bundles: bool,
     /// Digests of the old artifact: what was there before is not new at another place.
@@ -52,6 +55,7 @@ impl Around {
         old.walk(|_, node| {
             around.known.extend(node.digest);
             around.earlier.insert(plain_name(node.name.as_bytes()));
+            around.class_starts |= content::class_starts(node);
             around.bundles |= content::is_bundle(node);
             around.loose_bytecode |= content::is_loose_bytecode(node);
             for image in &node.executables {
@@ -163,8 +167,9 @@ pub(super) fn collapse(findings: Vec<Finding>) -> Vec<Finding> {
     }
     let mut merged = Vec::new();
     for (_, mut group) in groups {
-        group.sort_by(|a, b| a.subject.cmp(&b.subject));
-        group.dedup();
+        // Two rules may give one reason for one member: the graver one stands.
+        group.sort_by(|a, b| a.subject.cmp(&b.subject).then(b.severity.cmp(&a.severity)));
+        group.dedup_by(|later, first| later.subject == first.subject);
         if group.len() == 1 {
             merged.append(&mut group);
             continue;
@@ -178,13 +183,14 @@ pub(super) fn collapse(findings: Vec<Finding>) -> Vec<Finding> {
             paths.push(path);
         }
         let count = group.len();
+        let gravest = group.iter().map(|finding| finding.severity).max();
         let first = group.swap_remove(0);
         let mut because = first.because.clone();
         because.push(format!("the same in {count} files: {}", super::examples(paths).join(", ")));
         because.push(format!("these files together: {}", hasher.finish()));
         merged.push(Finding::new(
             &first.code,
-            first.severity,
+            gravest.unwrap_or(first.severity),
             first.title,
             first.subject,
             because,

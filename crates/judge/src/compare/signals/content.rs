@@ -6,6 +6,7 @@ use evidence::tree::Content;
 use evidence::{Node, Severity};
 
 use super::load::is_from_system;
+use super::programs::{another, executables};
 use super::{Around, Findings, Structure};
 use crate::codes;
 use crate::compare::names::without_versions;
@@ -38,6 +39,11 @@ const AUTOMATIC: &[&str] = &[
     "package manager",
     "cron",
     "shell start",
+    "machine start",
+    "usual-program",
+    "python-library",
+    "alias",
+    "cargo-script",
 ];
 /// The place of what a package asks for from outside of its registry, among the hooks.
 const SOURCE: &str = "source";
@@ -71,6 +77,7 @@ pub(super) fn changed(
         (old.content.as_ref().unwrap_or(&nothing), new.content.as_ref().unwrap_or(&nothing));
     common(before, after, around, new, findings);
     rights(Some(old), new, findings);
+    links(Some(old), new, findings);
     replaced(old, new, around, findings);
     let mut partners = structure.partners.clone();
     if after.random_windows >= before.random_windows + RANDOM_GROWTH_MIN.max(before.random_windows / 2) {
@@ -236,6 +243,21 @@ fn rights(old: Option<&Node>, new: &Node, findings: &mut Findings) {
     }
 }
 
+/// Folders of somebody, and those in which everybody may write.
+const SOMEBODYS: &[&[u8]] =
+    &[b"/root/", b"/home/", b"/Users/", b"/tmp/", b"/var/tmp/", b"/dev/shm/", b"C:\\Users\\"];
+
+/// A symbolic link that leads into a folder of whoever unpacks it, or to where anybody may write.
+fn links(old: Option<&Node>, new: &Node, findings: &mut Findings) {
+    let Some(target) = new.link.as_ref().filter(|_| old.is_none_or(|old| old.link != new.link)) else {
+        return;
+    };
+    let folder = [target.as_bytes(), b"/"].concat();
+    if SOMEBODYS.iter().any(|begin| folder.starts_with(begin)) {
+        findings.add(&codes::ARCHIVE_MISLEADS, vec![format!("it is a symbolic link to `{target}` now")]);
+    }
+}
+
 /// What was a program is none any more, or the other way round, under the same name.
 fn replaced(old: &Node, new: &Node, around: &Around, findings: &mut Findings) {
     let is_program = |node: &Node| matches!(node.format.as_str(), "pe" | "elf" | "macho");
@@ -260,6 +282,10 @@ fn replaced(old: &Node, new: &Node, around: &Around, findings: &mut Findings) {
 /// Rules that hold for changed and for new members alike; a new one is compared with nothing.
 fn common(before: &Content, after: &Content, around: &Around, node: &Node, findings: &mut Findings) {
     hooks(before, after, around, findings);
+    if !around.class_starts && class_starts(node) {
+        let because = vec!["a class starts programs; none of this artifact did".to_owned()];
+        findings.add(&codes::Code { severity: Severity::High, ..codes::CAPABILITY_ADDED }, because);
+    }
     if let Some(claim) = after.claims.as_ref().filter(|_| before.claims != after.claims) {
         findings.add(
             &codes::DISGUISED_FILE,
@@ -351,10 +377,15 @@ const TRICKS: &[&str] = &[
     "decode-and-run/nested",
     "decode-and-run/pipe",
     "decode-and-run/module",
+    "decode-and-run/file",
     "fetch-and-run/nested",
     "fetch-and-run/pipe",
     "fetch-and-run/handler",
     "obfuscation/names",
+    "obfuscation/pieces",
+    "obfuscation/escapes",
+    "obfuscation/numbers",
+    "obfuscation/symbols",
     "code-in-data/pickle",
 ];
 
@@ -419,46 +450,6 @@ fn together(before: &Content, after: &Content, node: &Node, findings: &mut Findi
     }
 }
 
-/// Exports that linkers and runtimes give to everything.
-const USUAL_EXPORTS: &[&str] =
-    &["_init", "_fini", "_edata", "_end", "__bss_start", "DllMain", "__mh_execute_header"];
-/// Of the names that two programs import or export, in hundredths: those of one library and its next release share more.
-const SHARED_MIN: usize = 20;
-
-/// A library offers nothing of what it offered, and hardly uses what it used: it is another one under its name.
-fn another(old: &Node, new: &Node, findings: &mut Findings) {
-    // One that was renamed was paired by what both share.
-    if super::plain_name(old.name.as_bytes()) != super::plain_name(new.name.as_bytes()) {
-        return;
-    }
-    for (before, after) in super::slices(old, new) {
-        let own = |image: &evidence::tree::Executable| -> BTreeSet<String> {
-            image.exports.iter().filter(|name| !USUAL_EXPORTS.contains(&name.as_str())).cloned().collect()
-        };
-        let (had, has) = (own(before), own(after));
-        let names = |image: &evidence::tree::Executable| -> BTreeSet<String> {
-            image.imports.union(&image.exports).cloned().collect()
-        };
-        let (was, is) = (names(before), names(after));
-        let shared = was.intersection(&is).count() * 100 / was.len().min(is.len()).max(1);
-        // The one function by which Python finds a module.
-        let module = |names: &BTreeSet<String>| {
-            names.iter().any(|name| name.trim_start_matches('_').starts_with("PyInit_"))
-        };
-        let modules = module(&had) && module(&has);
-        if after.kind == "library"
-            && !had.is_empty()
-            && !has.is_empty()
-            && had.is_disjoint(&has)
-            && (modules || shared < SHARED_MIN)
-        {
-            let some = |names: &BTreeSet<String>| super::super::examples(names.iter().take(3)).join(", ");
-            let because = format!("it exported {}, and exports {}", some(&had), some(&has));
-            findings.add(&codes::EXECUTABLE_REPLACED, vec![because]);
-        }
-    }
-}
-
 /// Bytecode of Python where the interpreter takes it for a module, without a source that could be read (PEP 3147, "Case 4").
 pub(super) fn is_loose_bytecode(node: &Node) -> bool {
     let path = node.name.as_bytes();
@@ -474,6 +465,13 @@ pub(super) fn is_bundle(node: &Node) -> bool {
     }) && [".js", ".mjs", ".cjs", ".map"]
         .iter()
         .any(|ending| node.name.as_bytes().ends_with(ending.as_bytes()))
+}
+
+/// A class that starts programs.
+pub(super) fn class_starts(node: &Node) -> bool {
+    node.content
+        .as_ref()
+        .is_some_and(|content| content.kind == "class" && content.capabilities.contains("process-start/jvm"))
 }
 
 fn unsought(new: &Node, after: &Content, around: &Around, findings: &mut Findings) {
@@ -501,70 +499,9 @@ pub(super) fn added(new: &Node, around: &Around, findings: &mut Findings) {
         unsought(new, after, around, findings);
     }
     rights(None, new, findings);
+    links(None, new, findings);
     if is_loose_bytecode(new) && !around.loose_bytecode {
         findings.add(&codes::FOREIGN_EXECUTABLE, vec!["bytecode without its source".to_owned()]);
     }
     executables(new, around, findings);
-}
-
-/// Libraries of the systems that programs load by their bare names, and that no product ships: who lies beside a program
-/// under such a name is loaded in their place (ATT&CK T1574).
-const SHADOWED: &[&str] = &[
-    "version.dll",
-    "winmm.dll",
-    "kernel32.dll",
-    "ntdll.dll",
-    "user32.dll",
-    "advapi32.dll",
-    "shell32.dll",
-    "ws2_32.dll",
-    "wininet.dll",
-    "winhttp.dll",
-    "dwmapi.dll",
-    "uxtheme.dll",
-    "msimg32.dll",
-    "propsys.dll",
-    "userenv.dll",
-    "wtsapi32.dll",
-    "cryptsp.dll",
-    "cryptbase.dll",
-    "profapi.dll",
-    "iphlpapi.dll",
-    "secur32.dll",
-    "dnsapi.dll",
-    "bcrypt.dll",
-    "wldp.dll",
-    "libc.so.6",
-    "libpthread.so.0",
-    "libdl.so.2",
-    "libm.so.6",
-    "librt.so.1",
-    "ld-linux-x86-64.so.2",
-    "libsystem.b.dylib",
-];
-/// A program that is there for so many kinds of machine is ported to another.
-const PORTS_MIN: usize = 3;
-
-fn executables(new: &Node, around: &Around, findings: &mut Findings) {
-    for image in new.executables.iter().take(1) {
-        let kind = (new.format.clone(), image.machine.clone());
-        let what = format!("a new {} {} for {}", new.format, image.kind, image.machine);
-        let base = String::from_utf8_lossy(new.name.file_name()).to_ascii_lowercase();
-        if SHADOWED.contains(&base.as_str()) {
-            findings.add(
-                &codes::DISGUISED_FILE,
-                vec![format!("it is called like a library of the system: `{base}`")],
-            );
-        }
-        let ports = around.ports(new);
-        if !around.kinds.contains(&kind) && ports >= PORTS_MIN {
-            let because =
-                vec![what, format!("a program of this name was there for {ports} other kinds of machine")];
-            findings.add(&codes::Code { severity: Severity::Medium, ..codes::FOREIGN_EXECUTABLE }, because);
-        } else if around.kinds.contains(&kind) {
-            findings.add(&codes::EXECUTABLE_ADDED, vec![what]);
-        } else {
-            findings.add(&codes::FOREIGN_EXECUTABLE, vec![what]);
-        }
-    }
 }

@@ -111,7 +111,11 @@ fn sections(before: &Executable, after: &Executable, structure: &mut Structure, 
         .filter(|word| *word != "stack-protector")
         .collect();
     if !lost.is_empty() {
-        findings.add(&codes::HARDENING_LOST, vec![format!("lost: {}", lost.join(", "))]);
+        // A stack that runs code is no option that comes and goes: one object asked for it, and the loader does it for all.
+        let stack = findings.node.format == "elf" && lost.contains(&"nx");
+        let severity = if stack { Severity::High } else { codes::HARDENING_LOST.severity };
+        let because = vec![format!("lost: {}", lost.join(", "))];
+        findings.add(&codes::Code { severity, ..codes::HARDENING_LOST }, because);
     }
 }
 

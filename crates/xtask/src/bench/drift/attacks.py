@@ -900,6 +900,20 @@ def archive_in_archive():
 
     attack("wheel, library inside an archive inside", make)
 
+# What the round after it asked for: words that nobody shall find, and what takes the place of something usual.
+on_numpy("wheel, words in pieces", "linux", appended(b"\ngetattr(__import__('os'), 'sys' + 'tem')('true')\n"), member="numpy/version.py")
+on_numpy("wheel, list of numbers that is run", "linux", appended(b"\nexec(bytes([112, 114, 105, 110, 116, 40, 49, 41]).decode())\n"), member="numpy/version.py")
+on_numpy("wheel, function of marshalled code", "linux", appended(b"\nimport types, marshal\ntypes.FunctionType(marshal.loads(open('/tmp/x', 'rb').read()), globals())()\n"), member="numpy/version.py")
+on_numpy("wheel, code in a file of data", "linux", appended(b"\nimport os\nexec(open(os.path.join(os.path.dirname(__file__), 'LICENSE.dat')).read())\n"), {"numpy/LICENSE.dat": b"print(1)\n"}, member="numpy/version.py")
+on_numpy("wheel, module under the name of the library's", "linux", add={"random.py": b"x = 1\n"}, member="random.py")
+on_numpy("wheel, script under the name of a program", "linux", add={"numpy-2.1.3.data/scripts/git": b"#!python\nprint(1)\n"}, member="scripts/git")
+on_npm("npm, words in escapes", "install.js", appended(b'\nrequire("\\x63\\x68\\x69\\x6c\\x64\\x5f\\x70\\x72\\x6f\\x63\\x65\\x73\\x73")["\\x65\\x78\\x65\\x63"]("\\x74\\x72\\x75\\x65");\n'))
+on_npm("npm, program of symbols", "install.js", appended(b"\n" + b"[][(![]+[])[+[]]+(![]+[])[!+[]+!+[]]+(![]+[])[+!+[]]+(!![]+[])[+[]]]" * 30 + b"\n"))
+on_npm("npm, module from an address of data", "lib/main.js", appended(b"\nimport('data:text/javascript;base64,Y29uc29sZS5sb2coMSk=');\n"))
+on_npm("npm, dependency under another name", "package.json", manifest(lambda document: document.setdefault("dependencies", {}).update({"form-data": "npm:harmless@1.0.0"})))
+on_npm("npm, program that Yarn runs", ".yarnrc.yml", None, {"package/.yarnrc.yml": b"yarnPath: ./x.cjs\n", "package/x.cjs": b"console.log(1)\n"})
+on_npm("npm, program under the name of another", "package.json", manifest(lambda document: document.setdefault("bin", {}).update({"git": "install.js"})))
+
 
 archive_in_archive()
 

@@ -230,3 +230,14 @@ fn ports_shadows_and_bytecode() {
     let around = Around::of(&old, &old);
     assert_eq!(suspicions(&"a/x.pyc".into(), None, &bytecode("a/x.pyc"), &around), []);
 }
+
+#[test]
+fn a_stack_that_runs_code_is_more_than_an_option() {
+    let program = |format: &str, mitigations: &[&str]| {
+        let image = Executable { mitigations: set(mitigations), ..image() };
+        Node { format: format.into(), ..node("a.so", Some(image), Content::default()) }
+    };
+    let found = |format: &str| found(Some(&program(format, &["nx", "relro"])), &program(format, &["relro"]));
+    assert!(found("elf").contains(&("hardening-lost".to_owned(), High)));
+    assert!(found("pe").contains(&("hardening-lost".to_owned(), Medium)));
+}

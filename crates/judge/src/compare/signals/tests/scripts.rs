@@ -150,3 +150,57 @@ fn one_more_bundle_among_bundles() {
     let sweep = Content { longest_line: 90_000, ..can(&["credential-access/script", "network/script"]) };
     assert_eq!(severities(&bundles, &node("1.js", None, sweep)), [High]);
 }
+
+#[test]
+fn links_into_somebodys_folder_are_told_from_links_of_the_system() {
+    let link = |target: &str| Node { link: Some(target.into()), ..node("cfg", None, Content::default()) };
+    for (target, expected) in [
+        ("/root/.ssh", true),
+        ("/tmp", true),
+        ("/tmpfiles", false),
+        ("/usr/share/x", false),
+        ("../lib/root/x", false),
+    ] {
+        let found =
+            |old: Option<&Node>| found(old, &link(target)).contains(&("archive-misleads".to_owned(), High));
+        assert_eq!(found(None), expected, "{target}");
+        assert_eq!(found(Some(&link("/usr/x"))), expected, "{target}");
+        assert!(!found(Some(&link(target))), "{target}");
+    }
+}
+
+#[test]
+fn the_first_class_that_starts_programs_is_named() {
+    let class = |capabilities: &[&str]| Content { kind: "class".into(), ..can(capabilities) };
+    let starts = class(&["process-start/jvm"]);
+    let first = found(Some(&node("A.class", None, class(&[]))), &node("A.class", None, starts.clone()));
+    assert!(first.contains(&("capability-added".to_owned(), High)));
+    assert!(
+        found(Some(&node("A.class", None, starts.clone())), &node("A.class", None, starts.clone()))
+            .is_empty()
+    );
+    let text = Content { kind: "data".into(), ..starts };
+    assert!(found(None, &node("a.bin", None, text)).is_empty());
+}
+
+#[test]
+fn hooks_that_take_the_place_of_something_run_by_themselves() {
+    let hooks = |hooks: &[&str]| Content { hooks: set(hooks), ..Content::default() };
+    for hook in [
+        "usual-program: git",
+        "python-library: random.py",
+        "alias: a is b",
+        "cargo-script: src/x.rs",
+        "machine start: ./lib/systemd/system/x.service",
+        "rights: chmod u+s /bin/x",
+    ] {
+        content_check("x", hooks(&[]), hooks(&[hook]), &[("install-hook-added", High)]);
+        content_check("x", hooks(&[hook]), hooks(&[hook]), &[]);
+    }
+    content_check(
+        "x",
+        hooks(&[]),
+        hooks(&["entry-point: console_scripts: a = b:c"]),
+        &[("install-hook-added", Low)],
+    );
+}

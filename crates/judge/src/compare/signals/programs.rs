@@ -1,0 +1,110 @@
+//! Rules about a program or library that is new, or another one under its name.
+
+use std::collections::BTreeSet;
+
+use evidence::{Node, Severity};
+
+use super::{Around, Findings};
+use crate::codes;
+
+/// Exports that linkers and runtimes give to everything.
+const USUAL_EXPORTS: &[&str] =
+    &["_init", "_fini", "_edata", "_end", "__bss_start", "DllMain", "__mh_execute_header"];
+/// Of the names that two programs import or export, in hundredths: those of one library and its next release share more.
+const SHARED_MIN: usize = 20;
+
+/// A library offers nothing of what it offered, and hardly uses what it used: it is another one under its name.
+pub(super) fn another(old: &Node, new: &Node, findings: &mut Findings) {
+    // One that was renamed was paired by what both share.
+    if super::plain_name(old.name.as_bytes()) != super::plain_name(new.name.as_bytes()) {
+        return;
+    }
+    for (before, after) in super::slices(old, new) {
+        let own = |image: &evidence::tree::Executable| -> BTreeSet<String> {
+            image.exports.iter().filter(|name| !USUAL_EXPORTS.contains(&name.as_str())).cloned().collect()
+        };
+        let (had, has) = (own(before), own(after));
+        let names = |image: &evidence::tree::Executable| -> BTreeSet<String> {
+            image.imports.union(&image.exports).cloned().collect()
+        };
+        let (was, is) = (names(before), names(after));
+        let shared = was.intersection(&is).count() * 100 / was.len().min(is.len()).max(1);
+        // The one function by which Python finds a module.
+        let module = |names: &BTreeSet<String>| {
+            names.iter().any(|name| name.trim_start_matches('_').starts_with("PyInit_"))
+        };
+        let modules = module(&had) && module(&has);
+        if after.kind == "library"
+            && !had.is_empty()
+            && !has.is_empty()
+            && had.is_disjoint(&has)
+            && (modules || shared < SHARED_MIN)
+        {
+            let some = |names: &BTreeSet<String>| super::super::examples(names.iter().take(3)).join(", ");
+            let because = format!("it exported {}, and exports {}", some(&had), some(&has));
+            findings.add(&codes::EXECUTABLE_REPLACED, vec![because]);
+        }
+    }
+}
+
+/// Libraries of the systems that programs load by their bare names, and that no product ships: who lies beside a program
+/// under such a name is loaded in their place (ATT&CK T1574).
+const SHADOWED: &[&str] = &[
+    "version.dll",
+    "winmm.dll",
+    "kernel32.dll",
+    "ntdll.dll",
+    "user32.dll",
+    "advapi32.dll",
+    "shell32.dll",
+    "ws2_32.dll",
+    "wininet.dll",
+    "winhttp.dll",
+    "dwmapi.dll",
+    "uxtheme.dll",
+    "msimg32.dll",
+    "propsys.dll",
+    "userenv.dll",
+    "wtsapi32.dll",
+    "cryptsp.dll",
+    "cryptbase.dll",
+    "profapi.dll",
+    "iphlpapi.dll",
+    "secur32.dll",
+    "dnsapi.dll",
+    "bcrypt.dll",
+    "wldp.dll",
+    "libc.so.6",
+    "libpthread.so.0",
+    "libdl.so.2",
+    "libm.so.6",
+    "librt.so.1",
+    "ld-linux-x86-64.so.2",
+    "libsystem.b.dylib",
+];
+/// A program that is there for so many kinds of machine is ported to another.
+const PORTS_MIN: usize = 3;
+
+pub(super) fn executables(new: &Node, around: &Around, findings: &mut Findings) {
+    for image in new.executables.iter().take(1) {
+        let kind = (new.format.clone(), image.machine.clone());
+        let what = format!("a new {} {} for {}", new.format, image.kind, image.machine);
+        let base = String::from_utf8_lossy(new.name.file_name()).to_ascii_lowercase();
+        if SHADOWED.contains(&base.as_str()) {
+            findings.add(
+                &codes::DISGUISED_FILE,
+                vec![format!("it is called like a library of the system: `{base}`")],
+            );
+        }
+        let ports = around.ports(new);
+        if !around.kinds.contains(&kind) && ports >= PORTS_MIN {
+            let because =
+                vec![what, format!("a program of this name was there for {ports} other kinds of machine")];
+            findings.add(&codes::Code { severity: Severity::Medium, ..codes::FOREIGN_EXECUTABLE }, because);
+        } else if around.kinds.contains(&kind) {
+            findings.add(&codes::EXECUTABLE_ADDED, vec![what]);
+        } else {
+            findings.add(&codes::FOREIGN_EXECUTABLE, vec![what]);
+        }
+    }
+}
