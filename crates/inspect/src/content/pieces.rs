@@ -228,7 +228,9 @@ pub(super) fn symbols(bytes: &[u8]) -> bool {
         let behind = bytes[at..].iter().take(SYMBOLS_MIN).take_while(|byte| is_symbol(byte)).count();
         if before + behind >= SYMBOLS_MIN {
             let run = &bytes[at - before..at + behind];
-            return [b'[', b']', b'!', b'+'].iter().all(|one| run.contains(one));
+            if [b'[', b']', b'!', b'+'].iter().all(|one| run.contains(one)) {
+                return true;
+            }
         }
         at += behind.max(STEP);
     }
