@@ -9,6 +9,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
+use super::reading::wrong;
 use super::{Container, too_large};
 use crate::bytes::{le32, le64, until_zero};
 use crate::source::Source;
@@ -33,10 +34,6 @@ const HASHED_NAMES: u64 = 9;
 const SEALED: u64 = 0x20;
 /// Incompatible features that a reader may know: the lowest six and three that Apple's systems set since.
 const KNOWN_FEATURES: u64 = 0x1ff;
-
-fn wrong(what: &'static str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, what)
-}
 
 /// Tells whether there is a superblock.
 pub(crate) fn is_container(bytes: &[u8]) -> bool {

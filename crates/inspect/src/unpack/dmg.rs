@@ -5,6 +5,7 @@ use std::io::{self, Read};
 
 use evidence::BytePath;
 
+use super::reading::wrong;
 use super::xml::{self, Event};
 use super::{Container, lzfse, stream, too_large};
 use crate::bytes::{be32, be64};
@@ -22,10 +23,6 @@ const PACKED_MAX_BYTES: u64 = 8 << 20;
 struct Partition {
     name: Vec<u8>,
     table: Vec<u8>,
-}
-
-fn wrong(what: &'static str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
 pub(super) fn members(container: &mut Container, source: &Source) -> io::Result<()> {

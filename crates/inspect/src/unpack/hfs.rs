@@ -7,6 +7,7 @@ use std::io;
 
 use evidence::BytePath;
 
+use super::reading::wrong;
 use super::{Container, decmpfs, too_large};
 use crate::bytes::{be16, be32, be64};
 use crate::room::Hold;
@@ -38,10 +39,6 @@ pub(crate) fn is_volume(bytes: &[u8]) -> bool {
 type Leaf<'a> = (&'a [u8], &'a [u8]);
 /// First block and number of blocks.
 type Extent = (u32, u32);
-
-fn wrong(what: &'static str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, what)
-}
 
 struct Volume<'s, 'a> {
     source: &'s Source<'a>,

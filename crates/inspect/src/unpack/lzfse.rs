@@ -3,6 +3,7 @@
 
 use std::io::{self, Read};
 
+use super::reading::wrong;
 use crate::bytes::{le16, le32, le64, slice};
 
 /// The furthest that a match reaches back: the last base of a distance and its extra bits.
@@ -35,10 +36,6 @@ const fn bases(extra: &[u8; LENGTH_SYMBOLS]) -> [usize; LENGTH_SYMBOLS] {
         symbol += 1;
     }
     bases
-}
-
-fn wrong(what: &'static str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
 fn cut() -> io::Error {

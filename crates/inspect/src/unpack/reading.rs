@@ -5,6 +5,11 @@ use std::io::{self, Read};
 use crate::budget::Exhausted;
 use crate::source::{Changed, Scattered, Source};
 
+/// What is read contradicts itself, or its format.
+pub(super) fn wrong(what: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
+}
+
 /// Tells whether there are only zeros.
 pub(super) fn is_zero(source: &Source) -> io::Result<bool> {
     if let Source::Held(bytes) = source {

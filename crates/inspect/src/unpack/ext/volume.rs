@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::io;
 
+pub(super) use super::super::reading::wrong;
 use crate::bytes::{le16, le32, slice};
 use crate::source::{Pieces, Source};
 use crate::unpack::Container;
@@ -380,8 +381,4 @@ impl Inode {
     pub(super) fn has_extents(&self) -> bool {
         self.flags & FLAG_EXTENTS != 0
     }
-}
-
-pub(super) fn wrong(what: &'static str) -> io::Error {
-    io::Error::other(what)
 }

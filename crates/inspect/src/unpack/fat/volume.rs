@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::io;
 
+use super::super::reading::wrong;
 use crate::bytes::{le16, le32};
 use crate::room::Hold;
 use crate::source::{Pieces, Source};
@@ -296,8 +297,4 @@ impl<'a> Volume<'a> {
     fn number(&self, cluster: u32) -> u32 {
         if self.parameters.wide.is_some() { cluster & 0x0fff_ffff } else { cluster & 0xffff }
     }
-}
-
-fn wrong(what: &'static str) -> io::Error {
-    io::Error::other(what)
 }

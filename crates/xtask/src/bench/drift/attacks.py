@@ -470,27 +470,25 @@ def macho_signed_again(data):
     return bytes(data)
 
 
-def macho_moved(data):
-    """A library of the system's name, in a folder that everybody can write."""
+def macho_loading(data, library):
+    """One more library to load, in the room behind the load commands."""
     data = bytearray(data)
     count, size = word(data, 16), word(data, 20)
-    name = b"/tmp/libSystem.B.dylib".ljust(32, b"\0")
-    command = struct.pack("<IIIIII", 0xC, 24 + len(name), 24, 0, 0, 0) + name
-    assert not any(data[32 + size : 32 + size + len(command)]), "no room for a load command"
-    data[32 + size : 32 + size + len(command)] = command
-    struct.pack_into("<II", data, 16, count + 1, size + len(command))
-    return macho_signed_again(bytes(data))
-
-
-def macho_dylib(data):
-    data = bytearray(data)
-    count, size = word(data, 16), word(data, 20)
-    name = b"@loader_path/extra.dylib".ljust(32, b"\0")
+    name = library.ljust(32, b"\0")
     command = struct.pack("<IIIIII", 0xC, 24 + len(name), 24, 0, 0, 0) + name
     assert not any(data[32 + size : 32 + size + len(command)]), "no room for a load command"
     data[32 + size : 32 + size + len(command)] = command
     struct.pack_into("<II", data, 16, count + 1, size + len(command))
     return bytes(data)
+
+
+def macho_moved(data):
+    """A library of the system's name, in a folder that everybody can write."""
+    return macho_signed_again(macho_loading(data, b"/tmp/libSystem.B.dylib"))
+
+
+def macho_dylib(data):
+    return macho_loading(data, b"@loader_path/extra.dylib")
 
 
 def macho_slack(data):
