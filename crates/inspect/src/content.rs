@@ -11,6 +11,7 @@ mod hooks;
 mod hosts;
 mod kinds;
 mod listed;
+mod loaded;
 mod pieces;
 mod scan;
 mod sums;
@@ -101,6 +102,9 @@ impl<'a> Reading<'a> {
             }
         }
         hooks::read(self.name, bytes, &mut self.content.hooks);
+        if self.is_text {
+            loaded::read(self.name, bytes, &mut self.content.hooks);
+        }
     }
 
     pub(crate) fn end(mut self) -> Option<Content> {

@@ -137,19 +137,22 @@ fn section(name: &[u8], data: &[u8], writable: bool, executable: bool) -> Sectio
 }
 
 /// Counts bytes before `end` that lie in none of the parts, and are neither zero nor filling.
-fn unaccounted(bytes: &[u8], mut parts: Vec<(u64, u64)>, end: u64) -> u64 {
+fn unaccounted(bytes: &[u8], parts: Vec<(u64, u64)>, end: u64) -> u64 {
+    gaps(bytes, parts, end).map(|(_, gap)| loose(gap)).sum()
+}
+
+/// Returns what lies before `end` in none of the parts, each with its offset.
+fn gaps(bytes: &[u8], mut parts: Vec<(u64, u64)>, end: u64) -> impl Iterator<Item = (u64, &[u8])> {
     parts.sort_unstable();
     let end = end.min(bytes.len() as u64);
     parts.push((end, end));
-    let (mut at, mut count) = (0, 0);
-    for (start, stop) in parts {
-        let gap = usize::try_from(at).ok().zip(usize::try_from(start.min(end)).ok());
-        if let Some(gap) = gap.and_then(|(from, to)| bytes.get(from..to)) {
-            count += loose(gap);
-        }
+    let mut at = 0;
+    parts.into_iter().filter_map(move |(start, stop)| {
+        let from = at;
         at = at.max(stop);
-    }
-    count
+        let gap = usize::try_from(from).ok()?..usize::try_from(start.min(end)).ok()?;
+        bytes.get(gap).filter(|gap| !gap.is_empty()).map(|gap| (from, gap))
+    })
 }
 
 /// From so many equal bytes on it is filling: tools that move parts of an image leave `X` or `Z` where these were.

@@ -5,7 +5,7 @@
 //! positive.
 
 use evidence::tree::CodeSignature;
-use evidence::{BytePath, Finding, Node, Subject, Tree};
+use evidence::{BytePath, Finding, Node, Severity, Subject, Tree};
 
 use crate::codes;
 
@@ -85,7 +85,9 @@ pub fn anomalies(tree: &Tree) -> Vec<Finding> {
         }
         if let Some(stale) = node.content.as_ref().and_then(|content| content.stale.as_ref()) {
             let because = vec![format!("`{}`: {}", stale.source, stale.reason)];
-            findings.push(codes::MEMBER_MISMATCH.finding(subject(path, node), because));
+            let severity = if stale.idle { Severity::High } else { codes::MEMBER_MISMATCH.severity };
+            let code = codes::Code { severity, ..codes::MEMBER_MISMATCH };
+            findings.push(code.finding(subject(path, node), because));
         }
     });
     findings
@@ -195,9 +197,13 @@ mod tests {
         let mut node = Node::leaf("a.pyc".into(), "data", Digest::of(b"a"), 1);
         let of = |node: &Node| anomalies(&Tree { root: node.clone(), problems: vec![] }).len();
         assert_eq!(of(&node), 0);
-        let stale = evidence::tree::Stale { source: "a.py".into(), reason: "no".into() };
-        node.content = Some(evidence::tree::Content { stale: Some(stale), ..Default::default() });
-        assert_eq!(anomalies(&Tree { root: node, problems: vec![] })[0].code, "member-mismatch");
+        let stale = evidence::tree::Stale { source: "a.py".into(), reason: "no".into(), idle: false };
+        for (idle, severity) in [(false, Severity::Critical), (true, Severity::High)] {
+            let stale = evidence::tree::Stale { idle, ..stale.clone() };
+            node.content = Some(evidence::tree::Content { stale: Some(stale), ..Default::default() });
+            let found = anomalies(&Tree { root: node.clone(), problems: vec![] });
+            assert_eq!((found[0].code.as_str(), found[0].severity), ("member-mismatch", severity));
+        }
     }
 
     #[test]

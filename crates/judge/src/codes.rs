@@ -328,6 +328,15 @@ codes! {
     INSTALL_HOOK_ADDED = "install-hook-added", High, approvable,
         "something new runs when the package is installed or its runtime starts",
         "read the command and what it starts; most attacks on packages begin here";
+    ENTRY_MOVED = "entry-moved", High, approvable,
+        "a package begins with another file, which the old release did not have",
+        "read the new file: everybody who uses the package runs it";
+    REQUIREMENT_ADDED = "requirement-added", High, approvable,
+        "a release that mends things asks for one more package",
+        "look whether anything of the package uses it, who publishes it, and since when it exists";
+    RUNS_WHEN_LOADED = "runs-when-loaded", High, approvable,
+        "a source does something new as soon as it is loaded",
+        "read the lines: honest modules define what others call, attacks begin by themselves";
     HIDDEN_TEXT = "hidden-text", High, approvable,
         "source text has characters that people do not see",
         "show the bytes: bidirectional controls reorder code on the screen, invisible ones carry data";

@@ -93,6 +93,9 @@ pub struct Stale {
     pub source: String,
     /// What does not fit, in words.
     pub reason: String,
+    /// Whether nothing runs it as it is: a Python that finds other sizes compiles again, a list of tags is no code.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub idle: bool,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]

@@ -12,11 +12,17 @@ const LISTS: &[&str] = &["dependencies", "optionalDependencies", "peerDependenci
 
 /// The word that begins each of these facts among the hooks.
 const PLACE: &str = "source";
+/// The word that begins the name of each package that is asked for. It comes last in order: a long list of them must not
+/// push anything graver out.
+const WANTS: &str = "wants";
 
 /// Dependencies of an npm package that are no versions ("package.json", dependencies: URLs, Git URLs, GitHub).
 pub(super) fn npm(manifest: &Value, hooks: &mut BTreeSet<String>) {
     for list in LISTS {
         for (name, wanted) in manifest.get(list).and_then(Value::as_object).into_iter().flatten() {
+            if *list != "peerDependencies" {
+                super::hooks::add(hooks, WANTS, name);
+            }
             if let Some(wanted) = wanted.as_str().filter(|wanted| is_elsewhere(wanted)) {
                 super::hooks::add(hooks, PLACE, &format!("{name} {wanted}"));
             }
@@ -61,6 +67,10 @@ pub(super) fn shrinkwrap(lock: &Value, hooks: &mut BTreeSet<String>) {
 pub(super) fn python(metadata: &str, hooks: &mut BTreeSet<String>) {
     let header = metadata.lines().take_while(|line| !line.trim().is_empty()).take(4096);
     for wanted in header.filter_map(|line| line.strip_prefix("Requires-Dist:")) {
+        let name = wanted.trim().split(|c: char| !(c.is_ascii_alphanumeric() || "-_.".contains(c))).next();
+        if let Some(name) = name.filter(|_| !wanted.contains("extra ==")) {
+            super::hooks::add(hooks, WANTS, &name.to_ascii_lowercase().replace(['_', '.'], "-"));
+        }
         if wanted.split_once('@').is_some_and(|(_, address)| address.contains("://")) {
             super::hooks::add(hooks, PLACE, wanted.trim());
         }
@@ -78,6 +88,14 @@ pub(super) fn cargo(manifest: &str, hooks: &mut BTreeSet<String>) {
             continue;
         };
         let of_dependency = table.contains("dependencies");
+        // Published manifests have a table for each ("[dependencies.name]").
+        let name = ["dependencies.", "build-dependencies."].iter().find_map(|list| table.strip_prefix(list));
+        if let Some(name) = name {
+            super::hooks::add(hooks, WANTS, name);
+        }
+        if table == "lib" && key == "proc-macro" && value == "true" {
+            super::hooks::add(hooks, "cargo-macro", "runs inside the compiler");
+        }
         if of_dependency && (key == "git" || value.contains("git = ") || value.contains("git=")) {
             super::hooks::add(hooks, PLACE, &format!("{table}: {line}"));
         }
@@ -110,14 +128,17 @@ mod tests {
             "git@x.invalid:y.git",
         ] {
             let manifest = serde_json::json!({"optionalDependencies": {"a": elsewhere}});
-            assert_eq!(of(|found| npm(&manifest, found)), [format!("source: a {elsewhere}")]);
+            assert_eq!(
+                of(|found| npm(&manifest, found)),
+                [format!("source: a {elsewhere}"), "wants: a".to_owned()]
+            );
         }
         let manifest =
             serde_json::json!({"dependencies": {"a": "npm:@b/c@^1.2"}, "devDependencies": {"d": "npm:e@1"}});
-        assert_eq!(of(|found| npm(&manifest, found)), ["alias: a is @b/c"]);
+        assert_eq!(of(|found| npm(&manifest, found)), ["alias: a is @b/c", "wants: a"]);
         for version in ["^1.2.3", "~4", ">=1 <2", "1.x || 2.x", "latest", "*", "file:../b", "workspace:*"] {
             let manifest = serde_json::json!({"dependencies": {"a": version}});
-            assert_eq!(of(|found| npm(&manifest, found)), [""; 0], "{version}");
+            assert_eq!(of(|found| npm(&manifest, found)), ["wants: a"], "{version}");
         }
         let development = serde_json::json!({"devDependencies": {"a": "owner/name"}});
         assert_eq!(of(|found| npm(&development, found)), [""; 0]);
@@ -132,12 +153,26 @@ mod tests {
         );
         let usual = lock("https://registry.npmjs.org/a/-/a-1.0.0.tgz");
         assert_eq!(of(|found| shrinkwrap(&usual, found)), [""; 0]);
-        let metadata = "Name: a\nRequires-Dist: b>=1\nRequires-Dist: c @ https://x.invalid/c.whl\n\nRequires-Dist: d @ https://e\n";
-        assert_eq!(of(|found| python(metadata, found)), ["source: c @ https://x.invalid/c.whl"]);
+        let metadata = "Name: a\nRequires-Dist: B_x>=1\nRequires-Dist: e; extra == 't'\nRequires-Dist: c @ https://x.invalid/c.whl\n\nRequires-Dist: d @ https://e\n";
+        assert_eq!(
+            of(|found| python(metadata, found)),
+            ["source: c @ https://x.invalid/c.whl", "wants: b-x", "wants: c"]
+        );
         let manifest = "[package]\nbuild = \"build.rs\"\n[dependencies.a]\nversion = \"1\"\n[dependencies]\nb = { git = \"https://x.invalid/b\" }\n";
         assert_eq!(
             of(|found| cargo(manifest, found)),
-            ["cargo-build: build.rs", "source: dependencies: b = { git = \"https://x.invalid/b\" }"]
+            [
+                "cargo-build: build.rs",
+                "source: dependencies: b = { git = \"https://x.invalid/b\" }",
+                "wants: a"
+            ]
+        );
+        assert_eq!(
+            of(|found| cargo(
+                "[lib]\nproc-macro = true\n[build-dependencies.cc]\nversion = \"1\"\n[dev-dependencies.d]\n",
+                found
+            )),
+            ["cargo-macro: runs inside the compiler", "wants: cc"]
         );
         assert_eq!(of(|found| cargo("[package]\nbuild = \"src/x.rs\"\n", found)), ["cargo-script: src/x.rs"]);
     }

@@ -106,7 +106,7 @@ impl Siblings {
 
     /// Notes that a document elsewhere contradicts a member.
     pub(crate) fn contradict(&mut self, name: &BytePath, source: &str, reason: String) {
-        self.contradicted.insert(name.clone(), Stale { source: source.to_owned(), reason });
+        self.contradicted.insert(name.clone(), Stale { source: source.to_owned(), reason, idle: false });
     }
 
     /// Writes what does not fit into the members of their container.
@@ -117,8 +117,9 @@ impl Siblings {
             .iter()
             .filter_map(|compiled| {
                 let source = self.sources.get(&compiled.source)?;
-                let reason = compiled.difference(source)?;
-                let stale = Stale { source: BytePath::from(compiled.source.as_slice()).to_string(), reason };
+                let (reason, idle) = compiled.difference(source)?;
+                let source = BytePath::from(compiled.source.as_slice()).to_string();
+                let stale = Stale { source, reason, idle };
                 Some((&compiled.name, stale))
             })
             .collect();
@@ -173,13 +174,17 @@ fn recorded(name: &BytePath, record: &[u8], members: &mut [Node]) {
                 _ => continue,
             },
         };
-        member.content.get_or_insert_with(Content::default).stale =
-            Some(Stale { source: name.to_string(), reason: reason.to_owned() });
+        member.content.get_or_insert_with(Content::default).stale = Some(Stale {
+            source: name.to_string(),
+            reason: reason.to_owned(),
+            idle: path.ends_with(b".dist-info/WHEEL"),
+        });
     }
 }
 
 impl Compiled {
-    fn difference(&self, source: &[u8]) -> Option<String> {
+    /// What of bytecode does not fit its source, and whether a Python that looks at its header compiles again.
+    fn difference(&self, source: &[u8]) -> Option<(String, bool)> {
         let field = |at: usize| {
             let bytes: [u8; 4] = std::array::from_fn(|index| self.header[at + index]);
             u32::from_le_bytes(bytes)
@@ -190,10 +195,14 @@ impl Compiled {
             let stated = u64::from(field(8)) | u64::from(field(12)) << 32;
             // CPython hashes with SipHash-1-3 since 3.11, with 2-4 before.
             if siphash(key, source, 1, 3) != stated && siphash(key, source, 2, 4) != stated {
-                return Some("the hash of the source in its header is another one (PEP 552)".to_owned());
+                return Some((
+                    "the hash of the source in its header is another one (PEP 552)".to_owned(),
+                    false,
+                ));
             }
         } else if field(12) != source.len() as u32 {
-            return Some(format!("it is of a source of {} bytes; this one has {}", field(12), source.len()));
+            let reason = format!("it is of a source of {} bytes; this one has {}", field(12), source.len());
+            return Some((reason, true));
         }
         let words = words(source);
         let foreign: Vec<String> = self
@@ -203,11 +212,12 @@ impl Compiled {
             .map(|name| String::from_utf8_lossy(name).into_owned())
             .collect();
         (foreign.len() >= FOREIGN_MIN).then(|| {
-            format!(
+            let reason = format!(
                 "it uses {} names that the source does not have: {}",
                 foreign.len(),
                 foreign.iter().take(EXAMPLES_MAX).cloned().collect::<Vec<_>>().join(", ")
-            )
+            );
+            (reason, false)
         })
     }
 }

@@ -175,6 +175,18 @@ const RULES: &[Rule] = &[
             "launchctl load",
             ".bashrc",
             ".config/systemd/user",
+            ".bash_profile",
+            ".zshrc",
+            ".zprofile",
+            ".git/hooks",
+            "core.hooksPath",
+            "/etc/profile.d",
+            "reg add ",
+            "New-ScheduledTask",
+            "Register-ScheduledTask",
+            ".claude/settings",
+            ".vscode/tasks.json",
+            ".github/workflows",
         ]],
     ),
     rule(
@@ -246,7 +258,84 @@ const RULES: &[Rule] = &[
     rule(
         "decode-and-run/powershell",
         In::Text,
-        &[&["powershell", "pwsh"], &[" -enc ", " -EncodedCommand ", " -encodedcommand "]],
+        &[
+            &["powershell", "pwsh"],
+            &[
+                " -enc ",
+                "'-enc'",
+                "\"-enc\"",
+                " -EncodedCommand ",
+                "'-EncodedCommand'",
+                "\"-EncodedCommand\"",
+                " -encodedcommand ",
+                "'-encodedcommand'",
+            ],
+        ],
+    ),
+    rule(
+        "decode-and-run/constructor",
+        In::Text,
+        &[&[
+            "['constructor'](",
+            "[\"constructor\"](",
+            ".constructor.constructor(",
+            "['constructor']['constructor'](",
+        ]],
+    ),
+    rule(
+        "obfuscation/reversed",
+        In::Text,
+        &[&[
+            "ssecorp_dlihc",
+            "ssecorpbus",
+            "metsys.so",
+            "llehsrewop",
+            "__tropmi__",
+            "(lave'",
+            "'lave'",
+            "'cexe'",
+            "\"lave\"",
+            "\"cexe\"",
+            "cnySecexe",
+            "//:sptth",
+        ]],
+    ),
+    // What base64 makes of words that nobody needs to hide, and what hexadecimal digits make of them.
+    rule(
+        "obfuscation/encoded-word",
+        In::Text,
+        &[&[
+            "'ZXZhbA==",
+            "\"ZXZhbA==",
+            "Y2hpbGRfcHJvY2Vzc",
+            "c3VicHJvY2Vzc",
+            "X19pbXBvcnRfX",
+            "cG93ZXJzaGVsb",
+            "L2Jpbi9zaA",
+            "L2Jpbi9iYXNo",
+            "aW1wb3J0IG9z",
+            "b3Muc3lzdGVt",
+            "6368696c645f70726f63657373",
+            "73756270726f63657373",
+        ]],
+    ),
+    rule(
+        "drops-and-runs/script",
+        In::Text,
+        &[&["include_bytes!("], &["fs::write(", "File::create("], &["Command::new("]],
+    ),
+    rule(
+        "wallets/script",
+        In::Text,
+        &[&[
+            "0x[a-fA-F0-9]{40}",
+            "0x[0-9a-fA-F]{40}",
+            "window.ethereum",
+            "[a-km-zA-HJ-NP-Z1-9]{25,",
+            "[A-HJ-NP-Za-km-z]{33}",
+            "eth_sendTransaction",
+            "stratum+tcp",
+        ]],
     ),
     rule("code-injection/import", In::Imports, &[&["thread_create_running"]]),
     rule(
@@ -278,6 +367,8 @@ const RULES: &[Rule] = &[
         In::Wide,
         &[&["\u{11}java/lang/Runtime", "\u{18}java/lang/ProcessBuilder"], &["\u{4}exec", "\u{5}start"]],
     ),
+    // Classes that are made of bytes, or loaded from elsewhere.
+    rule("code-in-memory/jvm", In::Wide, &[&["\u{17}java/net/URLClassLoader", "\u{b}defineClass"]]),
     rule("network/class", In::Wide, &[&["java/net/URL", "java/net/Socket", "java/net/http/"]]),
     rule(
         "decode-and-run/script",
@@ -368,6 +459,12 @@ pub(super) fn needles(text: bool) -> BTreeMap<Vec<u8>, Vec<usize>> {
         }
     }
     needles
+}
+
+/// The words of texts that each suffice for a capability of a family.
+pub(super) fn words(family: &str) -> impl Iterator<Item = &'static str> {
+    let rules = RULES.iter().filter(move |rule| rule.place != In::Imports && rule.name.starts_with(family));
+    rules.filter(|rule| rule.groups.len() == 1).flat_map(|rule| rule.groups[0].iter().copied())
 }
 
 /// Looks the imports of images up.

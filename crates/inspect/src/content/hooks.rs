@@ -1,5 +1,8 @@
 //! What runs when a package is installed, or whenever its runtime or machine starts.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeSet;
 
 use evidence::BytePath;
@@ -31,6 +34,15 @@ const STARTS: &[(&str, &str)] = &[
     ("Library/LaunchDaemons/", "machine start"),
     ("Library/LaunchAgents/", "session start"),
     ("etc/ld.so.preload", "every program"),
+    ("etc/ld.so.conf.d/", "every program"),
+    ("etc/environment.d/", "every program"),
+    ("polkit-1/rules.d/", "rights"),
+    ("polkit-1/localauthority/", "rights"),
+    ("modules-load.d/", "machine start"),
+    ("etc/modprobe.d/", "machine start"),
+    ("etc/pam.d/", "login"),
+    ("etc/bash_completion.d/", "shell start"),
+    ("etc/NetworkManager/dispatcher.d/", "every start"),
     ("etc/sudoers.d/", "rights"),
     ("etc/apt/apt.conf.d/", "package manager"),
     (".ssh/authorized_keys", "login"),
@@ -157,6 +169,17 @@ const PROGRAMS: &[&str] = &[
     "yarn",
 ];
 
+/// Groups of entry points that tools load whenever they start, for every package that is installed.
+const AUTOMATIC_GROUPS: &[&str] = &[
+    "pytest11",
+    "setuptools.finalize_distribution_options",
+    "distutils.setup_keywords",
+    "egg_info.writers",
+    "sitecustomize",
+    "opentelemetry_configurator",
+    "jupyter_serverproxy_servers",
+];
+
 /// Collects hooks as `place: command`.
 pub(super) fn read(name: &BytePath, bytes: &[u8], hooks: &mut BTreeSet<String>) {
     let path = name.as_bytes();
@@ -172,6 +195,11 @@ pub(super) fn read(name: &BytePath, bytes: &[u8], hooks: &mut BTreeSet<String>) 
         b"METADATA" | b"PKG-INFO" => asked::python(&manifest(bytes), hooks),
         b"Cargo.toml" => asked::cargo(&manifest(bytes), hooks),
         b"MANIFEST.MF" => java(bytes, hooks),
+        b"config.toml" | b"config"
+            if path.ends_with(b".cargo/config.toml") || path.ends_with(b".cargo/config") =>
+        {
+            cargo_settings(bytes, hooks);
+        }
         b"binding.gyp" => gyp(bytes, hooks),
         b"setup.py" => setup(bytes, hooks),
         b"pyproject.toml" if manifest(bytes).lines().any(|line| line.trim().starts_with("backend-path")) => {
@@ -271,12 +299,40 @@ fn is_library(path: &[u8]) -> bool {
     }
 }
 
+/// Programs that `cargo` starts in place of its own, or beside them ("Configuration", The Cargo Book).
+fn cargo_settings(bytes: &[u8], hooks: &mut BTreeSet<String>) {
+    const KEYS: &[&str] = &[
+        "rustc",
+        "rustc-wrapper",
+        "rustc-workspace-wrapper",
+        "rustdoc",
+        "linker",
+        "runner",
+        "rustflags",
+        "credential-provider",
+        "replace-with",
+    ];
+    for line in manifest(bytes).lines().map(str::trim).take(4096) {
+        let key = line.split('=').next().unwrap_or_default().trim();
+        if line.contains('=') && KEYS.contains(&key.rsplit('.').next().unwrap_or_default()) {
+            add(hooks, "cargo-settings", line);
+        }
+    }
+}
+
 /// Lines of a maintainer's script, which has all rights of the machine, that give rights to others.
 fn maintainer(bytes: &[u8], hooks: &mut BTreeSet<String>) {
     let gives = |line: &str| {
         let mode =
             line.split_once("chmod ").map(|(_, rest)| rest.split_whitespace().next().unwrap_or_default());
+        let installs = line.contains("install ")
+            && [" -m 4", " -m4", " -m 2", " -m2", " -m 6"].iter().any(|mode| {
+                line.split_once(mode)
+                    .is_some_and(|(_, rest)| rest.bytes().take_while(u8::is_ascii_digit).count() == 3)
+            });
         line.contains("NOPASSWD")
+            || line.contains("setcap ")
+            || installs
             || mode.is_some_and(|mode| {
                 let octal = mode.len() == 4 && mode.bytes().all(|byte| byte.is_ascii_digit());
                 (octal && matches!(mode.as_bytes()[0], b'2' | b'4' | b'6'))
@@ -331,6 +387,11 @@ fn npm(bytes: &[u8], hooks: &mut BTreeSet<String>) {
         }
     }
     let name = manifest.get("name").and_then(serde_json::Value::as_str).unwrap_or_default();
+    for key in ["main", "module", "browser"] {
+        if let Some(file) = manifest.get(key).and_then(serde_json::Value::as_str) {
+            add(hooks, "entry-file", &format!("{key}: {}", file.trim_start_matches("./")));
+        }
+    }
     match manifest.get("bin") {
         Some(serde_json::Value::Object(programs)) => {
             for program in programs.keys().filter(|program| PROGRAMS.contains(&program.as_str())) {
@@ -347,6 +408,20 @@ fn manifest(bytes: &[u8]) -> String {
     text(bytes.get(..bytes.len().min(MANIFEST_MAX)).unwrap_or_default())
 }
 
+/// What honest files ask for so: where headers are, and which compiler there is.
+const GYP_USUAL: &[&str] = &[
+    "require(",
+    "pkg-config",
+    "--version",
+    "node-gyp-build",
+    "uname",
+    "xcrun",
+    "xcode-select",
+    "brew ",
+    "cc -v",
+    "clang",
+];
+
 /// `node-gyp` runs when the package is installed, and what its file has in `<!( … )` before anything is built ("GYP Input
 /// Format Reference", command expansions). Honest packages ask compilers for their version so.
 fn gyp(bytes: &[u8], hooks: &mut BTreeSet<String>) {
@@ -354,7 +429,9 @@ fn gyp(bytes: &[u8], hooks: &mut BTreeSet<String>) {
     let content = manifest(bytes);
     for begin in ["<!(", "<!@("] {
         for command in content.split(begin).skip(1).take(64) {
-            add(hooks, "gyp-command", command.split(')').next().unwrap_or_default());
+            let command = command.split(')').next().unwrap_or_default();
+            let is_usual = GYP_USUAL.iter().any(|usual| command.contains(usual));
+            add(hooks, if is_usual { "gyp-command" } else { "npm-install" }, command);
         }
     }
 }
@@ -386,6 +463,8 @@ fn setup(bytes: &[u8], hooks: &mut BTreeSet<String>) {
 /// Lines of a `.pth` file that begin with `import` are run whenever Python starts (`site`, Python documentation).
 fn python_path(base: &[u8], bytes: &[u8], hooks: &mut BTreeSet<String>) {
     let lines = || bytes.split(|byte| *byte == b'\n').take(4096);
+    // Those of namespaces are named by the Python that built them.
+    let base = if base.ends_with(b"-nspkg.pth") { &b"nspkg.pth"[..] } else { base };
     for line in lines().filter(|line| line.starts_with(b"import ") || line.starts_with(b"import\t")).take(64)
     {
         add(hooks, "python-start", &format!("{}: {}", text(base), text(line)));
@@ -404,7 +483,9 @@ fn entry_points(bytes: &[u8], hooks: &mut BTreeSet<String>) {
         match line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
             Some(name) => group = name,
             None if line.contains('=') => {
-                add(hooks, "entry-point", &format!("{group}: {line}"));
+                // These are loaded by whoever is there, not asked for by name.
+                let place = if AUTOMATIC_GROUPS.contains(&group) { "plug-in" } else { "entry-point" };
+                add(hooks, place, &format!("{group}: {line}"));
                 let name = line.split('=').next().unwrap_or_default().trim();
                 if group == "console_scripts" && PROGRAMS.contains(&name) {
                     add(hooks, "usual-program", name);
@@ -412,122 +493,5 @@ fn entry_points(bytes: &[u8], hooks: &mut BTreeSet<String>) {
             }
             None => {}
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn hooks(name: &str, content: &str) -> Vec<String> {
-        let mut found = BTreeSet::new();
-        read(&name.into(), content.as_bytes(), &mut found);
-        found.into_iter().collect()
-    }
-
-    #[test]
-    fn each_place_is_known() {
-        let manifest = r#"{"scripts": {"postinstall": "node x.js", "test": "jest", "prepare": "tsc"}}"#;
-        assert_eq!(
-            hooks("package/package.json", manifest),
-            ["npm-install: postinstall: node x.js", "npm-publish: prepare: tsc"]
-        );
-        assert_eq!(hooks("package/package.json", r#"{"scripts": {"test": "jest"}}"#), [""; 0]);
-        assert_eq!(
-            hooks("x.pth", "/opt/x\nimport os; os.getcwd()\n"),
-            ["python-path: x.pth: /opt/x", "python-start: x.pth: import os; os.getcwd()"]
-        );
-        assert_eq!(hooks("x.pth", "win32\nimportant\n"), [""; 0]);
-        assert_eq!(hooks("./postinst", "#!/bin/sh\n"), ["deb-install: postinst"]);
-        assert_eq!(hooks("usr/share/doc/postinst", "#!/bin/sh\n"), [""; 0]);
-        assert_eq!(
-            hooks("d.dist-info/entry_points.txt", "[console_scripts]\na = b:c\n"),
-            ["entry-point: console_scripts: a = b:c"]
-        );
-        assert_eq!(hooks("tools/install.ps1", "x"), ["nuget-install: tools/install.ps1"]);
-        assert_eq!(hooks("./etc/cron.d/job", "* * * * * root x"), ["cron: ./etc/cron.d/job"]);
-        assert_eq!(hooks("./etc/cron.d/", ""), [""; 0]);
-        let script = "EW_CREATEDIR path=\"$INSTDIR\"\nEW_SHELLEXEC verb=\"open\", file=\"a.exe\"\n";
-        assert_eq!(hooks("#script", script), ["nsis-install: EW_SHELLEXEC verb=\"open\", file=\"a.exe\""]);
-        assert_eq!(
-            hooks("#table/CustomAction", "Action*:2d48\tType:0502\nRun\t34\n"),
-            ["msi-install: Run 34"]
-        );
-        assert_eq!(hooks("#table/File", "Run\t34\n"), [""; 0]);
-        let table = "Registry*:s72\tKey:l255\nr1\tSoftware\\Microsoft\\Windows\\CurrentVersion\\Run\tx\n";
-        assert_eq!(
-            hooks("#table/Registry", table),
-            ["msi-start: r1 Software\\Microsoft\\Windows\\CurrentVersion\\Run x"]
-        );
-        let table =
-            "Registry*:2d48\nr1\t2\tSoftware\\x5cMicrosoft\\x5cWindows\\x5cCurrentVersion\\x5cRun\tx\n";
-        assert_eq!(hooks("#table/Registry", table).len(), 1);
-        assert_eq!(hooks("#table/Registry", "Registry\nr1\tSoftware\\Example\tx\n"), [""; 0]);
-        assert_eq!(
-            hooks("#table/ServiceInstall", "ServiceInstall\nsvc\tharmless\n"),
-            ["msi-service: svc harmless"]
-        );
-        assert_eq!(hooks("package/binding.gyp", "{}"), ["npm-install: node-gyp rebuild"]);
-        assert_eq!(
-            hooks("package/binding.gyp", "{'x': '<!(node x.js)'}"),
-            ["gyp-command: node x.js", "npm-install: node-gyp rebuild"]
-        );
-        let manifest =
-            "Manifest-Version: 1.0\r\nLauncher-Agent-Class: a.B\r\nClass-Path: http://x.invalid/a.jar\r\n";
-        assert_eq!(
-            hooks("META-INF/MANIFEST.MF", manifest),
-            ["java-start: Class-Path: http://x.invalid/a.jar", "java-start: Launcher-Agent-Class: a.B"]
-        );
-        assert_eq!(hooks("META-INF/MANIFEST.MF", "Class-Path: lib/a.jar\r\n"), [""; 0]);
-        assert_eq!(
-            hooks("META-INF/services/javax.annotation.processing.Processor", "a.B\n"),
-            ["java-build: a.B"]
-        );
-        let setup = "from setuptools.command.install import install\nsetup(cmdclass={'install': X})\n";
-        assert_eq!(hooks("a-1/setup.py", setup), ["python-build: setup.py has its own `install`"]);
-        assert_eq!(
-            hooks("a-1/setup.py", "from setuptools.command.build_ext import build_ext\ncmdclass"),
-            [""; 0]
-        );
-        assert_eq!(
-            hooks("a-1/pyproject.toml", "[build-system]\nbackend-path = [\".\"]\n"),
-            ["python-build: a build backend of its own"]
-        );
-        assert_eq!(
-            hooks("p/.vscode/tasks.json", r#"{"runOn": "folderOpen"}"#),
-            ["editor: tasks.json runs when the folder is opened"]
-        );
-        assert_eq!(
-            hooks("./postinst", "#!/bin/sh\nchmod u+s /bin/x\nchmod 0755 y\n# chmod 4755 z\nchmod g+w s\n"),
-            ["deb-install: postinst", "rights: chmod u+s /bin/x"]
-        );
-        assert_eq!(hooks("random.py", "x"), ["python-library: random.py"]);
-        assert_eq!(
-            hooks("a-1.data/purelib/json/__init__.py", "x"),
-            ["python-library: a-1.data/purelib/json/__init__.py"]
-        );
-        assert_eq!(hooks("a/random.py", "x"), [""; 0]);
-        assert_eq!(hooks("a-1.data/scripts/git", "#!python"), ["usual-program: git"]);
-        assert_eq!(hooks("a-1.data/scripts/mine", "#!python"), [""; 0]);
-        assert_eq!(
-            hooks("d.dist-info/entry_points.txt", "[console_scripts]\nssh = b:c\n"),
-            ["entry-point: console_scripts: ssh = b:c", "usual-program: ssh"]
-        );
-        assert_eq!(
-            hooks("package/package.json", r#"{"bin": {"npm": "x.js", "mine": "y.js"}}"#),
-            ["usual-program: npm"]
-        );
-        assert_eq!(hooks("package/package.json", r#"{"name": "mine", "bin": "x.js"}"#), [""; 0]);
-        assert_eq!(
-            hooks(".yarnrc.yml", "yarnPath: ./x.cjs\nnodeLinker: pnp\n"),
-            ["package manager: yarnPath: ./x.cjs"]
-        );
-        assert_eq!(hooks("./lib/security/pam_x.so", "x"), ["login: ./lib/security/pam_x.so"]);
-        assert_eq!(hooks("./etc/ld.so.preload", "/x.so\n"), ["every program: ./etc/ld.so.preload"]);
-        assert_eq!(hooks("./etc/sudoers.d/x", "x"), ["rights: ./etc/sudoers.d/x"]);
-        assert_eq!(
-            hooks("build/a.targets", "<Exec Command=\"x\"/>"),
-            ["nuget-build: build/a.targets", "nuget-command: Command=\"x\"/"]
-        );
     }
 }

@@ -54,7 +54,7 @@ impl Listed {
                 && !self.catalogs.iter().any(lists_it)
             {
                 let reason = "the catalog has another digest for this member".to_owned();
-                let stale = Stale { source: source.to_string(), reason };
+                let stale = Stale { source: source.to_string(), reason, idle: false };
                 member.content.get_or_insert_with(Content::default).stale = Some(stale);
             }
         }

@@ -83,7 +83,8 @@ impl Vouchers {
             {
                 let source = BytePath::from(document.as_slice()).to_string();
                 let reason = "it has another digest for this member".to_owned();
-                member.content.get_or_insert_with(Content::default).stale = Some(Stale { source, reason });
+                member.content.get_or_insert_with(Content::default).stale =
+                    Some(Stale { source, reason, idle: false });
             }
         }
         self.archive(members, trusted)

@@ -365,21 +365,27 @@ impl<'a> Signer<'a> {
     }
 
     pub(super) fn verify(&self, certificate: &Certificate, content: &[u8]) -> Option<bool> {
-        let message: Vec<u8> = match self.attributes {
-            Some(attributes) => {
-                let stated = self.attribute(MESSAGE_DIGEST)?;
-                if hash(&self.digest_algorithm, &[content])? != stated.content {
-                    return Some(false);
-                }
-                // The attributes are signed as a SET, whatever tag they stand under (RFC 5652, section 5.4).
-                let mut set = attributes.whole.to_vec();
-                *set.first_mut()? = 0x31;
-                set
+        if self.attributes.is_some() {
+            let stated = self.attribute(MESSAGE_DIGEST)?;
+            if hash(&self.digest_algorithm, &[content])? != stated.content {
+                return Some(false);
             }
-            None => content.to_vec(),
-        };
+            return self.verify_attributes(certificate);
+        }
+        self.verify_message(certificate, content)
+    }
+
+    /// Verifies the signature over the attributes, whatever content they are of.
+    pub(super) fn verify_attributes(&self, certificate: &Certificate) -> Option<bool> {
+        // They are signed as a SET, whatever tag they stand under (RFC 5652, section 5.4).
+        let mut set = self.attributes?.whole.to_vec();
+        *set.first_mut()? = 0x31;
+        self.verify_message(certificate, &set)
+    }
+
+    fn verify_message(&self, certificate: &Certificate, message: &[u8]) -> Option<bool> {
         let digest = Some(self.digest_algorithm.as_str());
-        verify(certificate.key, self.signature_algorithm, digest, &message, self.signature.content)
+        verify(certificate.key, self.signature_algorithm, digest, message, self.signature.content)
     }
 }
 

@@ -6,7 +6,9 @@
 mod content;
 mod image;
 mod load;
+mod packages;
 mod programs;
+mod sources;
 #[cfg(test)]
 mod tests;
 mod tools;
@@ -34,8 +36,12 @@ pub(super) struct Around {
     ports: BTreeMap<Vec<u8>, BTreeSet<(String, String)>>,
     /// Whether the old artifact had bytecode without its source.
     pub(super) loose_bytecode: bool,
-    /// Whether a class of the old artifact started programs.
-    pub(super) class_starts: bool,
+    /// The packages of the old artifact with classes that start programs, or make classes of bytes.
+    packages: BTreeSet<(Vec<u8>, &'static str)>,
+    /// What sources of the old artifact do, by family.
+    families: BTreeSet<String>,
+    /// The files of the old artifact, by their paths inside the archive that they are in.
+    files: BTreeSet<Vec<u8>>,
     /// Whether the old artifact had bundles of scripts.
     pub(super) bundles: bool,
     /// Digests of the old artifact: what was there before is not new at another place.
@@ -55,8 +61,10 @@ impl Around {
         old.walk(|_, node| {
             around.known.extend(node.digest);
             around.earlier.insert(plain_name(node.name.as_bytes()));
-            around.class_starts |= content::class_starts(node);
-            around.bundles |= content::is_bundle(node);
+            around.packages.extend(sources::of_class(node));
+            around.families.extend(sources::families(node).map(str::to_owned));
+            around.files.insert(node.name.as_bytes().to_vec());
+            around.bundles |= sources::is_bundle(node);
             around.loose_bytecode |= content::is_loose_bytecode(node);
             for image in &node.executables {
                 let port = (node.format.clone(), image.machine.clone());
@@ -71,6 +79,19 @@ impl Around {
     /// Whether the old artifact had a library of that name: a part of the product now uses another part.
     fn had_library(&self, name: &str) -> bool {
         self.earlier.contains(&plain_name(name.as_bytes()))
+    }
+
+    /// Whether the old artifact had a file at the end of whose path stands this one, or a package of that name.
+    fn had_file(&self, path: &str) -> bool {
+        let path = path.trim_start_matches("./");
+        let folder = path.strip_suffix(".py").unwrap_or(path);
+        let ends = |name: &[u8], end: &str| {
+            name.strip_suffix(end.as_bytes()).is_some_and(|rest| rest.is_empty() || rest.ends_with(b"/"))
+        };
+        let names = ["", ".js", ".cjs", ".mjs", "/index.js", "/__init__.py"];
+        self.files
+            .iter()
+            .any(|name| ends(name, path) || names.iter().any(|more| ends(name, &format!("{folder}{more}"))))
     }
 
     /// For how many other kinds of machine a program of that name was there.

@@ -3,6 +3,7 @@
 use evidence::tree::{Entry, Executable};
 use object::read::elf::{Dyn, ElfFile, FileHeader, ProgramHeader, Rel, Rela, SectionHeader, Sym};
 use object::{Endianness, elf};
+use std::collections::BTreeSet;
 
 use super::super::{Unreadable, hex, text};
 use crate::budget::Budget;
@@ -276,5 +277,47 @@ pub(super) fn unaccounted<H: FileHeader<Endian = Endianness>>(
         let segments = file.elf_program_headers().iter().map(|segment| segment.file_range(endian));
         parts.extend(segments.map(|(start, size)| (start, start.saturating_add(size))));
     }
+    parts.extend(left_over(file, bytes, &parts, end));
     super::super::unaccounted(bytes, parts, end)
+}
+
+/// So many tables are left by as many runs of the tool.
+const LEFT_MAX: usize = 4;
+
+/// Where entries of earlier tables of the sections lie: `patchelf` writes a new table elsewhere and leaves the old one. Each
+/// entry has to be one of the table in force, but for where the section lies.
+fn left_over<H: FileHeader<Endian = Endianness>>(
+    file: &ElfFile<H>,
+    bytes: &[u8],
+    parts: &[(u64, u64)],
+    end: u64,
+) -> Vec<(u64, u64)> {
+    let endian = file.endian();
+    let size = usize::from(file.elf_header().e_shentsize(endian));
+    // What of an entry does not move with its section.
+    let told = |section: &H::SectionHeader| {
+        (section.sh_name(endian), section.sh_type(endian), section.sh_entsize(endian).into())
+    };
+    let sections = file.elf_section_table();
+    let known: BTreeSet<(u32, elf::SectionType, u64)> = sections.iter().skip(1).map(told).collect();
+    let is_left = |entry: &[u8]| {
+        let header = object::pod::from_bytes::<H::SectionHeader>(entry);
+        header.is_ok_and(|(header, _)| {
+            let (start, size) = header.file_range(endian).unwrap_or_default();
+            known.contains(&told(header)) && start.saturating_add(size) <= end
+        })
+    };
+    let mut found = Vec::new();
+    for (offset, gap) in super::super::gaps(bytes, parts.to_vec(), end) {
+        // Tables begin at a multiple of eight.
+        let mut at = (offset.next_multiple_of(8) - offset) as usize;
+        while let Some(entry) = gap.get(at..at + size).filter(|_| size > 0 && !known.is_empty()) {
+            let is_left = found.len() < LEFT_MAX * sections.len() && is_left(entry);
+            if is_left {
+                found.push((offset + at as u64, offset + (at + size) as u64));
+            }
+            at += if is_left { size } else { 8 };
+        }
+    }
+    found
 }

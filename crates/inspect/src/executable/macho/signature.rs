@@ -48,11 +48,11 @@ pub(super) fn read(bytes: &[u8], at: u32, size: u32) -> Result<CodeSignature, Un
     let blobs = blobs(table)?;
     let length = number(table, 4).unwrap_or(0) as usize;
     facts.signature_bytes = length as u64;
-    gaps(table, from, length, &blobs, &mut facts);
     let directory = blobs
         .iter()
         .filter(|blob| number(blob.data, 0) == Some(CODE_DIRECTORY))
         .max_by_key(|blob| blob.data.get(37).map(|kind| strength(*kind)));
+    gaps(table, from, length, &blobs, &bytes[..from], &mut facts);
     let entitlements = blobs.iter().find(|blob| number(blob.data, 0) == Some(ENTITLEMENTS));
     if let Some(blob) = entitlements {
         facts.entitlements_digest = Some(Digest::of(blob.data));
@@ -97,8 +97,9 @@ fn blobs(table: &[u8]) -> Result<Vec<Blob<'_>>, Unreadable> {
     Ok(found)
 }
 
-/// Notes what lies between the blobs, and non-zero bytes behind the last one: room is reserved there, but empty.
-fn gaps(table: &[u8], from: usize, length: usize, blobs: &[Blob], facts: &mut CodeSignature) {
+/// Notes what lies between the blobs, and bytes behind the last one: room is reserved there, but empty, or has the end of
+/// an earlier signature.
+fn gaps(table: &[u8], from: usize, length: usize, blobs: &[Blob], code: &[u8], facts: &mut CodeSignature) {
     let mut parts: Vec<(usize, usize)> =
         blobs.iter().map(|blob| (blob.offset, blob.offset + blob.data.len())).collect();
     parts.push((0, HEADER_BYTES + blobs.len() * 8));
@@ -110,11 +111,70 @@ fn gaps(table: &[u8], from: usize, length: usize, blobs: &[Blob], facts: &mut Co
         at = at.max(stop);
     }
     note(table, from, at, end, "between the blobs of the code signature", facts);
-    let slack = table.get(end.max(at)..).unwrap_or_default();
+    let mut slack = table.get(end.max(at)..).unwrap_or_default();
     facts.trailing_bytes = slack.len() as u64;
+    if slack.iter().any(|byte| *byte != 0) && is_left_over(slack, code) {
+        slack = &[];
+    }
     facts.trailing_nonzero = slack.iter().any(|byte| *byte != 0);
     facts.trailing_entropy_millibits = entropy_millibits(slack);
-    note(table, from, end.max(at), table.len(), "behind the code signature", facts);
+    note(table, from, table.len() - slack.len(), table.len(), "behind the code signature", facts);
+}
+
+/// Says whether all that is in the room behind a signature is the end of an earlier, longer one of the same image, which
+/// `codesign` leaves where it was: hashes of its pages, of which the first and the last may be cut, then what else a
+/// signature has.
+fn is_left_over(slack: &[u8], code: &[u8]) -> bool {
+    const REQUIREMENTS: u32 = 0xfade_0c01;
+    const REQUIREMENTS_MAX: usize = 4096;
+    let end = slack.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    let magic = [REQUIREMENTS, CMS].map(u32::to_be_bytes);
+    let blob = magic.iter().filter_map(|magic| memchr::memmem::find(&slack[..end], magic)).min();
+    let (hashes, mut rest) = slack.split_at(blob.unwrap_or(end));
+    if !are_hashes(hashes, code) {
+        return false;
+    }
+    while rest.iter().any(|byte| *byte != 0) {
+        let length = number(rest, 4).unwrap_or(0) as usize;
+        let Some(blob) = rest.get(..length).filter(|blob| blob.len() >= 8) else { return false };
+        let is_signature = || {
+            let mut content = &blob[8..];
+            let structure = der::next(&mut content)?;
+            let signed =
+                Signed::read(structure).filter(|signed| content.is_empty() && signed.loose.is_empty())?;
+            let signer = signed.signers.first()?;
+            signer.verify_attributes(&signed.certificate(signer)?)
+        };
+        let is_known = match number(blob, 0) {
+            Some(REQUIREMENTS) => blob.len() <= REQUIREMENTS_MAX,
+            // A real one, of whomever: nobody can write into it.
+            Some(CMS) => blob.len() == 8 || is_signature() == Some(true),
+            _ => false,
+        };
+        if !is_known {
+            return false;
+        }
+        rest = &rest[length..];
+    }
+    true
+}
+
+/// Whether bytes are hashes of pages of an image, but for a cut one at each end.
+fn are_hashes(bytes: &[u8], code: &[u8]) -> bool {
+    const PAGES: [usize; 2] = [4096, 16384];
+    let kinds: [(u8, usize); 2] = [(2, 32), (1, 20)];
+    bytes.is_empty()
+        || kinds.into_iter().any(|(kind, size)| {
+            let pages = PAGES.into_iter().flat_map(|page| code.chunks(page));
+            let own: BTreeSet<Vec<u8>> = pages.filter_map(|page| hash(kind, page)).collect();
+            (0..size).any(|cut| {
+                let (first, rest) = bytes.split_at(cut.min(bytes.len()));
+                let (whole, last) = rest.split_at(rest.len() / size * size);
+                whole.chunks_exact(size).all(|hash| own.contains(hash))
+                    && own.iter().any(|hash| hash.ends_with(first))
+                    && own.iter().any(|hash| hash.starts_with(last))
+            })
+        })
 }
 
 fn note(table: &[u8], from: usize, start: usize, stop: usize, place: &str, facts: &mut CodeSignature) {

@@ -6,63 +6,25 @@ use evidence::tree::Content;
 use evidence::{Node, Severity};
 
 use super::load::is_from_system;
+use super::packages::{begins, hooks, wants};
 use super::programs::{another, executables};
+use super::sources::{
+    LINE_SHORT_MAX_BYTES, SOURCES, classes, is_run, loaded, takes_up, together, tricks, unsought,
+};
 use super::{Around, Findings, Structure};
 use crate::codes;
-use crate::compare::names::without_versions;
 
 /// New imports of these families were in none of 630 honest changes: one suffices together with nothing else.
 const GRAVE: &[&str] = &["code-injection/import", "credential-access/import", "persistence/import"];
-/// Hooks that run by themselves; others run when somebody calls or publishes.
-const AUTOMATIC: &[&str] = &[
-    "npm-install",
-    "python-start",
-    "deb-install",
-    "nuget-install",
-    "conda-install",
-    "nsis-install",
-    "msi-install",
-    "medium",
-    "msi-service",
-    "msi-start",
-    "nuget-command",
-    "gem-install",
-    "python-build",
-    "python-path",
-    "java-start",
-    "java-build",
-    "editor",
-    "every program",
-    "every start",
-    "rights",
-    "login",
-    "package manager",
-    "cron",
-    "shell start",
-    "machine start",
-    "usual-program",
-    "python-library",
-    "alias",
-    "cargo-script",
-];
-/// The place of what a package asks for from outside of its registry, among the hooks.
-const SOURCE: &str = "source";
 /// Bytes behind the end of a picture or font: fewer are padding.
 const APPENDED_MIN_BYTES: u64 = 64;
 /// What pictures and fonts are called, by their content.
 const MEDIA: &[&str] = &["png", "jpeg", "gif", "webp", "font", "icon", "pdf", "mp3", "mp4", "ogg", "flac"];
-/// Endings of source text, in which nobody needs invisible characters.
-const SOURCES: &[&str] = &[
-    "js", "mjs", "cjs", "ts", "jsx", "tsx", "py", "c", "h", "cc", "cpp", "rs", "go", "java", "rb", "sh",
-    "ps1", "php",
-];
 /// A few invisible characters stand in tables of Unicode; data needs more.
 const INVISIBLE_MIN: u64 = 24;
 /// Encoded strings and lines must grow so much to be a partner of a capability.
 const ENCODED_GROWTH_MIN_BYTES: u64 = 1024;
 const LINE_GROWTH_MIN_BYTES: u64 = 2000;
-/// Scripts with longer lines are bundles: there, a long line says nothing.
-const LINE_SHORT_MAX_BYTES: u64 = 1000;
 const RANDOM_GROWTH_MIN: u64 = 2;
 
 pub(super) fn changed(
@@ -108,11 +70,11 @@ pub(super) fn changed(
         }
     }
     compound(old, new, structure, &partners, findings);
-    if !tricks(before, after, new, findings) {
-        together(before, after, new, findings);
-    }
+    let is_told = tricks(before, after, new, findings)
+        || together(before, after, new, findings)
+        || takes_up(before, around, new, findings);
     obfuscated(after, is_script, &partners, findings);
-    capabilities(before, after, is_script, &partners, findings);
+    capabilities(before, after, is_script, &partners, is_told, findings);
 }
 
 /// The same version, made by the same tools, and yet with new parts: 0 of 630 honest changes.
@@ -171,6 +133,7 @@ fn capabilities(
     after: &Content,
     is_script: bool,
     partners: &[String],
+    is_told: bool,
     findings: &mut Findings,
 ) {
     let new: Vec<&String> = after.capabilities.difference(&before.capabilities).collect();
@@ -205,7 +168,7 @@ fn capabilities(
         because.extend(structural.into_iter().map(|partner| format!("and in the same file: {partner}")));
         let code = codes::CAPABILITY_ADDED;
         findings.add(&codes::Code { severity: Severity::High, ..code }, because);
-    } else {
+    } else if !is_told {
         findings.add(&codes::CAPABILITY_ADDED, because);
     }
 }
@@ -282,10 +245,10 @@ fn replaced(old: &Node, new: &Node, around: &Around, findings: &mut Findings) {
 /// Rules that hold for changed and for new members alike; a new one is compared with nothing.
 fn common(before: &Content, after: &Content, around: &Around, node: &Node, findings: &mut Findings) {
     hooks(before, after, around, findings);
-    if !around.class_starts && class_starts(node) {
-        let because = vec!["a class starts programs; none of this artifact did".to_owned()];
-        findings.add(&codes::Code { severity: Severity::High, ..codes::CAPABILITY_ADDED }, because);
-    }
+    loaded(before, after, around, node, findings);
+    begins(before, after, around, findings);
+    wants(before, after, around, findings);
+    classes(before, after, around, node, findings);
     if let Some(claim) = after.claims.as_ref().filter(|_| before.claims != after.claims) {
         findings.add(
             &codes::DISGUISED_FILE,
@@ -338,158 +301,12 @@ fn embedded_code(content: &Content) -> impl Iterator<Item = (&str, u64)> {
     code.map(|one| (one.kind.as_str(), one.offset))
 }
 
-fn hooks(before: &Content, after: &Content, around: &Around, findings: &mut Findings) {
-    let plain = |hook: &String, release: &str| without_versions(hook.as_bytes(), release);
-    let known: BTreeSet<Vec<u8>> = before.hooks.iter().map(|hook| plain(hook, &around.releases.0)).collect();
-    let new: Vec<&String> =
-        after.hooks.iter().filter(|hook| !known.contains(&plain(hook, &around.releases.1))).collect();
-    let place = |hook: &str| hook.split(": ").next().unwrap_or_default().to_owned();
-    let (automatic, called): (Vec<&String>, Vec<&String>) =
-        new.into_iter().partition(|hook| AUTOMATIC.contains(&place(hook).as_str()));
-    if !automatic.is_empty() {
-        findings.add(&codes::INSTALL_HOOK_ADDED, super::super::examples(automatic));
-    }
-    let (elsewhere, called): (Vec<&String>, Vec<&String>) =
-        called.into_iter().partition(|hook| place(hook) == SOURCE);
-    if !elsewhere.is_empty() {
-        findings.add(&codes::DEPENDENCY_ELSEWHERE, super::super::examples(elsewhere));
-    }
-    if !called.is_empty() {
-        let code = codes::INSTALL_HOOK_ADDED;
-        findings.add(&codes::Code { severity: Severity::Low, ..code }, super::super::examples(called));
-    }
-}
-
-/// Pairs of families that one new script or class hardly needs together, unless it fetches and runs, or takes and sends.
-const UNSOUGHT: &[(&str, &str)] = &[
-    ("decode-and-run/", "network/"),
-    ("process-start/pipe-to-shell", ""),
-    ("process-start/class", "network/class"),
-    ("credential-access/", "network/"),
-    ("credential-access/", "sends/"),
-    ("credential-access/", "environment-sweep/"),
-    ("environment-sweep/", "network/"),
-    ("persistence/", "network/"),
-];
-
-/// Ways of running code that are told by one expression (`inspect`): no honest change of those measured had one.
-const TRICKS: &[&str] = &[
-    "decode-and-run/nested",
-    "decode-and-run/pipe",
-    "decode-and-run/module",
-    "decode-and-run/file",
-    "fetch-and-run/nested",
-    "fetch-and-run/pipe",
-    "fetch-and-run/handler",
-    "obfuscation/names",
-    "obfuscation/pieces",
-    "obfuscation/escapes",
-    "obfuscation/numbers",
-    "obfuscation/symbols",
-    "code-in-data/pickle",
-];
-
-/// Whether somebody runs the file: not documentation, and no map of sources.
-fn is_run(node: &Node, content: &Content) -> bool {
-    let name = node.name.to_string();
-    let is_source = name.rsplit_once('.').is_some_and(|(_, ending)| SOURCES.contains(&ending));
-    is_source || content.kind == "script" || runs_by_itself(node, content)
-}
-
-/// Files that are run when a package is built or installed, besides those whose hooks say so.
-const BUILDS: &[&[u8]] = &[b"setup.py", b"build.rs", b"extconf.rb"];
-
-fn runs_by_itself(node: &Node, content: &Content) -> bool {
-    let place = |hook: &String| hook.split(": ").next().unwrap_or_default().to_owned();
-    BUILDS.contains(&node.name.file_name())
-        || content.hooks.iter().map(place).any(|place| AUTOMATIC.contains(&place.as_str()))
-}
-
-/// Names tricks that are new, and says whether there are any.
-fn tricks(before: &Content, after: &Content, node: &Node, findings: &mut Findings) -> bool {
-    let new = after.capabilities.difference(&before.capabilities).map(String::as_str);
-    let is_run = is_run(node, after);
-    let new: Vec<&str> =
-        new.filter(|name| TRICKS.contains(name) && (is_run || name.starts_with("code-in-data/"))).collect();
-    if new.is_empty() {
-        return false;
-    }
-    let because = vec![format!("new: {}", new.join(", "))];
-    findings.add(&codes::Code { severity: Severity::High, ..codes::CAPABILITY_ADDED }, because);
-    true
-}
-
-/// Families with which what a package runs by itself does harm alone.
-const HARM: &[&str] = &[
-    "process-start/pipe-to-shell",
-    "credential-access/",
-    "persistence/",
-    "decode-and-run/",
-    "environment-sweep/",
-];
-/// Families that are new at once only where somebody takes and sends, or fetches and runs.
-const AT_ONCE: &[(&str, &str)] =
-    &[("credential-access/", "network/"), ("credential-access/", "sends/"), ("process-start/", "network/")];
-
-/// Capabilities that say much together, or in a file that runs by itself, if they are new.
-fn together(before: &Content, after: &Content, node: &Node, findings: &mut Findings) {
-    let new: Vec<&String> = after.capabilities.difference(&before.capabilities).collect();
-    let has = |family: &str| new.iter().any(|name| name.starts_with(family));
-    let by_itself = runs_by_itself(node, after);
-    // What starts programs and calls somebody is common, but in what runs by itself.
-    let pair = AT_ONCE
-        .iter()
-        .find(|(one, other)| has(one) && has(other) && (by_itself || *one != "process-start/"))
-        .filter(|_| is_run(node, after));
-    let harm = HARM.iter().find(|family| by_itself && has(family));
-    let mut because = Vec::new();
-    because.extend(pair.map(|(one, other)| format!("{one} and {other}, both new").replace('/', "")));
-    because.extend(harm.map(|family| format!("{}, and it runs by itself", family.trim_end_matches('/'))));
-    if !because.is_empty() {
-        findings.add(&codes::Code { severity: Severity::High, ..codes::CAPABILITY_ADDED }, because);
-    }
-}
-
 /// Bytecode of Python where the interpreter takes it for a module, without a source that could be read (PEP 3147, "Case 4").
 pub(super) fn is_loose_bytecode(node: &Node) -> bool {
     let path = node.name.as_bytes();
     node.content.as_ref().is_some_and(|content| content.kind == "pyc")
         && path.ends_with(b".pyc")
         && !path.split(|byte| *byte == b'/').any(|folder| folder == b"__pycache__")
-}
-
-/// A script of many others, with lines that nobody reads.
-pub(super) fn is_bundle(node: &Node) -> bool {
-    node.content.as_ref().is_some_and(|content| {
-        matches!(content.kind.as_str(), "text" | "script") && content.longest_line >= LINE_SHORT_MAX_BYTES
-    }) && [".js", ".mjs", ".cjs", ".map"]
-        .iter()
-        .any(|ending| node.name.as_bytes().ends_with(ending.as_bytes()))
-}
-
-/// A class that starts programs.
-pub(super) fn class_starts(node: &Node) -> bool {
-    node.content
-        .as_ref()
-        .is_some_and(|content| content.kind == "class" && content.capabilities.contains("process-start/jvm"))
-}
-
-fn unsought(new: &Node, after: &Content, around: &Around, findings: &mut Findings) {
-    if tricks(&Content::default(), after, new, findings) {
-        return;
-    }
-    if !new.executables.is_empty() || !matches!(after.kind.as_str(), "text" | "script" | "class") {
-        return;
-    }
-    let has = |family: &str| after.capabilities.iter().any(|name| name.starts_with(family));
-    if let Some((one, other)) = UNSOUGHT.iter().find(|(one, other)| has(one) && has(other)) {
-        // The words of a bundle are those of all that is in it. Where bundles were before, one more is worth a look.
-        let usual = *one == "decode-and-run/" && around.bundles && is_bundle(new);
-        let severity = if usual { Severity::Medium } else { Severity::High };
-        let what = [*one, *other].map(|family| family.trim_end_matches('/')).join(" and ");
-        let because = vec![format!("a new file with {}", what.trim_end_matches(" and "))];
-        findings.add(&codes::Code { severity, ..codes::CAPABILITY_ADDED }, because);
-    }
 }
 
 /// Judges a member that was not there before.

@@ -193,7 +193,7 @@ fn libraries(
         if around.had_library(name) && !is_fixed(name) {
             continue;
         }
-        if unused {
+        if unused && !is_runtime(name, around) {
             because.push(format!("`{name}` is new, and no new symbol is needed from anywhere"));
         } else if !is_system(name) && (is_fixed(name) || !around.has_library(name)) {
             because.push(format!("`{name}` is new, and neither in the artifact nor a part of the system"));
@@ -203,6 +203,25 @@ fn libraries(
         structure.partners.push("a new library of unknown origin".to_owned());
         findings.add(&codes::FOREIGN_LIBRARY, because);
     }
+}
+
+/// What compilers ask for by themselves, with or without a need.
+const RUNTIME: &[&str] = &[
+    "libc.so.6",
+    "libm.so.6",
+    "libdl.so.2",
+    "librt.so.1",
+    "libpthread.so.0",
+    "libgcc_s.so.1",
+    "libstdc++.so.6",
+    "/usr/lib/libSystem.B.dylib",
+    "/usr/lib/libc++.1.dylib",
+    "/usr/lib/libobjc.A.dylib",
+];
+
+/// A library of the compiler which the artifact does not bring along.
+fn is_runtime(name: &str, around: &Around) -> bool {
+    RUNTIME.contains(&name) && !around.has_library(name)
 }
 
 /// Exports that lead into a library that neither the artifact nor the system has.

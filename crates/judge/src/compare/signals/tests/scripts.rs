@@ -72,10 +72,14 @@ fn what_is_asked_for_from_elsewhere() {
         "java-start: Launcher-Agent-Class: a",
         "login: root/.ssh/authorized_keys",
         "editor: x",
+        "java-agent: Premain-Class: a",
+        "plug-in: pytest11: a = b",
+        "cargo-settings: rustc-wrapper = \"x\"",
+        "cargo-macro: x",
     ] {
         content_check("x", none(), hook(automatic), &[("install-hook-added", High)]);
     }
-    content_check("x", none(), hook("java-agent: Premain-Class: a"), &[("install-hook-added", Low)]);
+    content_check("x", none(), hook("entry-point: console_scripts: a = b"), &[("install-hook-added", Low)]);
 }
 
 #[test]

@@ -1,0 +1,539 @@
+//! What a source does by itself as soon as somebody loads it: statements outside of functions, and the functions that those
+//! call.
+//!
+//! Honest modules define things when they are loaded; what they start, fetch or run stands in functions that somebody calls.
+//! Attacks on packages begin at once, for nobody calls them. Which parts run is told by how sources are laid out
+//! ([`python`]: "Compound statements"; [`javascript`]: ECMA-262, "Function definitions"), not by running them: what is too
+//! clever for that is missed.
+
+mod javascript;
+mod python;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::sync::LazyLock;
+
+use aho_corasick::{AhoCorasick, MatchKind};
+use evidence::BytePath;
+
+use super::{base, capabilities, hooks};
+
+/// Larger sources are bundles of many.
+const SOURCE_MAX: usize = 4 << 20;
+/// The word that begins each of these facts among the hooks, before the family.
+const PLACE: &str = "at load";
+
+/// A source in parts: what runs when it is loaded, and functions by name.
+#[derive(Default)]
+struct Parts<'a> {
+    load: Vec<Range<usize>>,
+    functions: Vec<Function<'a>>,
+}
+
+#[derive(Default)]
+struct Function<'a> {
+    name: Option<&'a [u8]>,
+    body: Vec<Range<usize>>,
+}
+
+/// One family of what may happen, and the words that tell it.
+struct Family {
+    name: &'static str,
+    words: &'static [&'static [u8]],
+}
+
+const PYTHON: &[Family] = &[
+    Family {
+        name: "process start",
+        words: &[
+            b"subprocess.run(",
+            b"subprocess.call(",
+            b"subprocess.check_call(",
+            b"subprocess.check_output(",
+            b"subprocess.getoutput(",
+            b"Popen(",
+            b"check_output(",
+            b"check_call(",
+            b"os.system(",
+            b".system('",
+            b".system(\"",
+            b"os.popen(",
+            b"os.execv",
+            b"os.execl",
+            b"os.spawn",
+            b"pty.spawn(",
+            b"os.startfile(",
+            b"os.posix_spawn",
+            b"create_subprocess_",
+        ],
+    },
+    Family {
+        name: "network",
+        words: &[
+            b"urlopen(",
+            b"urlretrieve(",
+            b"requests.get(",
+            b"requests.post(",
+            b"requests.request(",
+            b"HTTPSConnection(",
+            b"HTTPConnection(",
+            b"socket.socket(",
+            b"create_connection(",
+            b"gethostbyname(",
+            b"getaddrinfo(",
+            b"httpx.get(",
+            b"httpx.post(",
+            b"PoolManager(",
+        ],
+    },
+    Family { name: "run text", words: &[b"exec(", b"eval(", b"marshal.loads("] },
+    Family {
+        name: "interception",
+        words: &[
+            b"sys.meta_path.insert(",
+            b"sys.meta_path.append(",
+            b"sys.meta_path =",
+            b"builtins.__import__ =",
+            b"sys.settrace(",
+            b"sys.setprofile(",
+        ],
+    },
+    Family { name: "removal", words: &[b"shutil.rmtree(", b"os.remove(", b"os.unlink(", b"os.rmdir("] },
+    Family { name: "environment", words: &[b"os.environ.items(", b"dict(os.environ", b"os.environ.copy("] },
+];
+
+const JAVASCRIPT: &[Family] = &[
+    Family {
+        name: "process start",
+        words: &[
+            b"execSync(",
+            b"spawn(",
+            b"spawnSync(",
+            b"execFile(",
+            b"execFileSync(",
+            b"child_process').exec(",
+            b"child_process\").exec(",
+            b"child_process.exec(",
+            b"cp.exec(",
+            b"exec(",
+            b"process.binding(",
+        ],
+    },
+    Family {
+        name: "network",
+        words: &[
+            b"fetch(",
+            b"http.get(",
+            b"https.get(",
+            b"http.request(",
+            b"https.request(",
+            b"'https').get(",
+            b"'http').get(",
+            b"'https').request(",
+            b"'http').request(",
+            b"\"https\").get(",
+            b"\"http\").get(",
+            b"\"https\").request(",
+            b"\"http\").request(",
+            b"net.connect(",
+            b"net.createConnection(",
+            b"'net').connect(",
+            b"tls.connect(",
+            b"dns.lookup(",
+            b"dns.resolve",
+            b"'dns').lookup(",
+            b"'dns').resolve",
+            b"new WebSocket(",
+            b"new XMLHttpRequest",
+            b"sendBeacon(",
+            b"axios.get(",
+            b"axios.post(",
+            b"axios(",
+        ],
+    },
+    Family {
+        name: "run text",
+        words: &[
+            b"eval(",
+            b"new Function(",
+            b"Function(",
+            b"vm.runIn",
+            b"'vm').runIn",
+            b"\"vm\").runIn",
+            b"_compile(",
+            b"setTimeout('",
+            b"setTimeout(\"",
+            b"setTimeout(Buffer",
+            b"setTimeout(atob",
+        ],
+    },
+    Family { name: "library", words: &[b"process.dlopen("] },
+    Family {
+        name: "interception",
+        words: &[
+            b"XMLHttpRequest.prototype.",
+            b"window.fetch =",
+            b"globalThis.fetch =",
+            b"global.fetch =",
+            b"window.ethereum",
+            b"Module._load =",
+            b"Module.prototype.require =",
+        ],
+    },
+    Family { name: "removal", words: &[b"rmSync(", b"unlinkSync(", b"rmdirSync(", b"fs.rm("] },
+    Family {
+        name: "environment",
+        words: &[b"JSON.stringify(process.env", b"Object.entries(process.env", b"Object.keys(process.env"],
+    },
+];
+
+/// Build scripts and macros of a crate run whole, for they are programs of whoever builds.
+const RUST: &[Family] = &[
+    Family {
+        name: "process start",
+        words: &[
+            b"Command::new(\"sh\")",
+            b"Command::new(\"/bin/sh\")",
+            b"Command::new(\"bash\")",
+            b"Command::new(\"/bin/bash\")",
+            b"Command::new(\"curl\")",
+            b"Command::new(\"wget\")",
+            b"Command::new(\"cmd\")",
+            b"Command::new(\"cmd.exe\")",
+            b"Command::new(\"powershell\")",
+            b"Command::new(\"powershell.exe\")",
+            b"Command::new(\"python\")",
+            b"Command::new(\"python3\")",
+            b"Command::new(\"node\")",
+        ],
+    },
+    Family {
+        name: "network",
+        words: &[
+            b"TcpStream::connect",
+            b"UdpSocket::bind",
+            b"ToSocketAddrs",
+            b"ureq::",
+            b"reqwest::",
+            b"minreq::",
+            b"attohttpc::",
+        ],
+    },
+    Family { name: "environment", words: &[b"env::vars()", b"env::vars_os()"] },
+];
+
+/// Families of the capability table whose words say the same in any language.
+const PLACES: &[(&str, &str)] = &[("persistence/", "persistence"), ("credential-access/", "credentials")];
+
+struct Words {
+    machine: AhoCorasick,
+    families: Vec<(&'static str, &'static [u8])>,
+}
+
+impl Words {
+    #[expect(clippy::expect_used, reason = "fixed lists")]
+    fn of(families: &'static [Family]) -> Self {
+        let own = families.iter().flat_map(|family| family.words.iter().map(|word| (family.name, *word)));
+        let places = PLACES
+            .iter()
+            .flat_map(|(prefix, name)| capabilities::words(prefix).map(move |word| (*name, word.as_bytes())));
+        let families: Vec<_> = own.chain(places).collect();
+        let words = families.iter().map(|(_, word)| *word);
+        let machine = AhoCorasick::builder().match_kind(MatchKind::LeftmostFirst).build(words);
+        Self { machine: machine.expect("the table is small"), families }
+    }
+}
+
+static WORDS: LazyLock<[Words; 3]> = LazyLock::new(|| [PYTHON, JAVASCRIPT, RUST].map(Words::of));
+
+/// What is asked of a source.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Language {
+    Python,
+    JavaScript,
+    Rust,
+}
+
+fn language(name: &BytePath, bytes: &[u8]) -> Option<Language> {
+    let base = base(name);
+    let ending = base.iter().rposition(|byte| *byte == b'.').map_or(&b""[..], |dot| &base[dot + 1..]);
+    match ending {
+        b"py" | b"pyw" => Some(Language::Python),
+        b"js" | b"mjs" | b"cjs" => Some(Language::JavaScript),
+        b"rs" if base == b"build.rs" || memchr::memmem::find(bytes, b"#[proc_macro").is_some() => {
+            Some(Language::Rust)
+        }
+        _ => None,
+    }
+}
+
+/// Collects what a source does when it is loaded as hooks: `at load FAMILY: LINE`, one for each family.
+pub(super) fn read(name: &BytePath, bytes: &[u8], hooks: &mut BTreeSet<String>) {
+    let Some(language) = language(name, bytes).filter(|_| bytes.len() <= SOURCE_MAX) else { return };
+    let words = &WORDS[language as usize];
+    // Most sources have none of the words anywhere.
+    if !words.machine.is_match(bytes) {
+        return;
+    }
+    let text = match language {
+        Language::Python => run(bytes, python::parts(bytes), called_in_python),
+        Language::JavaScript => run(bytes, javascript::parts(bytes), called_in_javascript),
+        Language::Rust => bytes.to_vec(),
+    };
+    let starts_programs = memchr::memmem::find(bytes, b"child_process").is_some();
+    let mut named = BTreeSet::new();
+    for hit in words.machine.find_iter(&text) {
+        let (family, word) = words.families[hit.pattern().as_usize()];
+        let before = hit.start().checked_sub(1).map(|at| text[at]);
+        let begins_inside = in_name(word[0]) && before.is_some_and(in_name);
+        // A method of somebody: `pattern.exec(`, `model.eval(`.
+        let bare = matches!(word, b"exec(" | b"eval(" | b"spawn(" | b"Function(");
+        let is_method = bare && before == Some(b'.');
+        let is_usual = is_definition(&text, hit.start(), hit.end())
+            || (word.ends_with(b"Function(") && argument(&text, hit.end()) == Some(&b"return this"[..]));
+        let needs_module = language == Language::JavaScript && family == "process start" && !starts_programs;
+        let is_binding = word == b"process.binding(";
+        if begins_inside || is_method || is_usual || (needs_module && !is_binding) || named.contains(family) {
+            continue;
+        }
+        named.insert(family);
+        hooks::add(hooks, &format!("{PLACE} {family}"), line(&text, hit.start()).as_ref());
+    }
+}
+
+fn in_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$') || !byte.is_ascii()
+}
+
+/// What stands between the quotes of an only argument.
+fn argument(text: &[u8], from: usize) -> Option<&[u8]> {
+    let rest = text.get(from..)?;
+    let quote = rest.first().filter(|byte| matches!(byte, b'\'' | b'"'))?;
+    let end = rest.iter().take(256).skip(1).position(|byte| byte == quote)?;
+    Some(&rest[1..=end])
+}
+
+/// Whether a method or function of that name is defined here, and not called: `function fetch(…)`, `eval(x) {`.
+fn is_definition(text: &[u8], at: usize, parenthesis: usize) -> bool {
+    const PARAMETERS_MAX: usize = 240;
+    if text[..at].ends_with(b"function ") || text[..at].ends_with(b"#") {
+        return true;
+    }
+    let rest = text.get(parenthesis..).unwrap_or_default();
+    let mut depth = 1_u32;
+    for (at, byte) in rest.iter().enumerate().take(PARAMETERS_MAX) {
+        match byte {
+            b'(' => depth += 1,
+            b')' => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            return rest[at + 1..].trim_ascii_start().starts_with(b"{");
+        }
+    }
+    false
+}
+
+/// The line in which something stands, or what is around it in a line that nobody reads.
+fn line(text: &[u8], at: usize) -> std::borrow::Cow<'_, str> {
+    const AROUND: usize = 60;
+    let begin = text[..at].iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
+    let end = memchr::memchr(b'\n', &text[at..]).map_or(text.len(), |length| at + length);
+    let begin = begin.max(at.saturating_sub(AROUND));
+    String::from_utf8_lossy(text[begin..end.min(at + 2 * AROUND)].trim_ascii())
+}
+
+/// Joins what runs at load with the bodies of the functions that it calls, and that those call.
+fn run<'a>(source: &'a [u8], parts: Parts<'a>, called: fn(&[u8], Range<usize>) -> bool) -> Vec<u8> {
+    let mut by_name: BTreeMap<&[u8], Vec<usize>> = BTreeMap::new();
+    for (number, function) in parts.functions.iter().enumerate() {
+        if let Some(name) = function.name {
+            by_name.entry(name).or_default().push(number);
+        }
+    }
+    let mut text = Vec::new();
+    let mut waiting: Vec<&Vec<Range<usize>>> = vec![&parts.load];
+    while let Some(ranges) = waiting.pop() {
+        for range in ranges {
+            let piece = &source[range.clone()];
+            text.extend_from_slice(piece);
+            text.push(b'\n');
+            // Each part is looked at once, and each function leaves the table when it is called.
+            for name in names(piece) {
+                if !called(piece, name.clone()) {
+                    continue;
+                }
+                for number in by_name.remove(&piece[name]).into_iter().flatten() {
+                    waiting.push(&parts.functions[number].body);
+                }
+            }
+        }
+    }
+    text
+}
+
+/// Where names stand in a piece of source.
+fn names(piece: &[u8]) -> impl Iterator<Item = Range<usize>> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        while at < piece.len() && !in_name(piece[at]) {
+            at += 1;
+        }
+        let begin = at;
+        while at < piece.len() && in_name(piece[at]) {
+            at += 1;
+        }
+        (begin < at).then_some(begin..at)
+    })
+}
+
+/// `name(`, or a name that is given to what will call it: `Thread(target=name)`, `register(name)`.
+fn called_in_python(piece: &[u8], name: Range<usize>) -> bool {
+    const CALLERS: &[&[u8]] =
+        &[b"register(", b"submit(", b"start_new_thread(", b"run_until_complete(", b"Timer("];
+    let before = piece[..name.start].trim_ascii_end();
+    if piece.get(name.end) == Some(&b'(') {
+        return !before.ends_with(b".") && !before.ends_with(b"class");
+    }
+    before.ends_with(b"target=")
+        || before.ends_with(b"target =")
+        || CALLERS.iter().any(|caller| before.ends_with(caller))
+}
+
+/// `name(`, or a name that is given to what will call it: `setTimeout(name, 100)`, `.then(name)`.
+fn called_in_javascript(piece: &[u8], name: Range<usize>) -> bool {
+    const CALLERS: &[&[u8]] =
+        &[b"setTimeout(", b"setImmediate(", b"setInterval(", b"nextTick(", b"queueMicrotask(", b".then("];
+    let before = piece[..name.start].trim_ascii_end();
+    if piece.get(name.end) == Some(&b'(') {
+        return !before.ends_with(b".") && !before.ends_with(b"function");
+    }
+    CALLERS.iter().any(|caller| before.ends_with(caller))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(name: &str, text: &str, expected: &[&str]) {
+        let mut found = BTreeSet::new();
+        read(&name.into(), text.as_bytes(), &mut found);
+        let found: Vec<String> =
+            found.into_iter().map(|hook| hook.trim_start_matches("at load ").to_owned()).collect();
+        assert_eq!(found, expected, "{text}");
+    }
+
+    #[test]
+    fn what_python_runs_when_a_module_is_loaded_is_told_from_what_it_defines() {
+        let starts = "process start: subprocess.Popen(['x'])";
+        for runs in [
+            "import subprocess\nsubprocess.Popen(['x'])\n",
+            "try:\n    subprocess.Popen(['x'])\nexcept Exception:\n    pass\n",
+            "def f():\n    subprocess.Popen(['x'])\n\nf()\n",
+            "def f():\n    subprocess.Popen(['x'])\ndef g():\n    f()\nthreading.Thread(target=g).start()\n",
+            "class A:\n    subprocess.Popen(['x'])\n    def f(self): pass\n",
+            "if True:\n  def f(\n    a,\n  ):\n    subprocess.Popen(['x'])\n  f()\n",
+            "@atexit.register\ndef f():\n    subprocess.Popen(['x'])\n",
+            "s = '''\ndef f():\n'''\nsubprocess.Popen(['x'])\n",
+        ] {
+            check("a/b.py", runs, &[starts]);
+        }
+        for defines in [
+            "def f():\n    subprocess.Popen(['x'])\n",
+            "async def f(a):\n\n    if a:\n        subprocess.Popen(['x'])\n",
+            "class A:\n    def f(self):\n        subprocess.Popen(['x'])\na = A()\n",
+            "if __name__ == '__main__':\n    subprocess.Popen(['x'])\n",
+            "# subprocess.Popen(['x'])\n",
+            "def f(): return subprocess.Popen(['x'])\n",
+            "def f():\n    s = '''\na\n'''\n    subprocess.Popen(['x'])\n",
+            "class A:\n    '''\n    subprocess.Popen(['x'])\n    '''\n",
+            "r\"\"\"\nsubprocess.Popen(['x'])\n\"\"\"\n",
+            "def f(a=(\n1)):\n    subprocess.Popen(['x'])\nself.f()\n",
+        ] {
+            check("a/b.py", defines, &[]);
+        }
+        check("a.py", "model.eval()\nre.compile('x')\nplatform.system()\nretrieval(x)\n", &[]);
+        check(
+            "a.py",
+            "open(os.path.expanduser('~/.bashrc'), 'a')\nexec(x)\n",
+            &["persistence: open(os.path.expanduser('~/.bashrc'), 'a')", "run text: exec(x)"],
+        );
+        check("a.txt", "subprocess.Popen(['x'])\n", &[]);
+    }
+
+    #[test]
+    fn what_javascript_runs_when_a_module_is_loaded_is_told_from_what_it_defines() {
+        let with = |text: &str| format!("const c = require('child_process');\n{text}");
+        let starts = "process start: c.execSync('x')";
+        for runs in [
+            "c.execSync('x')",
+            "(function () {\nc.execSync('x')\n})();",
+            "(() => {\nc.execSync('x')\n})()",
+            "!function(){\nc.execSync('x')\n}()",
+            "(async () => {\nc.execSync('x')\n})()",
+            "function f() {\nc.execSync('x')\n}\nf();",
+            "const f = async (a) => {\nc.execSync('x')\n};\nsetTimeout(f, 10);",
+            "const f = function () {\nc.execSync('x')\n}\nfunction g() { f() }\ng()",
+            "setTimeout(() => {\nc.execSync('x')\n}, 10);",
+            "r.get('x', (res) => {\nres.on('end', function () {\nc.execSync('x')\n}) })",
+            "if (a) {\nc.execSync('x')\n} else { for (;;) { } }",
+            "const s = `function f() {`; const t = '{'; /[{/]{/.test(s);\nc.execSync('x')",
+            "try {\nc.execSync('x')\n} catch (e) {}",
+            "const a = b => b + 1\nc.execSync('x')",
+            "(function f() {\nc.execSync('x')\n}).call(this)",
+            "(function () {\nc.execSync('x')\n}())",
+            "(() =>\nc.execSync('x')\n)()",
+        ] {
+            check("a/b.js", &with(runs), &[starts]);
+        }
+        for defines in [
+            "function f() { c.execSync('x') }",
+            "const f = () => { c.execSync('x') }; module.exports = f",
+            "const f = () => c.execSync('x');",
+            "const f = a => c.execSync(a)\nmodule.exports = { f }",
+            "class A { run() { c.execSync('x') } static get b() { return c.execSync('x') } }",
+            "module.exports = { run() { c.execSync('x') }, go: function () { c.execSync('x') } }",
+            "exports.f = async function (a, b = {}) { if (a) { c.execSync('x') } }\nthis.f()",
+            "// c.execSync('x')\n/* c.execSync('x') */",
+            "export default function () { c.execSync('x') }",
+            "function f(a) { return function () { c.execSync('x') } }",
+            "var a = { 1: (function () { c.execSync('x') }), 2: ((b) => { c.execSync('x') }) }",
+        ] {
+            check("a/b.js", &with(defines), &[]);
+        }
+        // A pattern's method, and a function of that name in a file that starts no programs.
+        check("a.js", "const m = /x/.exec(y); spawn(y); medieval(y);", &[]);
+        check("a.js", "class A { async fetch(a, b) { } eval(t) {\n} }\nFunction('return this')()", &[]);
+        check("a.mjs", "fetch('https://x.invalid')\n", &["network: fetch('https://x.invalid')"]);
+    }
+
+    #[test]
+    fn build_scripts_and_macros_of_crates_run_whole() {
+        let shell = "fn f() { std::process::Command::new(\"sh\").spawn(); }";
+        let found = format!("process start: {shell}");
+        check("a-1/build.rs", shell, &[&found]);
+        check("a-1/src/lib.rs", shell, &[]);
+        check("a-1/src/lib.rs", &format!("#[proc_macro]\npub fn x() {{}}\n{shell}"), &[&found]);
+        check("a-1/build.rs", "Command::new(rustc); Command::new(\"pkg-config\");", &[]);
+    }
+
+    #[test]
+    fn what_is_broken_or_endless_ends() {
+        for text in [
+            "(".repeat(1 << 20),
+            "{".repeat(1 << 20),
+            "f(".repeat(1 << 19),
+            "`${".repeat(1 << 18),
+            "=>".repeat(1 << 19),
+            "def f(): f()\n".repeat(1 << 16),
+            "/".repeat(1 << 20),
+            "'".repeat(1 << 20),
+            "function f(){f(".repeat(1 << 16),
+        ] {
+            for name in ["a.py", "a.js"] {
+                let mut found = BTreeSet::new();
+                read(&name.into(), format!("{text}\nexecSync( eval( ").as_bytes(), &mut found);
+            }
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Rules about what a package runs by itself, what it begins with, and what it asks for.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use evidence::Severity;
+use evidence::tree::Content;
+
+use super::sources::AT_LOAD;
+use super::{Around, Findings};
+use crate::codes;
+use crate::compare::names::without_versions;
+
+/// Hooks that run by themselves; others run when somebody calls or publishes.
+const AUTOMATIC: &[&str] = &[
+    "npm-install",
+    "python-start",
+    "deb-install",
+    "nuget-install",
+    "conda-install",
+    "nsis-install",
+    "msi-install",
+    "medium",
+    "msi-service",
+    "msi-start",
+    "nuget-command",
+    "gem-install",
+    "python-build",
+    "python-path",
+    "java-start",
+    "java-build",
+    "editor",
+    "every program",
+    "every start",
+    "rights",
+    "login",
+    "package manager",
+    "cron",
+    "shell start",
+    "machine start",
+    "usual-program",
+    "python-library",
+    "alias",
+    "cargo-script",
+    "cargo-macro",
+    "cargo-settings",
+    "java-agent",
+    "plug-in",
+];
+/// The places of files that a package begins with, and of packages that it asks for, among the hooks.
+const ENTRY: &str = "entry-file: ";
+const ENTRY_POINT: &str = "entry-point: ";
+const WANTS: &str = "wants: ";
+/// The place of what a package asks for from outside of its registry, among the hooks.
+const SOURCE: &str = "source";
+
+/// Whether a hook runs by itself.
+pub(super) fn is_automatic(hook: &str) -> bool {
+    AUTOMATIC.contains(&hook.split(": ").next().unwrap_or_default())
+}
+
+pub(super) fn hooks(before: &Content, after: &Content, around: &Around, findings: &mut Findings) {
+    let plain = |hook: &String, release: &str| without_versions(hook.as_bytes(), release);
+    let known: BTreeSet<Vec<u8>> = before.hooks.iter().map(|hook| plain(hook, &around.releases.0)).collect();
+    let new: Vec<&String> = after
+        .hooks
+        .iter()
+        .filter(|hook| [AT_LOAD, WANTS, ENTRY].iter().all(|other| !hook.starts_with(other)))
+        .filter(|hook| !known.contains(&plain(hook, &around.releases.1)))
+        .collect();
+    let place = |hook: &str| hook.split(": ").next().unwrap_or_default().to_owned();
+    let (automatic, called): (Vec<&String>, Vec<&String>) =
+        new.into_iter().partition(|hook| is_automatic(hook));
+    if !automatic.is_empty() {
+        findings.add(&codes::INSTALL_HOOK_ADDED, super::super::examples(automatic));
+    }
+    let (elsewhere, called): (Vec<&String>, Vec<&String>) =
+        called.into_iter().partition(|hook| place(hook) == SOURCE);
+    if !elsewhere.is_empty() {
+        findings.add(&codes::DEPENDENCY_ELSEWHERE, super::super::examples(elsewhere));
+    }
+    if !called.is_empty() {
+        let code = codes::INSTALL_HOOK_ADDED;
+        findings.add(&codes::Code { severity: Severity::Low, ..code }, super::super::examples(called));
+    }
+}
+
+/// Another file than before is what a package begins with, and the old release did not have it; or a program that it
+/// installs is another function.
+pub(super) fn begins(before: &Content, after: &Content, around: &Around, findings: &mut Findings) {
+    let of = |content: &Content| -> BTreeMap<String, String> {
+        let hooks = content.hooks.iter();
+        let entries = hooks.filter_map(|hook| hook.strip_prefix(ENTRY)?.split_once(": "));
+        let points = content.hooks.iter().filter_map(|hook| hook.strip_prefix(ENTRY_POINT)?.split_once('='));
+        entries.chain(points).map(|(name, file)| (name.trim().to_owned(), file.trim().to_owned())).collect()
+    };
+    let earlier = of(before);
+    let mut because = Vec::new();
+    for (name, file) in of(after) {
+        let Some(was) = earlier.get(&name).filter(|was| **was != file) else { continue };
+        let module = file.split([':', '[']).next().unwrap_or_default().trim();
+        let path = if module.contains('/') || module.contains(".js") {
+            module.to_owned()
+        } else {
+            format!("{}.py", module.replace('.', "/"))
+        };
+        if !around.had_file(&path) {
+            because.push(format!("{name} is {file} now, it was {was}; the old release has no such file"));
+        }
+    }
+    if !because.is_empty() {
+        findings.add(&codes::ENTRY_MOVED, because);
+    }
+}
+
+/// Packages that are asked for now, and were not.
+pub(super) fn wants(before: &Content, after: &Content, around: &Around, findings: &mut Findings) {
+    let is_whole = |content: &Content| content.hooks.len() < Content::LIST_MAX;
+    if before.kind.is_empty() || !is_whole(before) || !is_whole(after) {
+        return;
+    }
+    let new: Vec<&str> =
+        after.hooks.difference(&before.hooks).filter_map(|hook| hook.strip_prefix(WANTS)).collect();
+    if new.is_empty() {
+        return;
+    }
+    let is_patch = is_patch(&around.releases.0, &around.releases.1);
+    let severity = if is_patch { codes::REQUIREMENT_ADDED.severity } else { Severity::Low };
+    let release = if is_patch { "a release that mends things" } else { "this release" };
+    let because = vec![format!("{release} asks for {}", new.join(", "))];
+    findings.add(&codes::Code { severity, ..codes::REQUIREMENT_ADDED }, because);
+}
+
+/// Whether only the third number moved ("Semantic Versioning", 6: fixes that change nothing else).
+pub(super) fn is_patch(old: &str, new: &str) -> bool {
+    let parts =
+        |release: &str| -> Vec<String> { release.split(['.', '-', '+']).map(str::to_owned).collect() };
+    let (old, new) = (parts(old), parts(new));
+    old.len() >= 3 && new.len() >= 3 && old[..2] == new[..2] && old != new
+}

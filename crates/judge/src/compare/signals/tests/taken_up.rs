@@ -1,0 +1,136 @@
+//! Rules about what a source, a class or a package does for the first time.
+
+use super::*;
+use Severity::{High, Low};
+
+fn source(name: &str, capabilities: &[&str], hooks: &[&str]) -> Node {
+    let content = Content {
+        kind: "text".into(),
+        capabilities: set(capabilities),
+        hooks: set(hooks),
+        longest_line: 80,
+        ..Content::default()
+    };
+    node(name, None, content)
+}
+
+/// Judges one change in a release of several files.
+fn judged(
+    others: &[Node],
+    releases: (&str, &str),
+    old: Option<&Node>,
+    new: &Node,
+) -> Vec<(String, Severity)> {
+    let mut folder = Node::leaf("old".into(), "folder", Digest::of(b"old"), 0);
+    folder.members = others.iter().chain(old).cloned().collect();
+    let mut around = Around::of(&folder, new);
+    around.releases = (releases.0.to_owned(), releases.1.to_owned());
+    let found = suspicions(&new.name, old, new, &around);
+    found.into_iter().map(|finding| (finding.code, finding.severity)).collect()
+}
+
+const PATCH: (&str, &str) = ("1.2.3", "1.2.4");
+const LEAP: (&str, &str) = ("1.2.3", "2.0.0");
+
+#[test]
+fn the_first_source_that_starts_programs_is_told_from_one_more() {
+    let starts = ["process-start/script"];
+    let (before, after) = (source("a/b.py", &[], &[]), source("a/b.py", &starts, &[]));
+    let others = [source("a/c.py", &starts, &[])];
+    let high = [("capability-added".to_owned(), High)];
+    assert_eq!(judged(&[], LEAP, Some(&before), &after), high);
+    assert_eq!(judged(&[], LEAP, None, &after), high);
+    assert_eq!(judged(&others, PATCH, Some(&before), &after), high);
+    for release in [LEAP, ("1.2.3", "1.3.0"), ("1.2", "1.3"), ("", "")] {
+        let low = [("capability-added".to_owned(), Low)];
+        assert_eq!(judged(&others, release, Some(&before), &after), low, "{release:?}");
+    }
+    assert_eq!(judged(&others, LEAP, None, &after), []);
+    assert_eq!(judged(&[], PATCH, Some(&after), &after), []);
+    // What nobody runs, and what only tests run.
+    for name in ["README.md", "a/tests/b.py", "conftest.py", "docs/x.js"] {
+        let found = judged(&[], PATCH, Some(&source(name, &[], &[])), &source(name, &starts, &[]));
+        assert_eq!(found, [("capability-added".to_owned(), Low)], "{name}");
+    }
+}
+
+#[test]
+fn what_a_source_does_at_load_is_told_by_family() {
+    let starts = |line: &str| format!("at load process start: {line}");
+    let (before, after) = (source("a.py", &[], &[]), source("a.py", &[], &[&starts("x")]));
+    let high = [("runs-when-loaded".to_owned(), High)];
+    assert_eq!(judged(&[], LEAP, Some(&before), &after), high);
+    assert_eq!(judged(&[], LEAP, None, &after), high);
+    assert_eq!(judged(&[], PATCH, Some(&after), &source("a.py", &[], &[&starts("y")])), []);
+    assert_eq!(judged(&[], PATCH, Some(&after), &before), []);
+    let aside = judged(&[], PATCH, None, &source("a/tests/a.py", &[], &[&starts("x")]));
+    assert_eq!(aside, [("runs-when-loaded".to_owned(), Low)]);
+    // A bundle has the words of all that is in it; what starts programs is asked for there as well.
+    let bundle = |hook: &str| {
+        let mut bundle = source("a.js", &[], &[hook]);
+        bundle.content.as_mut().unwrap().longest_line = 90_000;
+        bundle
+    };
+    let mut plain = bundle("");
+    plain.content.as_mut().unwrap().hooks.clear();
+    let medium = [("runs-when-loaded".to_owned(), Severity::Medium)];
+    assert_eq!(judged(&[], PATCH, Some(&plain), &bundle("at load network: fetch(x)")), medium);
+    assert_eq!(judged(&[], PATCH, Some(&plain), &bundle(&starts("x"))), high);
+}
+
+#[test]
+fn a_package_begins_with_a_file_that_was_not_there() {
+    let manifest = |main: &str| source("package/package.json", &[], &[&format!("entry-file: main: {main}")]);
+    let entry = |module: &str| {
+        source("a.dist-info/entry_points.txt", &[], &[&format!("entry-point: console_scripts: a = {module}")])
+    };
+    let others = [source("package/lib/other.js", &[], &[]), source("a/cli.py", &[], &[])];
+    let moved = |old: &Node, new: &Node| judged(&others, PATCH, Some(old), new);
+    let high = ("entry-moved".to_owned(), High);
+    assert_eq!(moved(&manifest("lib/a.js"), &manifest("lib/new.js")), std::slice::from_ref(&high));
+    assert_eq!(moved(&manifest("lib/a.js"), &manifest("lib/other")), []);
+    assert_eq!(moved(&manifest("lib/a.js"), &manifest("lib/a.js")), []);
+    assert!(moved(&entry("a.main:run"), &entry("a._x:run")).contains(&high));
+    assert!(!moved(&entry("a.main:run"), &entry("a.cli:run")).contains(&high));
+}
+
+#[test]
+fn one_more_package_in_a_release_that_mends_things() {
+    let manifest = |wants: &[&str]| {
+        let mut manifest = source("package/package.json", &[], &[]);
+        manifest.content.as_mut().unwrap().hooks =
+            wants.iter().map(|name| format!("wants: {name}")).collect();
+        manifest
+    };
+    let (one, two) = (manifest(&["a"]), manifest(&["a", "b"]));
+    let of = |releases| judged(&[], releases, Some(&one), &two);
+    assert_eq!(of(PATCH), [("requirement-added".to_owned(), High)]);
+    assert_eq!(of(("1.2.3", "1.3.0")), [("requirement-added".to_owned(), Low)]);
+    assert_eq!(of(LEAP), [("requirement-added".to_owned(), Low)]);
+    assert_eq!(judged(&[], PATCH, Some(&two), &one), []);
+    assert_eq!(judged(&[], PATCH, None, &two), []);
+    // A list that was cut says nothing.
+    let many: Vec<String> = (0..Content::LIST_MAX).map(|number| format!("p{number}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    assert_eq!(judged(&[], PATCH, Some(&one), &manifest(&many)), []);
+}
+
+#[test]
+fn classes_are_judged_by_package() {
+    let class = |name: &str, capabilities: &[&str]| {
+        let content = Content {
+            kind: "class".into(),
+            capabilities: set(capabilities),
+            hosts: set(&[name]),
+            ..Content::default()
+        };
+        node(name, None, content)
+    };
+    let starts = ["process-start/jvm"];
+    let others = [class("org/a/Run.class", &starts)];
+    let high = [("capability-added".to_owned(), High)];
+    assert_eq!(judged(&others, LEAP, None, &class("org/b/New.class", &starts)), high);
+    assert_eq!(judged(&others, LEAP, None, &class("org/b/New.class", &["code-in-memory/jvm"])), high);
+    assert_eq!(judged(&others, LEAP, None, &class("org/a/New.class", &starts)), []);
+    assert_eq!(judged(&others, LEAP, None, &class("org/b/New.class", &["network/class"])), []);
+}
