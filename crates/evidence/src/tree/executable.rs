@@ -45,6 +45,9 @@ pub struct Executable {
     /// Those of the libraries that are loaded only when first called (PE delay imports, Mach-O lazy and weak loads).
     #[serde(skip_serializing_if = "BTreeSet::is_empty", default)]
     pub delayed_libraries: BTreeSet<String>,
+    /// Those of the libraries from which no symbol is bound, where symbols name their library (Mach-O, two-level namespace).
+    #[serde(skip_serializing_if = "BTreeSet::is_empty", default)]
+    pub unused_libraries: BTreeSet<String>,
     /// Exports that lead to another library (PE forwarders, as `LIBRARY.symbol`; Mach-O re-exported libraries by
     /// their path).
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
@@ -155,6 +158,9 @@ pub struct Resource {
     pub digest: Digest,
     /// Shannon entropy in thousandths of a bit per byte, 0 to 8000.
     pub entropy_millibits: u32,
+    /// What the bytes are, in one word, as of a member; empty if nothing says.
+    #[serde(skip_serializing_if = "String::is_empty", default)]
+    pub kind: String,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]

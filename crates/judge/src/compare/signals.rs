@@ -3,9 +3,11 @@
 //! The rules and their noise over honest releases are in `docs/detection.md`. What code can do is never a reason by
 //! itself: a capability counts with a partner in the same file.
 
+mod containers;
 mod content;
 mod image;
 mod load;
+mod places;
 mod programs;
 #[cfg(test)]
 mod tests;
@@ -13,7 +15,7 @@ mod tools;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use evidence::tree::Executable;
+use evidence::tree::{Content, Executable};
 use evidence::{BytePath, Digest, Finding, Hasher, Node};
 
 use super::names::without_versions;
@@ -44,13 +46,15 @@ pub(super) struct Around {
     compilers: BTreeSet<&'static str>,
     /// When the recorded build ended, in seconds since 1970.
     pub(super) built_until: Option<i64>,
+    /// Where the files of the new artifact lie, if one of its executables looks for libraries somewhere.
+    places: places::Places,
     /// The releases that the names of the artifacts state, or nothing.
     pub(super) releases: (String, String),
 }
 
 impl Around {
     pub(super) fn of(old: &Node, new: &Node) -> Self {
-        let mut around = Self::default();
+        let mut around = Self { places: places::Places::of(new), ..Self::default() };
         new.walk(|_, node| _ = around.siblings.insert(plain_name(node.name.as_bytes())));
         old.walk(|_, node| {
             around.known.extend(node.digest);
@@ -111,6 +115,7 @@ pub(super) fn suspicions(path: &BytePath, old: Option<&Node>, new: &Node, around
         }
         return findings.found;
     };
+    containers::judge(old, new, &mut findings);
     load::signature(old.signature.as_deref(), new.signature.as_deref(), None, &mut findings);
     let mut structure = Structure::default();
     for (before, after) in slices(old, new) {
@@ -139,10 +144,28 @@ pub(super) fn slices<'a>(old: &'a Node, new: &'a Node) -> Vec<(&'a Executable, &
 struct Structure {
     /// Reasons, in words.
     partners: Vec<String>,
+    /// Libraries of Windows that are loaded late now, and were not.
+    late: Vec<String>,
     /// The file says that it is the same version as before.
     same_version: bool,
     /// Made by the same tools, as far as the file tells.
     same_tools: bool,
+}
+
+/// How the partner begins that says of late loading.
+const LATE: &str = "late loading is new: ";
+/// What code gets with a library that is loaded late only to hide it. The functions that load late are in each image that does so.
+const LATE_FAMILIES: &[&str] =
+    &["network/", "process-start/", "code-injection/", "credential-access/", "persistence/"];
+
+impl Structure {
+    /// Late loading is a partner of what a library may be loaded late for.
+    fn late(&self, before: &Content, after: &Content) -> Option<String> {
+        let new = after.capabilities.difference(&before.capabilities);
+        let named = new
+            .filter(|name| name.ends_with("/import") && LATE_FAMILIES.iter().any(|family| name.starts_with(family)));
+        (named.count() > 0 && !self.late.is_empty()).then(|| format!("{LATE}{}", self.late.join(", ")))
+    }
 }
 
 /// Findings about one member.
