@@ -22,6 +22,9 @@ pub struct Executable {
     pub libraries: BTreeSet<String>,
     /// Imported symbols; `library!symbol` for PE, the symbol for ELF and Mach-O.
     pub imports: BTreeSet<String>,
+    /// The section in which the table of the imports lies (PE).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub import_section: Option<String>,
     /// Exported symbols.
     pub exports: BTreeSet<String>,
     /// PE `FileVersion`, as text.
@@ -91,6 +94,9 @@ pub struct Executable {
     /// Segments (ELF, Mach-O) or sections (PE) mapped writable and executable at once.
     #[serde(skip_serializing_if = "is_zero", default)]
     pub writable_code_segments: u64,
+    /// Segments that are loaded from the file to be executed (ELF, Mach-O), whatever the sections in them say.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub code_segments: u64,
     /// Flags of the CLR header (`il-only`, `native-entry`, `strong-name-signed`, …) where the image has one
     /// (ECMA-335, II.25.3.3).
     #[serde(skip_serializing_if = "Option::is_none", default)]

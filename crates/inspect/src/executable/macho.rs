@@ -97,6 +97,8 @@ fn image<H: MachHeader<Endian = Endianness>>(
     let both =
         |right: macho::VmProt| right.contains(macho::VM_PROT_WRITE) && right.contains(macho::VM_PROT_EXECUTE);
     image.writable_code_segments = rights.iter().filter(|(_, right)| both(*right)).count() as u64;
+    image.code_segments =
+        rights.iter().filter(|(_, right)| right.contains(macho::VM_PROT_EXECUTE)).count() as u64;
     let ends =
         file.segments().map(|segment| segment.file_range()).map(|(start, size)| start.saturating_add(size));
     let mut end = ends.max().unwrap_or(0);

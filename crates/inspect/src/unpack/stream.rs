@@ -192,8 +192,9 @@ fn open(container: &mut Container, name: BytePath, format: Format, source: &Sour
     });
     stream(container, name, packed, open)?;
     let Some(begin) = behind.get() else { return Ok(()) };
-    let end = source.length().ok_or_else(|| io::Error::other("something follows the stream"))?;
-    let part = end.checked_sub(begin).and_then(|length| source.part(begin, length));
+    container.malformed("something stands behind its end");
+    // Of what is itself unpacked as it is read, nobody knows the end.
+    let part = source.length().and_then(|end| source.part(begin, end.checked_sub(begin)?));
     container.unless_zero("#after", part)?;
     Ok(())
 }

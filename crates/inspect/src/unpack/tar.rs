@@ -113,6 +113,7 @@ fn behind(
     reader: &mut Counted<impl Read>,
     source: &Source,
 ) -> io::Result<()> {
+    container.malformed("something stands behind its end");
     if !container.admit() {
         return Ok(());
     }

@@ -144,27 +144,28 @@ pub(super) fn slices<'a>(old: &'a Node, new: &'a Node) -> Vec<(&'a Executable, &
 struct Structure {
     /// Reasons, in words.
     partners: Vec<String>,
-    /// Libraries of Windows that are loaded late now, and were not.
-    late: Vec<String>,
+    /// In which new ways an image of Windows imports.
+    otherwise: Vec<String>,
     /// The file says that it is the same version as before.
     same_version: bool,
     /// Made by the same tools, as far as the file tells.
     same_tools: bool,
 }
 
-/// How the partner begins that says of late loading.
-const LATE: &str = "late loading is new: ";
-/// What code gets with a library that is loaded late only to hide it. The functions that load late are in each image that does so.
-const LATE_FAMILIES: &[&str] =
+/// How the partner begins that says of new ways to import.
+const OTHERWISE: &str = "imported otherwise: ";
+/// What code gets with a library that was put into a finished image. The functions that load late are in each image that does so.
+const OTHERWISE_FAMILIES: &[&str] =
     &["network/", "process-start/", "code-injection/", "credential-access/", "persistence/"];
 
 impl Structure {
-    /// Late loading is a partner of what a library may be loaded late for.
-    fn late(&self, before: &Content, after: &Content) -> Option<String> {
-        let new = after.capabilities.difference(&before.capabilities);
-        let named = new
-            .filter(|name| name.ends_with("/import") && LATE_FAMILIES.iter().any(|family| name.starts_with(family)));
-        (named.count() > 0 && !self.late.is_empty()).then(|| format!("{LATE}{}", self.late.join(", ")))
+    /// A new way to import is a partner of what may be imported so.
+    fn otherwise(&self, before: &Content, after: &Content) -> Option<String> {
+        let mut new = after.capabilities.difference(&before.capabilities);
+        let brings = new.any(|name| {
+            name.ends_with("/import") && OTHERWISE_FAMILIES.iter().any(|family| name.starts_with(family))
+        });
+        (brings && !self.otherwise.is_empty()).then(|| format!("{OTHERWISE}{}", self.otherwise.join(", ")))
     }
 }
 

@@ -91,7 +91,6 @@ pub(super) fn read<H: ImageNtHeaders>(
             }
         }
     }
-    image.resources.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(())
 }
 

@@ -50,7 +50,8 @@ pub(super) fn judge(old: &Node, new: &Node, findings: &mut Findings) {
 /// themselves are judged as programs.
 fn before(old: &Node, new: &Node, findings: &mut Findings) {
     if old.format == "zip" && new.format == "data" && !new.members.is_empty() {
-        let because = "something stands before the archive, where nothing was: who looks at its begin sees no archive";
+        let because =
+            "something stands before the archive, where nothing was: who looks at its begin sees no archive";
         findings.add(&codes::ARCHIVE_MISLEADS, vec![because.to_owned()]);
     }
 }

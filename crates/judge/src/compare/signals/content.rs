@@ -7,7 +7,7 @@ use evidence::{Node, Severity};
 
 use super::load::is_from_system;
 use super::programs::{another, executables};
-use super::{Around, Findings, LATE, Structure};
+use super::{Around, Findings, OTHERWISE, Structure};
 use crate::codes;
 use crate::compare::names::without_versions;
 
@@ -112,7 +112,7 @@ pub(super) fn changed(
         together(before, after, new, findings);
     }
     obfuscated(after, is_script, &partners, findings);
-    partners.extend(structure.late(before, after));
+    partners.extend(structure.otherwise(before, after));
     capabilities(before, after, is_script, &partners, findings);
 }
 
@@ -200,7 +200,8 @@ fn capabilities(
         .filter(|partner| !is_script || !partner.starts_with("new hosts") || names.len() >= 2)
         .collect();
     if grave
-        || ((strong || partners.iter().any(|partner| partner.starts_with(LATE))) && !structural.is_empty())
+        || ((strong || partners.iter().any(|partner| partner.starts_with(OTHERWISE)))
+            && !structural.is_empty())
         || (!is_script && names.len() >= 2 && !structural.is_empty())
     {
         because.extend(structural.into_iter().map(|partner| format!("and in the same file: {partner}")));

@@ -17,7 +17,7 @@ const CAVE_GROWTH_MIN_BYTES: u64 = 128;
 const OVERLAY_MIN_BYTES: u64 = 512;
 /// Where nothing was before.
 const OVERLAY_FIRST_MIN_BYTES: u64 = 64;
-/// The same of ELF, whose tools put nothing there.
+/// The same of ELF, whose tools leave one byte there at most; packers, which leave more, did so before.
 const OVERLAY_ELF_MIN_BYTES: u64 = 16;
 /// A resource above both bounds is compressed or encrypted: 4 KiB of random bytes have 7.95 bits each.
 const NOISE_MIN_BYTES: u64 = 4096;
@@ -98,9 +98,17 @@ fn sections(before: &Executable, after: &Executable, structure: &mut Structure, 
         section.executable && !section.writable && was_data && !apple && after.kind != "object"
     });
     let became: Vec<String> = became.map(|section| format!("section `{}`", plain(&section.name))).collect();
-    if !became.is_empty() {
+    let mut because = became;
+    // Linkers put all code into one segment of ELF or Mach-O.
+    if after.code_segments > before.code_segments && before.code_segments > 0 && after.kind != "object" {
+        because.push(format!(
+            "{} parts of the file are loaded to be executed, {} were",
+            after.code_segments, before.code_segments
+        ));
+    }
+    if !because.is_empty() {
         structure.partners.push("a part of data that can be executed".to_owned());
-        findings.add(&codes::DATA_MADE_CODE, became);
+        findings.add(&codes::DATA_MADE_CODE, because);
     }
     if after.writable_code_segments > before.writable_code_segments {
         let because = vec![format!(
@@ -324,10 +332,11 @@ fn caves(before: &Executable, after: &Executable, structure: &mut Structure, fin
         structure.partners.push("data where linkers leave zeros".to_owned());
         findings.add(&codes::CODE_CAVE, because);
     }
-    let least = if before.overlay_bytes == 0 {
-        if findings.node.format == "elf" { OVERLAY_ELF_MIN_BYTES } else { OVERLAY_FIRST_MIN_BYTES }
-    } else {
-        OVERLAY_MIN_BYTES.max(before.overlay_bytes * 2)
+    let is_elf = findings.node.format == "elf";
+    let least = match before.overlay_bytes {
+        ..OVERLAY_ELF_MIN_BYTES if is_elf => OVERLAY_ELF_MIN_BYTES,
+        0 => OVERLAY_FIRST_MIN_BYTES,
+        earlier => OVERLAY_MIN_BYTES.max(earlier.saturating_mul(2)),
     };
     if before.overlay_bytes < OVERLAY_MIN_BYTES && after.overlay_bytes >= least {
         structure.partners.push("new data behind the last part".to_owned());

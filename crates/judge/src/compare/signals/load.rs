@@ -133,7 +133,14 @@ pub(super) fn judge(
     structure: &mut Structure,
     findings: &mut Findings,
 ) {
-    structure.late.extend(late(before, after));
+    structure
+        .otherwise
+        .extend(late(before, after).iter().map(|name| format!("`{name}` is loaded late, and was not")));
+    if let (Some(old), Some(new)) = (&before.import_section, &after.import_section)
+        && old != new
+    {
+        structure.otherwise.push(format!("the table of the imports lies in `{new}`, and lay in `{old}`"));
+    }
     libraries(before, after, around, structure, findings);
     grave_imports(before, after, findings);
     search_paths(before, after, around, findings);
@@ -161,6 +168,30 @@ pub(super) fn is_from_system(library: &str) -> bool {
 /// A path of a machine, outside of the folders of its system.
 fn is_fixed(library: &str) -> bool {
     library.starts_with('/') && !is_system(library)
+}
+
+/// Parts of the C library and of the compilers: each of their symbols has a version.
+const VERSIONED: &[&str] = &[
+    "libc.so.6",
+    "libm.so.6",
+    "libdl.so.2",
+    "libpthread.so.0",
+    "librt.so.1",
+    "libutil.so.1",
+    "libresolv.so.2",
+    "libanl.so.1",
+    "libnsl.so.1",
+    "libgcc_s.so.1",
+    "libstdc++.so.6",
+];
+
+/// Whether an ELF image needs no version of such a library, though it needs those of others: then none of its symbols is used.
+fn is_unversioned(image: &Executable, library: &str) -> bool {
+    let begin = format!("{library}:");
+    let needed = image.symbol_versions.range(begin.clone()..).next();
+    VERSIONED.contains(&library)
+        && !image.symbol_versions.is_empty()
+        && !needed.is_some_and(|version| version.starts_with(&begin))
 }
 
 /// Libraries of Windows that are loaded only when they are first called now: few linkers are asked for that, and a table of them is
@@ -210,7 +241,7 @@ fn libraries(
         if around.had_library(name) && !is_fixed(name) {
             continue;
         }
-        if after.unused_libraries.contains(name) {
+        if after.unused_libraries.contains(name) || is_unversioned(after, name) {
             because.push(format!("`{name}` is new, and no symbol is bound to it"));
         } else if unused {
             because.push(format!("`{name}` is new, and no new symbol is needed from anywhere"));

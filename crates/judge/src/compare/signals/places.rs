@@ -116,7 +116,9 @@ mod tests {
             let places = Places::of(&artifact(format, &names));
             let absent =
                 |file: &str, path: &str| places.absent(&format!("a{between}{file}").as_str().into(), path);
-            for there in ["$ORIGIN", "$ORIGIN/", "${ORIGIN}/../../pkg.libs", "@loader_path/..", "$ORIGIN/../.."] {
+            for there in
+                ["$ORIGIN", "$ORIGIN/", "${ORIGIN}/../../pkg.libs", "@loader_path/..", "$ORIGIN/../.."]
+            {
                 assert_eq!(absent("pkg/sub/m.so", there), None, "{there}");
             }
             assert_eq!(absent("pkg/sub/m.so", "$ORIGIN/../lib"), Some("pkg/lib".into()));

@@ -32,6 +32,23 @@ fn late_loading_is_a_partner_of_what_it_brings() {
 }
 
 #[test]
+fn a_table_of_imports_that_moved_is_a_partner_of_what_it_brings() {
+    let check = |from: &str, to: &str, capability: &str, expected: &[(&str, Severity)]| {
+        let (mut before, mut after) = (image(), image());
+        (after.version, after.timestamp) = (Some("1.0.1.0".into()), Some(1_710_000_000));
+        after.sections[0].digest = Digest::of(b"2");
+        (before.import_section, after.import_section) = (Some(from.into()), Some(to.into()));
+        let content = Content { capabilities: set(&[capability]), ..Content::default() };
+        let old = node("a.dll", Some(before), Content::default());
+        let expected: Vec<_> = expected.iter().map(|(code, severity)| ((*code).into(), *severity)).collect();
+        assert_eq!(found(Some(&old), &node("a.dll", Some(after), content)), expected);
+    };
+    check(".rdata", ".idata", "network/import", &[("capability-added", High)]);
+    check(".rdata", ".rdata", "network/import", &[("capability-added", Low)]);
+    check(".rdata", ".idata", "dynamic-loading/import", &[("capability-added", Low)]);
+}
+
+#[test]
 fn a_resource_of_noise_is_new_or_grew() {
     let resource = |name: &str, size: u64, entropy_millibits: u32, kind: &str| Resource {
         path: format!("rcdata/{name}/1033"),
@@ -62,10 +79,8 @@ fn a_resource_of_noise_is_new_or_grew() {
 /// An artifact of one image and other files.
 fn artifact(format: &str, image: Executable, names: &[&str]) -> Node {
     let mut root = Node::leaf("a".into(), "zip", Digest::of(b"a"), 0);
-    root.members = names
-        .iter()
-        .map(|name| Node::leaf((*name).into(), "data", Digest::of(name.as_bytes()), 1))
-        .collect();
+    root.members =
+        names.iter().map(|name| Node::leaf((*name).into(), "data", Digest::of(name.as_bytes()), 1)).collect();
     let digest = Digest::of(format!("{image:?}").as_bytes());
     let mut member = Node::leaf("pkg/m.so".into(), format, digest, 9000);
     member.executables.push(image);
@@ -86,11 +101,10 @@ fn artifact_check(
     change(&mut before, &mut after);
     let (old, new) = (artifact(format, before, names), artifact(format, after, names));
     let around = Around::of(&old, &new);
-    let mut found: Vec<_> =
-        suspicions(&"a!pkg/m.so".into(), Some(&old.members[0]), &new.members[0], &around)
-            .into_iter()
-            .map(|finding| (finding.code, finding.severity))
-            .collect();
+    let mut found: Vec<_> = suspicions(&"a!pkg/m.so".into(), Some(&old.members[0]), &new.members[0], &around)
+        .into_iter()
+        .map(|finding| (finding.code, finding.severity))
+        .collect();
     found.sort();
     let expected: Vec<_> = expected.iter().map(|(code, severity)| ((*code).to_owned(), *severity)).collect();
     assert_eq!(found, expected);
@@ -121,11 +135,19 @@ fn a_search_path_leads_to_a_folder_that_is_not_there() {
 
 #[test]
 fn little_data_behind_an_elf_image() {
-    let overlay =
-        |bytes: u64| move |_: &mut Executable, after: &mut Executable| after.overlay_bytes = bytes;
+    let overlay = |bytes: u64| move |_: &mut Executable, after: &mut Executable| after.overlay_bytes = bytes;
     artifact_check("elf", &[], overlay(16), &[("overlay-added", High)]);
     artifact_check("elf", &[], overlay(15), &[]);
     artifact_check("macho", &[], overlay(16), &[]);
+    let grown = |from: u64, to: u64| {
+        move |before: &mut Executable, after: &mut Executable| {
+            (before.overlay_bytes, after.overlay_bytes) = (from, to);
+        }
+    };
+    artifact_check("elf", &[], grown(1, 40), &[("overlay-added", High)]);
+    artifact_check("elf", &[], grown(300, 40_000), &[("overlay-added", High)]);
+    artifact_check("elf", &[], grown(300, 500), &[]);
+    artifact_check("elf", &[], grown(1000, 40_000), &[]);
 }
 
 #[test]
@@ -176,4 +198,35 @@ fn bytes_of_an_archive_beside_its_members() {
         check(&archive(format, &[]), &archive(format, &[("other", 900)]), &[]);
     }
     check(&archive("ext", &[]), &archive("ext", &[("#unlisted/1", 900)]), &[]);
+}
+
+#[test]
+fn a_library_of_which_no_version_is_needed() {
+    let load = |versions: &'static [&'static str]| {
+        move |before: &mut Executable, after: &mut Executable| {
+            before.symbol_versions = set(&["libc.so.6:GLIBC_2.17"]);
+            after.symbol_versions = set(versions);
+            after.imports.insert("free".into());
+            after.libraries.insert("libutil.so.1".into());
+        }
+    };
+    let versions = &["libc.so.6:GLIBC_2.17", "libutil.so.10:X"];
+    artifact_check("elf", &[], load(versions), &[("foreign-library", High)]);
+    artifact_check("elf", &[], load(&["libc.so.6:GLIBC_2.17", "libutil.so.1:GLIBC_2.2.5"]), &[]);
+    // Other C libraries have no versions.
+    artifact_check("elf", &[], load(&[]), &[]);
+}
+
+#[test]
+fn one_more_part_is_loaded_to_be_executed() {
+    let segments = |before: u64, after: u64| {
+        move |old: &mut Executable, new: &mut Executable| {
+            (old.code_segments, new.code_segments) = (before, after);
+        }
+    };
+    artifact_check("elf", &[], segments(1, 2), &[("data-made-code", High)]);
+    artifact_check("macho", &[], segments(2, 2), &[]);
+    artifact_check("elf", &[], segments(2, 1), &[]);
+    // What was recorded before these were counted.
+    artifact_check("elf", &[], segments(0, 1), &[]);
 }
