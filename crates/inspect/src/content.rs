@@ -116,6 +116,11 @@ impl<'a> Reading<'a> {
     }
 }
 
+/// Names the kind of bytes that have no name of their own; empty if nothing tells.
+pub(crate) fn kind(bytes: &[u8]) -> &'static str {
+    kinds::of_bytes(crate::format::format(bytes), bytes)
+}
+
 /// Keeps a list within its bound: what is first in order stays.
 fn bound(list: &mut BTreeSet<String>) -> bool {
     let more = list.len() > Content::LIST_MAX;

@@ -14,6 +14,7 @@ mod ext;
 mod fat;
 mod hfs;
 mod iso;
+mod joined;
 mod lzfse;
 mod names;
 mod oci;

@@ -22,6 +22,9 @@ pub struct Executable {
     pub libraries: BTreeSet<String>,
     /// Imported symbols; `library!symbol` for PE, the symbol for ELF and Mach-O.
     pub imports: BTreeSet<String>,
+    /// The section in which the table of the imports lies (PE).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub import_section: Option<String>,
     /// Exported symbols.
     pub exports: BTreeSet<String>,
     /// PE `FileVersion`, as text.
@@ -45,6 +48,9 @@ pub struct Executable {
     /// Those of the libraries that are loaded only when first called (PE delay imports, Mach-O lazy and weak loads).
     #[serde(skip_serializing_if = "BTreeSet::is_empty", default)]
     pub delayed_libraries: BTreeSet<String>,
+    /// Those of the libraries from which no symbol is bound, where symbols name their library (Mach-O, two-level namespace).
+    #[serde(skip_serializing_if = "BTreeSet::is_empty", default)]
+    pub unused_libraries: BTreeSet<String>,
     /// Exports that lead to another library (PE forwarders, as `LIBRARY.symbol`; Mach-O re-exported libraries by
     /// their path).
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
@@ -88,6 +94,9 @@ pub struct Executable {
     /// Segments (ELF, Mach-O) or sections (PE) mapped writable and executable at once.
     #[serde(skip_serializing_if = "is_zero", default)]
     pub writable_code_segments: u64,
+    /// Segments that are loaded from the file to be executed (ELF, Mach-O), whatever the sections in them say.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub code_segments: u64,
     /// Flags of the CLR header (`il-only`, `native-entry`, `strong-name-signed`, …) where the image has one
     /// (ECMA-335, II.25.3.3).
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -155,6 +164,9 @@ pub struct Resource {
     pub digest: Digest,
     /// Shannon entropy in thousandths of a bit per byte, 0 to 8000.
     pub entropy_millibits: u32,
+    /// What the bytes are, in one word, as of a member; empty if nothing says.
+    #[serde(skip_serializing_if = "String::is_empty", default)]
+    pub kind: String,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]

@@ -63,11 +63,9 @@ fn image<H: FileHeader<Endian = Endianness>>(
     for segment in segments {
         match segment.p_type(endian) {
             elf::PT_INTERP => image.interpreter = segment.interpreter(endian, bytes)?.map(text),
-            elf::PT_LOAD
-                if segment.p_flags(endian).contains(elf::PF_X)
-                    && segment.p_flags(endian).contains(elf::PF_W) =>
-            {
-                image.writable_code_segments += 1
+            elf::PT_LOAD if segment.p_flags(endian).contains(elf::PF_X) => {
+                image.writable_code_segments += u64::from(segment.p_flags(endian).contains(elf::PF_W));
+                image.code_segments += u64::from(segment.file_range(endian).1 > 0);
             }
             elf::PT_GNU_RELRO => _ = image.mitigations.insert("relro".into()),
             elf::PT_GNU_STACK if !segment.p_flags(endian).contains(elf::PF_X) => {

@@ -1,8 +1,10 @@
 //! Mach-O images, thin and universal (Apple "Mach-O File Format Reference").
 
+use std::collections::BTreeSet;
+
 use evidence::tree::{Entry, Executable};
 use object::read::macho::{
-    FatArch, LoadCommandVariant, MachHeader, MachOFatFile32, MachOFatFile64, MachOFile,
+    FatArch, LoadCommandVariant, MachHeader, MachOFatFile32, MachOFatFile64, MachOFile, Nlist,
 };
 use object::{Endianness, FileKind, Object, ObjectSection, ObjectSegment, SectionFlags, SegmentFlags, macho};
 
@@ -95,6 +97,8 @@ fn image<H: MachHeader<Endian = Endianness>>(
     let both =
         |right: macho::VmProt| right.contains(macho::VM_PROT_WRITE) && right.contains(macho::VM_PROT_EXECUTE);
     image.writable_code_segments = rights.iter().filter(|(_, right)| both(*right)).count() as u64;
+    image.code_segments =
+        rights.iter().filter(|(_, right)| right.contains(macho::VM_PROT_EXECUTE)).count() as u64;
     let ends =
         file.segments().map(|segment| segment.file_range()).map(|(start, size)| start.saturating_add(size));
     let mut end = ends.max().unwrap_or(0);
@@ -128,6 +132,7 @@ fn image<H: MachHeader<Endian = Endianness>>(
             right.contains(macho::VM_PROT_EXECUTE),
         ));
     }
+    let mut ordered = Vec::new();
     let mut commands = file.macho_load_commands()?;
     while let Some(command) = commands.next()? {
         budget.symbol()?;
@@ -143,6 +148,7 @@ fn image<H: MachHeader<Endian = Endianness>>(
                     }
                     _ => {}
                 }
+                ordered.push(name.clone());
                 image.libraries.insert(name);
             }
             LoadCommandVariant::Rpath(path) => {
@@ -179,10 +185,33 @@ fn image<H: MachHeader<Endian = Endianness>>(
         }
     }
     symbols(file.symbols(), &mut image, budget)?;
+    image.unused_libraries = unused(&file, &ordered);
     if file.macho_header().flags(endian).contains(macho::MH_PIE) {
         image.mitigations.insert("pie".into());
     }
     image.overlay_bytes = (bytes.len() as u64).saturating_sub(end);
     image.build_id = file.mach_uuid()?.map(|uuid| hex(&uuid));
     Ok(image)
+}
+
+/// Names the libraries to which no undefined symbol is bound: in a two-level namespace each has the number of its library, counted from
+/// one in the order of the load commands (Apple, `nlist.h`, `GET_LIBRARY_ORDINAL`).
+fn unused<H: MachHeader<Endian = Endianness>>(file: &MachOFile<H>, ordered: &[String]) -> BTreeSet<String> {
+    let endian = file.endian();
+    // Numbers have eight bits, and the highest ones say something else.
+    let is_numbered = file.macho_header().flags(endian).contains(macho::MH_TWOLEVEL)
+        && ordered.len() <= usize::from(macho::MAX_LIBRARY_ORDINAL);
+    if !is_numbered {
+        return BTreeSet::new();
+    }
+    let mut used = [false; 256];
+    for symbol in file.symbols() {
+        let symbol = symbol.macho_symbol();
+        if symbol.is_undefined() {
+            used[usize::from(symbol.library_ordinal(endian).0)] = true;
+        }
+    }
+    let numbered = ordered.iter().zip(used.iter().skip(1));
+    let of: BTreeSet<&String> = numbered.clone().filter(|(_, used)| **used).map(|(name, _)| name).collect();
+    numbered.map(|(name, _)| name).filter(|name| !of.contains(name)).cloned().collect()
 }

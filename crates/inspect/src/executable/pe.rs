@@ -17,6 +17,7 @@ use crate::bytes::le16;
 
 mod details;
 mod imports;
+mod managed;
 mod map;
 mod resources;
 
@@ -83,6 +84,8 @@ fn image<H: ImageNtHeaders>(
     malformed.note(imports::delayed(&file, &map, &mut image, budget));
     malformed.note(exports(&file, &mut image, budget));
     malformed.note(resources::read(bytes, &file, &mut image, budget));
+    malformed.note(managed::read(bytes, &file, &map, &mut image, budget));
+    image.resources.sort_by(|a, b| a.path.cmp(&b.path));
     details::read(bytes, &file, &mut image, budget)?;
     let flags = header.optional_header().dll_characteristics();
     for (flag, word) in [(0x40, "aslr"), (0x100, "nx"), (0x4000, "cfg"), (0x20, "high-entropy-va")] {

@@ -10,6 +10,7 @@ use liblzma::stream::{CONCATENATED, Stream};
 use lz4_flex::frame::FrameDecoder;
 
 use super::Container;
+use super::joined::{Behind, Joined, is_joined};
 use super::reading::Metered;
 use crate::budget::Exhausted;
 use crate::bytes::le32;
@@ -181,8 +182,21 @@ fn open(container: &mut Container, name: BytePath, format: Format, source: &Sour
         return Err(io::Error::other(Exhausted("its decoder needs too much memory")));
     }
     let packed = source.length().unwrap_or(u64::MAX);
-    let open: Open = Rc::new(|| of_source(format, source));
-    stream(container, name, packed, open)
+    if !is_joined(format) {
+        return stream(container, name, packed, Rc::new(|| of_source(format, source)));
+    }
+    let behind = Behind::default();
+    let open: Open = Rc::new(|| {
+        let memory = memory(format, &source.some(0, PEEK_BYTES)?);
+        Ok(Box::new(Joined::new(format, Box::new(source.reader()), memory, &behind)?))
+    });
+    stream(container, name, packed, open)?;
+    let Some(begin) = behind.get() else { return Ok(()) };
+    container.malformed("something stands behind its end");
+    // Of what is itself unpacked as it is read, nobody knows the end.
+    let part = source.length().and_then(|end| source.part(begin, end.checked_sub(begin)?));
+    container.unless_zero("#after", part)?;
+    Ok(())
 }
 
 /// Opens a member that a decoder gives, front to back if it is an archive that can be read so.

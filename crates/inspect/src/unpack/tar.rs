@@ -21,6 +21,9 @@ const RECORD_MAX_BYTES: u64 = 1 << 20;
 /// Pieces of one sparse file.
 const PIECES_MAX: usize = 100_000;
 
+/// What stands behind the end.
+const AFTER: &str = "#after";
+
 type Block = [u8; BLOCK_BYTES];
 /// Where a piece of a sparse file belongs, and its size in bytes.
 type Piece = (u64, u64);
@@ -50,11 +53,24 @@ struct Records {
 fn read(container: &mut Container, reader: &mut Counted<impl Read>, source: &Source) -> io::Result<()> {
     let mut global = BTreeMap::new();
     let mut records = Records::default();
-    let mut first = true;
-    while let Some(block) = block(reader)? {
-        // Two blocks of zeros end an archive; others may follow, as in Alpine packages.
+    let (mut first, mut ended) = (true, false);
+    loop {
+        let mut block = [0; BLOCK_BYTES];
+        let filled = fill(reader, &mut block)?;
+        // Two blocks of zeros end an archive; others may follow, as in Alpine packages. A last block that is cut off is taken
+        // as an end if it is only zeros.
         if block.iter().all(|byte| *byte == 0) {
+            if filled < BLOCK_BYTES {
+                return Ok(());
+            }
+            ended = true;
             continue;
+        }
+        if ended && (filled < BLOCK_BYTES || !sums(&block)) {
+            return behind(container, &block[..filled], reader, source);
+        }
+        if filled < BLOCK_BYTES {
+            return Err(cut_off());
         }
         if !sums(&block) {
             let what = if first { "the header's checksum is wrong" } else { "what follows is not a header" };
@@ -87,6 +103,27 @@ fn read(container: &mut Container, reader: &mut Counted<impl Read>, source: &Sou
                 container.packed(from, &packing);
             }
         }
+    }
+}
+
+/// Takes what stands behind the end of an archive and is no archive: tools stop before it.
+fn behind(
+    container: &mut Container,
+    begin: &[u8],
+    reader: &mut Counted<impl Read>,
+    source: &Source,
+) -> io::Result<()> {
+    container.malformed("something stands behind its end");
+    if !container.admit() {
+        return Ok(());
+    }
+    let place = reader.position.saturating_sub(begin.len() as u64);
+    let rest = source.length().and_then(|length| source.part(place, length.checked_sub(place)?));
+    if let Some(rest) = rest {
+        container.stored(AFTER.into(), &rest)?;
+    } else {
+        let held = container.content(begin.chain(reader), u64::MAX)?;
+        container.unpacked_member(AFTER.into(), held);
     }
     Ok(())
 }
@@ -214,7 +251,10 @@ fn pieces(
         old_pieces(&header[386..482], &mut pieces)?;
         let mut more = header[482] != 0;
         while more {
-            let next = block(reader)?.ok_or_else(cut_off)?;
+            let mut next = [0; BLOCK_BYTES];
+            if fill(reader, &mut next)? < BLOCK_BYTES {
+                return Err(cut_off());
+            }
             old_pieces(&next[..504], &mut pieces)?;
             more = next[504] != 0;
         }
@@ -316,20 +356,18 @@ fn pax(mut bytes: &[u8], into: &mut BTreeMap<Vec<u8>, Vec<u8>>, pieces: &mut Vec
     Ok(())
 }
 
-/// Reads one block; `None` at the end. A last block that is cut off is taken as an end if it is only zeros.
-fn block(reader: &mut impl Read) -> io::Result<Option<Block>> {
-    let mut block = [0; BLOCK_BYTES];
+/// Reads one block, or what is left of one.
+fn fill(reader: &mut impl Read, block: &mut Block) -> io::Result<usize> {
     let mut filled = 0;
     while filled < BLOCK_BYTES {
         match reader.read(&mut block[filled..]) {
-            Ok(0) if block[..filled].iter().all(|byte| *byte == 0) => return Ok(None),
-            Ok(0) => return Err(cut_off()),
+            Ok(0) => break,
             Ok(read) => filled += read,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
     }
-    Ok(Some(block))
+    Ok(filled)
 }
 
 fn record(reader: &mut impl Read, size: u64) -> io::Result<Vec<u8>> {

@@ -77,7 +77,24 @@ fn an_alpine_package_is_three_archives_in_one() {
     let tree = open("x.apk", &[part("a", b"1", true), part("b", b"2", true)].concat());
     assert_eq!((tree.problems.len(), tree.root.members[0].members.len()), (0, 2));
     let hidden = gzip(&[tar(&[("a", b"1")], true), b"hidden".to_vec()].concat());
-    assert_eq!(kinds(&open("x.tar.gz", &hidden)), ["malformed-tar"]);
+    let tree = open("x.tar.gz", &hidden);
+    assert_eq!(kinds(&tree), ["malformed-tar"]);
+    assert_eq!(find(&tree, "x.tar.gz!x.tar!#after").digest, Some(Digest::of(b"hidden")));
+    // Behind the stream, and behind a stream in another.
+    let behind = [gzip(&tar_of_one()), b"hidden".to_vec()].concat();
+    let tree = open("x.tar.gz", &behind);
+    assert_eq!(kinds(&tree), ["malformed-gzip"]);
+    assert_eq!(find(&tree, "x.tar.gz!#after").digest, Some(Digest::of(b"hidden")));
+    find(&tree, "x.tar.gz!x.tar!a");
+    let padded = [gzip(&tar_of_one()), vec![0; 700]].concat();
+    assert_eq!(
+        (open("x.tar.gz", &padded).problems, open("x.tar.gz", &padded).root.members.len()),
+        (vec![], 1)
+    );
+}
+
+fn tar_of_one() -> Vec<u8> {
+    tar(&[("a", b"1")], true)
 }
 
 #[test]

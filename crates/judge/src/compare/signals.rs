@@ -3,10 +3,12 @@
 //! The rules and their noise over honest releases are in `docs/detection.md`. What code can do is never a reason by
 //! itself: a capability counts with a partner in the same file.
 
+mod containers;
 mod content;
 mod image;
 mod load;
 mod packages;
+mod places;
 mod programs;
 mod sources;
 #[cfg(test)]
@@ -15,7 +17,7 @@ mod tools;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use evidence::tree::Executable;
+use evidence::tree::{Content, Executable};
 use evidence::{BytePath, Digest, Finding, Hasher, Node};
 
 use super::names::without_versions;
@@ -50,13 +52,15 @@ pub(super) struct Around {
     compilers: BTreeSet<&'static str>,
     /// When the recorded build ended, in seconds since 1970.
     pub(super) built_until: Option<i64>,
+    /// Where the files of the new artifact lie, if one of its executables looks for libraries somewhere.
+    places: places::Places,
     /// The releases that the names of the artifacts state, or nothing.
     pub(super) releases: (String, String),
 }
 
 impl Around {
     pub(super) fn of(old: &Node, new: &Node) -> Self {
-        let mut around = Self::default();
+        let mut around = Self { places: places::Places::of(new), ..Self::default() };
         new.walk(|_, node| _ = around.siblings.insert(plain_name(node.name.as_bytes())));
         old.walk(|_, node| {
             around.known.extend(node.digest);
@@ -132,6 +136,7 @@ pub(super) fn suspicions(path: &BytePath, old: Option<&Node>, new: &Node, around
         }
         return findings.found;
     };
+    containers::judge(old, new, &mut findings);
     load::signature(old.signature.as_deref(), new.signature.as_deref(), None, &mut findings);
     let mut structure = Structure::default();
     for (before, after) in slices(old, new) {
@@ -160,10 +165,29 @@ pub(super) fn slices<'a>(old: &'a Node, new: &'a Node) -> Vec<(&'a Executable, &
 struct Structure {
     /// Reasons, in words.
     partners: Vec<String>,
+    /// In which new ways an image of Windows imports.
+    otherwise: Vec<String>,
     /// The file says that it is the same version as before.
     same_version: bool,
     /// Made by the same tools, as far as the file tells.
     same_tools: bool,
+}
+
+/// How the partner begins that says of new ways to import.
+const OTHERWISE: &str = "imported otherwise: ";
+/// What code gets with a library that was put into a finished image. The functions that load late are in each image that does so.
+const OTHERWISE_FAMILIES: &[&str] =
+    &["network/", "process-start/", "code-injection/", "credential-access/", "persistence/"];
+
+impl Structure {
+    /// A new way to import is a partner of what may be imported so.
+    fn otherwise(&self, before: &Content, after: &Content) -> Option<String> {
+        let mut new = after.capabilities.difference(&before.capabilities);
+        let brings = new.any(|name| {
+            name.ends_with("/import") && OTHERWISE_FAMILIES.iter().any(|family| name.starts_with(family))
+        });
+        (brings && !self.otherwise.is_empty()).then(|| format!("{OTHERWISE}{}", self.otherwise.join(", ")))
+    }
 }
 
 /// Findings about one member.

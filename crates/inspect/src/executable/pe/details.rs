@@ -4,7 +4,7 @@ use evidence::Digest;
 use evidence::tree::{Entry, Executable};
 use object::LittleEndian as LE;
 use object::pe::{
-    IMAGE_DIRECTORY_ENTRY_BOUND_IMPORT, IMAGE_DIRECTORY_ENTRY_COM_DESCRIPTOR, IMAGE_DIRECTORY_ENTRY_DEBUG,
+    IMAGE_DIRECTORY_ENTRY_BOUND_IMPORT, IMAGE_DIRECTORY_ENTRY_DEBUG, IMAGE_DIRECTORY_ENTRY_IMPORT,
     IMAGE_DIRECTORY_ENTRY_SECURITY, IMAGE_DIRECTORY_ENTRY_TLS, IMAGE_SCN_MEM_EXECUTE, IMAGE_SCN_MEM_WRITE,
     ImageSectionHeader,
 };
@@ -16,17 +16,10 @@ use crate::budget::Budget;
 
 /// So many bytes at the entry point are kept: a prologue, short of the first displacement that each link moves.
 const ENTRY_BYTES: usize = 16;
+/// The longest program for DOS that linkers write, with its header: 128 bytes of most, 256 of Delphi.
+const STUB_MAX_BYTES: u64 = 256;
 /// A list of TLS callbacks is followed so far.
 const CALLBACKS_MAX: u64 = 1024;
-
-/// Flags of the CLR header (ECMA-335, II.25.3.3.1).
-const CLR_FLAGS: &[(u32, &str)] = &[
-    (0x1, "il-only"),
-    (0x2, "32-bit-required"),
-    (0x8, "strong-name-signed"),
-    (0x10, "native-entry"),
-    (0x2_0000, "32-bit-preferred"),
-];
 
 pub(super) fn read<H: ImageNtHeaders>(
     bytes: &[u8],
@@ -68,8 +61,11 @@ pub(super) fn read<H: ImageNtHeaders>(
             bytes: hex(begin.get(..ENTRY_BYTES).unwrap_or(begin)),
         });
     }
+    let imports = file.data_directory(IMAGE_DIRECTORY_ENTRY_IMPORT);
+    image.import_section = imports
+        .and_then(|directory| sections.section_containing(directory.address_range().0))
+        .map(|section| text(section.raw_name()));
     callbacks(bytes, file, image, budget)?;
-    image.managed = managed(bytes, file);
     Ok(())
 }
 
@@ -134,17 +130,6 @@ fn is_reproducible<H: ImageNtHeaders>(bytes: &[u8], file: &PeFile<H>) -> bool {
     entries.chunks_exact(ENTRY_BYTES).any(|entry| number(&entry[12..], false) == Some(TYPE_REPRO))
 }
 
-fn managed<H: ImageNtHeaders>(bytes: &[u8], file: &PeFile<H>) -> Option<std::collections::BTreeSet<String>> {
-    let (address, size) = file.data_directory(IMAGE_DIRECTORY_ENTRY_COM_DESCRIPTOR)?.address_range();
-    if address == 0 || size == 0 {
-        return None;
-    }
-    let header = file.section_table().pe_data_at(bytes, address)?;
-    let flags = number(header.get(16..)?, false)?;
-    let names = CLR_FLAGS.iter().filter(|(flag, _)| flags & u64::from(*flag) != 0);
-    Some(names.map(|(_, name)| (*name).to_owned()).collect())
-}
-
 /// Counts non-zero bytes of a section beyond the part that is mapped as its own.
 pub(super) fn slack(bytes: &[u8], section: &ImageSectionHeader) -> u64 {
     let (start, mapped) = (section.pointer_to_raw_data.get(LE), section.virtual_size.get(LE));
@@ -158,8 +143,14 @@ pub(super) fn slack(bytes: &[u8], section: &ImageSectionHeader) -> u64 {
 
 /// Counts non-zero bytes that lie before `end` and in neither headers, sections nor certificate table.
 pub(super) fn unaccounted<H: ImageNtHeaders>(bytes: &[u8], file: &PeFile<H>, end: u64) -> u64 {
-    // Behind the table of the sections linkers leave zeros, but for what binds imports to addresses.
-    let mut parts: Vec<(u64, u64)> = vec![(0, headers_end(file))];
+    // Before the headers stand a program for DOS and the list of tools; behind the table of the sections linkers leave zeros, but
+    // for what binds imports to addresses.
+    let begin = u64::from(file.dos_header().nt_headers_offset());
+    let mut parts: Vec<(u64, u64)> = vec![(0, STUB_MAX_BYTES.min(begin)), (begin, headers_end(file))];
+    parts.extend(file.rich_header_info().map(|rich| {
+        let start = rich.offset as u64;
+        (start, start.saturating_add(rich.length as u64))
+    }));
     let bound = file.data_directory(IMAGE_DIRECTORY_ENTRY_BOUND_IMPORT);
     parts.extend(bound.map(pe::ImageDataDirectory::address_range).map(|(start, size)| {
         let start = u64::from(start);

@@ -85,12 +85,12 @@ pub(super) fn read<H: ImageNtHeaders>(
                         size: size as u64,
                         digest: Digest::of(data),
                         entropy_millibits: entropy_millibits(data),
+                        kind: crate::content::kind(data).to_owned(),
                     });
                 }
             }
         }
     }
-    image.resources.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use super::programs::{another, executables};
 use super::sources::{
     LINE_SHORT_MAX_BYTES, SOURCES, classes, is_run, loaded, takes_up, together, tricks, unsought,
 };
-use super::{Around, Findings, Structure};
+use super::{Around, Findings, OTHERWISE, Structure};
 use crate::codes;
 
 /// New imports of these families were in none of 630 honest changes: one suffices together with nothing else.
@@ -74,6 +74,7 @@ pub(super) fn changed(
         || together(before, after, new, findings)
         || takes_up(before, around, new, findings);
     obfuscated(after, is_script, &partners, findings);
+    partners.extend(structure.otherwise(before, after));
     capabilities(before, after, is_script, &partners, is_told, findings);
 }
 
@@ -162,7 +163,8 @@ fn capabilities(
         .filter(|partner| !is_script || !partner.starts_with("new hosts") || names.len() >= 2)
         .collect();
     if grave
-        || (strong && !structural.is_empty())
+        || ((strong || partners.iter().any(|partner| partner.starts_with(OTHERWISE)))
+            && !structural.is_empty())
         || (!is_script && names.len() >= 2 && !structural.is_empty())
     {
         because.extend(structural.into_iter().map(|partner| format!("and in the same file: {partner}")));

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use evidence::tree::Executable;
+use evidence::tree::{Executable, Resource};
 use evidence::{Digest, Severity};
 
 use super::{Findings, Structure, bits};
@@ -17,6 +17,11 @@ const CAVE_GROWTH_MIN_BYTES: u64 = 128;
 const OVERLAY_MIN_BYTES: u64 = 512;
 /// Where nothing was before.
 const OVERLAY_FIRST_MIN_BYTES: u64 = 64;
+/// The same of ELF, whose tools leave one byte there at most; packers, which leave more, did so before.
+const OVERLAY_ELF_MIN_BYTES: u64 = 16;
+/// A resource above both bounds is compressed or encrypted: 4 KiB of random bytes have 7.95 bits each.
+const NOISE_MIN_BYTES: u64 = 4096;
+const NOISE_ENTROPY_MILLIBITS: u32 = 7800;
 /// Programs in C have this many initialisers of their runtime; those in C++ have one for each source file, and honest
 /// releases add some.
 const RUNTIME_INITIALIZERS_MAX: u64 = 3;
@@ -45,6 +50,7 @@ pub(super) fn judge(
     entry(before, after, structure, findings);
     initializers(before, after, findings);
     caves(before, after, structure, findings);
+    resources(before, after, structure, findings);
 }
 
 fn plain(name: &str) -> &str {
@@ -92,9 +98,17 @@ fn sections(before: &Executable, after: &Executable, structure: &mut Structure, 
         section.executable && !section.writable && was_data && !apple && after.kind != "object"
     });
     let became: Vec<String> = became.map(|section| format!("section `{}`", plain(&section.name))).collect();
-    if !became.is_empty() {
+    let mut because = became;
+    // Linkers put all code into one segment of ELF or Mach-O.
+    if after.code_segments > before.code_segments && before.code_segments > 0 && after.kind != "object" {
+        because.push(format!(
+            "{} parts of the file are loaded to be executed, {} were",
+            after.code_segments, before.code_segments
+        ));
+    }
+    if !because.is_empty() {
         structure.partners.push("a part of data that can be executed".to_owned());
-        findings.add(&codes::DATA_MADE_CODE, became);
+        findings.add(&codes::DATA_MADE_CODE, because);
     }
     if after.writable_code_segments > before.writable_code_segments {
         let because = vec![format!(
@@ -318,14 +332,49 @@ fn caves(before: &Executable, after: &Executable, structure: &mut Structure, fin
         structure.partners.push("data where linkers leave zeros".to_owned());
         findings.add(&codes::CODE_CAVE, because);
     }
-    let least = if before.overlay_bytes == 0 {
-        OVERLAY_FIRST_MIN_BYTES
-    } else {
-        OVERLAY_MIN_BYTES.max(before.overlay_bytes * 2)
+    let is_elf = findings.node.format == "elf";
+    let least = match before.overlay_bytes {
+        ..OVERLAY_ELF_MIN_BYTES if is_elf => OVERLAY_ELF_MIN_BYTES,
+        0 => OVERLAY_FIRST_MIN_BYTES,
+        earlier => OVERLAY_MIN_BYTES.max(earlier.saturating_mul(2)),
     };
     if before.overlay_bytes < OVERLAY_MIN_BYTES && after.overlay_bytes >= least {
         structure.partners.push("new data behind the last part".to_owned());
         let because = vec![format!("{} bytes, there were {}", after.overlay_bytes, before.overlay_bytes)];
         findings.add(&codes::OVERLAY_ADDED, because);
+    }
+}
+
+/// Kinds of resources that are compressed by their nature, by their content.
+const COMPRESSED: &[&str] =
+    &["png", "jpeg", "gif", "webp", "font", "pdf", "ogg", "flac", "mp3", "mp4", "icon"];
+
+/// Noise that nothing says to be a picture, a font or a sound.
+fn is_noise(resource: &Resource) -> bool {
+    resource.size >= NOISE_MIN_BYTES
+        && resource.entropy_millibits >= NOISE_ENTROPY_MILLIBITS
+        && !COMPRESSED.contains(&resource.kind.as_str())
+}
+
+/// A resource of noise is new, or grew: what a program carries so, it unpacks itself.
+fn resources(before: &Executable, after: &Executable, structure: &mut Structure, findings: &mut Findings) {
+    let of = |image: &Executable| -> u64 {
+        image.resources.iter().filter(|one| is_noise(one)).map(|one| one.size).sum()
+    };
+    let (earlier, now) = (of(before), of(after));
+    // What carried such a resource before carries another one in each release, of about its size.
+    if now < earlier.saturating_mul(2).saturating_add(NOISE_MIN_BYTES) {
+        return;
+    }
+    let known: BTreeSet<Digest> = before.resources.iter().map(|one| one.digest).collect();
+    let new = after.resources.iter().filter(|one| is_noise(one) && !known.contains(&one.digest));
+    let because: Vec<String> = new
+        .map(|one| {
+            format!("resource `{}` has {} bytes with {}", one.path, one.size, bits(one.entropy_millibits))
+        })
+        .collect();
+    if !because.is_empty() {
+        structure.partners.push("a new resource of noise".to_owned());
+        findings.add(&codes::EMBEDDED_PAYLOAD, super::super::examples(because));
     }
 }

@@ -133,9 +133,17 @@ pub(super) fn judge(
     structure: &mut Structure,
     findings: &mut Findings,
 ) {
+    structure
+        .otherwise
+        .extend(late(before, after).iter().map(|name| format!("`{name}` is loaded late, and was not")));
+    if let (Some(old), Some(new)) = (&before.import_section, &after.import_section)
+        && old != new
+    {
+        structure.otherwise.push(format!("the table of the imports lies in `{new}`, and lay in `{old}`"));
+    }
     libraries(before, after, around, structure, findings);
     grave_imports(before, after, findings);
-    search_paths(before, after, findings);
+    search_paths(before, after, around, findings);
     let maker = after.version_info.get("CompanyName");
     signature(before.signature.as_ref(), after.signature.as_ref(), maker, findings);
 }
@@ -160,6 +168,46 @@ pub(super) fn is_from_system(library: &str) -> bool {
 /// A path of a machine, outside of the folders of its system.
 fn is_fixed(library: &str) -> bool {
     library.starts_with('/') && !is_system(library)
+}
+
+/// Parts of the C library and of the compilers: each of their symbols has a version.
+const VERSIONED: &[&str] = &[
+    "libc.so.6",
+    "libm.so.6",
+    "libdl.so.2",
+    "libpthread.so.0",
+    "librt.so.1",
+    "libutil.so.1",
+    "libresolv.so.2",
+    "libanl.so.1",
+    "libnsl.so.1",
+    "libgcc_s.so.1",
+    "libstdc++.so.6",
+];
+
+/// Whether an ELF image needs no version of such a library, though it needs those of others: then none of its symbols is used.
+fn is_unversioned(image: &Executable, library: &str) -> bool {
+    let begin = format!("{library}:");
+    let needed = image.symbol_versions.range(begin.clone()..).next();
+    VERSIONED.contains(&library)
+        && !image.symbol_versions.is_empty()
+        && !needed.is_some_and(|version| version.starts_with(&begin))
+}
+
+/// Libraries of Windows that are loaded only when they are first called now: few linkers are asked for that, and a table of them is
+/// put into a finished image without touching its others.
+fn late(before: &Executable, after: &Executable) -> Vec<String> {
+    let names = |libraries: &BTreeSet<String>| -> BTreeSet<Vec<u8>> {
+        libraries.iter().map(|name| plain_name(name.as_bytes())).collect()
+    };
+    let known = names(&before.delayed_libraries);
+    // Mach-O has weak libraries in their place, which are no such.
+    let of = |name: &&String| {
+        let begin = format!("{name}!");
+        after.imports.range(begin.clone()..).next().is_some_and(|import| import.starts_with(&begin))
+    };
+    let late = after.delayed_libraries.iter().filter(|name| !known.contains(&plain_name(name.as_bytes())));
+    late.filter(of).cloned().collect()
 }
 
 fn libraries(
@@ -193,7 +241,13 @@ fn libraries(
         if around.had_library(name) && !is_fixed(name) {
             continue;
         }
-        if unused && !is_runtime(name, around) {
+        // Compilers ask for their own libraries without a need.
+        if is_runtime(name, around) {
+            continue;
+        }
+        if after.unused_libraries.contains(name) || is_unversioned(after, name) {
+            because.push(format!("`{name}` is new, and no symbol is bound to it"));
+        } else if unused {
             because.push(format!("`{name}` is new, and no new symbol is needed from anywhere"));
         } else if !is_system(name) && (is_fixed(name) || !around.has_library(name)) {
             because.push(format!("`{name}` is new, and neither in the artifact nor a part of the system"));
@@ -269,7 +323,7 @@ fn interpreter(before: &Executable, after: &Executable, findings: &mut Findings)
     }
 }
 
-fn search_paths(before: &Executable, after: &Executable, findings: &mut Findings) {
+fn search_paths(before: &Executable, after: &Executable, around: &Around, findings: &mut Findings) {
     let own = |path: &&String| {
         path.split(':').all(|part| {
             ["$ORIGIN", "${ORIGIN}", "@loader_path", "@executable_path", "@rpath"]
@@ -287,6 +341,20 @@ fn search_paths(before: &Executable, after: &Executable, findings: &mut Findings
         });
         let severity = if open { Severity::High } else { Severity::Medium };
         findings.add(&codes::Code { severity, ..codes::SEARCH_PATH_ADDED }, super::super::examples(new));
+    }
+    // Together with the artifact, somebody else may put a folder there.
+    let known: BTreeSet<&str> = before.search_paths.iter().flat_map(|path| path.split(':')).collect();
+    let absent: Vec<String> = after
+        .search_paths
+        .iter()
+        .flat_map(|path| path.split(':'))
+        .filter(|path| !known.contains(path))
+        .filter_map(|path| Some((path, around.places.absent(findings.path, path)?)))
+        .map(|(path, folder)| format!("`{path}` leads to `{folder}`, which the artifact does not have"))
+        .collect();
+    if !absent.is_empty() {
+        let code = codes::SEARCH_PATH_ADDED;
+        findings.add(&codes::Code { severity: Severity::High, ..code }, super::super::examples(absent));
     }
 }
 

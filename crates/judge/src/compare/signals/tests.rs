@@ -1,10 +1,11 @@
 //! Each rule with a change that it names and one, as close as possible, that it does not.
 
+mod carried;
 mod images;
 mod scripts;
 mod taken_up;
 
-use evidence::tree::{CodeSignature, Content, Embedded, Entry, Executable, Section};
+use evidence::tree::{CodeSignature, Content, Embedded, Entry, Executable, Resource, Section};
 use evidence::{Digest, Node, Severity};
 
 use super::*;
