@@ -255,6 +255,9 @@ pub(super) fn read(name: &BytePath, bytes: &[u8], hooks: &mut BTreeSet<String>) 
         }
         _ => {}
     }
+    if path.starts_with(b"./etc/") || path.starts_with(b"etc/") {
+        settings(bytes, hooks);
+    }
     if is_library(path) {
         add(hooks, "python-library", &text(path));
     }
@@ -320,6 +323,25 @@ fn cargo_settings(bytes: &[u8], hooks: &mut BTreeSet<String>) {
     }
 }
 
+/// What gives rights or a way in.
+const GIVES: &[&str] = &[
+    "NOPASSWD",
+    "setcap ",
+    "useradd -o",
+    "useradd --non-unique",
+    "-u 0 ",
+    "--uid 0 ",
+    "chpasswd",
+    "passwd -d",
+    "/etc/shadow",
+    "/etc/sudoers",
+    "authorized_keys",
+    "-aG sudo",
+    "-aG wheel",
+    "-aG docker",
+    "-aG root",
+];
+
 /// Lines of a maintainer's script, which has all rights of the machine, that give rights to others.
 fn maintainer(bytes: &[u8], hooks: &mut BTreeSet<String>) {
     let gives = |line: &str| {
@@ -330,8 +352,7 @@ fn maintainer(bytes: &[u8], hooks: &mut BTreeSet<String>) {
                 line.split_once(mode)
                     .is_some_and(|(_, rest)| rest.bytes().take_while(u8::is_ascii_digit).count() == 3)
             });
-        line.contains("NOPASSWD")
-            || line.contains("setcap ")
+        GIVES.iter().any(|word| line.contains(word))
             || installs
             || mode.is_some_and(|mode| {
                 let octal = mode.len() == 4 && mode.bytes().all(|byte| byte.is_ascii_digit());
@@ -343,6 +364,23 @@ fn maintainer(bytes: &[u8], hooks: &mut BTreeSet<String>) {
         manifest(bytes).lines().map(str::trim).filter(|line| !line.starts_with('#') && gives(line)).take(64)
     {
         add(hooks, "rights", line);
+    }
+    // The name of a usual program is turned to another file.
+    for line in manifest(bytes).lines().map(str::trim).filter(|line| line.contains("dpkg-divert")).take(64) {
+        let names = line.split_whitespace().filter_map(|word| word.rsplit_once('/')).map(|(_, name)| name);
+        if names.into_iter().any(|name| PROGRAMS.contains(&name)) {
+            add(hooks, "usual-program", line);
+        }
+    }
+}
+
+/// Lines of settings that start a shell, or call somebody.
+fn settings(bytes: &[u8], hooks: &mut BTreeSet<String>) {
+    const WORDS: &[&str] =
+        &["/bin/sh -c", "/bin/bash -c", "/usr/bin/sh -c", "/usr/bin/bash -c", "curl ", "wget ", "/dev/tcp/"];
+    let is_told = |line: &&str| !line.starts_with('#') && WORDS.iter().any(|word| line.contains(word));
+    for line in manifest(bytes).lines().map(str::trim).filter(is_told).take(16) {
+        add(hooks, "settings", line);
     }
 }
 

@@ -6,6 +6,7 @@
 //! ([`python`]: "Compound statements"; [`javascript`]: ECMA-262, "Function definitions"), not by running them: what is too
 //! clever for that is missed.
 
+mod aliases;
 mod javascript;
 mod python;
 
@@ -15,8 +16,10 @@ use std::sync::LazyLock;
 
 use aho_corasick::{AhoCorasick, MatchKind};
 use evidence::BytePath;
+use evidence::tree::Content;
 
-use super::{base, capabilities, hooks};
+use super::{base, bound, capabilities, hooks, hosts};
+use aliases::Aliases;
 
 /// Larger sources are bundles of many.
 const SOURCE_MAX: usize = 4 << 20;
@@ -28,6 +31,14 @@ const PLACE: &str = "at load";
 struct Parts<'a> {
     load: Vec<Range<usize>>,
     functions: Vec<Function<'a>>,
+}
+
+impl Parts<'_> {
+    /// Everything but comments, and texts that only document.
+    fn all(&self) -> impl Iterator<Item = Range<usize>> {
+        let bodies = self.functions.iter().flat_map(|function| &function.body);
+        self.load.iter().chain(bodies).cloned()
+    }
 }
 
 #[derive(Default)]
@@ -84,9 +95,11 @@ const PYTHON: &[Family] = &[
             b"httpx.get(",
             b"httpx.post(",
             b"PoolManager(",
+            b"aiohttp.ClientSession(",
+            b"websockets.connect(",
         ],
     },
-    Family { name: "run text", words: &[b"exec(", b"eval(", b"marshal.loads("] },
+    Family { name: "run text", words: &[b"exec(", b"eval(", b"marshal.loads(", b"__import__("] },
     Family {
         name: "interception",
         words: &[
@@ -113,8 +126,6 @@ const JAVASCRIPT: &[Family] = &[
             b"execFileSync(",
             b"child_process').exec(",
             b"child_process\").exec(",
-            b"child_process.exec(",
-            b"cp.exec(",
             b"exec(",
             b"process.binding(",
         ],
@@ -149,6 +160,10 @@ const JAVASCRIPT: &[Family] = &[
             b"axios.get(",
             b"axios.post(",
             b"axios(",
+            b"$.ajax(",
+            b"jQuery.ajax(",
+            b"new Image",
+            b"importScripts(",
         ],
     },
     Family {
@@ -173,12 +188,22 @@ const JAVASCRIPT: &[Family] = &[
         words: &[
             b"XMLHttpRequest.prototype.",
             b"window.fetch =",
+            b"window.fetch=",
             b"globalThis.fetch =",
+            b"globalThis.fetch=",
             b"global.fetch =",
             b"window.ethereum",
             b"Module._load =",
             b"Module.prototype.require =",
         ],
+    },
+    Family {
+        name: "page script",
+        words: &[b"createElement('script')", b"createElement(\"script\")", b"document.write("],
+    },
+    Family {
+        name: "input",
+        words: &[b"Listener('key", b"Listener(\"key", b"onkeyup =", b"onkeydown =", b"onkeypress ="],
     },
     Family { name: "removal", words: &[b"rmSync(", b"unlinkSync(", b"rmdirSync(", b"fs.rm("] },
     Family {
@@ -260,9 +285,7 @@ fn language(name: &BytePath, bytes: &[u8]) -> Option<Language> {
     match ending {
         b"py" | b"pyw" => Some(Language::Python),
         b"js" | b"mjs" | b"cjs" => Some(Language::JavaScript),
-        b"rs" if base == b"build.rs" || memchr::memmem::find(bytes, b"#[proc_macro").is_some() => {
-            Some(Language::Rust)
-        }
+        b"rs" if base == b"build.rs" || holds(bytes, b"#[proc_macro") => Some(Language::Rust),
         _ => None,
     }
 }
@@ -271,34 +294,89 @@ fn language(name: &BytePath, bytes: &[u8]) -> Option<Language> {
 pub(super) fn read(name: &BytePath, bytes: &[u8], hooks: &mut BTreeSet<String>) {
     let Some(language) = language(name, bytes).filter(|_| bytes.len() <= SOURCE_MAX) else { return };
     let words = &WORDS[language as usize];
+    let aliases = match language {
+        Language::Python => Aliases::of_python(bytes),
+        Language::JavaScript => Aliases::of_javascript(bytes),
+        Language::Rust => Aliases::default(),
+    };
     // Most sources have none of the words anywhere.
-    if !words.machine.is_match(bytes) {
+    if aliases.is_empty() && !words.machine.is_match(bytes) {
         return;
     }
-    let text = match language {
-        Language::Python => run(bytes, python::parts(bytes), called_in_python),
-        Language::JavaScript => run(bytes, javascript::parts(bytes), called_in_javascript),
-        Language::Rust => bytes.to_vec(),
+    let parts = match language {
+        Language::Python => python::parts(bytes),
+        Language::JavaScript => javascript::parts(bytes),
+        Language::Rust => Parts { load: std::iter::once(0..bytes.len()).collect(), functions: Vec::new() },
     };
-    let starts_programs = memchr::memmem::find(bytes, b"child_process").is_some();
-    let mut named = BTreeSet::new();
-    for hit in words.machine.find_iter(&text) {
-        let (family, word) = words.families[hit.pattern().as_usize()];
-        let before = hit.start().checked_sub(1).map(|at| text[at]);
+    let reading = Reading { language, words, aliases, starts_programs: holds(bytes, b"child_process") };
+    let code: Vec<u8> = parts.all().flat_map(|range| bytes[range].iter().chain(b"\n")).copied().collect();
+    if reading.families(&code).keys().any(|family| TALKS.contains(family)) {
+        hosts_in(&code, hooks);
+    }
+    let called = if language == Language::Python { called_in_python } else { called_in_javascript };
+    let text = run(bytes, parts, called);
+    for (family, at) in reading.families(&text) {
+        hooks::add(hooks, &format!("{PLACE} {family}"), line(&text, at).as_ref());
+    }
+    bound(hooks);
+}
+
+/// Families by which a source may call the hosts that its code names.
+const TALKS: &[&str] = &["network", "page script", "interception", "input"];
+/// The word that begins the name of each host that code names, among the hooks.
+const HOST: &str = "talks to";
+
+/// Collects the hosts of code, which are named outside of comments.
+fn hosts_in(code: &[u8], hooks: &mut BTreeSet<String>) {
+    let mut found = Content::default();
+    hosts::read(code, &mut found);
+    for host in found.hosts {
+        hooks::add(hooks, HOST, &host);
+    }
+}
+
+/// What a source is looked through for.
+struct Reading<'a> {
+    language: Language,
+    words: &'static Words,
+    aliases: Aliases<'a>,
+    starts_programs: bool,
+}
+
+impl Reading<'_> {
+    /// Returns which families a text has, and where each stands first.
+    fn families(&self, text: &[u8]) -> BTreeMap<&'static str, usize> {
+        let mut named = BTreeMap::new();
+        for hit in self.words.machine.find_iter(text) {
+            let (family, word) = self.words.families[hit.pattern().as_usize()];
+            if !named.contains_key(family) && self.counts(text, hit.start(), family, word) {
+                named.insert(family, hit.start());
+            }
+        }
+        self.aliases.each(text, |family, at| _ = named.entry(family).or_insert(at));
+        named
+    }
+
+    /// Whether a word that stands somewhere says what it seems to say.
+    fn counts(&self, text: &[u8], at: usize, family: &str, word: &[u8]) -> bool {
+        let before = at.checked_sub(1).map(|at| text[at]);
         let begins_inside = in_name(word[0]) && before.is_some_and(in_name);
         // A method of somebody: `pattern.exec(`, `model.eval(`.
         let bare = matches!(word, b"exec(" | b"eval(" | b"spawn(" | b"Function(");
-        let is_method = bare && before == Some(b'.');
-        let is_usual = is_definition(&text, hit.start(), hit.end())
-            || (word.ends_with(b"Function(") && argument(&text, hit.end()) == Some(&b"return this"[..]));
-        let needs_module = language == Language::JavaScript && family == "process start" && !starts_programs;
-        let is_binding = word == b"process.binding(";
-        if begins_inside || is_method || is_usual || (needs_module && !is_binding) || named.contains(family) {
-            continue;
-        }
-        named.insert(family);
-        hooks::add(hooks, &format!("{PLACE} {family}"), line(&text, hit.start()).as_ref());
+        let end = at + word.len();
+        let is_usual = is_definition(text, at, end)
+            || (word.ends_with(b"Function(") && argument(text, end) == Some(&b"return this"[..]))
+            || (word.ends_with(b"=") && text.get(end) == Some(&b'='));
+        let needs_module = self.language == Language::JavaScript
+            && family == "process start"
+            && word != b"process.binding("
+            && !self.starts_programs;
+        !(begins_inside || (bare && before == Some(b'.')) || is_usual || needs_module)
     }
+}
+
+fn holds(bytes: &[u8], word: &[u8]) -> bool {
+    memchr::memmem::find(bytes, word).is_some()
 }
 
 fn in_name(byte: u8) -> bool {
@@ -459,6 +537,19 @@ mod tests {
             &["persistence: open(os.path.expanduser('~/.bashrc'), 'a')", "run text: exec(x)"],
         );
         check("a.txt", "subprocess.Popen(['x'])\n", &[]);
+        // Under other names.
+        check("a.py", "import os, subprocess as s\ns.run(['x'])\n", &["process start: s.run(['x'])"]);
+        check("a.py", "from os import path, system as t\nt('x')\n", &["process start: t('x')"]);
+        check(
+            "a.py",
+            "from urllib.request import (Request, urlopen as u)\nu(Request('x'))\n",
+            &["network: u(Request('x'))"],
+        );
+        check(
+            "a.py",
+            "import subprocess as s\nfrom os import path\nsystem('x')\npath.join('x')\nx.s.run()\n",
+            &[],
+        );
     }
 
     #[test]
@@ -501,10 +592,53 @@ mod tests {
         ] {
             check("a/b.js", &with(defines), &[]);
         }
+        // Under other names.
+        for (text, found) in [
+            ("const h = require(\"https\"); setTimeout(function () {\nh.get(u)\n}, 1)", "network: h.get(u)"),
+            ("const { execSync: e, spawn } = require('child_process')\ne('x')", "process start: e('x')"),
+            ("import * as c from 'node:child_process'\nc.exec('x')", "process start: c.exec('x')"),
+            ("import { exec as e } from \"child_process\"\ne('x')", "process start: e('x')"),
+            ("var c = __importStar(require('child_process'))\nc.fork('x')", "process start: c.fork('x')"),
+            ("const d = await import('dns')\nd.resolveTxt(x)", "network: d.resolveTxt(x)"),
+        ] {
+            check("a.mjs", text, &[found]);
+        }
+        check(
+            "a.js",
+            "const h = require('https'); function f() { h.get(u) }\nx.h.get(u); h.agent(); hh.get()",
+            &[],
+        );
+        check("a.js", "window.fetch==x; if (window.fetch===y) {}", &[]);
+        check("a.js", "window.fetch=x", &["interception: window.fetch=x"]);
         // A pattern's method, and a function of that name in a file that starts no programs.
         check("a.js", "const m = /x/.exec(y); spawn(y); medieval(y);", &[]);
         check("a.js", "class A { async fetch(a, b) { } eval(t) {\n} }\nFunction('return this')()", &[]);
-        check("a.mjs", "fetch('https://x.invalid')\n", &["network: fetch('https://x.invalid')"]);
+        check(
+            "a.mjs",
+            "fetch('https://x.invalid')\n",
+            &["network: fetch('https://x.invalid')", "talks to: x.invalid"],
+        );
+    }
+
+    #[test]
+    fn hosts_of_code_are_told_from_those_of_comments() {
+        for (name, text) in [
+            (
+                "a.py",
+                "def f():\n    # https://a.invalid/\n    \"\"\"See https://b.invalid/.\"\"\"\n    requests.post('https://c.invalid/x')\n",
+            ),
+            (
+                "a.js",
+                "// https://a.invalid/\nfunction f() { /* https://b.invalid */ fetch('https://c.invalid/x') }",
+            ),
+        ] {
+            check(name, text, &["talks to: c.invalid"]);
+        }
+        check(
+            "a.js",
+            "const see = 'https://c.invalid/x'; eval(y)",
+            &["run text: const see = 'https://c.invalid/x'; eval(y)"],
+        );
     }
 
     #[test]

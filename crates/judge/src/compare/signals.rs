@@ -40,6 +40,8 @@ pub(super) struct Around {
     pub(super) loose_bytecode: bool,
     /// The packages of the old artifact with classes that start programs, or make classes of bytes.
     packages: BTreeSet<(Vec<u8>, &'static str)>,
+    /// Hosts that texts of the old artifact name.
+    hosts: BTreeSet<String>,
     /// What sources of the old artifact do, by family.
     families: BTreeSet<String>,
     /// The files of the old artifact, by their paths inside the archive that they are in.
@@ -66,6 +68,7 @@ impl Around {
             around.known.extend(node.digest);
             around.earlier.insert(plain_name(node.name.as_bytes()));
             around.packages.extend(sources::of_class(node));
+            around.hosts.extend(node.content.iter().flat_map(|content| content.hosts.iter().cloned()));
             around.families.extend(sources::families(node).map(str::to_owned));
             around.files.insert(node.name.as_bytes().to_vec());
             around.bundles |= sources::is_bundle(node);

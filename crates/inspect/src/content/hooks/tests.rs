@@ -88,6 +88,20 @@ fn each_place_is_known() {
         hooks("./postinst", "#!/bin/sh\ninstall -m 4755 a b\ninstall -m 755 c d\nsetcap x+ep /bin/y\n"),
         ["deb-install: postinst", "rights: install -m 4755 a b", "rights: setcap x+ep /bin/y"]
     );
+    let script = "#!/bin/sh\nuseradd -o -u 0 x\ndpkg-divert --divert /usr/bin/ssh.d --add /usr/bin/ssh\ndpkg-divert --add /usr/bin/x\n";
+    assert_eq!(
+        hooks("./postinst", script),
+        [
+            "deb-install: postinst",
+            "rights: useradd -o -u 0 x",
+            "usual-program: dpkg-divert --divert /usr/bin/ssh.d --add /usr/bin/ssh"
+        ]
+    );
+    assert_eq!(
+        hooks("./etc/x.conf", "a=1\n# /bin/sh -c no\nrun='/bin/sh -c true'\n"),
+        ["settings: run='/bin/sh -c true'"]
+    );
+    assert_eq!(hooks("./usr/x.conf", "run='/bin/sh -c true'\n"), [""; 0]);
     for (path, place) in [
         ("./etc/ld.so.conf.d/0.conf", "every program"),
         ("./usr/share/polkit-1/rules.d/x.rules", "rights"),

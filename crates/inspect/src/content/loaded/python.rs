@@ -34,13 +34,16 @@ pub(super) fn parts(source: &[u8]) -> Parts<'_> {
             }
             None => {
                 registered = text.starts_with(b"@atexit.register");
-                // A text alone is documentation.
                 if !is_documentation(text) {
                     parts.load.extend(line.pieces);
                 }
                 return;
             }
         };
+        // A text alone is documentation.
+        if is_documentation(text) {
+            return;
+        }
         if registered && owner.is_none() {
             // Its body runs without being called by name.
             open.pop();

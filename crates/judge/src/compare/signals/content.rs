@@ -9,7 +9,7 @@ use super::load::is_from_system;
 use super::packages::{begins, hooks, wants};
 use super::programs::{another, executables};
 use super::sources::{
-    LINE_SHORT_MAX_BYTES, SOURCES, classes, is_run, loaded, takes_up, together, tricks, unsought,
+    LINE_SHORT_MAX_BYTES, SOURCES, classes, is_run, loaded, takes_up, talks, together, tricks, unsought,
 };
 use super::{Around, Findings, OTHERWISE, Structure};
 use crate::codes;
@@ -62,10 +62,11 @@ pub(super) fn changed(
     if after.bidirectional > before.bidirectional || after.invisible > before.invisible {
         partners.push("hidden characters".to_owned());
     }
+    let calls = talks(before, after, around, new, findings);
     let hosts: Vec<&String> = after.hosts.difference(&before.hosts).collect();
     if is_script && !hosts.is_empty() && !before.more_hosts {
         partners.push(format!("new hosts: {}", super::super::examples(&hosts).join(", ")));
-        if is_run(new, after) {
+        if is_run(new, after) && !calls {
             fetches(before, after, &hosts, findings);
         }
     }
@@ -315,6 +316,7 @@ pub(super) fn is_loose_bytecode(node: &Node) -> bool {
 pub(super) fn added(new: &Node, around: &Around, findings: &mut Findings) {
     if let Some(after) = &new.content {
         common(&Content::default(), after, around, new, findings);
+        talks(&Content::default(), after, around, new, findings);
         unsought(new, after, around, findings);
     }
     rights(None, new, findings);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use evidence::Severity;
 use evidence::tree::Content;
 
-use super::sources::AT_LOAD;
+use super::sources::{AT_LOAD, TALKS};
 use super::{Around, Findings};
 use crate::codes;
 use crate::compare::names::without_versions;
@@ -45,6 +45,7 @@ const AUTOMATIC: &[&str] = &[
     "cargo-settings",
     "java-agent",
     "plug-in",
+    "settings",
 ];
 /// The places of files that a package begins with, and of packages that it asks for, among the hooks.
 const ENTRY: &str = "entry-file: ";
@@ -64,7 +65,7 @@ pub(super) fn hooks(before: &Content, after: &Content, around: &Around, findings
     let new: Vec<&String> = after
         .hooks
         .iter()
-        .filter(|hook| [AT_LOAD, WANTS, ENTRY].iter().all(|other| !hook.starts_with(other)))
+        .filter(|hook| [AT_LOAD, TALKS, WANTS, ENTRY].iter().all(|other| !hook.starts_with(other)))
         .filter(|hook| !known.contains(&plain(hook, &around.releases.1)))
         .collect();
     let place = |hook: &str| hook.split(": ").next().unwrap_or_default().to_owned();
@@ -124,10 +125,38 @@ pub(super) fn wants(before: &Content, after: &Content, around: &Around, findings
         return;
     }
     let is_patch = is_patch(&around.releases.0, &around.releases.1);
-    let severity = if is_patch { codes::REQUIREMENT_ADDED.severity } else { Severity::Low };
     let release = if is_patch { "a release that mends things" } else { "this release" };
-    let because = vec![format!("{release} asks for {}", new.join(", "))];
+    let mut because = vec![format!("{release} asks for {}", new.join(", "))];
+    let known: Vec<&str> = before.hooks.iter().filter_map(|hook| hook.strip_prefix(WANTS)).collect();
+    let alike = new.iter().filter_map(|name| Some((name, known.iter().find(|known| is_alike(known, name))?)));
+    let alike: Vec<String> =
+        alike.map(|(name, known)| format!("{name} is written nearly like {known}")).collect();
+    let severity =
+        if is_patch || !alike.is_empty() { codes::REQUIREMENT_ADDED.severity } else { Severity::Low };
+    because.extend(alike);
     findings.add(&codes::Code { severity, ..codes::REQUIREMENT_ADDED }, because);
+}
+
+/// Shorter names are alike by chance.
+const ALIKE_MIN: usize = 5;
+
+/// Whether two names differ in one letter that was left out, put in, replaced, or taken for its neighbour; numbers may
+/// differ.
+fn is_alike(known: &str, name: &str) -> bool {
+    let (known, name) = (known.as_bytes(), name.as_bytes());
+    if known.len().min(name.len()) < ALIKE_MIN {
+        return false;
+    }
+    let same = known.iter().zip(name).take_while(|(one, other)| one == other).count();
+    let (one, other) = (&known[same..], &name[same..]);
+    let is_letter = |rest: &[u8]| rest.first().is_some_and(|byte| !byte.is_ascii_digit());
+    match (one, other) {
+        ([a, b, rest @ ..], [c, d, others @ ..]) if (a, b) == (d, c) && rest == others => true,
+        ([_, rest @ ..], [_, others @ ..]) if rest == others => is_letter(one) && is_letter(other),
+        ([_, rest @ ..], others) if rest == others => is_letter(one),
+        (rest, [_, others @ ..]) if rest == others => is_letter(other),
+        _ => false,
+    }
 }
 
 /// Whether only the third number moved ("Semantic Versioning", 6: fixes that change nothing else).

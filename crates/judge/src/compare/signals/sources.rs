@@ -11,6 +11,8 @@ use crate::codes;
 
 /// How facts of what a source does at load begin, among the hooks.
 pub(super) const AT_LOAD: &str = "at load ";
+/// How facts of hosts that code names begin, among the hooks.
+pub(super) const TALKS: &str = "talks to: ";
 /// Families that a bundle hardly takes up by chance.
 const GRAVE_AT_LOAD: &[&str] =
     &["process start", "persistence", "credentials", "interception", "environment"];
@@ -169,6 +171,40 @@ pub(super) const FIRST: &[&str] = &[
     "anti-analysis",
     "network",
 ];
+
+/// Whether a package itself runs a source.
+fn is_source(node: &Node, content: &Content) -> bool {
+    is_run(node, content) && !is_aside(node)
+}
+
+/// A source whose code names a host that nothing of the old release named, and which calls somebody: one of 565 honest
+/// pairs. Says whether there is any.
+pub(super) fn talks(
+    before: &Content,
+    after: &Content,
+    around: &Around,
+    node: &Node,
+    findings: &mut Findings,
+) -> bool {
+    let is_whole = before.hooks.len() < Content::LIST_MAX;
+    if !is_source(node, after) || !is_whole {
+        return false;
+    }
+    let hosts = after.hooks.difference(&before.hooks).filter_map(|hook| hook.strip_prefix(TALKS));
+    let new: Vec<&str> = hosts.filter(|host| !around.hosts.contains(*host)).collect();
+    if new.is_empty() {
+        return false;
+    }
+    let because = vec![
+        format!(
+            "its code names {}, which nothing of the old release named",
+            super::super::examples(new).join(", ")
+        ),
+        "it calls somebody, or stands between those who do".to_owned(),
+    ];
+    findings.add(&codes::HOST_ADDED, because);
+    true
+}
 
 /// Families of what a source does that its package runs.
 pub(super) fn families(node: &Node) -> impl Iterator<Item = &str> {

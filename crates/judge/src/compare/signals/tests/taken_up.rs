@@ -79,6 +79,25 @@ fn what_a_source_does_at_load_is_told_by_family() {
 }
 
 #[test]
+fn a_host_that_code_calls_for_the_first_time() {
+    let talks = |host: &str| source("a.js", &[], &[&format!("talks to: {host}")]);
+    let named = |host: &str| {
+        let mut readme = source("README.md", &[], &[]);
+        readme.content.as_mut().unwrap().hosts = set(&[host]);
+        readme
+    };
+    let high = [("host-added".to_owned(), High)];
+    for release in [PATCH, LEAP] {
+        assert_eq!(judged(&[], release, Some(&talks("a.invalid")), &talks("b.invalid")), high);
+        assert_eq!(judged(&[], release, None, &talks("b.invalid")), high);
+    }
+    assert_eq!(judged(&[named("b.invalid")], PATCH, Some(&talks("a.invalid")), &talks("b.invalid")), []);
+    assert_eq!(judged(&[], PATCH, Some(&talks("a.invalid")), &talks("a.invalid")), []);
+    let aside = source("test/a.js", &[], &["talks to: b.invalid"]);
+    assert_eq!(judged(&[], PATCH, None, &aside), []);
+}
+
+#[test]
 fn a_package_begins_with_a_file_that_was_not_there() {
     let manifest = |main: &str| source("package/package.json", &[], &[&format!("entry-file: main: {main}")]);
     let entry = |module: &str| {
@@ -109,6 +128,19 @@ fn one_more_package_in_a_release_that_mends_things() {
     assert_eq!(of(LEAP), [("requirement-added".to_owned(), Low)]);
     assert_eq!(judged(&[], PATCH, Some(&two), &one), []);
     assert_eq!(judged(&[], PATCH, None, &two), []);
+    // Names that are meant to be taken for others, in any release.
+    for (known, name, severity) in [
+        ("eth-account", "eth-acount", High),
+        ("requests", "reqeusts", High),
+        ("requests", "request", High),
+        ("lodash", "lodash1", Low),
+        ("python3", "python4", Low),
+        ("chalk", "debug", Low),
+        ("abc", "abd", Low),
+    ] {
+        let found = judged(&[], LEAP, Some(&manifest(&[known])), &manifest(&[name]));
+        assert_eq!(found, [("requirement-added".to_owned(), severity)], "{name}");
+    }
     // A list that was cut says nothing.
     let many: Vec<String> = (0..Content::LIST_MAX).map(|number| format!("p{number}")).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
