@@ -213,6 +213,12 @@ const RULES: &[Rule] = &[
             ".ssh/id_",
             "wallet.dat",
             "Local Extension Settings",
+            "\\Local State",
+            "Telegram Desktop/tdata",
+            // The identifier of a browser's wallet.
+            "nkbihfbeogaeaoehlefnkodbefgpgknn",
+            "Ethereum/keystore",
+            ".electrum/wallets",
         ]],
     ),
     rule(
@@ -230,6 +236,15 @@ const RULES: &[Rule] = &[
             "GITHUB_TOKEN",
             "trufflehog",
             "toJSON(secrets)",
+            "id_ed25519",
+            "id_rsa",
+            ".kube/config",
+            ".config/gcloud",
+            ".netrc",
+            "/etc/shadow",
+            "metadata.google.internal",
+            "ACTIONS_ID_TOKEN_REQUEST",
+            "VAULT_TOKEN",
         ]],
     ),
     rule(
@@ -320,6 +335,17 @@ const RULES: &[Rule] = &[
         ]],
     ),
     rule(
+        "obfuscation/way-round",
+        In::Text,
+        &[&[
+            "process.mainModule.require",
+            "mainModule.constructor._load",
+            "module.constructor._load",
+            "process.mainModule.constructor",
+            "getBuiltinModule(",
+        ]],
+    ),
+    rule(
         "drops-and-runs/script",
         In::Text,
         &[&["include_bytes!("], &["fs::write(", "File::create("], &["Command::new("]],
@@ -359,6 +385,11 @@ const RULES: &[Rule] = &[
         "reads-siblings/import",
         In::Imports,
         &[&["GetModuleFileName", "_NSGetExecutablePath", "NSGetExecutablePath"]],
+    ),
+    rule(
+        "code-in-memory/script",
+        In::Text,
+        &[&["RtlMoveMemory", "VirtualAlloc", "PROT_EXEC", "memfd_create", "CreateRemoteThread"]],
     ),
     rule("process-start/class", In::Wide, &[&["java/lang/ProcessBuilder", "java/lang/Runtime"]]),
     // Whole constants, by their lengths (JVMS 4.4.7): `RuntimeException` and `executor` are others.

@@ -213,6 +213,13 @@ pub(super) fn read(name: &BytePath, bytes: &[u8], hooks: &mut BTreeSet<String>) 
                 add(hooks, "java-build", class);
             }
         }
+        _ if path.starts_with(b"META-INF/services/") => {
+            for class in manifest(bytes).lines().map(str::trim).take(64) {
+                if !class.is_empty() && !class.starts_with('#') {
+                    add(hooks, "java-service", &format!("{}: {class}", text(base)));
+                }
+            }
+        }
         b"sitecustomize.py" | b"usercustomize.py" => add(hooks, "python-start", &text(base)),
         b"entry_points.txt" => entry_points(bytes, hooks),
         b"build.rs" if path.split(|byte| *byte == b'/').count() <= 2 => add(hooks, "cargo-build", "build.rs"),
@@ -429,6 +436,10 @@ fn npm(bytes: &[u8], hooks: &mut BTreeSet<String>) {
         if let Some(file) = manifest.get(key).and_then(serde_json::Value::as_str) {
             add(hooks, "entry-file", &format!("{key}: {}", file.trim_start_matches("./")));
         }
+    }
+    let programs = manifest.get("bin").and_then(serde_json::Value::as_object).into_iter().flatten();
+    for (program, file) in programs.filter_map(|(program, file)| Some((program, file.as_str()?))).take(16) {
+        add(hooks, "entry-file", &format!("bin {program}: {}", file.trim_start_matches("./")));
     }
     match manifest.get("bin") {
         Some(serde_json::Value::Object(programs)) => {

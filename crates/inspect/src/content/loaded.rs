@@ -245,7 +245,11 @@ const RUST: &[Family] = &[
         ],
     },
     Family { name: "environment", words: &[b"env::vars()", b"env::vars_os()"] },
+    Family { name: "constructor", words: CONSTRUCTORS },
 ];
+
+/// What lets a function of a library run before its program ("ELF initialisers", and their likes of other systems).
+const CONSTRUCTORS: &[&[u8]] = &[b"#[ctor", b"\".init_array", b"__mod_init_func", b".CRT$XCU"];
 
 /// Families of the capability table whose words say the same in any language.
 const PLACES: &[(&str, &str)] = &[("persistence/", "persistence"), ("credential-access/", "credentials")];
@@ -285,7 +289,13 @@ fn language(name: &BytePath, bytes: &[u8]) -> Option<Language> {
     match ending {
         b"py" | b"pyw" => Some(Language::Python),
         b"js" | b"mjs" | b"cjs" => Some(Language::JavaScript),
-        b"rs" if base == b"build.rs" || holds(bytes, b"#[proc_macro") => Some(Language::Rust),
+        b"rs"
+            if base == b"build.rs"
+                || CONSTRUCTORS.iter().any(|word| holds(bytes, word))
+                || holds(bytes, b"#[proc_macro") =>
+        {
+            Some(Language::Rust)
+        }
         _ => None,
     }
 }

@@ -133,6 +133,11 @@ fn image<H: MachHeader<Endian = Endianness>>(
         ));
     }
     let mut ordered = Vec::new();
+    let header = file.macho_header();
+    let commands_end = size_of::<H>() as u64 + u64::from(header.sizeofcmds(endian));
+    if kind != "object" {
+        image.unaccounted_nonzero_bytes = super::unaccounted(bytes, parts(&file, commands_end), end);
+    }
     let mut commands = file.macho_load_commands()?;
     while let Some(command) = commands.next()? {
         budget.symbol()?;
@@ -192,6 +197,22 @@ fn image<H: MachHeader<Endian = Endianness>>(
     image.overlay_bytes = (bytes.len() as u64).saturating_sub(end);
     image.build_id = file.mach_uuid()?.map(|uuid| hex(&uuid));
     Ok(image)
+}
+
+/// What the headers of a linked image account for: the commands, the sections, and segments without any, whose tables lie in them.
+fn parts<H: MachHeader<Endian = Endianness>>(file: &MachOFile<H>, commands_end: u64) -> Vec<(u64, u64)> {
+    let mut parts = vec![(0, commands_end)];
+    let range = |(start, size): (u64, u64)| (start, start.saturating_add(size));
+    let mut filled: BTreeSet<Vec<u8>> = BTreeSet::new();
+    for section in file.sections() {
+        filled.extend(section.segment_name_bytes().ok().flatten().map(<[u8]>::to_vec));
+        parts.extend(section.file_range().map(range));
+    }
+    let bare = file
+        .segments()
+        .filter(|segment| segment.name_bytes().ok().flatten().is_none_or(|name| !filled.contains(name)));
+    parts.extend(bare.map(|segment| range(segment.file_range())));
+    parts
 }
 
 /// Names the libraries to which no undefined symbol is bound: in a two-level namespace each has the number of its library, counted from

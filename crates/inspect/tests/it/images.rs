@@ -224,6 +224,7 @@ fn real_programs_show_their_facts() {
     assert!(program.symbol_versions.iter().any(|name| name.starts_with("libc.so.6:GLIBC_")));
     assert_eq!((program.initializers.get(".init_array"), program.indirect_relocations), (Some(&1), 0));
     assert_eq!((program.writable_code_segments, program.unaccounted_nonzero_bytes), (0, 0));
+    assert_eq!(program.code_segments, 1);
     fs::write(
         folder.path().join("i.c"),
         "static int one(void) { return 1; }\nstatic void *choose(void) { return one; }\n\
@@ -243,6 +244,40 @@ fn real_programs_show_their_facts() {
         (forged.machine.as_str(), forged.kind.as_str(), forged.overlay_bytes),
         ("x86_64", "executable", 9)
     );
+}
+
+/// An image with two more libraries, the last of which needs a symbol: `number` is that of the library from which it comes.
+fn bound(number: u8) -> Vec<u8> {
+    let mut file = mach_o();
+    let word = |value: u32| value.to_le_bytes();
+    let library = |name: &[u8; 16]| {
+        [&[word(0xc), word(40), word(24), [0; 4], [0; 4], [0; 4]].concat(), &name[..]].concat()
+    };
+    let table = [2, 24, 0x900, 1, 0x980, 8].map(word).concat();
+    let more = [library(b"/usr/lib/libz.1\0"), library(b"/usr/lib/libx.1\0"), table].concat();
+    let size = u32::from_le_bytes(file[20..24].try_into().unwrap());
+    let end = 32 + size as usize;
+    file[end..end + more.len()].copy_from_slice(&more);
+    file[16..20].copy_from_slice(&word(7));
+    file[20..24].copy_from_slice(&word(size + more.len() as u32));
+    // The flag of a two-level namespace.
+    file[24..28].copy_from_slice(&word(0x20_0080));
+    file[0x900..0x908].copy_from_slice(&[1, 0, 0, 0, 1, 0, 0, number]);
+    file[0x980..0x988].copy_from_slice(b"\0_free\0\0");
+    file
+}
+
+#[test]
+fn libraries_of_apple_images_to_which_nothing_is_bound_are_named() {
+    let unused = |bytes: &[u8]| image(bytes).unused_libraries.into_iter().collect::<Vec<_>>();
+    assert_eq!(unused(&bound(1)), ["/usr/lib/libx.1", "/usr/lib/libz.1"]);
+    assert_eq!(unused(&bound(2)), ["/usr/lib/libSystem.B.dylib", "/usr/lib/libx.1"]);
+    // Any library may have it.
+    assert_eq!(unused(&bound(0xfe)).len(), 3);
+    let mut flat = bound(1);
+    flat[24] = 0;
+    assert!(unused(&flat).is_empty());
+    assert_eq!(image(&bound(1)).code_segments, 1);
 }
 
 #[test]

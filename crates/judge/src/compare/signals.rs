@@ -3,6 +3,7 @@
 //! The rules and their noise over honest releases are in `docs/detection.md`. What code can do is never a reason by
 //! itself: a capability counts with a partner in the same file.
 
+mod apple;
 mod containers;
 mod content;
 mod image;

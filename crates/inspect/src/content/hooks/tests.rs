@@ -118,6 +118,10 @@ fn each_place_is_known() {
         ["entry-file: main: a.js"]
     );
     assert_eq!(hooks("d.dist-info/entry_points.txt", "[pytest11]\na = b\n"), ["plug-in: pytest11: a = b"]);
+    assert_eq!(
+        hooks("META-INF/services/java.sql.Driver", "# x\na.B\n"),
+        ["java-service: java.sql.Driver: a.B"]
+    );
     assert_eq!(hooks("random.py", "x"), ["python-library: random.py"]);
     assert_eq!(
         hooks("a-1.data/purelib/json/__init__.py", "x"),
@@ -132,7 +136,7 @@ fn each_place_is_known() {
     );
     assert_eq!(
         hooks("package/package.json", r#"{"bin": {"npm": "x.js", "mine": "y.js"}}"#),
-        ["usual-program: npm"]
+        ["entry-file: bin mine: y.js", "entry-file: bin npm: x.js", "usual-program: npm"]
     );
     assert_eq!(hooks("package/package.json", r#"{"name": "mine", "bin": "x.js"}"#), [""; 0]);
     assert_eq!(

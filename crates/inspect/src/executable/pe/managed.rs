@@ -400,9 +400,12 @@ mod tests {
             broken[at] = 0xff;
             if let Some(tables) = Metadata::read(&broken) {
                 let (mut image, mut budget) = (Executable::default(), Budget::default());
-                tables.runs_first();
-                let _ = native(&tables, &mut image, &mut budget);
-                let _ = carried(&tables, b"....\x03\0\0\0abc", Room(40), &mut image, &mut budget);
+                let all = b"....\x03\0\0\0abc";
+                let read = native(&tables, &mut image, &mut budget)
+                    .and_then(|()| carried(&tables, all, Room::of(all), &mut image, &mut budget));
+                let inside = image.resources.iter().all(|one| one.size <= all.len() as u64);
+                assert!(inside && (read.is_err() || image.resources.len() <= 2), "{at}");
+                assert!(!tables.runs_first() || tables.rows[METHOD] > 0, "{at}");
             }
         }
     }

@@ -117,6 +117,20 @@ fn sections(before: &Executable, after: &Executable, structure: &mut Structure, 
         )];
         findings.add(&codes::WRITABLE_CODE, because);
     }
+    let writable: BTreeMap<&str, bool> =
+        before.sections.iter().map(|section| (section.name.as_str(), section.writable)).collect();
+    let opened: Vec<String> = after
+        .sections
+        .iter()
+        .filter(|section| {
+            section.writable && !section.executable && writable.get(section.name.as_str()) == Some(&false)
+        })
+        .map(|section| format!("section `{}` can be written now, and could not", plain(&section.name)))
+        .collect();
+    if !opened.is_empty() && after.kind != "object" {
+        structure.partners.push("a part of the constants that can be written".to_owned());
+        findings.add(&codes::HARDENING_LOST, opened);
+    }
     let lost: Vec<&str> = before
         .mitigations
         .difference(&after.mitigations)

@@ -1,11 +1,11 @@
 //! Rules about what an executable loads and who signed it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use evidence::Severity;
 use evidence::tree::{CodeSignature, Executable};
 
-use super::{Around, Findings, Structure, plain_name};
+use super::{Around, Findings, Structure, apple, plain_name};
 use crate::codes;
 
 /// The signature block may grow by this much between releases: the largest change seen between honest releases
@@ -170,20 +170,8 @@ fn is_fixed(library: &str) -> bool {
     library.starts_with('/') && !is_system(library)
 }
 
-/// Parts of the C library and of the compilers: each of their symbols has a version.
-const VERSIONED: &[&str] = &[
-    "libc.so.6",
-    "libm.so.6",
-    "libdl.so.2",
-    "libpthread.so.0",
-    "librt.so.1",
-    "libutil.so.1",
-    "libresolv.so.2",
-    "libanl.so.1",
-    "libnsl.so.1",
-    "libgcc_s.so.1",
-    "libstdc++.so.6",
-];
+/// Parts of the C library that no compiler asks for by itself, as it does for `libm` and others; each of their symbols has a version.
+const VERSIONED: &[&str] = &["libutil.so.1", "libresolv.so.2", "libanl.so.1", "libnsl.so.1"];
 
 /// Whether an ELF image needs no version of such a library, though it needs those of others: then none of its symbols is used.
 fn is_unversioned(image: &Executable, library: &str) -> bool {
@@ -219,6 +207,8 @@ fn libraries(
 ) {
     forwarders(before, after, around, findings);
     interpreter(before, after, findings);
+    redirected(before, after, findings);
+    interposed(before, after, findings);
     let known: BTreeSet<Vec<u8>> = before.libraries.iter().map(|name| plain_name(name.as_bytes())).collect();
     // The same name in a folder that is not the system's is another library.
     let moved = |name: &String| is_fixed(name) && !before.libraries.contains(name);
@@ -245,8 +235,16 @@ fn libraries(
         if is_runtime(name, around) {
             continue;
         }
-        if after.unused_libraries.contains(name) || is_unversioned(after, name) {
-            because.push(format!("`{name}` is new, and no symbol is bound to it"));
+        // What is linked for nothing is common: of the artifact's own, and what compilers ask for by themselves.
+        let is_unbound = after.unused_libraries.contains(name) && apple::is_of_system(name);
+        if is_unbound && !apple::is_shipped(name) {
+            because.push(format!(
+                "`{name}` is new, no symbol is bound to it, and macOS is not known to have it"
+            ));
+        } else if is_unbound {
+            continue;
+        } else if is_unversioned(after, name) {
+            because.push(format!("`{name}` is new, and no version of its symbols is needed"));
         } else if unused {
             because.push(format!("`{name}` is new, and no new symbol is needed from anywhere"));
         } else if !is_system(name) && (is_fixed(name) || !around.has_library(name)) {
@@ -299,6 +297,92 @@ fn forwarders(before: &Executable, after: &Executable, around: &Around, findings
         .collect();
     if !foreign.is_empty() {
         findings.add(&codes::FOREIGN_LIBRARY, super::super::examples(foreign));
+    }
+}
+
+/// A library that was taken from the system's folders is taken from elsewhere now, under its name (Mach-O).
+fn redirected(before: &Executable, after: &Executable, findings: &mut Findings) {
+    let base = |path: &str| path.rsplit('/').next().unwrap_or(path).to_owned();
+    let of_system = before.libraries.iter().filter(|path| path.starts_with('/') && is_system(path));
+    let known: BTreeMap<String, &String> = of_system.map(|path| (base(path), path)).collect();
+    let because: Vec<String> = after
+        .libraries
+        .iter()
+        .filter(|path| path.starts_with('@') && !before.libraries.contains(*path))
+        .filter_map(|path| Some((path, known.get(&base(path))?)))
+        .filter(|(_, old)| !after.libraries.contains(**old))
+        .map(|(path, old)| format!("`{path}` takes the place of `{old}`"))
+        .collect();
+    if !because.is_empty() {
+        findings.add(&codes::FOREIGN_LIBRARY, super::super::examples(because));
+    }
+}
+
+/// Functions of the C library at which whoever takes their place sees files, the net, programs that are started, and secrets. Memory is
+/// left out: libraries for it are common.
+const WATCHED: &[&str] = &[
+    "open",
+    "open64",
+    "openat",
+    "openat64",
+    "fopen",
+    "fopen64",
+    "read",
+    "write",
+    "pread",
+    "pwrite",
+    "readv",
+    "writev",
+    "send",
+    "sendto",
+    "sendmsg",
+    "recv",
+    "recvfrom",
+    "recvmsg",
+    "connect",
+    "accept",
+    "accept4",
+    "execve",
+    "execv",
+    "execvp",
+    "posix_spawn",
+    "posix_spawnp",
+    "system",
+    "popen",
+    "getaddrinfo",
+    "gethostbyname",
+    "dlopen",
+    "dlsym",
+    "getpwnam",
+    "getpwuid",
+    "getspnam",
+    "pam_authenticate",
+    "readdir",
+    "readdir64",
+    "stat",
+    "lstat",
+    "getenv",
+    "secure_getenv",
+    "kill",
+    "ptrace",
+    "setuid",
+    "strcmp",
+    "memcmp",
+    "syscall",
+    "__libc_start_main",
+];
+
+/// An ELF image offers a function of the C library itself: the loader gives it to all that ask for that name.
+fn interposed(before: &Executable, after: &Executable, findings: &mut Findings) {
+    let plain = |name: &String| name.split('@').next().unwrap_or(name).to_owned();
+    let of = |image: &Executable| -> BTreeSet<String> {
+        image.exports.iter().map(plain).filter(|name| WATCHED.contains(&name.as_str())).collect()
+    };
+    let new: Vec<String> = of(after).difference(&of(before)).cloned().collect();
+    if findings.node.format == "elf" && after.kind != "object" && !new.is_empty() {
+        let names = super::super::examples(new).join(", ");
+        let because = vec![format!("it takes the place of functions of the C library: {names}")];
+        findings.add(&codes::Code { severity: Severity::High, ..codes::CAPABILITY_ADDED }, because);
     }
 }
 

@@ -47,6 +47,9 @@ const AUTOMATIC: &[&str] = &[
     "plug-in",
     "settings",
 ];
+/// Hooks that run when somebody calls, and that a release which mends things hardly adds.
+const SELDOM: &[&str] =
+    &["entry-point", "java-service", "cargo-build", "device", "session start", "npm-publish"];
 /// The places of files that a package begins with, and of packages that it asks for, among the hooks.
 const ENTRY: &str = "entry-file: ";
 const ENTRY_POINT: &str = "entry-point: ";
@@ -81,7 +84,10 @@ pub(super) fn hooks(before: &Content, after: &Content, around: &Around, findings
     }
     if !called.is_empty() {
         let code = codes::INSTALL_HOOK_ADDED;
-        findings.add(&codes::Code { severity: Severity::Low, ..code }, super::super::examples(called));
+        let mends = is_patch(&around.releases.0, &around.releases.1);
+        let is_new = mends && called.iter().any(|hook| SELDOM.contains(&place(hook).as_str()));
+        let severity = if is_new { code.severity } else { Severity::Low };
+        findings.add(&codes::Code { severity, ..code }, super::super::examples(called));
     }
 }
 

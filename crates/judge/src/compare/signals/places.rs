@@ -28,8 +28,9 @@ impl Places {
         });
         if asked {
             root.walk(|path, _| {
-                let (container, inside) = places.split(path);
-                if let Some(plain) = resolved(b"", inside) {
+                if let Some((container, inside)) = places.split(path)
+                    && let Some(plain) = resolved(b"", inside)
+                {
                     places.paths.insert([container, &plain].concat());
                 }
             });
@@ -41,27 +42,30 @@ impl Places {
     /// of the archive is for others to provide: nobody can say here what is there.
     pub(super) fn absent(&self, file: &BytePath, search_path: &str) -> Option<String> {
         let rest = after_origin(search_path)?;
-        let (container, inside) = self.split(file);
+        let (container, inside) = self.split(file)?;
         let base = inside.iter().rposition(|byte| *byte == b'/').map_or(&b""[..], |at| &inside[..at]);
         let folder = resolved(base, rest.as_bytes())?;
         if folder.is_empty() || is_elsewhere(inside) {
             return None;
         }
-        let begin = [container, &folder, b"/"].concat();
-        let is_there =
-            self.paths.range(begin.clone()..).next().is_some_and(|first| first.starts_with(&begin));
-        (!is_there).then(|| String::from_utf8_lossy(&folder).into_owned())
+        let count = |begin: &[u8]| {
+            self.paths.range(begin.to_vec()..).take(2).take_while(|path| path.starts_with(begin)).count()
+        };
+        // A file that is compressed by itself has nothing beside it, whatever is there where it is unpacked.
+        let is_alone = count(container) < 2;
+        let is_there = count(&[container, &folder, b"/"].concat()) > 0;
+        (!is_there && !is_alone).then(|| String::from_utf8_lossy(&folder).into_owned())
     }
 
-    /// Splits a path into that of its archive or folder and the rest.
-    fn split<'a>(&self, path: &'a BytePath) -> (&'a [u8], &'a [u8]) {
+    /// Splits a path into that of its archive or folder and the rest; `None` if it lies in none.
+    fn split<'a>(&self, path: &'a BytePath) -> Option<(&'a [u8], &'a [u8])> {
         let bytes = path.as_bytes();
         let at = match bytes.iter().rposition(|byte| *byte == b'!') {
             Some(at) => at + 1,
-            None if bytes.starts_with(&self.root) => self.root.len(),
-            None => 0,
+            None if !self.root.is_empty() && bytes.starts_with(&self.root) => self.root.len(),
+            None => return None,
         };
-        bytes.split_at(at)
+        Some(bytes.split_at(at))
     }
 }
 
@@ -131,5 +135,9 @@ mod tests {
             }
             assert_eq!(absent("pkg-1.data/scripts/tool", "$ORIGIN/../lib"), None);
         }
+        // Nobody knows what lies beside a file that was given alone.
+        let alone = Places::of(&artifact("gzip", &["m.so"]));
+        assert_eq!(alone.absent(&"a!m.so".into(), "$ORIGIN/lib"), None);
+        assert_eq!(alone.absent(&"a".into(), "$ORIGIN/lib"), None);
     }
 }

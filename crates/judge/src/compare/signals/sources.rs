@@ -125,6 +125,7 @@ const TRICKS: &[&str] = &[
     "obfuscation/reversed",
     "obfuscation/encoded-word",
     "drops-and-runs/script",
+    "obfuscation/way-round",
     "wallets/script",
 ];
 
@@ -170,6 +171,7 @@ pub(super) const FIRST: &[&str] = &[
     "environment-sweep",
     "anti-analysis",
     "network",
+    "code-in-memory",
 ];
 
 /// Whether a package itself runs a source.

@@ -166,6 +166,14 @@ fn a_library_to_which_nothing_is_bound() {
     let foreign: &[_] = &[("foreign-library", High)];
     artifact_check("macho", &[], load("/usr/lib/libharmless.dylib", true), foreign);
     artifact_check("macho", &[], load("/usr/lib/libz.1.dylib", false), &[]);
+    artifact_check("macho", &[], load("/usr/lib/libc++.1.dylib", true), &[]);
+    artifact_check(
+        "macho",
+        &[],
+        load("/System/Library/Frameworks/CoreFoundation.framework/Versions/A/CoreFoundation", true),
+        &[],
+    );
+    artifact_check("macho", &["libown.dylib"], load("@rpath/libown.dylib", true), &[]);
 }
 
 #[test]
@@ -213,6 +221,18 @@ fn a_library_of_which_no_version_is_needed() {
     let versions = &["libc.so.6:GLIBC_2.17", "libutil.so.10:X"];
     artifact_check("elf", &[], load(versions), &[("foreign-library", High)]);
     artifact_check("elf", &[], load(&["libc.so.6:GLIBC_2.17", "libutil.so.1:GLIBC_2.2.5"]), &[]);
+    // What `g++` asks for by itself may be of no use.
+    artifact_check(
+        "elf",
+        &[],
+        |before, after| {
+            before.symbol_versions = set(&["libc.so.6:GLIBC_2.17"]);
+            after.symbol_versions = set(&["libc.so.6:GLIBC_2.17"]);
+            after.imports.insert("free".into());
+            after.libraries.insert("libstdc++.so.6".into());
+        },
+        &[],
+    );
     // Other C libraries have no versions.
     artifact_check("elf", &[], load(&[]), &[]);
 }
@@ -229,4 +249,45 @@ fn one_more_part_is_loaded_to_be_executed() {
     artifact_check("elf", &[], segments(2, 1), &[]);
     // What was recorded before these were counted.
     artifact_check("elf", &[], segments(0, 1), &[]);
+}
+
+#[test]
+fn a_function_of_the_c_library_is_replaced() {
+    let offer = |format: &str, names: &'static [&'static str], expected: &[(&str, Severity)]| {
+        artifact_check(
+            format,
+            &[],
+            |before, after| {
+                before.exports = set(&["own", "fopen"]);
+                after.exports = set(&["own", "fopen"]);
+                after.exports.extend(set(names));
+            },
+            expected,
+        );
+    };
+    offer("elf", &["write@@X_1"], &[("capability-added", High)]);
+    offer("elf", &["fopen@@X_2", "write_all", "malloc"], &[]);
+    offer("macho", &["write"], &[]);
+}
+
+#[test]
+fn a_library_of_the_system_is_taken_from_elsewhere() {
+    let moved = |from: &'static str, to: &'static str| {
+        move |before: &mut Executable, after: &mut Executable| {
+            before.libraries = set(&[from]);
+            after.libraries = set(&[to]);
+        }
+    };
+    let check = |from, to, expected: &[(&str, Severity)]| {
+        artifact_check("macho", &["libz.1.dylib"], moved(from, to), expected);
+    };
+    check("/usr/lib/libz.1.dylib", "@loader_path/libz.1.dylib", &[("foreign-library", High)]);
+    check("@rpath/libz.1.dylib", "@loader_path/libz.1.dylib", &[]);
+    check("/usr/lib/libz.1.dylib", "/usr/lib/libz.1.dylib", &[]);
+}
+
+#[test]
+fn constants_can_be_written() {
+    image_check(|_, after| after.sections[1].writable = true, &[("hardening-lost", Severity::Medium)]);
+    image_check(|before, _| before.sections[1].writable = true, &[]);
 }
