@@ -182,6 +182,11 @@ fn recorded(name: &BytePath, record: &[u8], members: &mut [Node]) {
     }
 }
 
+/// First magic numbers with a size, with flags, and of Python 2 (`importlib/_bootstrap_external.py`).
+const SIZE_MAGIC: u32 = 3200;
+const FLAGS_MAGIC: u32 = 3390;
+const PYTHON_2_MAGIC: u32 = 20_000;
+
 impl Compiled {
     /// What of bytecode does not fit its source, and whether a Python that looks at its header compiles again.
     fn difference(&self, source: &[u8]) -> Option<(String, bool)> {
@@ -189,8 +194,14 @@ impl Compiled {
             let bytes: [u8; 4] = std::array::from_fn(|index| self.header[at + index]);
             u32::from_le_bytes(bytes)
         };
-        let checked = field(4) & 1 == 1;
-        if checked {
+        // Until PEP 552 there were no flags; until 3.3 there was no size (PEP 3147), and Python 2 counted from elsewhere.
+        let magic = field(0) & 0xffff;
+        let (is_hash, size_at) = match magic {
+            FLAGS_MAGIC..PYTHON_2_MAGIC => (field(4) & 1 == 1, Some(12)),
+            SIZE_MAGIC..FLAGS_MAGIC => (false, Some(8)),
+            _ => (false, None),
+        };
+        if is_hash {
             let key = u64::from(field(0));
             let stated = u64::from(field(8)) | u64::from(field(12)) << 32;
             // CPython hashes with SipHash-1-3 since 3.11, with 2-4 before.
@@ -200,8 +211,8 @@ impl Compiled {
                     false,
                 ));
             }
-        } else if field(12) != source.len() as u32 {
-            let reason = format!("it is of a source of {} bytes; this one has {}", field(12), source.len());
+        } else if let Some(size) = size_at.map(field).filter(|size| *size != source.len() as u32) {
+            let reason = format!("it is of a source of {size} bytes; this one has {}", source.len());
             return Some((reason, true));
         }
         let words = words(source);

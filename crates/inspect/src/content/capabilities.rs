@@ -320,6 +320,14 @@ const RULES: &[Rule] = &[
         "obfuscation/encoded-word",
         In::Text,
         &[&[
+            "'aHR0c",
+            "\"aHR0c",
+            "'d3NzOi8v",
+            "\"d3NzOi8v",
+            "'d3M6Ly",
+            "\"d3M6Ly",
+            "'68747470",
+            "\"68747470",
             "'ZXZhbA==",
             "\"ZXZhbA==",
             "Y2hpbGRfcHJvY2Vzc",
@@ -335,6 +343,23 @@ const RULES: &[Rule] = &[
         ]],
     ),
     rule(
+        "input-capture/script",
+        In::Text,
+        &[&[
+            "GetAsyncKeyState",
+            "SetWindowsHookEx",
+            "pynput",
+            "keyboard.on_press",
+            "ImageGrab.grab(",
+            "pyautogui.screenshot(",
+        ]],
+    ),
+    rule(
+        "decode-and-run/indirect",
+        In::Text,
+        &[&["(0, Function)(", "(0,Function)(", "(0, eval)(", "(0,eval)("]],
+    ),
+    rule(
         "obfuscation/way-round",
         In::Text,
         &[&[
@@ -348,7 +373,11 @@ const RULES: &[Rule] = &[
     rule(
         "drops-and-runs/script",
         In::Text,
-        &[&["include_bytes!("], &["fs::write(", "File::create("], &["Command::new("]],
+        &[
+            &["include_bytes!("],
+            &["fs::write(", "File::create("],
+            &["Command::new(", "dlopen(", "libloading", "Library::new("],
+        ],
     ),
     rule(
         "wallets/script",
@@ -397,6 +426,12 @@ const RULES: &[Rule] = &[
         "process-start/jvm",
         In::Wide,
         &[&["\u{11}java/lang/Runtime", "\u{18}java/lang/ProcessBuilder"], &["\u{4}exec", "\u{5}start"]],
+    ),
+    rule("fetch-and-run/jvm", In::Wide, &[&["javax/naming/InitialContext", "javax/script/ScriptEngine"]]),
+    rule(
+        "drops-and-runs/jvm",
+        In::Wide,
+        &[&["\u{e}createTempFile"], &["\u{10}java/lang/System", "\u{11}java/lang/Runtime"], &["\u{4}load"]],
     ),
     // Classes that are made of bytes, or loaded from elsewhere.
     rule("code-in-memory/jvm", In::Wide, &[&["\u{17}java/net/URLClassLoader", "\u{b}defineClass"]]),

@@ -265,6 +265,9 @@ pub(super) fn read(name: &BytePath, bytes: &[u8], hooks: &mut BTreeSet<String>) 
     if path.starts_with(b"./etc/") || path.starts_with(b"etc/") {
         settings(bytes, hooks);
     }
+    if base.ends_with(b".service") && path.windows(8).any(|part| part == b"systemd/") {
+        unit(bytes, hooks);
+    }
     if is_library(path) {
         add(hooks, "python-library", &text(path));
     }
@@ -377,6 +380,17 @@ fn maintainer(bytes: &[u8], hooks: &mut BTreeSet<String>) {
         let names = line.split_whitespace().filter_map(|word| word.rsplit_once('/')).map(|(_, name)| name);
         if names.into_iter().any(|name| PROGRAMS.contains(&name)) {
             add(hooks, "usual-program", line);
+        }
+    }
+}
+
+/// Commands of a unit of `systemd` ("systemd.service", "systemd.exec"), and libraries that it loads before all others.
+fn unit(bytes: &[u8], hooks: &mut BTreeSet<String>) {
+    for line in manifest(bytes).lines().map(str::trim).take(4096) {
+        if line.contains("LD_PRELOAD=") || line.contains("LD_AUDIT=") {
+            add(hooks, "every program", line);
+        } else if line.starts_with("Exec") && line.contains('=') {
+            add(hooks, "unit-command", line);
         }
     }
 }

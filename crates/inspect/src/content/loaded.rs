@@ -97,9 +97,14 @@ const PYTHON: &[Family] = &[
             b"PoolManager(",
             b"aiohttp.ClientSession(",
             b"websockets.connect(",
+            b"smtplib.SMTP",
+            b"ftplib.FTP",
         ],
     },
-    Family { name: "run text", words: &[b"exec(", b"eval(", b"marshal.loads(", b"__import__("] },
+    Family {
+        name: "run text",
+        words: &[b"exec(", b"eval(", b"marshal.loads(", b"__import__(", b"__pyarmor__("],
+    },
     Family {
         name: "interception",
         words: &[
@@ -325,7 +330,8 @@ pub(super) fn read(name: &BytePath, bytes: &[u8], hooks: &mut BTreeSet<String>) 
     }
     let called = if language == Language::Python { called_in_python } else { called_in_javascript };
     let text = run(bytes, parts, called);
-    for (family, at) in reading.families(&text) {
+    // Pages load scripts for good reasons; the hosts of these are told above.
+    for (family, at) in reading.families(&text).into_iter().filter(|(family, _)| *family != "page script") {
         hooks::add(hooks, &format!("{PLACE} {family}"), line(&text, at).as_ref());
     }
     bound(hooks);
@@ -339,7 +345,13 @@ const HOST: &str = "talks to";
 /// Collects the hosts of code, which are named outside of comments.
 fn hosts_in(code: &[u8], hooks: &mut BTreeSet<String>) {
     let mut found = Content::default();
-    hosts::read(code, &mut found);
+    // The begin of a name may be computed: `{secret}.example.com`.
+    let mut code = code.to_vec();
+    let computed: Vec<usize> = memchr::memmem::find_iter(&code, b"}.").collect();
+    for at in computed {
+        code[at + 1] = b'"';
+    }
+    hosts::read(&code, &mut found);
     for host in found.hosts {
         hooks::add(hooks, HOST, &host);
     }
@@ -363,7 +375,11 @@ impl Reading<'_> {
                 named.insert(family, hit.start());
             }
         }
-        self.aliases.each(text, |family, at| _ = named.entry(family).or_insert(at));
+        self.aliases.each(text, |family, at, end| {
+            if !is_definition(text, at, end) {
+                named.entry(family).or_insert(at);
+            }
+        });
         named
     }
 
@@ -616,6 +632,11 @@ mod tests {
         check(
             "a.js",
             "const h = require('https'); function f() { h.get(u) }\nx.h.get(u); h.agent(); hh.get()",
+            &[],
+        );
+        check(
+            "a.js",
+            "const { spawn } = require('child_process')\nclass A { async #spawn(a, b = {}) { } }",
             &[],
         );
         check("a.js", "window.fetch==x; if (window.fetch===y) {}", &[]);

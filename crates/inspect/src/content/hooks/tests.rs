@@ -122,6 +122,17 @@ fn each_place_is_known() {
         hooks("META-INF/services/java.sql.Driver", "# x\na.B\n"),
         ["java-service: java.sql.Driver: a.B"]
     );
+    assert_eq!(
+        hooks(
+            "./lib/systemd/system/a.service",
+            "[Service]\nEnvironment=LD_PRELOAD=/a.so\nExecStart=/usr/sbin/a -d\n"
+        ),
+        [
+            "every program: Environment=LD_PRELOAD=/a.so",
+            "machine start: ./lib/systemd/system/a.service",
+            "unit-command: ExecStart=/usr/sbin/a -d"
+        ]
+    );
     assert_eq!(hooks("random.py", "x"), ["python-library: random.py"]);
     assert_eq!(
         hooks("a-1.data/purelib/json/__init__.py", "x"),

@@ -179,8 +179,8 @@ impl<'a> Aliases<'a> {
         }
     }
 
-    /// Visits the calls of what was bound: the family, and where each stands.
-    pub(super) fn each(&self, text: &[u8], mut visit: impl FnMut(&'static str, usize)) {
+    /// Visits the calls of what was bound: the family, where each begins, and where its arguments do.
+    pub(super) fn each(&self, text: &[u8], mut visit: impl FnMut(&'static str, usize, usize)) {
         if self.is_empty() {
             return;
         }
@@ -190,7 +190,7 @@ impl<'a> Aliases<'a> {
                 continue;
             }
             if let Some(family) = self.functions.get(word).filter(|_| rest.starts_with(b"(")) {
-                visit(family, name.start);
+                visit(family, name.start, name.end + 1);
             }
             if let Some(module) = self.modules.get(word)
                 && let Some(rest) = rest.strip_prefix(b".")
@@ -198,7 +198,7 @@ impl<'a> Aliases<'a> {
                 let end = rest.iter().position(|byte| !in_name(*byte)).unwrap_or(rest.len());
                 let is_call = rest.get(end) == Some(&b'(');
                 if let Some(family) = module.family(&rest[..end]).filter(|_| is_call) {
-                    visit(family, name.start);
+                    visit(family, name.start, name.end + end + 2);
                 }
             }
         }

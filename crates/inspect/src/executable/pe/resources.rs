@@ -85,13 +85,25 @@ pub(super) fn read<H: ImageNtHeaders>(
                         size: size as u64,
                         digest: Digest::of(data),
                         entropy_millibits: entropy_millibits(data),
-                        kind: crate::content::kind(data).to_owned(),
+                        kind: if is_masked(data) { MASKED } else { crate::content::kind(data) }.to_owned(),
                     });
                 }
             }
         }
     }
     Ok(())
+}
+
+const MASKED: &str = "masked-program";
+
+/// Whether data is a Windows image each byte of which was combined with the same one by exclusive or.
+fn is_masked(data: &[u8]) -> bool {
+    let Some(mask) = data.first().map(|byte| byte ^ b'M').filter(|mask| *mask != 0) else { return false };
+    let at =
+        |from: usize| data.get(from..)?.first_chunk().map(|bytes: &[u8; 4]| bytes.map(|byte| byte ^ mask));
+    let header = at(0x3c).map(u32::from_le_bytes);
+    data.get(1) == Some(&(b'Z' ^ mask))
+        && header.is_some_and(|header| at(header as usize) == Some(*b"PE\0\0"))
 }
 
 fn name(directory: ResourceDirectory, name: ResourceNameOrId, level: usize) -> Result<String, Unreadable> {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use evidence::tree::{Executable, Resource};
 use evidence::{Digest, Severity};
 
+use super::tools::compilers;
 use super::{Findings, Structure, bits};
 use crate::codes;
 
@@ -214,12 +215,14 @@ fn linked_at_once(before: &Executable, after: &Executable, findings: &mut Findin
 
 fn entry(before: &Executable, after: &Executable, structure: &mut Structure, findings: &mut Findings) {
     let (Some(old), Some(new)) = (&before.entry, &after.entry) else { return };
+    // Programs of Go begin with a jump into their runtime, or not, as the release of the compiler has it.
+    let is_go = [before, after].iter().all(|image| compilers(image).contains("Go"));
     let name = |section: &Option<String>| section.clone().unwrap_or_else(|| "no section".to_owned());
     if old.section != new.section && after.kind != "object" {
         let because = vec![format!("`{}` → `{}`", plain(&name(&old.section)), plain(&name(&new.section)))];
         findings.add(&codes::ENTRY_POINT_MOVED, because);
         structure.partners.push("the entry point moved".to_owned());
-    } else if starts_with_jump(&new.bytes) && !starts_with_jump(&old.bytes) {
+    } else if starts_with_jump(&new.bytes) && !starts_with_jump(&old.bytes) && !is_go {
         let because = vec![format!("it began with {} and begins with a jump now: {}", old.bytes, new.bytes)];
         findings.add(&codes::ENTRY_POINT_MOVED, because);
         structure.partners.push("the entry point is a jump".to_owned());
@@ -363,6 +366,9 @@ fn caves(before: &Executable, after: &Executable, structure: &mut Structure, fin
 const COMPRESSED: &[&str] =
     &["png", "jpeg", "gif", "webp", "font", "pdf", "ogg", "flac", "mp3", "mp4", "icon"];
 
+/// A program each byte of which is masked by the same one, as `inspect` calls it.
+const MASKED: &str = "masked-program";
+
 /// Noise that nothing says to be a picture, a font or a sound.
 fn is_noise(resource: &Resource) -> bool {
     resource.size >= NOISE_MIN_BYTES
@@ -372,6 +378,17 @@ fn is_noise(resource: &Resource) -> bool {
 
 /// A resource of noise is new, or grew: what a program carries so, it unpacks itself.
 fn resources(before: &Executable, after: &Executable, structure: &mut Structure, findings: &mut Findings) {
+    let known: BTreeSet<Digest> = before.resources.iter().map(|one| one.digest).collect();
+    let is_program = |one: &&Resource| one.kind == MASKED;
+    if !before.resources.iter().any(|one| is_program(&one)) {
+        let new = after.resources.iter().filter(|one| is_program(one) && !known.contains(&one.digest));
+        let because: Vec<String> = new
+            .map(|one| format!("resource `{}` is a program of {} bytes under a mask", one.path, one.size))
+            .collect();
+        if !because.is_empty() {
+            findings.add(&codes::EMBEDDED_PAYLOAD, super::super::examples(because));
+        }
+    }
     let of = |image: &Executable| -> u64 {
         image.resources.iter().filter(|one| is_noise(one)).map(|one| one.size).sum()
     };
@@ -380,7 +397,6 @@ fn resources(before: &Executable, after: &Executable, structure: &mut Structure,
     if now < earlier.saturating_mul(2).saturating_add(NOISE_MIN_BYTES) {
         return;
     }
-    let known: BTreeSet<Digest> = before.resources.iter().map(|one| one.digest).collect();
     let new = after.resources.iter().filter(|one| is_noise(one) && !known.contains(&one.digest));
     let because: Vec<String> = new
         .map(|one| {

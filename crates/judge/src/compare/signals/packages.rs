@@ -49,7 +49,7 @@ const AUTOMATIC: &[&str] = &[
 ];
 /// Hooks that run when somebody calls, and that a release which mends things hardly adds.
 const SELDOM: &[&str] =
-    &["entry-point", "java-service", "cargo-build", "device", "session start", "npm-publish"];
+    &["entry-point", "java-service", "cargo-build", "device", "session start", "unit-command"];
 /// The places of files that a package begins with, and of packages that it asks for, among the hooks.
 const ENTRY: &str = "entry-file: ";
 const ENTRY_POINT: &str = "entry-point: ";

@@ -126,6 +126,7 @@ const TRICKS: &[&str] = &[
     "obfuscation/encoded-word",
     "drops-and-runs/script",
     "obfuscation/way-round",
+    "decode-and-run/indirect",
     "wallets/script",
 ];
 
@@ -172,6 +173,7 @@ pub(super) const FIRST: &[&str] = &[
     "anti-analysis",
     "network",
     "code-in-memory",
+    "input-capture",
 ];
 
 /// Whether a package itself runs a source.
@@ -289,7 +291,8 @@ pub(super) fn is_bundle(node: &Node) -> bool {
 }
 
 /// What a class does that few of a package do, of which nothing is told by names alone.
-const CLASSES: &[&str] = &["process-start/jvm", "code-in-memory/jvm"];
+const CLASSES: &[&str] =
+    &["process-start/jvm", "code-in-memory/jvm", "fetch-and-run/jvm", "drops-and-runs/jvm"];
 
 fn folder(name: &BytePath) -> &[u8] {
     &name.as_bytes()[..name.as_bytes().len() - name.file_name().len()]
