@@ -314,8 +314,8 @@ pub(super) fn read(name: &BytePath, bytes: &[u8], hooks: &mut BTreeSet<String>) 
         Language::JavaScript => Aliases::of_javascript(bytes),
         Language::Rust => Aliases::default(),
     };
-    // Most sources have none of the words anywhere.
-    if aliases.is_empty() && !words.machine.is_match(bytes) {
+    // Most sources have none of the words anywhere, and no address.
+    if aliases.is_empty() && !words.machine.is_match(bytes) && !holds(bytes, b"://") {
         return;
     }
     let parts = match language {
@@ -325,9 +325,8 @@ pub(super) fn read(name: &BytePath, bytes: &[u8], hooks: &mut BTreeSet<String>) 
     };
     let reading = Reading { language, words, aliases, starts_programs: holds(bytes, b"child_process") };
     let code: Vec<u8> = parts.all().flat_map(|range| bytes[range].iter().chain(b"\n")).copied().collect();
-    if reading.families(&code).keys().any(|family| TALKS.contains(family)) {
-        hosts_in(&code, hooks);
-    }
+    let talks = reading.families(&code).keys().any(|family| TALKS.contains(family));
+    hosts_in(&code, if talks { TALKS_TO } else { NAMES }, hooks);
     let called = if language == Language::Python { called_in_python } else { called_in_javascript };
     let text = run(bytes, parts, called);
     // Pages load scripts for good reasons; the hosts of these are told above.
@@ -339,11 +338,12 @@ pub(super) fn read(name: &BytePath, bytes: &[u8], hooks: &mut BTreeSet<String>) 
 
 /// Families by which a source may call the hosts that its code names.
 const TALKS: &[&str] = &["network", "page script", "interception", "input"];
-/// The word that begins the name of each host that code names, among the hooks.
-const HOST: &str = "talks to";
+/// The words that begin the name of each host that code names, among the hooks: where it calls somebody, and elsewhere.
+const TALKS_TO: &str = "talks to";
+const NAMES: &str = "names";
 
 /// Collects the hosts of code, which are named outside of comments.
-fn hosts_in(code: &[u8], hooks: &mut BTreeSet<String>) {
+fn hosts_in(code: &[u8], place: &str, hooks: &mut BTreeSet<String>) {
     let mut found = Content::default();
     // The begin of a name may be computed: `{secret}.example.com`.
     let mut code = code.to_vec();
@@ -353,7 +353,7 @@ fn hosts_in(code: &[u8], hooks: &mut BTreeSet<String>) {
     }
     hosts::read(&code, &mut found);
     for host in found.hosts {
-        hooks::add(hooks, HOST, &host);
+        hooks::add(hooks, place, &host);
     }
 }
 
@@ -668,7 +668,7 @@ mod tests {
         check(
             "a.js",
             "const see = 'https://c.invalid/x'; eval(y)",
-            &["run text: const see = 'https://c.invalid/x'; eval(y)"],
+            &["run text: const see = 'https://c.invalid/x'; eval(y)", "names: c.invalid"],
         );
     }
 

@@ -225,6 +225,18 @@ fn real_programs_show_their_facts() {
     assert_eq!((program.initializers.get(".init_array"), program.indirect_relocations), (Some(&1), 0));
     assert_eq!((program.writable_code_segments, program.unaccounted_nonzero_bytes), (0, 0));
     assert_eq!(program.code_segments, 1);
+    // `patchelf` writes the table of the sections again and leaves the old one where it was.
+    let mut moved = fs::read(folder.path().join("out")).unwrap();
+    let table = u64::from_le_bytes(moved[0x28..0x30].try_into().unwrap()) as usize;
+    let copy = moved[table..].to_vec();
+    moved.resize(moved.len().next_multiple_of(8), 0);
+    let place = (moved.len() as u64).to_le_bytes();
+    moved[0x28..0x30].copy_from_slice(&place);
+    moved.extend(copy);
+    assert_eq!(image(&moved).unaccounted_nonzero_bytes, 0);
+    // A type of section that the image does not have is no entry of an old table.
+    moved[table + 64 + 4..table + 64 + 8].copy_from_slice(&[0x99; 4]);
+    assert!(image(&moved).unaccounted_nonzero_bytes > 4);
     fs::write(
         folder.path().join("i.c"),
         "static int one(void) { return 1; }\nstatic void *choose(void) { return one; }\n\
@@ -323,6 +335,27 @@ fn apple_signatures_are_recomputed() {
     assert_eq!(facts.digest_matches, Some(true), "the attack works on those who ask only for this");
     assert!(facts.trailing_nonzero);
     assert_eq!(facts.uncovered[0].place, "behind the code signature");
+}
+
+#[test]
+fn what_an_earlier_signature_left_is_told_from_what_somebody_put_there() {
+    let bytes = signed_mach_o();
+    let (at, length) = (0xe00, u32::from_be_bytes(bytes[0xe04..0xe08].try_into().unwrap()) as usize);
+    let room = at + length..0x1000;
+    assert!(room.len() >= 60, "{room:?}");
+    let page = evidence::Digest::of(&bytes[..at]);
+    let left = |change: fn(&mut [u8])| {
+        let mut bytes = bytes.clone();
+        // The end of one hash, and a whole one.
+        let mut hashes = [&page.as_bytes()[12..], page.as_bytes()].concat();
+        change(&mut hashes);
+        bytes[room.start..room.start + hashes.len()].copy_from_slice(&hashes);
+        let facts = image(&bytes).signature.unwrap();
+        (facts.digest_matches, facts.uncovered.len())
+    };
+    assert_eq!(left(|_| ()), (Some(true), 0));
+    assert_eq!(left(|hashes| hashes[25] ^= 1), (Some(true), 1));
+    assert_eq!(left(|hashes| hashes[0] ^= 1), (Some(true), 1));
 }
 
 #[test]

@@ -126,7 +126,7 @@ fn gaps(table: &[u8], from: usize, length: usize, blobs: &[Blob], code: &[u8], f
 /// signature has.
 fn is_left_over(slack: &[u8], code: &[u8]) -> bool {
     const REQUIREMENTS: u32 = 0xfade_0c01;
-    const REQUIREMENTS_MAX: usize = 4096;
+    const SMALL_MAX: usize = 4096;
     let end = slack.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
     let magic = [REQUIREMENTS, CMS].map(u32::to_be_bytes);
     let blob = magic.iter().filter_map(|magic| memchr::memmem::find(&slack[..end], magic)).min();
@@ -146,7 +146,11 @@ fn is_left_over(slack: &[u8], code: &[u8]) -> bool {
             signer.verify_attributes(&signed.certificate(signer)?)
         };
         let is_known = match number(blob, 0) {
-            Some(REQUIREMENTS) => blob.len() <= REQUIREMENTS_MAX,
+            Some(REQUIREMENTS) => blob.len() <= SMALL_MAX,
+            Some(ENTITLEMENTS) => {
+                let text = blob[8..].trim_ascii_start();
+                blob.len() <= SMALL_MAX && text.starts_with(b"<?xml") && text.is_ascii()
+            }
             // A real one, of whomever: nobody can write into it.
             Some(CMS) => blob.len() == 8 || is_signature() == Some(true),
             _ => false,

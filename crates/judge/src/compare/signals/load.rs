@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use evidence::Severity;
 use evidence::tree::{CodeSignature, Executable};
 
+use super::packages::is_patch;
 use super::{Around, Findings, Structure, apple, plain_name};
 use crate::codes;
 
@@ -226,6 +227,7 @@ fn libraries(
     // A symbol that is called like a library is none: the name of a symbol was overwritten.
     let symbols = after.imports.difference(&before.imports).filter(|name| !after.libraries.contains(*name));
     let unused = !windows && new.len() > gone && symbols.count() == 0;
+    let mends = is_patch(&around.releases.0, &around.releases.1);
     let mut because = Vec::new();
     for name in new {
         if around.had_library(name) && !is_fixed(name) {
@@ -236,12 +238,14 @@ fn libraries(
             continue;
         }
         // What is linked for nothing is common: of the artifact's own, and what compilers ask for by themselves.
-        let is_unbound = after.unused_libraries.contains(name) && apple::is_of_system(name);
-        if is_unbound && !apple::is_shipped(name) {
+        let is_unbound = after.unused_libraries.contains(name);
+        if is_unbound && !apple::is_of_system(name) && mends {
+            because.push(format!("`{name}` is new, and no symbol is bound to it"));
+        } else if is_unbound && apple::is_of_system(name) && !apple::is_shipped(name) {
             because.push(format!(
                 "`{name}` is new, no symbol is bound to it, and macOS is not known to have it"
             ));
-        } else if is_unbound {
+        } else if is_unbound && apple::is_of_system(name) {
             continue;
         } else if is_unversioned(after, name) {
             because.push(format!("`{name}` is new, and no version of its symbols is needed"));

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use evidence::Severity;
 use evidence::tree::Content;
 
-use super::sources::{AT_LOAD, TALKS};
+use super::sources::{AT_LOAD, NAMES, TALKS};
 use super::{Around, Findings};
 use crate::codes;
 use crate::compare::names::without_versions;
@@ -68,7 +68,7 @@ pub(super) fn hooks(before: &Content, after: &Content, around: &Around, findings
     let new: Vec<&String> = after
         .hooks
         .iter()
-        .filter(|hook| [AT_LOAD, TALKS, WANTS, ENTRY].iter().all(|other| !hook.starts_with(other)))
+        .filter(|hook| [AT_LOAD, TALKS, NAMES, WANTS, ENTRY].iter().all(|other| !hook.starts_with(other)))
         .filter(|hook| !known.contains(&plain(hook, &around.releases.1)))
         .collect();
     let place = |hook: &str| hook.split(": ").next().unwrap_or_default().to_owned();

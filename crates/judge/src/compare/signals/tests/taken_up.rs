@@ -93,6 +93,9 @@ fn a_host_that_code_calls_for_the_first_time() {
     }
     assert_eq!(judged(&[named("b.invalid")], PATCH, Some(&talks("a.invalid")), &talks("b.invalid")), []);
     assert_eq!(judged(&[], PATCH, Some(&talks("a.invalid")), &talks("a.invalid")), []);
+    let names = source("a.js", &[], &["names: b.invalid"]);
+    assert_eq!(judged(&[], PATCH, None, &names), high);
+    assert_eq!(judged(&[], LEAP, None, &names), [("host-added".to_owned(), Severity::Medium)]);
     let aside = source("test/a.js", &[], &["talks to: b.invalid"]);
     assert_eq!(judged(&[], PATCH, None, &aside), []);
 }
