@@ -14,13 +14,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::LazyLock;
 
-use aho_corasick::{AhoCorasick, MatchKind};
+use aho_corasick::{AhoCorasick, MatchKind, packed};
 use evidence::BytePath;
 use evidence::tree::Content;
 
 use super::{base, bound, capabilities, hooks, hosts};
 use aliases::Aliases;
 
+/// So many patterns are found at a time by vector instructions.
+const PACKED_MAX: usize = 32;
 /// Larger sources are bundles of many.
 const SOURCE_MAX: usize = 4 << 20;
 /// The word that begins each of these facts among the hooks, before the family.
@@ -260,6 +262,8 @@ const CONSTRUCTORS: &[&[u8]] = &[b"#[ctor", b"\".init_array", b"__mod_init_func"
 const PLACES: &[(&str, &str)] = &[("persistence/", "persistence"), ("credential-access/", "credentials")];
 
 struct Words {
+    /// Whether there is any of them is asked of most sources: by vector instructions, where the processor has them.
+    packed: Vec<packed::Searcher>,
     machine: AhoCorasick,
     families: Vec<(&'static str, &'static [u8])>,
 }
@@ -274,7 +278,17 @@ impl Words {
         let families: Vec<_> = own.chain(places).collect();
         let words = families.iter().map(|(_, word)| *word);
         let machine = AhoCorasick::builder().match_kind(MatchKind::LeftmostFirst).build(words);
-        Self { machine: machine.expect("the table is small"), families }
+        let parts = families.chunks(PACKED_MAX);
+        let packed: Option<Vec<packed::Searcher>> =
+            parts.map(|part| packed::Searcher::new(part.iter().map(|(_, word)| *word))).collect();
+        Self { packed: packed.unwrap_or_default(), machine: machine.expect("the table is small"), families }
+    }
+
+    fn are_in(&self, bytes: &[u8]) -> bool {
+        match &self.packed[..] {
+            [] => self.machine.is_match(bytes),
+            parts => parts.iter().any(|part| part.find(bytes).is_some()),
+        }
     }
 }
 
@@ -315,7 +329,8 @@ pub(super) fn read(name: &BytePath, bytes: &[u8], hooks: &mut BTreeSet<String>) 
         Language::Rust => Aliases::default(),
     };
     // Most sources have none of the words anywhere, and no address.
-    if aliases.is_empty() && !words.machine.is_match(bytes) && !holds(bytes, b"://") {
+    let (has_words, has_address) = (!aliases.is_empty() || words.are_in(bytes), holds(bytes, b"://"));
+    if !has_words && !has_address {
         return;
     }
     let parts = match language {
@@ -324,9 +339,17 @@ pub(super) fn read(name: &BytePath, bytes: &[u8], hooks: &mut BTreeSet<String>) 
         Language::Rust => Parts { load: std::iter::once(0..bytes.len()).collect(), functions: Vec::new() },
     };
     let reading = Reading { language, words, aliases, starts_programs: holds(bytes, b"child_process") };
-    let code: Vec<u8> = parts.all().flat_map(|range| bytes[range].iter().chain(b"\n")).copied().collect();
-    let talks = reading.families(&code).keys().any(|family| TALKS.contains(family));
-    hosts_in(&code, if talks { TALKS_TO } else { NAMES }, hooks);
+    if has_address {
+        let mut code = Vec::with_capacity(bytes.len());
+        for range in parts.all() {
+            code.extend_from_slice(&bytes[range]);
+            code.push(b'\n');
+        }
+        hosts_in(code, &reading, hooks);
+    }
+    if !has_words {
+        return;
+    }
     let called = if language == Language::Python { called_in_python } else { called_in_javascript };
     let text = run(bytes, parts, called);
     // Pages load scripts for good reasons; the hosts of these are told above.
@@ -343,17 +366,20 @@ const TALKS_TO: &str = "talks to";
 const NAMES: &str = "names";
 
 /// Collects the hosts of code, which are named outside of comments.
-fn hosts_in(code: &[u8], place: &str, hooks: &mut BTreeSet<String>) {
-    let mut found = Content::default();
+fn hosts_in(mut code: Vec<u8>, reading: &Reading, hooks: &mut BTreeSet<String>) {
     // The begin of a name may be computed: `{secret}.example.com`.
-    let mut code = code.to_vec();
     let computed: Vec<usize> = memchr::memmem::find_iter(&code, b"}.").collect();
     for at in computed {
         code[at + 1] = b'"';
     }
+    let mut found = Content::default();
     hosts::read(&code, &mut found);
+    if found.hosts.is_empty() {
+        return;
+    }
+    let talks = reading.families(&code).keys().any(|family| TALKS.contains(family));
     for host in found.hosts {
-        hooks::add(hooks, place, &host);
+        hooks::add(hooks, if talks { TALKS_TO } else { NAMES }, &host);
     }
 }
 
@@ -462,6 +488,9 @@ fn run<'a>(source: &'a [u8], parts: Parts<'a>, called: fn(&[u8], Range<usize>) -
             let piece = &source[range.clone()];
             text.extend_from_slice(piece);
             text.push(b'\n');
+            if by_name.is_empty() {
+                continue;
+            }
             // Each part is looked at once, and each function leaves the table when it is called.
             for name in names(piece) {
                 if !called(piece, name.clone()) {
