@@ -3,6 +3,7 @@
 //!
 //! Facts only: an address in a manual and one in a library read alike here; `judge` tells them apart.
 
+mod addresses;
 mod asked;
 mod bytecode;
 mod capabilities;
@@ -103,7 +104,8 @@ impl<'a> Reading<'a> {
         }
         hooks::read(self.name, bytes, &mut self.content.hooks);
         if self.is_text {
-            loaded::read(self.name, bytes, &mut self.content.hooks);
+            loaded::read(self.name, bytes, !self.content.hosts.is_empty(), &mut self.content.hooks);
+            addresses::read(self.name, bytes, &mut self.content.hooks);
         }
     }
 

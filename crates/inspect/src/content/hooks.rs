@@ -400,6 +400,12 @@ fn settings(bytes: &[u8], hooks: &mut BTreeSet<String>) {
     const WORDS: &[&str] =
         &["/bin/sh -c", "/bin/bash -c", "/usr/bin/sh -c", "/usr/bin/bash -c", "curl ", "wget ", "/dev/tcp/"];
     let is_told = |line: &&str| !line.starts_with('#') && WORDS.iter().any(|word| line.contains(word));
+    // Modules of PAM that run a program with what was typed.
+    let runs =
+        |line: &&str| !line.starts_with('#') && (line.contains("pam_exec") || line.contains("pam_script"));
+    for line in manifest(bytes).lines().map(str::trim).filter(runs).take(16) {
+        add(hooks, "login", line);
+    }
     for line in manifest(bytes).lines().map(str::trim).filter(is_told).take(16) {
         add(hooks, "settings", line);
     }

@@ -62,7 +62,9 @@ fn bare(bytes: &[u8], dot: usize, content: &mut Content) -> usize {
     let opened = start == 0 || matches!(bytes[start - 1], b'"' | b'\'' | b'`' | 0 | b'@' | b'<');
     let closed =
         bytes.get(end).is_none_or(|byte| matches!(byte, b'"' | b'\'' | b'`' | 0 | b'/' | b':' | b'>' | b'?'));
+    // The begin of a name may be put before it: `secret + '.example.com'`.
     let word = &bytes[start..end];
+    let word = word.strip_prefix(b".").unwrap_or(word);
     if !opened || !closed || !(HOST_MIN..HOST_MAX).contains(&word.len()) {
         return end;
     }

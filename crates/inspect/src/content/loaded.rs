@@ -9,20 +9,17 @@
 mod aliases;
 mod javascript;
 mod python;
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-use std::sync::LazyLock;
 
-use aho_corasick::{AhoCorasick, MatchKind, packed};
 use evidence::BytePath;
-use evidence::tree::Content;
 
-use super::{base, bound, capabilities, hooks, hosts};
+use super::{addresses, base, bound, hooks};
 use aliases::Aliases;
+use words::{CONSTRUCTORS, WORDS, Words};
 
-/// So many patterns are found at a time by vector instructions.
-const PACKED_MAX: usize = 32;
 /// Larger sources are bundles of many.
 const SOURCE_MAX: usize = 4 << 20;
 /// The word that begins each of these facts among the hooks, before the family.
@@ -49,251 +46,6 @@ struct Function<'a> {
     body: Vec<Range<usize>>,
 }
 
-/// One family of what may happen, and the words that tell it.
-struct Family {
-    name: &'static str,
-    words: &'static [&'static [u8]],
-}
-
-const PYTHON: &[Family] = &[
-    Family {
-        name: "process start",
-        words: &[
-            b"subprocess.run(",
-            b"subprocess.call(",
-            b"subprocess.check_call(",
-            b"subprocess.check_output(",
-            b"subprocess.getoutput(",
-            b"Popen(",
-            b"check_output(",
-            b"check_call(",
-            b"os.system(",
-            b".system('",
-            b".system(\"",
-            b"os.popen(",
-            b"os.execv",
-            b"os.execl",
-            b"os.spawn",
-            b"pty.spawn(",
-            b"os.startfile(",
-            b"os.posix_spawn",
-            b"create_subprocess_",
-        ],
-    },
-    Family {
-        name: "network",
-        words: &[
-            b"urlopen(",
-            b"urlretrieve(",
-            b"requests.get(",
-            b"requests.post(",
-            b"requests.request(",
-            b"HTTPSConnection(",
-            b"HTTPConnection(",
-            b"socket.socket(",
-            b"create_connection(",
-            b"gethostbyname(",
-            b"getaddrinfo(",
-            b"httpx.get(",
-            b"httpx.post(",
-            b"PoolManager(",
-            b"aiohttp.ClientSession(",
-            b"websockets.connect(",
-            b"smtplib.SMTP",
-            b"ftplib.FTP",
-        ],
-    },
-    Family {
-        name: "run text",
-        words: &[b"exec(", b"eval(", b"marshal.loads(", b"__import__(", b"__pyarmor__("],
-    },
-    Family {
-        name: "interception",
-        words: &[
-            b"sys.meta_path.insert(",
-            b"sys.meta_path.append(",
-            b"sys.meta_path =",
-            b"builtins.__import__ =",
-            b"sys.settrace(",
-            b"sys.setprofile(",
-        ],
-    },
-    Family { name: "removal", words: &[b"shutil.rmtree(", b"os.remove(", b"os.unlink(", b"os.rmdir("] },
-    Family { name: "environment", words: &[b"os.environ.items(", b"dict(os.environ", b"os.environ.copy("] },
-];
-
-const JAVASCRIPT: &[Family] = &[
-    Family {
-        name: "process start",
-        words: &[
-            b"execSync(",
-            b"spawn(",
-            b"spawnSync(",
-            b"execFile(",
-            b"execFileSync(",
-            b"child_process').exec(",
-            b"child_process\").exec(",
-            b"exec(",
-            b"process.binding(",
-        ],
-    },
-    Family {
-        name: "network",
-        words: &[
-            b"fetch(",
-            b"http.get(",
-            b"https.get(",
-            b"http.request(",
-            b"https.request(",
-            b"'https').get(",
-            b"'http').get(",
-            b"'https').request(",
-            b"'http').request(",
-            b"\"https\").get(",
-            b"\"http\").get(",
-            b"\"https\").request(",
-            b"\"http\").request(",
-            b"net.connect(",
-            b"net.createConnection(",
-            b"'net').connect(",
-            b"tls.connect(",
-            b"dns.lookup(",
-            b"dns.resolve",
-            b"'dns').lookup(",
-            b"'dns').resolve",
-            b"new WebSocket(",
-            b"new XMLHttpRequest",
-            b"sendBeacon(",
-            b"axios.get(",
-            b"axios.post(",
-            b"axios(",
-            b"$.ajax(",
-            b"jQuery.ajax(",
-            b"new Image",
-            b"importScripts(",
-        ],
-    },
-    Family {
-        name: "run text",
-        words: &[
-            b"eval(",
-            b"new Function(",
-            b"Function(",
-            b"vm.runIn",
-            b"'vm').runIn",
-            b"\"vm\").runIn",
-            b"_compile(",
-            b"setTimeout('",
-            b"setTimeout(\"",
-            b"setTimeout(Buffer",
-            b"setTimeout(atob",
-        ],
-    },
-    Family { name: "library", words: &[b"process.dlopen("] },
-    Family {
-        name: "interception",
-        words: &[
-            b"XMLHttpRequest.prototype.",
-            b"window.fetch =",
-            b"window.fetch=",
-            b"globalThis.fetch =",
-            b"globalThis.fetch=",
-            b"global.fetch =",
-            b"window.ethereum",
-            b"Module._load =",
-            b"Module.prototype.require =",
-        ],
-    },
-    Family {
-        name: "page script",
-        words: &[b"createElement('script')", b"createElement(\"script\")", b"document.write("],
-    },
-    Family {
-        name: "input",
-        words: &[b"Listener('key", b"Listener(\"key", b"onkeyup =", b"onkeydown =", b"onkeypress ="],
-    },
-    Family { name: "removal", words: &[b"rmSync(", b"unlinkSync(", b"rmdirSync(", b"fs.rm("] },
-    Family {
-        name: "environment",
-        words: &[b"JSON.stringify(process.env", b"Object.entries(process.env", b"Object.keys(process.env"],
-    },
-];
-
-/// Build scripts and macros of a crate run whole, for they are programs of whoever builds.
-const RUST: &[Family] = &[
-    Family {
-        name: "process start",
-        words: &[
-            b"Command::new(\"sh\")",
-            b"Command::new(\"/bin/sh\")",
-            b"Command::new(\"bash\")",
-            b"Command::new(\"/bin/bash\")",
-            b"Command::new(\"curl\")",
-            b"Command::new(\"wget\")",
-            b"Command::new(\"cmd\")",
-            b"Command::new(\"cmd.exe\")",
-            b"Command::new(\"powershell\")",
-            b"Command::new(\"powershell.exe\")",
-            b"Command::new(\"python\")",
-            b"Command::new(\"python3\")",
-            b"Command::new(\"node\")",
-        ],
-    },
-    Family {
-        name: "network",
-        words: &[
-            b"TcpStream::connect",
-            b"UdpSocket::bind",
-            b"ToSocketAddrs",
-            b"ureq::",
-            b"reqwest::",
-            b"minreq::",
-            b"attohttpc::",
-        ],
-    },
-    Family { name: "environment", words: &[b"env::vars()", b"env::vars_os()"] },
-    Family { name: "constructor", words: CONSTRUCTORS },
-];
-
-/// What lets a function of a library run before its program ("ELF initialisers", and their likes of other systems).
-const CONSTRUCTORS: &[&[u8]] = &[b"#[ctor", b"\".init_array", b"__mod_init_func", b".CRT$XCU"];
-
-/// Families of the capability table whose words say the same in any language.
-const PLACES: &[(&str, &str)] = &[("persistence/", "persistence"), ("credential-access/", "credentials")];
-
-struct Words {
-    /// Whether there is any of them is asked of most sources: by vector instructions, where the processor has them.
-    packed: Vec<packed::Searcher>,
-    machine: AhoCorasick,
-    families: Vec<(&'static str, &'static [u8])>,
-}
-
-impl Words {
-    #[expect(clippy::expect_used, reason = "fixed lists")]
-    fn of(families: &'static [Family]) -> Self {
-        let own = families.iter().flat_map(|family| family.words.iter().map(|word| (family.name, *word)));
-        let places = PLACES
-            .iter()
-            .flat_map(|(prefix, name)| capabilities::words(prefix).map(move |word| (*name, word.as_bytes())));
-        let families: Vec<_> = own.chain(places).collect();
-        let words = families.iter().map(|(_, word)| *word);
-        let machine = AhoCorasick::builder().match_kind(MatchKind::LeftmostFirst).build(words);
-        let parts = families.chunks(PACKED_MAX);
-        let packed: Option<Vec<packed::Searcher>> =
-            parts.map(|part| packed::Searcher::new(part.iter().map(|(_, word)| *word))).collect();
-        Self { packed: packed.unwrap_or_default(), machine: machine.expect("the table is small"), families }
-    }
-
-    fn are_in(&self, bytes: &[u8]) -> bool {
-        match &self.packed[..] {
-            [] => self.machine.is_match(bytes),
-            parts => parts.iter().any(|part| part.find(bytes).is_some()),
-        }
-    }
-}
-
-static WORDS: LazyLock<[Words; 3]> = LazyLock::new(|| [PYTHON, JAVASCRIPT, RUST].map(Words::of));
-
 /// What is asked of a source.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Language {
@@ -319,8 +71,9 @@ fn language(name: &BytePath, bytes: &[u8]) -> Option<Language> {
     }
 }
 
-/// Collects what a source does when it is loaded as hooks: `at load FAMILY: LINE`, one for each family.
-pub(super) fn read(name: &BytePath, bytes: &[u8], hooks: &mut BTreeSet<String>) {
+/// Collects what a source does when it is loaded as hooks: `at load FAMILY: LINE`, one for each family; and the hosts that
+/// its code names, if it names any.
+pub(super) fn read(name: &BytePath, bytes: &[u8], has_hosts: bool, hooks: &mut BTreeSet<String>) {
     let Some(language) = language(name, bytes).filter(|_| bytes.len() <= SOURCE_MAX) else { return };
     let words = &WORDS[language as usize];
     let aliases = match language {
@@ -329,7 +82,8 @@ pub(super) fn read(name: &BytePath, bytes: &[u8], hooks: &mut BTreeSet<String>) 
         Language::Rust => Aliases::default(),
     };
     // Most sources have none of the words anywhere, and no address.
-    let (has_words, has_address) = (!aliases.is_empty() || words.are_in(bytes), holds(bytes, b"://"));
+    let has_words = !aliases.is_empty() || words.are_in(bytes);
+    let has_address = has_hosts && language != Language::Rust;
     if !has_words && !has_address {
         return;
     }
@@ -345,7 +99,11 @@ pub(super) fn read(name: &BytePath, bytes: &[u8], hooks: &mut BTreeSet<String>) 
             code.extend_from_slice(&bytes[range]);
             code.push(b'\n');
         }
-        hosts_in(code, &reading, hooks);
+        addresses::collect(
+            code,
+            |code| reading.families(code).keys().any(|family| TALKS.contains(family)),
+            hooks,
+        );
     }
     if !has_words {
         return;
@@ -361,28 +119,6 @@ pub(super) fn read(name: &BytePath, bytes: &[u8], hooks: &mut BTreeSet<String>) 
 
 /// Families by which a source may call the hosts that its code names.
 const TALKS: &[&str] = &["network", "page script", "interception", "input"];
-/// The words that begin the name of each host that code names, among the hooks: where it calls somebody, and elsewhere.
-const TALKS_TO: &str = "talks to";
-const NAMES: &str = "names";
-
-/// Collects the hosts of code, which are named outside of comments.
-fn hosts_in(mut code: Vec<u8>, reading: &Reading, hooks: &mut BTreeSet<String>) {
-    // The begin of a name may be computed: `{secret}.example.com`.
-    let computed: Vec<usize> = memchr::memmem::find_iter(&code, b"}.").collect();
-    for at in computed {
-        code[at + 1] = b'"';
-    }
-    let mut found = Content::default();
-    hosts::read(&code, &mut found);
-    if found.hosts.is_empty() {
-        return;
-    }
-    let talks = reading.families(&code).keys().any(|family| TALKS.contains(family));
-    for host in found.hosts {
-        hooks::add(hooks, if talks { TALKS_TO } else { NAMES }, &host);
-    }
-}
-
 /// What a source is looked through for.
 struct Reading<'a> {
     language: Language,
@@ -550,7 +286,7 @@ mod tests {
 
     fn check(name: &str, text: &str, expected: &[&str]) {
         let mut found = BTreeSet::new();
-        read(&name.into(), text.as_bytes(), &mut found);
+        read(&name.into(), text.as_bytes(), true, &mut found);
         let found: Vec<String> =
             found.into_iter().map(|hook| hook.trim_start_matches("at load ").to_owned()).collect();
         assert_eq!(found, expected, "{text}");
@@ -726,7 +462,7 @@ mod tests {
         ] {
             for name in ["a.py", "a.js"] {
                 let mut found = BTreeSet::new();
-                read(&name.into(), format!("{text}\nexecSync( eval( ").as_bytes(), &mut found);
+                read(&name.into(), format!("{text}\nexecSync( eval( ").as_bytes(), true, &mut found);
             }
         }
     }

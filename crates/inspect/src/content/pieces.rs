@@ -24,6 +24,8 @@ const WORDS: &[&[u8]] = &[
     b"/bin/sh",
     b"/bin/bash",
 ];
+/// So many calls are looked at in a window.
+const CALLS_MAX: usize = 4096;
 /// What a text made of numbers must hold.
 const INSIDE: &[&[u8]] = &[
     b"eval(",
@@ -237,6 +239,35 @@ pub(super) fn symbols(bytes: &[u8]) -> bool {
     false
 }
 
+/// Characters that are computed from others, one by one: `String.fromCharCode(c ^ 42)`, `chr(ord(c) - 33)`.
+pub(super) fn masked(bytes: &[u8]) -> bool {
+    const EXPRESSION_MAX: usize = 80;
+    let calls: [(&[u8], &[u8]); 4] =
+        [(b"fromCharCode(", b"^"), (b"fromCodePoint(", b"^"), (b"chr(", b"^"), (b"chr(", b"ord(")];
+    calls.into_iter().any(|(call, sign)| {
+        memmem::find_iter(bytes, call).take(CALLS_MAX).any(|at| {
+            let rest = &bytes[at + call.len()..];
+            let line = rest.get(..EXPRESSION_MAX).unwrap_or(rest);
+            let line = line.split(|byte| *byte == b'\n').next().unwrap_or_default();
+            let mut depth = 1_u32;
+            let end = line.iter().position(|byte| {
+                match byte {
+                    b'(' => depth += 1,
+                    b')' => depth -= 1,
+                    _ => {}
+                }
+                depth == 0
+            });
+            let starts = at == 0 || !bytes[at - 1].is_ascii_alphanumeric() && bytes[at - 1] != b'_';
+            // `chr(ord(c))` alone changes nothing.
+            let inside = &line[..end.unwrap_or(line.len())];
+            (starts || call != b"chr(")
+                && memmem::find(inside, sign).is_some()
+                && inside.iter().any(|byte| matches!(byte, b'^' | b'+' | b'-' | b'%'))
+        })
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -257,6 +288,17 @@ mod tests {
         check(b"x = 'evaluation' + 'al'; y = 'a' + 'b'; 'ev' + b + 'al'", &[]);
         check(b"['ev', al].join(''); ['ev', 'al'].join(','); ''.join(x); .join(", &[]);
         check(b"'eval'+''", &[]);
+    }
+
+    #[test]
+    fn characters_that_are_computed_one_by_one() {
+        let masked: &[&str] = &["obfuscation/masked"];
+        check(b"codes.map(code => String.fromCodePoint(code ^ 0x2A)).join('')", masked);
+        check(b"''.join(chr((ord(c) - 33 + 47) % 94 + 33) for c in s)", masked);
+        check(b"s += String.fromCharCode(a.charCodeAt(i) ^ k)", masked);
+        check(b"bytes(chr(b ^ 7))", masked);
+        check(b"chr(ord(c)); String.fromCharCode(65); strchr(a ^ b); chr(x + 1); fromCharCode(x)\n ^ y", &[]);
+        check(b"chr(", &[]);
     }
 
     #[test]

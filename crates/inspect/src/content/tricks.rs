@@ -53,6 +53,10 @@ const DECODES: &[&[u8]] = &[
     b"Base64.decode64(",
     b"String.fromCharCode(",
     b"unhexlify(",
+    b"b85decode(",
+    b"a85decode(",
+    b"b32decode(",
+    b"TextDecoder(",
     b"bytes([",
     b"bytearray([",
     b"join(chr(",
@@ -208,6 +212,9 @@ pub(super) fn read(bytes: &[u8], found: &mut BTreeSet<String>) {
                 add("obfuscation/names");
             }
         }
+    }
+    if pieces::masked(bytes) {
+        add("obfuscation/masked");
     }
     if pieces::symbols(bytes) {
         add("obfuscation/symbols");

@@ -220,7 +220,8 @@ pub fn trees(old: &Tree, new: &Tree, source: SourceChanged, contrasts: &Contrast
     let mut around = Around::of(&old.root, &new.root);
     let states = releases.as_ref().map_or(("", ""), |(old, new)| (old.as_str(), new.as_str()));
     let found = differences(&new.root.name, &old.root, &new.root, states);
-    around.releases = releases.clone().unwrap_or_default();
+    let one = || release.as_ref().map(|release| (release.clone(), release.clone()));
+    around.releases = releases.clone().or_else(one).unwrap_or_default();
     for difference in found {
         let area = if difference.path == new.root.name { Area::Output } else { Area::Member };
         let suspicious = difference

@@ -246,6 +246,15 @@ mod tests {
     }
 
     #[test]
+    fn a_program_under_a_mask_is_told_from_noise() {
+        let program = forge::PeImage { name: "a.dll".into(), ..forge::PeImage::default() }.bytes();
+        let masked = |mask: u8| program.iter().map(|byte| byte ^ mask).collect::<Vec<u8>>();
+        assert!(is_masked(&masked(0x5a)) && is_masked(&masked(0xff)));
+        assert!(!is_masked(&program) && !is_masked(b"") && !is_masked(&forge::noise(1, 5000)));
+        assert!(!is_masked(&masked(0x5a)[..0x3d]));
+    }
+
+    #[test]
     fn the_execution_level_is_read() {
         let manifest = br#"<x><requestedExecutionLevel level="requireAdministrator" uiAccess="false"/></x>"#;
         assert_eq!(execution_level(manifest).as_deref(), Some("requireAdministrator"));

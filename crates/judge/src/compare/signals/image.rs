@@ -82,7 +82,7 @@ fn sections(before: &Executable, after: &Executable, structure: &mut Structure, 
         if section.entropy_millibits > PACKED_ENTROPY_MILLIBITS && section.size > PACKED_MIN_BYTES {
             findings.add(&codes::PACKED_SECTION, vec![what.clone()]);
         }
-        let usual = USUAL_CODE.iter().any(|usual| name == *usual || name.starts_with(".text"));
+        let usual = USUAL_CODE.contains(&name) || (name.starts_with(".text") && !name.contains('$'));
         let debug = name.starts_with(".debug") || name.starts_with(".zdebug");
         if section.executable && !usual && !apple && after.kind != "object" {
             structure.partners.push(format!("new code section `{name}`"));

@@ -165,10 +165,10 @@ fn is_alike(known: &str, name: &str) -> bool {
     }
 }
 
-/// Whether only the third number moved ("Semantic Versioning", 6: fixes that change nothing else).
+/// Whether at most the third number moved ("Semantic Versioning", 6: fixes that change nothing else).
 pub(super) fn is_patch(old: &str, new: &str) -> bool {
     let parts =
         |release: &str| -> Vec<String> { release.split(['.', '-', '+']).map(str::to_owned).collect() };
     let (old, new) = (parts(old), parts(new));
-    old.len() >= 3 && new.len() >= 3 && old[..2] == new[..2] && old != new
+    old.len() >= 3 && new.len() >= 3 && old[..2] == new[..2]
 }

@@ -127,6 +127,8 @@ const TRICKS: &[&str] = &[
     "obfuscation/encoded-word",
     "drops-and-runs/script",
     "obfuscation/way-round",
+    "obfuscation/masked",
+    "obfuscation/packed",
     "decode-and-run/indirect",
     "wallets/script",
 ];
@@ -182,6 +184,9 @@ fn is_source(node: &Node, content: &Content) -> bool {
     is_run(node, content) && !is_aside(node)
 }
 
+/// Endings of pages, and of templates of them.
+const PAGES: &[&[u8]] = &[b".html", b".htm", b".xhtml", b".jinja", b".j2", b".vue", b".svelte"];
+
 /// A source whose code names a host that nothing of the old release named. One of 565 honest pairs had one in code
 /// that calls somebody, seven in other code, but one of them where the release only mends things. Says whether it is grave.
 pub(super) fn talks(
@@ -192,7 +197,8 @@ pub(super) fn talks(
     findings: &mut Findings,
 ) -> bool {
     let is_whole = before.hooks.len() < Content::LIST_MAX;
-    if !is_source(node, after) || !is_whole {
+    let is_page = PAGES.iter().any(|ending| node.name.as_bytes().ends_with(ending)) && !is_aside(node);
+    if !(is_source(node, after) || is_page) || !is_whole {
         return false;
     }
     let of = |place: &str| -> Vec<&str> {
@@ -297,8 +303,13 @@ pub(super) fn is_bundle(node: &Node) -> bool {
 }
 
 /// What a class does that few of a package do, of which nothing is told by names alone.
-const CLASSES: &[&str] =
-    &["process-start/jvm", "code-in-memory/jvm", "fetch-and-run/jvm", "drops-and-runs/jvm"];
+const CLASSES: &[&str] = &[
+    "process-start/jvm",
+    "code-in-memory/jvm",
+    "fetch-and-run/jvm",
+    "drops-and-runs/jvm",
+    "decode-and-run/jvm",
+];
 
 fn folder(name: &BytePath) -> &[u8] {
     &name.as_bytes()[..name.as_bytes().len() - name.file_name().len()]

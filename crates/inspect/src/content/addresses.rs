@@ -1,0 +1,135 @@
+//! Hosts that code names: outside of comments, where documentation names those of everybody.
+//!
+//! Sources of Python and JavaScript are taken apart by [`super::loaded`]; of others, only comments are left out. Of pages and
+//! templates of pages count what a browser fetches or opens by itself.
+
+use std::collections::BTreeSet;
+
+use evidence::BytePath;
+use evidence::tree::Content;
+use memchr::memmem;
+
+use super::{base, bound, hooks, hosts};
+
+/// The words that begin the name of each host among the hooks: where code calls somebody, and elsewhere.
+const TALKS_TO: &str = "talks to";
+const NAMES: &str = "names";
+
+/// Endings of sources by what begins their comments.
+const SLASHES: &[&[u8]] = &[
+    b"rs", b"ts", b"mts", b"cts", b"tsx", b"jsx", b"go", b"c", b"h", b"cc", b"cpp", b"hpp", b"java", b"cs",
+    b"kt", b"swift", b"php",
+];
+const HASHES: &[&[u8]] = &[b"sh", b"bash", b"rb", b"pl", b"ps1"];
+const PAGES: &[&[u8]] = &[b"html", b"htm", b"xhtml", b"jinja", b"j2", b"vue", b"svelte"];
+/// What a browser follows without being asked.
+const FETCHED: &[&[u8]] =
+    &[b"src=", b"action=", b"window.open(", b"fetch(", b"sendBeacon(", b"WebSocket(", b"import("];
+/// So much behind one of these is looked at.
+const FETCHED_MAX: usize = 200;
+
+/// Collects the hosts of a source that is not taken apart.
+pub(super) fn read(name: &BytePath, bytes: &[u8], hooks: &mut BTreeSet<String>) {
+    let base = base(name);
+    let ending = base.iter().rposition(|byte| *byte == b'.').map_or(&b""[..], |dot| &base[dot + 1..]);
+    let (slashes, hashes) = (SLASHES.contains(&ending), HASHES.contains(&ending));
+    if (slashes || hashes) && memmem::find(bytes, b"://").is_some() {
+        let mark: &[u8] = if slashes { b"//" } else { b"#" };
+        collect(without_comments(bytes, mark), |_| false, hooks);
+    } else if PAGES.contains(&ending) {
+        let places = FETCHED.iter().flat_map(|word| memmem::find_iter(bytes, word));
+        let mut code = Vec::new();
+        for at in places {
+            let rest = bytes[at..].get(..FETCHED_MAX).unwrap_or(&bytes[at..]);
+            code.extend_from_slice(
+                rest.split(|byte| matches!(byte, b'\n' | b'>')).next().unwrap_or_default(),
+            );
+            code.push(b'\n');
+        }
+        collect(code, |_| true, hooks);
+    }
+}
+
+/// Collects the hosts of code without comments. `talks` says whether it calls anybody.
+pub(super) fn collect(mut code: Vec<u8>, talks: impl Fn(&[u8]) -> bool, hooks: &mut BTreeSet<String>) {
+    // The begin of a name may be computed: `{secret}.example.com`.
+    let computed: Vec<usize> = memmem::find_iter(&code, b"}.").collect();
+    for at in computed {
+        code[at + 1] = b'"';
+    }
+    let mut found = Content::default();
+    hosts::read(&code, &mut found);
+    if found.hosts.is_empty() {
+        return;
+    }
+    let place = if talks(&code) { TALKS_TO } else { NAMES };
+    for host in found.hosts {
+        hooks::add(hooks, place, &host);
+    }
+    bound(hooks);
+}
+
+/// Leaves comments out: up to the end of the line, and of C between `/*` and `*/`. Texts in double quotes are kept whole.
+fn without_comments(bytes: &[u8], mark: &[u8]) -> Vec<u8> {
+    let mut code = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let rest = &bytes[at..];
+        if rest.starts_with(mark) {
+            at += memchr::memchr(b'\n', rest).unwrap_or(rest.len());
+        } else if mark == b"//" && rest.starts_with(b"/*") {
+            at += memmem::find(&rest[2..], b"*/").map_or(rest.len(), |end| end + 4);
+        } else if rest[0] == b'"' {
+            let end = text_end(rest);
+            code.extend_from_slice(&rest[..end]);
+            at += end;
+        } else {
+            code.push(rest[0]);
+            at += 1;
+        }
+    }
+    code
+}
+
+/// How long a text in double quotes is, or what is left of the line that never closes it.
+fn text_end(rest: &[u8]) -> usize {
+    let mut at = 1;
+    while let Some(byte) = rest.get(at) {
+        match byte {
+            b'\\' => at += 1,
+            b'"' => return at + 1,
+            b'\n' => return at,
+            _ => {}
+        }
+        at += 1;
+    }
+    rest.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(name: &str, text: &str) -> Vec<String> {
+        let mut found = BTreeSet::new();
+        read(&name.into(), text.as_bytes(), &mut found);
+        found.into_iter().collect()
+    }
+
+    #[test]
+    fn comments_are_told_from_code() {
+        let rust = "// https://a.invalid\n/* https://b.invalid */ let x = \"https://c.invalid/\\\"//\"; /// https://d.invalid\n";
+        assert_eq!(of("a.rs", rust), ["names: c.invalid"]);
+        assert_eq!(of("a.d.ts", "/** See https://a.invalid/ */\nexport {}\n"), [""; 0]);
+        assert_eq!(of("a.sh", "# https://a.invalid\ncurl https://b.invalid/x\n"), ["names: b.invalid"]);
+        assert_eq!(of("a.md", "https://b.invalid/x\n"), [""; 0]);
+        assert_eq!(of("a.c", "\"https://a.invalid"), ["names: a.invalid"]);
+        assert_eq!(of("a.c", "/* https://a.invalid"), [""; 0]);
+    }
+
+    #[test]
+    fn what_a_page_fetches_is_told_from_what_it_links_to() {
+        let page = "<a href=\"https://a.invalid/\">x</a><script src=\"https://b.invalid/x.js\"></script>\n<script>window.open('https://c.invalid/')</script>";
+        assert_eq!(of("layout.html", page), ["talks to: b.invalid", "talks to: c.invalid"]);
+    }
+}
