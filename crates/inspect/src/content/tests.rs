@@ -124,7 +124,7 @@ fn bytecode_is_compared_with_its_source() {
         // Headers of before: a size behind the time, and of Python 2 no size at all.
         let older = |magic: u16, rest: &[u8]| {
             let magic = magic.to_le_bytes();
-            stale(&[&magic, b"\r\n", &[1, 2, 3, 4], rest, &[0; 8], &clean[16..]].concat())
+            stale(&[&magic[..], b"\r\n", &[1, 2, 3, 4], rest, &[0; 8], &clean[16..]].concat())
         };
         assert_eq!(older(3379, &(honest.len() as u32).to_le_bytes()), None);
         assert!(older(3379, &7_u32.to_le_bytes()).unwrap().contains("of a source of 7 bytes"));
