@@ -314,7 +314,7 @@ codes! {
         "a file that held none has an executable or an archive inside",
         "take it out at the named offset and inspect it";
     HOST_ADDED = "host-added", High, approvable,
-        "a script that fetches and runs things calls a host that it did not call before",
+        "a script names a host that nothing of the old release named",
         "read what it gets from there and what it does with it";
     RIGHTS_ADDED = "rights-added", High, approvable,
         "a file runs with the rights of its owner or group and did not",
