@@ -37,13 +37,16 @@ pub(super) fn read(name: &BytePath, bytes: &[u8], hooks: &mut BTreeSet<String>) 
         let mark: &[u8] = if slashes { b"//" } else { b"#" };
         collect(without_comments(bytes, mark), |_| false, hooks);
     } else if PAGES.contains(&ending) {
-        let places = FETCHED.iter().flat_map(|word| memmem::find_iter(bytes, word));
-        let mut code = Vec::new();
-        for at in places {
-            let rest = bytes[at..].get(..FETCHED_MAX).unwrap_or(&bytes[at..]);
-            code.extend_from_slice(
-                rest.split(|byte| matches!(byte, b'\n' | b'>')).next().unwrap_or_default(),
-            );
+        let mut places: Vec<usize> = FETCHED.iter().flat_map(|word| memmem::find_iter(bytes, word)).collect();
+        places.sort_unstable();
+        let (mut code, mut looked) = (Vec::new(), 0);
+        for at in places.into_iter().filter(|at| *at < bytes.len()) {
+            // Nothing is taken twice.
+            let at = at.max(looked);
+            let rest = &bytes[at..(at + FETCHED_MAX).min(bytes.len())];
+            let piece = rest.split(|byte| matches!(byte, b'\n' | b'>')).next().unwrap_or_default();
+            looked = at + piece.len();
+            code.extend_from_slice(piece);
             code.push(b'\n');
         }
         collect(code, |_| true, hooks);

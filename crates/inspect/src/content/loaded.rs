@@ -22,6 +22,8 @@ use words::{CONSTRUCTORS, WORDS, Words};
 
 /// Larger sources are bundles of many.
 const SOURCE_MAX: usize = 4 << 20;
+/// So many functions are kept apart; what is defined beyond them counts as run.
+const FUNCTIONS_MAX: usize = 1 << 16;
 /// The word that begins each of these facts among the hooks, before the family.
 const PLACE: &str = "at load";
 
@@ -33,6 +35,11 @@ struct Parts<'a> {
 }
 
 impl Parts<'_> {
+    /// All of a source runs.
+    fn whole(source: &[u8]) -> Self {
+        Self { load: std::iter::once(0..source.len()).collect(), functions: Vec::new() }
+    }
+
     /// Everything but comments, and texts that only document.
     fn all(&self) -> impl Iterator<Item = Range<usize>> {
         let bodies = self.functions.iter().flat_map(|function| &function.body);
@@ -90,7 +97,7 @@ pub(super) fn read(name: &BytePath, bytes: &[u8], has_hosts: bool, hooks: &mut B
     let parts = match language {
         Language::Python => python::parts(bytes),
         Language::JavaScript => javascript::parts(bytes),
-        Language::Rust => Parts { load: std::iter::once(0..bytes.len()).collect(), functions: Vec::new() },
+        Language::Rust => Parts::whole(bytes),
     };
     let reading = Reading { language, words, aliases, starts_programs: holds(bytes, b"child_process") };
     if has_address {
@@ -459,6 +466,9 @@ mod tests {
             "/".repeat(1 << 20),
             "'".repeat(1 << 20),
             "function f(){f(".repeat(1 << 16),
+            "f(){}".repeat(1 << 17),
+            "def f():\n f()\n".repeat(1 << 17),
+            "src=\"".repeat(1 << 18),
         ] {
             for name in ["a.py", "a.js"] {
                 let mut found = BTreeSet::new();

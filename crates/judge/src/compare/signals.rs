@@ -71,7 +71,7 @@ impl Around {
             around.packages.extend(sources::of_class(node));
             around.hosts.extend(node.content.iter().flat_map(|content| content.hosts.iter().cloned()));
             around.families.extend(sources::families(node).map(str::to_owned));
-            around.files.insert(node.name.as_bytes().to_vec());
+            around.files.insert(without_versions(node.name.as_bytes(), ""));
             around.bundles |= sources::is_bundle(node);
             around.loose_bytecode |= content::is_loose_bytecode(node);
             for image in &node.executables {
@@ -89,17 +89,12 @@ impl Around {
         self.earlier.contains(&plain_name(name.as_bytes()))
     }
 
-    /// Whether the old artifact had a file at the end of whose path stands this one, or a package of that name.
+    /// Whether the old artifact had a file at a path inside the archive of the new one, or a module of that name.
     fn had_file(&self, path: &str) -> bool {
-        let path = path.trim_start_matches("./");
         let folder = path.strip_suffix(".py").unwrap_or(path);
-        let ends = |name: &[u8], end: &str| {
-            name.strip_suffix(end.as_bytes()).is_some_and(|rest| rest.is_empty() || rest.ends_with(b"/"))
-        };
         let names = ["", ".js", ".cjs", ".mjs", "/index.js", "/__init__.py"];
-        self.files
-            .iter()
-            .any(|name| ends(name, path) || names.iter().any(|more| ends(name, &format!("{folder}{more}"))))
+        let known = |path: String| self.files.contains(&without_versions(path.as_bytes(), ""));
+        known(path.to_owned()) || names.iter().any(|more| known(format!("{folder}{more}")))
     }
 
     /// For how many other kinds of machine a program of that name was there.

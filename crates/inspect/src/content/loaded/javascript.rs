@@ -1,8 +1,10 @@
 //! Which parts of a JavaScript source run when it is loaded: all but the bodies of functions, unless they are called on the
 //! spot or handed to a call that runs by itself (ECMA-262, 15 and 13.3).
 
-use super::{Function, Parts, in_name};
+use super::{FUNCTIONS_MAX, Function, Parts, in_name};
 
+/// Brackets inside each other.
+const DEPTH_MAX: usize = 4096;
 /// Words with parentheses that are no calls.
 const CONTROL: &[&[u8]] = &[b"if", b"for", b"while", b"switch", b"catch", b"with"];
 /// Words behind which an expression begins, so that a slash begins a pattern.
@@ -72,6 +74,12 @@ pub(super) fn parts(source: &[u8]) -> Parts<'_> {
     };
     while reader.at < source.len() {
         reader.step();
+        // Nobody writes that by hand or by machine: all of it counts as run.
+        if reader.open.len().max(reader.short.len()) > DEPTH_MAX
+            || reader.parts.functions.len() > FUNCTIONS_MAX
+        {
+            return Parts::whole(source);
+        }
     }
     reader.hand_over(reader.owner);
     reader.parts

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Function, Parts};
+use super::{FUNCTIONS_MAX, Function, Parts};
 
 /// A logical line: without comments, with all that brackets and texts hold together.
 struct Line {
@@ -27,7 +27,7 @@ pub(super) fn parts(source: &[u8]) -> Parts<'_> {
         let number = match owner {
             // What a function defines belongs to it.
             Some(owner) => owner,
-            None if name.is_some() || is_main => {
+            None if (name.is_some() || is_main) && parts.functions.len() < FUNCTIONS_MAX => {
                 parts.functions.push(Function { name: name.filter(|_| !registered), body: Vec::new() });
                 open.push((line.indent, parts.functions.len() - 1));
                 parts.functions.len() - 1

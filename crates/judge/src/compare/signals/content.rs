@@ -249,7 +249,7 @@ fn replaced(old: &Node, new: &Node, around: &Around, findings: &mut Findings) {
 fn common(before: &Content, after: &Content, around: &Around, node: &Node, findings: &mut Findings) {
     hooks(before, after, around, findings);
     loaded(before, after, around, node, findings);
-    begins(before, after, around, findings);
+    begins(before, after, around, node, findings);
     wants(before, after, around, findings);
     classes(before, after, around, node, findings);
     if let Some(claim) = after.claims.as_ref().filter(|_| before.claims != after.claims) {

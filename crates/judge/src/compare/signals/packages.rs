@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use evidence::Severity;
 use evidence::tree::Content;
+use evidence::{BytePath, Node, Severity};
 
 use super::sources::{AT_LOAD, NAMES, TALKS};
 use super::{Around, Findings};
@@ -93,30 +93,68 @@ pub(super) fn hooks(before: &Content, after: &Content, around: &Around, findings
 
 /// Another file than before is what a package begins with, and the old release did not have it; or a program that it
 /// installs is another function.
-pub(super) fn begins(before: &Content, after: &Content, around: &Around, findings: &mut Findings) {
-    let of = |content: &Content| -> BTreeMap<String, String> {
-        let hooks = content.hooks.iter();
-        let entries = hooks.filter_map(|hook| hook.strip_prefix(ENTRY)?.split_once(": "));
-        let points = content.hooks.iter().filter_map(|hook| hook.strip_prefix(ENTRY_POINT)?.split_once('='));
-        entries.chain(points).map(|(name, file)| (name.trim().to_owned(), file.trim().to_owned())).collect()
-    };
-    let earlier = of(before);
+pub(super) fn begins(
+    before: &Content,
+    after: &Content,
+    around: &Around,
+    node: &Node,
+    findings: &mut Findings,
+) {
+    let folder = folder(&node.name);
+    let root =
+        folder.strip_suffix("/").and_then(|folder| folder.rsplit_once('/')).map_or("", |(root, _)| root);
+    let earlier = entries(before);
     let mut because = Vec::new();
-    for (name, file) in of(after) {
-        let Some(was) = earlier.get(&name).filter(|was| **was != file) else { continue };
-        let module = file.split([':', '[']).next().unwrap_or_default().trim();
-        let path = if module.contains('/') || module.contains(".js") {
-            module.to_owned()
-        } else {
-            format!("{}.py", module.replace('.', "/"))
+    for (name, entry) in entries(after) {
+        let Some(was) = earlier.get(&name).filter(|was| **was != entry) else { continue };
+        let path = match &entry {
+            Entry::File(file) => format!("{folder}{file}"),
+            // `module:function [extra]`, from the folder on in which the distribution lies.
+            Entry::Function(function) => {
+                let module = function.split([':', '[']).next().unwrap_or_default().trim();
+                let between = if root.is_empty() { "" } else { "/" };
+                format!("{root}{between}{}.py", module.replace('.', "/"))
+            }
         };
         if !around.had_file(&path) {
-            because.push(format!("{name} is {file} now, it was {was}; the old release has no such file"));
+            because.push(format!("{name} is {entry} now, it was {was}; the old release has no such file"));
         }
     }
     if !because.is_empty() {
         findings.add(&codes::ENTRY_MOVED, because);
     }
+}
+
+/// The folder of a member, with its `/`.
+fn folder(name: &BytePath) -> String {
+    let name = String::from_utf8_lossy(name.as_bytes()).into_owned();
+    name.rsplit_once('/').map(|(folder, _)| format!("{folder}/")).unwrap_or_default()
+}
+
+/// What a package begins with.
+#[derive(PartialEq, Eq)]
+enum Entry {
+    File(String),
+    Function(String),
+}
+
+impl std::fmt::Display for Entry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (Self::File(text) | Self::Function(text)) = self;
+        f.write_str(text)
+    }
+}
+
+fn entries(content: &Content) -> BTreeMap<String, Entry> {
+    let named = |name: &str, entry: Entry| (name.trim().to_owned(), entry);
+    let hooks = content.hooks.iter().filter_map(|hook| {
+        if let Some((name, file)) = hook.strip_prefix(ENTRY).and_then(|rest| rest.split_once(": ")) {
+            return Some(named(name, Entry::File(file.trim().to_owned())));
+        }
+        let (name, function) = hook.strip_prefix(ENTRY_POINT)?.split_once('=')?;
+        Some(named(name, Entry::Function(function.trim().to_owned())))
+    });
+    hooks.collect()
 }
 
 /// Packages that are asked for now, and were not.
