@@ -28,9 +28,31 @@ fn main() -> std::io::Result<()> {
             fs::write(folder("yara")?.join(format!("sound-{number}")), &sound.bytes)?;
         }
     }
+    sources()?;
     egress()?;
     locks()?;
     advisories()
+}
+
+/// Sources of which something runs when they are loaded. The first byte chooses their names: blanks and digits are names of
+/// Python, JavaScript and pages among others.
+fn sources() -> std::io::Result<()> {
+    const SOURCES: &[&str] = &[
+        "import subprocess as s, os\ndef f(a=(1,\n2)):\n    \"\"\"https://a.invalid\"\"\"\n    s.run(['x'])  # y\nif __name__ == '__main__':\n    pass\nf()\n",
+        "const { exec: e } = require('child_process');\n(async () => { e(`x${y}`) })();\nclass A { async #f(a = {}) { return /[/]/.test(a) } }\nfetch('https://a.invalid')\n",
+        "<script src=\"https://a.invalid/x.js\"></script><form action=\"https://b.invalid\">\n",
+        "fn main() { Command::new(\"sh\"); } // https://a.invalid\n",
+        "{\"main\": \"a.js\", \"bin\": {\"b\": \"c.js\"}, \"dependencies\": {\"d\": \"npm:e@1\"}}",
+        "[console_scripts]\na = b:c\n[pytest11]\nd = e\n",
+        "#!/bin/sh\nuseradd -o -u 0 x\ndpkg-divert --add /usr/bin/ssh\n",
+    ];
+    for (number, source) in SOURCES.iter().enumerate() {
+        for first in 0..16_u8 {
+            let bytes = [&[b'0' + first], source.as_bytes()].concat();
+            fs::write(folder("content")?.join(format!("source-{number}-{first}")), bytes)?;
+        }
+    }
+    Ok(())
 }
 
 fn folder(target: &str) -> std::io::Result<PathBuf> {

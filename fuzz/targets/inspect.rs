@@ -22,7 +22,12 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| -> Corpus {
         symbols: 50_000,
         ..Budget::default()
     };
-    let name = if reader == "brotli" { "input.br" } else { "input" };
+    let name = match reader.as_str() {
+        "brotli" => "input.br",
+        // The rules for texts go by names as well: the first byte says which.
+        "content" => NAMES[usize::from(bytes.first().copied().unwrap_or(0)) % NAMES.len()],
+        _ => "input",
+    };
     let tree = open_file(&name.into(), bytes, &mut small.clone());
     judge::anomalies::anomalies(&tree);
     // Once more as if it were too large to be held.
@@ -38,6 +43,26 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| -> Corpus {
     }
     if reads(reader, bytes, &tree) { Corpus::Keep } else { Corpus::Reject }
 });
+
+/// Names of what is taken apart or asked for hooks.
+const NAMES: &[&str] = &[
+    "input",
+    "a.py",
+    "a.js",
+    "build.rs",
+    "a.go",
+    "a.html",
+    "package.json",
+    "entry_points.txt",
+    "METADATA",
+    "Cargo.toml",
+    "MANIFEST.MF",
+    "binding.gyp",
+    "./postinst",
+    "./etc/a.conf",
+    "./lib/systemd/system/a.service",
+    "a.sh",
+];
 
 /// Writes an input to a file that has no name.
 fn file(bytes: &[u8]) -> File {
