@@ -29,8 +29,6 @@ const ASIDE: &[&[u8]] = &[
     b"bench",
     b"benchmarks",
     b"benches",
-    b"tools",
-    b"scripts",
     b"samples",
 ];
 /// Endings of source text, in which nobody needs invisible characters.
