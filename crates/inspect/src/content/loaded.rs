@@ -467,6 +467,7 @@ mod tests {
             "'".repeat(1 << 20),
             "function f(){f(".repeat(1 << 16),
             "f(){}".repeat(1 << 17),
+            "/[".repeat(1 << 19),
             "def f():\n f()\n".repeat(1 << 17),
             "src=\"".repeat(1 << 18),
         ] {

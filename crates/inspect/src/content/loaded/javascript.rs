@@ -54,6 +54,8 @@ struct Reader<'a> {
     closed: Last<'a>,
     owner: Option<usize>,
     candidate: Option<usize>,
+    /// Up to here, slashes begin no patterns.
+    divisions: usize,
     begin: usize,
     parts: Parts<'a>,
 }
@@ -69,6 +71,7 @@ pub(super) fn parts(source: &[u8]) -> Parts<'_> {
         closed: nothing,
         owner: None,
         candidate: None,
+        divisions: 0,
         begin: 0,
         parts: Parts::default(),
     };
@@ -124,8 +127,15 @@ impl<'a> Reader<'a> {
                 let end = memchr::memmem::find(&rest[2..], b"*/").map_or(rest.len(), |end| end + 4);
                 self.skip(end);
             }
-            b'/' if self.is_pattern() => {
-                self.at += pattern(rest);
+            b'/' if self.at >= self.divisions && self.is_pattern() => {
+                match pattern(rest) {
+                    Ok(length) => self.at += length,
+                    Err(length) => {
+                        // It does not end in its line: this and what follows there are divisions.
+                        self.divisions = self.at + length;
+                        self.at += 1;
+                    }
+                }
                 self.push(Token::Other);
             }
             quote @ (b'\'' | b'"' | b'`') => {
@@ -350,19 +360,19 @@ fn text(rest: &[u8], quote: u8) -> usize {
     rest.len()
 }
 
-/// How long a pattern is that begins here; one that does not end in its line is a division.
-fn pattern(rest: &[u8]) -> usize {
+/// How long a pattern is that begins here, or how far the line goes in which it does not end.
+fn pattern(rest: &[u8]) -> Result<usize, usize> {
     let (mut at, mut in_class) = (1, false);
     while at < rest.len() {
         match rest[at] {
             b'\\' => at += 1,
             b'[' => in_class = true,
             b']' => in_class = false,
-            b'/' if !in_class => return at + 1,
-            b'\n' => return 1,
+            b'/' if !in_class => return Ok(at + 1),
+            b'\n' => return Err(at),
             _ => {}
         }
         at += 1;
     }
-    1
+    Err(rest.len())
 }
