@@ -32,6 +32,11 @@ impl BytePath {
         self.0.rsplit(|byte| *byte == b'/').next().unwrap_or(&self.0)
     }
 
+    /// Returns what stands before the last component, with its `/`; nothing for a path of one component.
+    pub fn folder(&self) -> &[u8] {
+        &self.0[..self.0.len() - self.file_name().len()]
+    }
+
     /// Tells whether this is `folder` itself or lies below it, component by component.
     pub fn is_below(&self, folder: &[u8]) -> bool {
         let folder = folder.strip_suffix(b"/").unwrap_or(folder);
@@ -127,6 +132,14 @@ impl<'de> Deserialize<'de> for BytePath {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_folder_and_a_name_are_the_whole_path() {
+        for (path, folder, name) in [("a/b/c", "a/b/", "c"), ("c", "", "c"), ("a/", "a/", ""), ("", "", "")] {
+            let path = BytePath::from(path);
+            assert_eq!((path.folder(), path.file_name()), (folder.as_bytes(), name.as_bytes()));
+        }
+    }
 
     proptest! {
         #[test]

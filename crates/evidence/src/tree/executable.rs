@@ -169,6 +169,11 @@ pub struct Resource {
     pub kind: String,
 }
 
+impl Resource {
+    /// The kind of a Windows image each byte of which was combined with the same one by exclusive or.
+    pub const MASKED_PROGRAM: &str = "masked-program";
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
 fn is_zero(number: &u64) -> bool {
     *number == 0

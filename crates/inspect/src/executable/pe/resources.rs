@@ -85,7 +85,12 @@ pub(super) fn read<H: ImageNtHeaders>(
                         size: size as u64,
                         digest: Digest::of(data),
                         entropy_millibits: entropy_millibits(data),
-                        kind: if is_masked(data) { MASKED } else { crate::content::kind(data) }.to_owned(),
+                        kind: if is_masked(data) {
+                            Resource::MASKED_PROGRAM
+                        } else {
+                            crate::content::kind(data)
+                        }
+                        .to_owned(),
                     });
                 }
             }
@@ -93,8 +98,6 @@ pub(super) fn read<H: ImageNtHeaders>(
     }
     Ok(())
 }
-
-const MASKED: &str = "masked-program";
 
 /// Whether data is a Windows image each byte of which was combined with the same one by exclusive or.
 fn is_masked(data: &[u8]) -> bool {

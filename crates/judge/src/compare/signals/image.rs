@@ -366,9 +366,6 @@ fn caves(before: &Executable, after: &Executable, structure: &mut Structure, fin
 const COMPRESSED: &[&str] =
     &["png", "jpeg", "gif", "webp", "font", "pdf", "ogg", "flac", "mp3", "mp4", "icon"];
 
-/// A program each byte of which is masked by the same one, as `inspect` calls it.
-const MASKED: &str = "masked-program";
-
 /// Noise that nothing says to be a picture, a font or a sound.
 fn is_noise(resource: &Resource) -> bool {
     resource.size >= NOISE_MIN_BYTES
@@ -379,7 +376,7 @@ fn is_noise(resource: &Resource) -> bool {
 /// A resource of noise is new, or grew: what a program carries so, it unpacks itself.
 fn resources(before: &Executable, after: &Executable, structure: &mut Structure, findings: &mut Findings) {
     let known: BTreeSet<Digest> = before.resources.iter().map(|one| one.digest).collect();
-    let is_program = |one: &&Resource| one.kind == MASKED;
+    let is_program = |one: &&Resource| one.kind == Resource::MASKED_PROGRAM;
     if !before.resources.iter().any(|one| is_program(&one)) {
         let new = after.resources.iter().filter(|one| is_program(one) && !known.contains(&one.digest));
         let because: Vec<String> = new

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use evidence::tree::Content;
-use evidence::{BytePath, Node, Severity};
+use evidence::{Node, Severity};
 
 use super::sources::{AT_LOAD, NAMES, TALKS};
 use super::{Around, Findings};
@@ -62,6 +62,7 @@ pub(super) fn is_automatic(hook: &str) -> bool {
     AUTOMATIC.contains(&hook.split(": ").next().unwrap_or_default())
 }
 
+/// What runs by itself and did not, packages from elsewhere, and what somebody has to call.
 pub(super) fn hooks(before: &Content, after: &Content, around: &Around, findings: &mut Findings) {
     let plain = |hook: &String, release: &str| without_versions(hook.as_bytes(), release);
     let known: BTreeSet<Vec<u8>> = before.hooks.iter().map(|hook| plain(hook, &around.releases.0)).collect();
@@ -100,7 +101,7 @@ pub(super) fn begins(
     node: &Node,
     findings: &mut Findings,
 ) {
-    let folder = folder(&node.name);
+    let folder = String::from_utf8_lossy(node.name.folder());
     let root =
         folder.strip_suffix("/").and_then(|folder| folder.rsplit_once('/')).map_or("", |(root, _)| root);
     let earlier = entries(before);
@@ -123,12 +124,6 @@ pub(super) fn begins(
     if !because.is_empty() {
         findings.add(&codes::ENTRY_MOVED, because);
     }
-}
-
-/// The folder of a member, with its `/`.
-fn folder(name: &BytePath) -> String {
-    let name = String::from_utf8_lossy(name.as_bytes()).into_owned();
-    name.rsplit_once('/').map(|(folder, _)| format!("{folder}/")).unwrap_or_default()
 }
 
 /// What a package begins with.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use evidence::tree::Content;
-use evidence::{BytePath, Node, Severity};
+use evidence::{Node, Severity};
 
 use super::packages::{is_automatic, is_patch};
 use super::{Around, Findings};
@@ -79,7 +79,7 @@ pub(super) fn classes(
     if after.kind != "class" {
         return;
     }
-    let package = folder(&node.name);
+    let package = node.name.folder();
     let new: Vec<&str> = CLASSES
         .iter()
         .copied()
@@ -309,17 +309,13 @@ const CLASSES: &[&str] = &[
     "decode-and-run/jvm",
 ];
 
-fn folder(name: &BytePath) -> &[u8] {
-    &name.as_bytes()[..name.as_bytes().len() - name.file_name().len()]
-}
-
 /// The package of a class, and what of the above it does.
 pub(super) fn of_class(node: &Node) -> impl Iterator<Item = (Vec<u8>, &'static str)> {
     let content = node.content.as_ref().filter(|content| content.kind == "class");
     let does = CLASSES
         .iter()
         .filter(move |name| content.is_some_and(|content| content.capabilities.contains(**name)));
-    does.map(|name| (folder(&node.name).to_vec(), *name))
+    does.map(|name| (node.name.folder().to_vec(), *name))
 }
 
 pub(super) fn unsought(new: &Node, after: &Content, around: &Around, findings: &mut Findings) {

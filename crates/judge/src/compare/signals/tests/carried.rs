@@ -65,11 +65,14 @@ fn a_resource_of_noise_is_new_or_grew() {
     }
     image_check(|_, after| after.resources.push(resource("1", 4095, 7950, "")), &[]);
     // A program under a mask has the entropy of a program.
-    image_check(|_, after| after.resources.push(resource("1", 9000, 5900, "masked-program")), payload);
+    image_check(
+        |_, after| after.resources.push(resource("1", 9000, 5900, Resource::MASKED_PROGRAM)),
+        payload,
+    );
     image_check(
         |before, after| {
-            before.resources.push(resource("1", 9000, 5900, "masked-program"));
-            after.resources.push(resource("1", 9000, 5900, "masked-program"));
+            before.resources.push(resource("1", 9000, 5900, Resource::MASKED_PROGRAM));
+            after.resources.push(resource("1", 9000, 5900, Resource::MASKED_PROGRAM));
         },
         &[],
     );
