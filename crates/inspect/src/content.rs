@@ -102,10 +102,10 @@ impl<'a> Reading<'a> {
                 self.content.appended_bytes = ends::appended(bytes, &self.content.kind);
             }
         }
-        hooks::read(self.name, bytes, &mut self.content.hooks);
+        hooks::read(self.name, bytes, &mut self.content);
         if self.is_text {
-            loaded::read(self.name, bytes, !self.content.hosts.is_empty(), &mut self.content.hooks);
-            addresses::read(self.name, bytes, &mut self.content.hooks);
+            loaded::read(self.name, bytes, &mut self.content);
+            addresses::read(self.name, bytes, &mut self.content);
         }
     }
 
@@ -121,6 +121,12 @@ impl<'a> Reading<'a> {
 /// Names the kind of bytes that have no name of their own; empty if nothing tells.
 pub(crate) fn kind(bytes: &[u8]) -> &'static str {
     kinds::of_bytes(crate::format::format(bytes), bytes)
+}
+
+/// As much of a text as a fact keeps, without control characters.
+fn short(text: &str) -> String {
+    const TEXT_MAX: usize = 200;
+    text.chars().filter(|c| !c.is_control()).take(TEXT_MAX).collect()
 }
 
 /// Keeps a list within its bound: what is first in order stays.

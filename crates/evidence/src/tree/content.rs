@@ -1,6 +1,6 @@
 //! What the bytes of a member show, whatever its format. Bounded: no list has more than [`Content::LIST_MAX`] items.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +42,12 @@ pub struct Content {
     /// Whether there were more hosts than are listed.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub more_hosts: bool,
+    /// Those of them that code names, outside of comments, where it calls somebody.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub called_hosts: BTreeSet<String>,
+    /// Those of them that other code names, outside of comments.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub code_hosts: BTreeSet<String>,
     /// Bidirectional control characters in a text (U+202A–202E, U+2066–2069).
     #[serde(skip_serializing_if = "is_zero")]
     pub bidirectional: u64,
@@ -60,6 +66,15 @@ pub struct Content {
     /// What runs when the package is installed or its runtime starts, as `place: command`.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub hooks: BTreeSet<String>,
+    /// What a source does as soon as somebody loads it: of each family the first line.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub at_load: BTreeMap<String, String>,
+    /// Files that a package begins with, by what names them: `main`, `bin NAME`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub entry_files: BTreeMap<String, String>,
+    /// Names of the packages that a package asks for.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub requirements: BTreeSet<String>,
     /// Bytecode that was not compiled from the source beside it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stale: Option<Stale>,

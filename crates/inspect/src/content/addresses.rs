@@ -3,17 +3,11 @@
 //! Sources of Python and JavaScript are taken apart by [`super::loaded`]; of others, only comments are left out. Of pages and
 //! templates of pages count what a browser fetches or opens by itself.
 
-use std::collections::BTreeSet;
-
 use evidence::BytePath;
 use evidence::tree::Content;
 use memchr::memmem;
 
-use super::{base, bound, hooks, hosts};
-
-/// The words that begin the name of each host among the hooks: where code calls somebody, and elsewhere.
-const TALKS_TO: &str = "talks to";
-const NAMES: &str = "names";
+use super::{base, bound, hosts};
 
 /// Endings of sources by what begins their comments.
 const SLASHES: &[&[u8]] = &[
@@ -29,13 +23,13 @@ const FETCHED: &[&[u8]] =
 const FETCHED_MAX: usize = 200;
 
 /// Collects the hosts of a source that is not taken apart.
-pub(super) fn read(name: &BytePath, bytes: &[u8], hooks: &mut BTreeSet<String>) {
+pub(super) fn read(name: &BytePath, bytes: &[u8], content: &mut Content) {
     let base = base(name);
     let ending = base.iter().rposition(|byte| *byte == b'.').map_or(&b""[..], |dot| &base[dot + 1..]);
     let (slashes, hashes) = (SLASHES.contains(&ending), HASHES.contains(&ending));
     if (slashes || hashes) && memmem::find(bytes, b"://").is_some() {
         let mark: &[u8] = if slashes { b"//" } else { b"#" };
-        collect(without_comments(bytes, mark), |_| false, hooks);
+        collect(without_comments(bytes, mark), |_| false, content);
     } else if PAGES.contains(&ending) {
         let mut places: Vec<usize> = FETCHED.iter().flat_map(|word| memmem::find_iter(bytes, word)).collect();
         places.sort_unstable();
@@ -49,12 +43,12 @@ pub(super) fn read(name: &BytePath, bytes: &[u8], hooks: &mut BTreeSet<String>) 
             code.extend_from_slice(piece);
             code.push(b'\n');
         }
-        collect(code, |_| true, hooks);
+        collect(code, |_| true, content);
     }
 }
 
-/// Collects the hosts of code without comments. `talks` says whether it calls anybody.
-pub(super) fn collect(mut code: Vec<u8>, talks: impl Fn(&[u8]) -> bool, hooks: &mut BTreeSet<String>) {
+/// Collects the hosts of code without comments. `calls` says whether it calls anybody.
+pub(super) fn collect(mut code: Vec<u8>, calls: impl Fn(&[u8]) -> bool, content: &mut Content) {
     // The begin of a name may be computed: `{secret}.example.com`.
     let computed: Vec<usize> = memmem::find_iter(&code, b"}.").collect();
     for at in computed {
@@ -65,11 +59,9 @@ pub(super) fn collect(mut code: Vec<u8>, talks: impl Fn(&[u8]) -> bool, hooks: &
     if found.hosts.is_empty() {
         return;
     }
-    let place = if talks(&code) { TALKS_TO } else { NAMES };
-    for host in found.hosts {
-        hooks::add(hooks, place, &host);
-    }
-    bound(hooks);
+    let hosts = if calls(&code) { &mut content.called_hosts } else { &mut content.code_hosts };
+    hosts.append(&mut found.hosts);
+    bound(hosts);
 }
 
 /// Leaves comments out: up to the end of the line, and of C between `/*` and `*/`. Texts in double quotes are kept whole.
@@ -113,26 +105,33 @@ fn text_end(rest: &[u8]) -> usize {
 mod tests {
     use super::*;
 
-    fn of(name: &str, text: &str) -> Vec<String> {
-        let mut found = BTreeSet::new();
+    fn of(name: &str, text: &str) -> Content {
+        let mut found = Content::default();
         read(&name.into(), text.as_bytes(), &mut found);
-        found.into_iter().collect()
+        found
+    }
+
+    fn named(name: &str, text: &str) -> Vec<String> {
+        let found = of(name, text);
+        assert!(found.called_hosts.is_empty(), "{found:?}");
+        found.code_hosts.into_iter().collect()
     }
 
     #[test]
     fn comments_are_told_from_code() {
         let rust = "// https://a.invalid\n/* https://b.invalid */ let x = \"https://c.invalid/\\\"//\"; /// https://d.invalid\n";
-        assert_eq!(of("a.rs", rust), ["names: c.invalid"]);
-        assert_eq!(of("a.d.ts", "/** See https://a.invalid/ */\nexport {}\n"), [""; 0]);
-        assert_eq!(of("a.sh", "# https://a.invalid\ncurl https://b.invalid/x\n"), ["names: b.invalid"]);
-        assert_eq!(of("a.md", "https://b.invalid/x\n"), [""; 0]);
-        assert_eq!(of("a.c", "\"https://a.invalid"), ["names: a.invalid"]);
-        assert_eq!(of("a.c", "/* https://a.invalid"), [""; 0]);
+        assert_eq!(named("a.rs", rust), ["c.invalid"]);
+        assert_eq!(named("a.d.ts", "/** See https://a.invalid/ */\nexport {}\n"), [""; 0]);
+        assert_eq!(named("a.sh", "# https://a.invalid\ncurl https://b.invalid/x\n"), ["b.invalid"]);
+        assert_eq!(named("a.md", "https://b.invalid/x\n"), [""; 0]);
+        assert_eq!(named("a.c", "\"https://a.invalid"), ["a.invalid"]);
+        assert_eq!(named("a.c", "/* https://a.invalid"), [""; 0]);
     }
 
     #[test]
     fn what_a_page_fetches_is_told_from_what_it_links_to() {
         let page = "<a href=\"https://a.invalid/\">x</a><script src=\"https://b.invalid/x.js\"></script>\n<script>window.open('https://c.invalid/')</script>";
-        assert_eq!(of("layout.html", page), ["talks to: b.invalid", "talks to: c.invalid"]);
+        let found: Vec<String> = of("layout.html", page).called_hosts.into_iter().collect();
+        assert_eq!(found, ["b.invalid", "c.invalid"]);
     }
 }

@@ -1,8 +1,7 @@
 //! What a package asks for from elsewhere than its registry: a repository, an address, a file of another host. The
 //! registry then knows neither the bytes nor who may change them.
 
-use std::collections::BTreeSet;
-
+use evidence::tree::Content;
 use serde_json::Value;
 
 /// Where lock files of a package may point without anybody wondering.
@@ -10,27 +9,24 @@ const REGISTRIES: &[&str] = &["registry.npmjs.org", "registry.yarnpkg.com"];
 /// Lists of dependencies in `package.json` that are installed for whoever uses the package.
 const LISTS: &[&str] = &["dependencies", "optionalDependencies", "peerDependencies"];
 
-/// The word that begins each of these facts among the hooks.
+/// The place of each source among the hooks.
 const PLACE: &str = "source";
-/// The word that begins the name of each package that is asked for. It comes last in order: a long list of them must not
-/// push anything graver out.
-const WANTS: &str = "wants";
 
 /// Dependencies of an npm package that are no versions ("package.json", dependencies: URLs, Git URLs, GitHub).
-pub(super) fn npm(manifest: &Value, hooks: &mut BTreeSet<String>) {
+pub(super) fn npm(manifest: &Value, content: &mut Content) {
     for list in LISTS {
         for (name, wanted) in manifest.get(list).and_then(Value::as_object).into_iter().flatten() {
             if *list != "peerDependencies" {
-                super::hooks::add(hooks, WANTS, name);
+                content.requirements.insert(super::short(name));
             }
             if let Some(wanted) = wanted.as_str().filter(|wanted| is_elsewhere(wanted)) {
-                super::hooks::add(hooks, PLACE, &format!("{name} {wanted}"));
+                super::hooks::add(&mut content.hooks, PLACE, &format!("{name} {wanted}"));
             }
             // Another package under the name of one that is asked for.
             let alias = wanted.as_str().and_then(|wanted| wanted.strip_prefix("npm:"));
             if let Some(alias) = alias {
                 let end = alias.rfind('@').filter(|at| *at > 0).unwrap_or(alias.len());
-                super::hooks::add(hooks, "alias", &format!("{name} is {}", &alias[..end]));
+                super::hooks::add(&mut content.hooks, "alias", &format!("{name} is {}", &alias[..end]));
             }
         }
     }
@@ -52,33 +48,33 @@ fn is_elsewhere(wanted: &str) -> bool {
 }
 
 /// A lock file that is published with a package decides what its users get ("npm-shrinkwrap.json").
-pub(super) fn shrinkwrap(lock: &Value, hooks: &mut BTreeSet<String>) {
+pub(super) fn shrinkwrap(lock: &Value, content: &mut Content) {
     let packages = ["packages", "dependencies"].iter().filter_map(|list| lock.get(list)?.as_object());
     for (name, package) in packages.flatten() {
         let host = package.get("resolved").and_then(Value::as_str).and_then(|url| url.split_once("://"));
         let host = host.map(|(_, rest)| rest.split(['/', ':']).next().unwrap_or_default());
         if let Some(host) = host.filter(|host| !REGISTRIES.contains(host)) {
-            super::hooks::add(hooks, PLACE, &format!("{name} of {host}"));
+            super::hooks::add(&mut content.hooks, PLACE, &format!("{name} of {host}"));
         }
     }
 }
 
 /// `Requires-Dist: name @ URL` ("Core metadata specifications", PEP 508), in the header of the metadata.
-pub(super) fn python(metadata: &str, hooks: &mut BTreeSet<String>) {
+pub(super) fn python(metadata: &str, content: &mut Content) {
     let header = metadata.lines().take_while(|line| !line.trim().is_empty()).take(4096);
     for wanted in header.filter_map(|line| line.strip_prefix("Requires-Dist:")) {
         let name = wanted.trim().split(|c: char| !(c.is_ascii_alphanumeric() || "-_.".contains(c))).next();
         if let Some(name) = name.filter(|_| !wanted.contains("extra ==")) {
-            super::hooks::add(hooks, WANTS, &name.to_ascii_lowercase().replace(['_', '.'], "-"));
+            content.requirements.insert(super::short(&name.to_ascii_lowercase().replace(['_', '.'], "-")));
         }
         if wanted.split_once('@').is_some_and(|(_, address)| address.contains("://")) {
-            super::hooks::add(hooks, PLACE, wanted.trim());
+            super::hooks::add(&mut content.hooks, PLACE, wanted.trim());
         }
     }
 }
 
 /// Dependencies of a crate from a repository, and a build script at another place ("The Manifest Format").
-pub(super) fn cargo(manifest: &str, hooks: &mut BTreeSet<String>) {
+pub(super) fn cargo(manifest: &str, content: &mut Content) {
     let mut table = "";
     for line in manifest.lines().map(str::trim).take(65_536) {
         if line.starts_with('[') {
@@ -91,19 +87,19 @@ pub(super) fn cargo(manifest: &str, hooks: &mut BTreeSet<String>) {
         // Published manifests have a table for each ("[dependencies.name]").
         let name = ["dependencies.", "build-dependencies."].iter().find_map(|list| table.strip_prefix(list));
         if let Some(name) = name {
-            super::hooks::add(hooks, WANTS, name);
+            content.requirements.insert(super::short(name));
         }
         if table == "lib" && key == "proc-macro" && value == "true" {
-            super::hooks::add(hooks, "cargo-macro", "runs inside the compiler");
+            super::hooks::add(&mut content.hooks, "cargo-macro", "runs inside the compiler");
         }
         if of_dependency && (key == "git" || value.contains("git = ") || value.contains("git=")) {
-            super::hooks::add(hooks, PLACE, &format!("{table}: {line}"));
+            super::hooks::add(&mut content.hooks, PLACE, &format!("{table}: {line}"));
         }
         if table == "package" && key == "build" && value.contains(".rs") {
             let script = value.trim_matches('"').trim_start_matches("./");
             // Another file than the usual one: it may have been a part of the library before.
             let place = if script == "build.rs" { "cargo-build" } else { "cargo-script" };
-            super::hooks::add(hooks, place, script);
+            super::hooks::add(&mut content.hooks, place, script);
         }
     }
 }
@@ -112,10 +108,10 @@ pub(super) fn cargo(manifest: &str, hooks: &mut BTreeSet<String>) {
 mod tests {
     use super::*;
 
-    fn of(read: impl Fn(&mut BTreeSet<String>)) -> Vec<String> {
-        let mut found = BTreeSet::new();
+    fn of(read: impl Fn(&mut Content)) -> Vec<String> {
+        let mut found = Content::default();
         read(&mut found);
-        found.into_iter().collect()
+        found.hooks.into_iter().chain(found.requirements.iter().map(|name| format!("wants {name}"))).collect()
     }
 
     #[test]
@@ -130,15 +126,15 @@ mod tests {
             let manifest = serde_json::json!({"optionalDependencies": {"a": elsewhere}});
             assert_eq!(
                 of(|found| npm(&manifest, found)),
-                [format!("source: a {elsewhere}"), "wants: a".to_owned()]
+                [format!("source: a {elsewhere}"), "wants a".to_owned()]
             );
         }
         let manifest =
             serde_json::json!({"dependencies": {"a": "npm:@b/c@^1.2"}, "devDependencies": {"d": "npm:e@1"}});
-        assert_eq!(of(|found| npm(&manifest, found)), ["alias: a is @b/c", "wants: a"]);
+        assert_eq!(of(|found| npm(&manifest, found)), ["alias: a is @b/c", "wants a"]);
         for version in ["^1.2.3", "~4", ">=1 <2", "1.x || 2.x", "latest", "*", "file:../b", "workspace:*"] {
             let manifest = serde_json::json!({"dependencies": {"a": version}});
-            assert_eq!(of(|found| npm(&manifest, found)), ["wants: a"], "{version}");
+            assert_eq!(of(|found| npm(&manifest, found)), ["wants a"], "{version}");
         }
         let development = serde_json::json!({"devDependencies": {"a": "owner/name"}});
         assert_eq!(of(|found| npm(&development, found)), [""; 0]);
@@ -156,7 +152,7 @@ mod tests {
         let metadata = "Name: a\nRequires-Dist: B_x>=1\nRequires-Dist: e; extra == 't'\nRequires-Dist: c @ https://x.invalid/c.whl\n\nRequires-Dist: d @ https://e\n";
         assert_eq!(
             of(|found| python(metadata, found)),
-            ["source: c @ https://x.invalid/c.whl", "wants: b-x", "wants: c"]
+            ["source: c @ https://x.invalid/c.whl", "wants b-x", "wants c"]
         );
         let manifest = "[package]\nbuild = \"build.rs\"\n[dependencies.a]\nversion = \"1\"\n[dependencies]\nb = { git = \"https://x.invalid/b\" }\n";
         assert_eq!(
@@ -164,7 +160,7 @@ mod tests {
             [
                 "cargo-build: build.rs",
                 "source: dependencies: b = { git = \"https://x.invalid/b\" }",
-                "wants: a"
+                "wants a"
             ]
         );
         assert_eq!(
@@ -172,7 +168,7 @@ mod tests {
                 "[lib]\nproc-macro = true\n[build-dependencies.cc]\nversion = \"1\"\n[dev-dependencies.d]\n",
                 found
             )),
-            ["cargo-macro: runs inside the compiler", "wants: cc"]
+            ["cargo-macro: runs inside the compiler", "wants cc"]
         );
         assert_eq!(of(|found| cargo("[package]\nbuild = \"src/x.rs\"\n", found)), ["cargo-script: src/x.rs"]);
     }

@@ -6,11 +6,10 @@ mod tests;
 use std::collections::BTreeSet;
 
 use evidence::BytePath;
+use evidence::tree::Content;
 
 use super::{asked, base, bound};
 
-/// A command is cut here.
-const COMMAND_MAX: usize = 200;
 /// Larger manifests are no manifests.
 const MANIFEST_MAX: usize = 1 << 20;
 
@@ -181,19 +180,24 @@ const AUTOMATIC_GROUPS: &[&str] = &[
 ];
 
 /// Collects hooks as `place: command`.
-pub(super) fn read(name: &BytePath, bytes: &[u8], hooks: &mut BTreeSet<String>) {
+pub(super) fn read(name: &BytePath, bytes: &[u8], content: &mut Content) {
     let path = name.as_bytes();
     let base = base(name);
     match base {
-        b"package.json" => npm(bytes, hooks),
+        b"package.json" => npm(bytes, content),
         b"npm-shrinkwrap.json" => {
             let lock = bytes.get(..bytes.len().min(16 * MANIFEST_MAX)).map(serde_json::from_slice);
             if let Some(Ok(lock)) = lock {
-                asked::shrinkwrap(&lock, hooks);
+                asked::shrinkwrap(&lock, content);
             }
         }
-        b"METADATA" | b"PKG-INFO" => asked::python(&manifest(bytes), hooks),
-        b"Cargo.toml" => asked::cargo(&manifest(bytes), hooks),
+        b"METADATA" | b"PKG-INFO" => asked::python(&manifest(bytes), content),
+        b"Cargo.toml" => asked::cargo(&manifest(bytes), content),
+        _ => {}
+    }
+    bound(&mut content.requirements);
+    let hooks = &mut content.hooks;
+    match base {
         b"MANIFEST.MF" => java(bytes, hooks),
         b"config.toml" | b"config"
             if path.ends_with(b".cargo/config.toml") || path.ends_with(b".cargo/config") =>
@@ -290,8 +294,7 @@ pub(super) fn read(name: &BytePath, bytes: &[u8], hooks: &mut BTreeSet<String>) 
 }
 
 pub(super) fn add(hooks: &mut BTreeSet<String>, place: &str, command: &str) {
-    let command: String = command.chars().filter(|c| !c.is_control()).take(COMMAND_MAX).collect();
-    hooks.insert(format!("{place}: {command}"));
+    hooks.insert(format!("{place}: {}", super::short(command)));
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -437,12 +440,15 @@ fn rows(bytes: &[u8], begins: &[&str], place: &str, hooks: &mut BTreeSet<String>
     }
 }
 
-fn npm(bytes: &[u8], hooks: &mut BTreeSet<String>) {
+fn npm(bytes: &[u8], content: &mut Content) {
     if bytes.len() > MANIFEST_MAX {
         return;
     }
     let Ok(manifest) = serde_json::from_slice::<serde_json::Value>(bytes) else { return };
-    asked::npm(&manifest, hooks);
+    asked::npm(&manifest, content);
+    let Content { hooks, entry_files, .. } = content;
+    let mut begins_with =
+        |name: String, file: &str| entry_files.insert(name, super::short(file.trim_start_matches("./")));
     let script = |name: &str| manifest.get("scripts")?.get(name)?.as_str();
     for (names, place) in [(NPM_INSTALL, "npm-install"), (NPM_PUBLISH, "npm-publish")] {
         for name in names {
@@ -454,12 +460,12 @@ fn npm(bytes: &[u8], hooks: &mut BTreeSet<String>) {
     let name = manifest.get("name").and_then(serde_json::Value::as_str).unwrap_or_default();
     for key in ["main", "module", "browser"] {
         if let Some(file) = manifest.get(key).and_then(serde_json::Value::as_str) {
-            add(hooks, "entry-file", &format!("{key}: {}", file.trim_start_matches("./")));
+            begins_with(key.to_owned(), file);
         }
     }
     let programs = manifest.get("bin").and_then(serde_json::Value::as_object).into_iter().flatten();
     for (program, file) in programs.filter_map(|(program, file)| Some((program, file.as_str()?))).take(16) {
-        add(hooks, "entry-file", &format!("bin {program}: {}", file.trim_start_matches("./")));
+        begins_with(super::short(&format!("bin {program}")), file);
     }
     match manifest.get("bin") {
         Some(serde_json::Value::Object(programs)) => {

@@ -11,12 +11,13 @@ mod javascript;
 mod python;
 mod words;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use evidence::BytePath;
+use evidence::tree::Content;
 
-use super::{addresses, base, bound, hooks};
+use super::{addresses, base, short};
 use aliases::Aliases;
 use words::{CONSTRUCTORS, WORDS, Words};
 
@@ -24,8 +25,6 @@ use words::{CONSTRUCTORS, WORDS, Words};
 const SOURCE_MAX: usize = 4 << 20;
 /// So many functions are kept apart; what is defined beyond them counts as run.
 const FUNCTIONS_MAX: usize = 1 << 16;
-/// The word that begins each of these facts among the hooks, before the family.
-const PLACE: &str = "at load";
 
 /// A source in parts: what runs when it is loaded, and functions by name.
 #[derive(Default)]
@@ -78,9 +77,8 @@ fn language(name: &BytePath, bytes: &[u8]) -> Option<Language> {
     }
 }
 
-/// Collects what a source does when it is loaded as hooks: `at load FAMILY: LINE`, one for each family; and the hosts that
-/// its code names, if it names any.
-pub(super) fn read(name: &BytePath, bytes: &[u8], has_hosts: bool, hooks: &mut BTreeSet<String>) {
+/// Collects what a source does when it is loaded, and of the hosts that were found in it those which its code names.
+pub(super) fn read(name: &BytePath, bytes: &[u8], content: &mut Content) {
     let Some(language) = language(name, bytes).filter(|_| bytes.len() <= SOURCE_MAX) else { return };
     let words = &WORDS[language as usize];
     let aliases = match language {
@@ -90,7 +88,7 @@ pub(super) fn read(name: &BytePath, bytes: &[u8], has_hosts: bool, hooks: &mut B
     };
     // Most sources have none of the words anywhere, and no address.
     let has_words = !aliases.is_empty() || words.are_in(bytes);
-    let has_address = has_hosts && language != Language::Rust;
+    let has_address = !content.hosts.is_empty() && language != Language::Rust;
     if !has_words && !has_address {
         return;
     }
@@ -109,7 +107,7 @@ pub(super) fn read(name: &BytePath, bytes: &[u8], has_hosts: bool, hooks: &mut B
         addresses::collect(
             code,
             |code| reading.families(code).keys().any(|family| TALKS.contains(family)),
-            hooks,
+            content,
         );
     }
     if !has_words {
@@ -119,9 +117,8 @@ pub(super) fn read(name: &BytePath, bytes: &[u8], has_hosts: bool, hooks: &mut B
     let text = run(bytes, parts, called);
     // Pages load scripts for good reasons; the hosts of these are told above.
     for (family, at) in reading.families(&text).into_iter().filter(|(family, _)| *family != "page script") {
-        hooks::add(hooks, &format!("{PLACE} {family}"), line(&text, at).as_ref());
+        content.at_load.entry(family.to_owned()).or_insert_with(|| short(&line(&text, at)));
     }
-    bound(hooks);
 }
 
 /// Families by which a source may call the hosts that its code names.
@@ -292,11 +289,13 @@ mod tests {
     use super::*;
 
     fn check(name: &str, text: &str, expected: &[&str]) {
-        let mut found = BTreeSet::new();
-        read(&name.into(), text.as_bytes(), true, &mut found);
-        let found: Vec<String> =
-            found.into_iter().map(|hook| hook.trim_start_matches("at load ").to_owned()).collect();
-        assert_eq!(found, expected, "{text}");
+        // Any host lets it look for those that code names.
+        let mut found = Content { hosts: std::iter::once("x".to_owned()).collect(), ..Content::default() };
+        read(&name.into(), text.as_bytes(), &mut found);
+        let families = found.at_load.into_iter().map(|(family, line)| format!("{family}: {line}"));
+        let called = found.called_hosts.into_iter().map(|host| format!("calls {host}"));
+        let named = found.code_hosts.into_iter().map(|host| format!("names {host}"));
+        assert_eq!(families.chain(called).chain(named).collect::<Vec<_>>(), expected, "{text}");
     }
 
     #[test]
@@ -419,7 +418,7 @@ mod tests {
         check(
             "a.mjs",
             "fetch('https://x.invalid')\n",
-            &["network: fetch('https://x.invalid')", "talks to: x.invalid"],
+            &["network: fetch('https://x.invalid')", "calls x.invalid"],
         );
     }
 
@@ -435,12 +434,12 @@ mod tests {
                 "// https://a.invalid/\nfunction f() { /* https://b.invalid */ fetch('https://c.invalid/x') }",
             ),
         ] {
-            check(name, text, &["talks to: c.invalid"]);
+            check(name, text, &["calls c.invalid"]);
         }
         check(
             "a.js",
             "const see = 'https://c.invalid/x'; eval(y)",
-            &["run text: const see = 'https://c.invalid/x'; eval(y)", "names: c.invalid"],
+            &["run text: const see = 'https://c.invalid/x'; eval(y)", "names c.invalid"],
         );
     }
 
@@ -472,8 +471,9 @@ mod tests {
             "src=\"".repeat(1 << 18),
         ] {
             for name in ["a.py", "a.js"] {
-                let mut found = BTreeSet::new();
-                read(&name.into(), format!("{text}\nexecSync( eval( ").as_bytes(), true, &mut found);
+                let mut found =
+                    Content { hosts: std::iter::once("x".to_owned()).collect(), ..Content::default() };
+                read(&name.into(), format!("{text}\nexecSync( eval( ").as_bytes(), &mut found);
             }
         }
     }

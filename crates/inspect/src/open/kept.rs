@@ -18,8 +18,18 @@ pub(super) fn facts_bytes(node: &Node) -> u64 {
 pub(super) fn found_bytes(node: &Node) -> u64 {
     let mut bytes = 0;
     if let Some(content) = &node.content {
-        let lists = [&content.hosts, &content.hooks, &content.capabilities];
+        let lists = [
+            &content.hosts,
+            &content.called_hosts,
+            &content.code_hosts,
+            &content.hooks,
+            &content.requirements,
+            &content.capabilities,
+        ];
         bytes += lists.iter().flat_map(|list| list.iter()).map(|item| item.len() + ITEM_BYTES).sum::<usize>();
+        let maps = [&content.at_load, &content.entry_files];
+        let pairs = maps.iter().flat_map(|map| map.iter());
+        bytes += pairs.map(|(name, text)| name.len() + text.len() + ITEM_BYTES).sum::<usize>();
         bytes += content.embedded.len() * ITEM_BYTES + content.sketch.len() * 4;
     }
     for image in &node.executables {

@@ -3,9 +3,9 @@
 use super::*;
 
 fn hooks(name: &str, content: &str) -> Vec<String> {
-    let mut found = BTreeSet::new();
+    let mut found = Content::default();
     read(&name.into(), content.as_bytes(), &mut found);
-    found.into_iter().collect()
+    found.hooks.into_iter().collect()
 }
 
 #[test]
@@ -113,10 +113,14 @@ fn each_place_is_known() {
         hooks("a-1/.cargo/config.toml", "[build]\nrustc-wrapper = \"./x.sh\"\njobs = 4\n"),
         ["cargo-settings: rustc-wrapper = \"./x.sh\""]
     );
-    assert_eq!(
-        hooks("package/package.json", r#"{"main": "./a.js", "browser": {"b": "c"}}"#),
-        ["entry-file: main: a.js"]
-    );
+    let entries = |manifest: &str| {
+        let mut found = Content::default();
+        read(&"package/package.json".into(), manifest.as_bytes(), &mut found);
+        found.entry_files.into_iter().map(|(name, file)| format!("{name} {file}")).collect::<Vec<_>>()
+    };
+    assert_eq!(entries(r#"{"main": "./a.js", "browser": {"b": "c"}}"#), ["main a.js"]);
+    let programs = r#"{"bin": {"npm": "x.js", "mine": "y.js"}}"#;
+    assert_eq!(entries(programs), ["bin mine y.js", "bin npm x.js"]);
     assert_eq!(hooks("d.dist-info/entry_points.txt", "[pytest11]\na = b\n"), ["plug-in: pytest11: a = b"]);
     assert_eq!(
         hooks("META-INF/services/java.sql.Driver", "# x\na.B\n"),
@@ -145,10 +149,7 @@ fn each_place_is_known() {
         hooks("d.dist-info/entry_points.txt", "[console_scripts]\nssh = b:c\n"),
         ["entry-point: console_scripts: ssh = b:c", "usual-program: ssh"]
     );
-    assert_eq!(
-        hooks("package/package.json", r#"{"bin": {"npm": "x.js", "mine": "y.js"}}"#),
-        ["entry-file: bin mine: y.js", "entry-file: bin npm: x.js", "usual-program: npm"]
-    );
+    assert_eq!(hooks("package/package.json", programs), ["usual-program: npm"]);
     assert_eq!(hooks("package/package.json", r#"{"name": "mine", "bin": "x.js"}"#), [""; 0]);
     assert_eq!(
         hooks(".yarnrc.yml", "yarnPath: ./x.cjs\nnodeLinker: pnp\n"),

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use evidence::tree::Content;
 use evidence::{Node, Severity};
 
-use super::sources::{AT_LOAD, NAMES, TALKS};
 use super::{Around, Findings};
 use crate::codes;
 use crate::compare::names::without_versions;
@@ -50,10 +49,8 @@ const AUTOMATIC: &[&str] = &[
 /// Hooks that run when somebody calls, and that a release which mends things hardly adds.
 const SELDOM: &[&str] =
     &["entry-point", "java-service", "cargo-build", "device", "session start", "unit-command"];
-/// The places of files that a package begins with, and of packages that it asks for, among the hooks.
-const ENTRY: &str = "entry-file: ";
+/// How functions that become programs begin, among the hooks.
 const ENTRY_POINT: &str = "entry-point: ";
-const WANTS: &str = "wants: ";
 /// The place of what a package asks for from outside of its registry, among the hooks.
 const SOURCE: &str = "source";
 
@@ -66,12 +63,8 @@ pub(super) fn is_automatic(hook: &str) -> bool {
 pub(super) fn hooks(before: &Content, after: &Content, around: &Around, findings: &mut Findings) {
     let plain = |hook: &String, release: &str| without_versions(hook.as_bytes(), release);
     let known: BTreeSet<Vec<u8>> = before.hooks.iter().map(|hook| plain(hook, &around.releases.0)).collect();
-    let new: Vec<&String> = after
-        .hooks
-        .iter()
-        .filter(|hook| [AT_LOAD, TALKS, NAMES, WANTS, ENTRY].iter().all(|other| !hook.starts_with(other)))
-        .filter(|hook| !known.contains(&plain(hook, &around.releases.1)))
-        .collect();
+    let new: Vec<&String> =
+        after.hooks.iter().filter(|hook| !known.contains(&plain(hook, &around.releases.1))).collect();
     let place = |hook: &str| hook.split(": ").next().unwrap_or_default().to_owned();
     let (automatic, called): (Vec<&String>, Vec<&String>) =
         new.into_iter().partition(|hook| is_automatic(hook));
@@ -141,33 +134,30 @@ impl std::fmt::Display for Entry {
 }
 
 fn entries(content: &Content) -> BTreeMap<String, Entry> {
-    let named = |name: &str, entry: Entry| (name.trim().to_owned(), entry);
-    let hooks = content.hooks.iter().filter_map(|hook| {
-        if let Some((name, file)) = hook.strip_prefix(ENTRY).and_then(|rest| rest.split_once(": ")) {
-            return Some(named(name, Entry::File(file.trim().to_owned())));
-        }
+    let files = content.entry_files.iter().map(|(name, file)| (name.clone(), Entry::File(file.clone())));
+    let functions = content.hooks.iter().filter_map(|hook| {
         let (name, function) = hook.strip_prefix(ENTRY_POINT)?.split_once('=')?;
-        Some(named(name, Entry::Function(function.trim().to_owned())))
+        Some((name.trim().to_owned(), Entry::Function(function.trim().to_owned())))
     });
-    hooks.collect()
+    files.chain(functions).collect()
 }
 
 /// Packages that are asked for now, and were not.
 pub(super) fn wants(before: &Content, after: &Content, around: &Around, findings: &mut Findings) {
-    let is_whole = |content: &Content| content.hooks.len() < Content::LIST_MAX;
+    let is_whole = |content: &Content| content.requirements.len() < Content::LIST_MAX;
     if before.kind.is_empty() || !is_whole(before) || !is_whole(after) {
         return;
     }
-    let new: Vec<&str> =
-        after.hooks.difference(&before.hooks).filter_map(|hook| hook.strip_prefix(WANTS)).collect();
+    let new: Vec<&str> = after.requirements.difference(&before.requirements).map(String::as_str).collect();
     if new.is_empty() {
         return;
     }
     let is_patch = is_patch(&around.releases.0, &around.releases.1);
     let release = if is_patch { "a release that mends things" } else { "this release" };
     let mut because = vec![format!("{release} asks for {}", new.join(", "))];
-    let known: Vec<&str> = before.hooks.iter().filter_map(|hook| hook.strip_prefix(WANTS)).collect();
-    let alike = new.iter().filter_map(|name| Some((name, known.iter().find(|known| is_alike(known, name))?)));
+    let alike = new
+        .iter()
+        .filter_map(|name| Some((name, before.requirements.iter().find(|known| is_alike(known, name))?)));
     let alike: Vec<String> =
         alike.map(|(name, known)| format!("{name} is written nearly like {known}")).collect();
     let severity =

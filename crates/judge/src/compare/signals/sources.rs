@@ -9,11 +9,6 @@ use super::packages::{is_automatic, is_patch};
 use super::{Around, Findings};
 use crate::codes;
 
-/// How facts of what a source does at load begin, among the hooks.
-pub(super) const AT_LOAD: &str = "at load ";
-/// How facts of hosts that code names begin, among the hooks: of code that calls somebody, and of other code.
-pub(super) const TALKS: &str = "talks to: ";
-pub(super) const NAMES: &str = "names: ";
 /// Families that a bundle hardly takes up by chance.
 const GRAVE_AT_LOAD: &[&str] =
     &["process start", "persistence", "credentials", "interception", "environment"];
@@ -47,24 +42,20 @@ pub(super) fn loaded(
     node: &Node,
     findings: &mut Findings,
 ) {
-    let family = |hook: &String| hook.split(": ").next().unwrap_or_default().to_owned();
-    let of = |content: &Content| -> BTreeSet<String> {
-        content.hooks.iter().filter(|hook| hook.starts_with(AT_LOAD)).map(family).collect()
-    };
-    let known = of(before);
-    let new = after.hooks.iter().filter(|hook| hook.starts_with(AT_LOAD) && !known.contains(&family(hook)));
-    let because: Vec<String> = new.map(|hook| hook[AT_LOAD.len()..].to_owned()).collect();
-    if because.is_empty() {
+    let new: Vec<(&String, &String)> =
+        after.at_load.iter().filter(|(family, _)| !before.at_load.contains_key(*family)).collect();
+    if new.is_empty() {
         return;
     }
     // In a bundle stands what all of its parts do.
     let is_usual = is_bundle(node) && (before.longest_line >= LINE_SHORT_MAX_BYTES || around.bundles);
-    let grave = because.iter().any(|what| GRAVE_AT_LOAD.iter().any(|family| what.starts_with(family)));
+    let grave = new.iter().any(|(family, _)| GRAVE_AT_LOAD.contains(&family.as_str()));
     let severity = match (is_aside(node), is_usual && !grave) {
         (true, _) => Severity::Low,
         (false, true) => Severity::Medium,
         (false, false) => codes::RUNS_WHEN_LOADED.severity,
     };
+    let because = new.iter().map(|(family, line)| format!("{family}: {line}")).collect();
     findings.add(&codes::Code { severity, ..codes::RUNS_WHEN_LOADED }, because);
 }
 
@@ -194,16 +185,17 @@ pub(super) fn talks(
     node: &Node,
     findings: &mut Findings,
 ) -> bool {
-    let is_whole = before.hooks.len() < Content::LIST_MAX;
+    let is_whole =
+        [&before.called_hosts, &before.code_hosts].iter().all(|hosts| hosts.len() < Content::LIST_MAX);
     let is_page = PAGES.iter().any(|ending| node.name.as_bytes().ends_with(ending)) && !is_aside(node);
     if !(is_source(node, after) || is_page) || !is_whole {
         return false;
     }
-    let of = |place: &str| -> Vec<&str> {
-        let hosts = after.hooks.difference(&before.hooks).filter_map(|hook| hook.strip_prefix(place));
-        hosts.filter(|host| !around.hosts.contains(*host)).collect()
+    let new = |before: &BTreeSet<String>, after: &BTreeSet<String>| -> Vec<String> {
+        after.difference(before).filter(|host| !around.hosts.contains(host.as_str())).cloned().collect()
     };
-    let (called, named) = (of(TALKS), of(NAMES));
+    let (called, named) =
+        (new(&before.called_hosts, &after.called_hosts), new(&before.code_hosts, &after.code_hosts));
     let calls = !called.is_empty();
     let hosts = super::super::examples(if calls { called } else { named });
     if hosts.is_empty() {

@@ -32,6 +32,18 @@ fn judged(
 const PATCH: (&str, &str) = ("1.2.3", "1.2.4");
 const LEAP: (&str, &str) = ("1.2.3", "2.0.0");
 
+fn with(name: &str, change: impl FnOnce(&mut Content)) -> Node {
+    let mut node = source(name, &[], &[]);
+    change(node.content.as_mut().unwrap());
+    node
+}
+
+fn at_load(name: &str, family: &str, line: &str) -> Node {
+    with(name, |content| {
+        content.at_load.insert(family.to_owned(), line.to_owned());
+    })
+}
+
 #[test]
 fn the_first_source_that_starts_programs_is_told_from_one_more() {
     let starts = ["process-start/script"];
@@ -56,31 +68,30 @@ fn the_first_source_that_starts_programs_is_told_from_one_more() {
 
 #[test]
 fn what_a_source_does_at_load_is_told_by_family() {
-    let starts = |line: &str| format!("at load process start: {line}");
-    let (before, after) = (source("a.py", &[], &[]), source("a.py", &[], &[&starts("x")]));
+    let starts = |name: &str, line: &str| at_load(name, "process start", line);
+    let (before, after) = (source("a.py", &[], &[]), starts("a.py", "x"));
     let high = [("runs-when-loaded".to_owned(), High)];
     assert_eq!(judged(&[], LEAP, Some(&before), &after), high);
     assert_eq!(judged(&[], LEAP, None, &after), high);
-    assert_eq!(judged(&[], PATCH, Some(&after), &source("a.py", &[], &[&starts("y")])), []);
+    assert_eq!(judged(&[], PATCH, Some(&after), &starts("a.py", "y")), []);
     assert_eq!(judged(&[], PATCH, Some(&after), &before), []);
-    let aside = judged(&[], PATCH, None, &source("a/tests/a.py", &[], &[&starts("x")]));
+    let aside = judged(&[], PATCH, None, &starts("a/tests/a.py", "x"));
     assert_eq!(aside, [("runs-when-loaded".to_owned(), Low)]);
     // A bundle has the words of all that is in it; what starts programs is asked for there as well.
-    let bundle = |hook: &str| {
-        let mut bundle = source("a.js", &[], &[hook]);
-        bundle.content.as_mut().unwrap().longest_line = 90_000;
-        bundle
+    let bundle = |mut node: Node| {
+        node.content.as_mut().unwrap().longest_line = 90_000;
+        node
     };
-    let mut plain = bundle("");
-    plain.content.as_mut().unwrap().hooks.clear();
+    let plain = bundle(source("a.js", &[], &[]));
     let medium = [("runs-when-loaded".to_owned(), Severity::Medium)];
-    assert_eq!(judged(&[], PATCH, Some(&plain), &bundle("at load network: fetch(x)")), medium);
-    assert_eq!(judged(&[], PATCH, Some(&plain), &bundle(&starts("x"))), high);
+    assert_eq!(judged(&[], PATCH, Some(&plain), &bundle(at_load("a.js", "network", "fetch(x)"))), medium);
+    assert_eq!(judged(&[], PATCH, Some(&plain), &bundle(starts("a.js", "x"))), high);
 }
 
 #[test]
 fn a_host_that_code_calls_for_the_first_time() {
-    let talks = |host: &str| source("a.js", &[], &[&format!("talks to: {host}")]);
+    let called = |name: &str, host: &str| with(name, |content| content.called_hosts = set(&[host]));
+    let talks = |host: &str| called("a.js", host);
     let named = |host: &str| {
         let mut readme = source("README.md", &[], &[]);
         readme.content.as_mut().unwrap().hosts = set(&[host]);
@@ -93,16 +104,20 @@ fn a_host_that_code_calls_for_the_first_time() {
     }
     assert_eq!(judged(&[named("b.invalid")], PATCH, Some(&talks("a.invalid")), &talks("b.invalid")), []);
     assert_eq!(judged(&[], PATCH, Some(&talks("a.invalid")), &talks("a.invalid")), []);
-    let names = source("a.js", &[], &["names: b.invalid"]);
+    let names = with("a.js", |content| content.code_hosts = set(&["b.invalid"]));
     assert_eq!(judged(&[], PATCH, None, &names), high);
     assert_eq!(judged(&[], LEAP, None, &names), [("host-added".to_owned(), Severity::Medium)]);
-    let aside = source("test/a.js", &[], &["talks to: b.invalid"]);
+    let aside = called("test/a.js", "b.invalid");
     assert_eq!(judged(&[], PATCH, None, &aside), []);
 }
 
 #[test]
 fn a_package_begins_with_a_file_that_was_not_there() {
-    let manifest = |main: &str| source("package/package.json", &[], &[&format!("entry-file: main: {main}")]);
+    let manifest = |main: &str| {
+        with("package/package.json", |content| {
+            content.entry_files.insert("main".to_owned(), main.to_owned());
+        })
+    };
     let entry = |module: &str| {
         source("a.dist-info/entry_points.txt", &[], &[&format!("entry-point: console_scripts: a = {module}")])
     };
@@ -118,12 +133,7 @@ fn a_package_begins_with_a_file_that_was_not_there() {
 
 #[test]
 fn one_more_package_in_a_release_that_mends_things() {
-    let manifest = |wants: &[&str]| {
-        let mut manifest = source("package/package.json", &[], &[]);
-        manifest.content.as_mut().unwrap().hooks =
-            wants.iter().map(|name| format!("wants: {name}")).collect();
-        manifest
-    };
+    let manifest = |wants: &[&str]| with("package/package.json", |content| content.requirements = set(wants));
     let (one, two) = (manifest(&["a"]), manifest(&["a", "b"]));
     let of = |releases| judged(&[], releases, Some(&one), &two);
     assert_eq!(of(PATCH), [("requirement-added".to_owned(), High)]);
