@@ -1,5 +1,5 @@
-//! What a source does by itself as soon as somebody loads it: statements outside of functions, and the functions that those
-//! call.
+//! What a source does by itself as soon as somebody loads it: statements outside of functions, and the functions, and methods of
+//! classes, that those call.
 //!
 //! Honest modules define things when they are loaded; what they start, fetch or run stands in functions that somebody calls.
 //! Attacks on packages begin at once, for nobody calls them. Which parts run is told by how sources are laid out
@@ -7,6 +7,7 @@
 //! clever for that is missed.
 
 mod aliases;
+mod calls;
 mod javascript;
 mod python;
 mod words;
@@ -49,6 +50,8 @@ impl Parts<'_> {
 #[derive(Default)]
 struct Function<'a> {
     name: Option<&'a [u8]>,
+    /// The class whose method it is.
+    class: Option<&'a [u8]>,
     body: Vec<Range<usize>>,
 }
 
@@ -113,8 +116,7 @@ pub(super) fn read(name: &BytePath, bytes: &[u8], content: &mut Content) {
     if !has_words {
         return;
     }
-    let called = if language == Language::Python { called_in_python } else { called_in_javascript };
-    let text = run(bytes, parts, called);
+    let text = calls::run(bytes, &parts, language);
     // Pages load scripts for good reasons; the hosts of these are told above.
     for (family, at) in reading.families(&text).into_iter().filter(|(family, _)| *family != "page script") {
         content.at_load.entry(family.to_owned()).or_insert_with(|| short(&line(&text, at)));
@@ -213,38 +215,6 @@ fn line(text: &[u8], at: usize) -> std::borrow::Cow<'_, str> {
     String::from_utf8_lossy(text[begin..end.min(at + 2 * AROUND)].trim_ascii())
 }
 
-/// Joins what runs at load with the bodies of the functions that it calls, and that those call.
-fn run<'a>(source: &'a [u8], parts: Parts<'a>, called: fn(&[u8], Range<usize>) -> bool) -> Vec<u8> {
-    let mut by_name: BTreeMap<&[u8], Vec<usize>> = BTreeMap::new();
-    for (number, function) in parts.functions.iter().enumerate() {
-        if let Some(name) = function.name {
-            by_name.entry(name).or_default().push(number);
-        }
-    }
-    let mut text = Vec::new();
-    let mut waiting: Vec<&Vec<Range<usize>>> = vec![&parts.load];
-    while let Some(ranges) = waiting.pop() {
-        for range in ranges {
-            let piece = &source[range.clone()];
-            text.extend_from_slice(piece);
-            text.push(b'\n');
-            if by_name.is_empty() {
-                continue;
-            }
-            // Each part is looked at once, and each function leaves the table when it is called.
-            for name in names(piece) {
-                if !called(piece, name.clone()) {
-                    continue;
-                }
-                for number in by_name.remove(&piece[name]).into_iter().flatten() {
-                    waiting.push(&parts.functions[number].body);
-                }
-            }
-        }
-    }
-    text
-}
-
 /// Where names stand in a piece of source.
 fn names(piece: &[u8]) -> impl Iterator<Item = Range<usize>> {
     let mut at = 0;
@@ -258,30 +228,6 @@ fn names(piece: &[u8]) -> impl Iterator<Item = Range<usize>> {
         }
         (begin < at).then_some(begin..at)
     })
-}
-
-/// `name(`, or a name that is given to what will call it: `Thread(target=name)`, `register(name)`.
-fn called_in_python(piece: &[u8], name: Range<usize>) -> bool {
-    const CALLERS: &[&[u8]] =
-        &[b"register(", b"submit(", b"start_new_thread(", b"run_until_complete(", b"Timer("];
-    let before = piece[..name.start].trim_ascii_end();
-    if piece.get(name.end) == Some(&b'(') {
-        return !before.ends_with(b".") && !before.ends_with(b"class");
-    }
-    before.ends_with(b"target=")
-        || before.ends_with(b"target =")
-        || CALLERS.iter().any(|caller| before.ends_with(caller))
-}
-
-/// `name(`, or a name that is given to what will call it: `setTimeout(name, 100)`, `.then(name)`.
-fn called_in_javascript(piece: &[u8], name: Range<usize>) -> bool {
-    const CALLERS: &[&[u8]] =
-        &[b"setTimeout(", b"setImmediate(", b"setInterval(", b"nextTick(", b"queueMicrotask(", b".then("];
-    let before = piece[..name.start].trim_ascii_end();
-    if piece.get(name.end) == Some(&b'(') {
-        return !before.ends_with(b".") && !before.ends_with(b"function");
-    }
-    CALLERS.iter().any(|caller| before.ends_with(caller))
 }
 
 #[cfg(test)]
@@ -310,13 +256,19 @@ mod tests {
             "if True:\n  def f(\n    a,\n  ):\n    subprocess.Popen(['x'])\n  f()\n",
             "@atexit.register\ndef f():\n    subprocess.Popen(['x'])\n",
             "s = '''\ndef f():\n'''\nsubprocess.Popen(['x'])\n",
+            "class A(B):\n    def __init__(self):\n        subprocess.Popen(['x'])\n    def g(self): pass\n_a = A()\n",
+            "class A:\n    def __init__(self):\n        self.g()\n    def g(self):\n        subprocess.Popen(['x'])\nx = A()\n",
+            "class A:\n  class B:\n    pass\n  @staticmethod\n  def g():\n    subprocess.Popen(['x'])\nA.g()\n",
+            "def f(a):\n    a.g()\nclass A:\n    def g(self):\n        subprocess.Popen(['x'])\nf(A())\n",
         ] {
             check("a/b.py", runs, &[starts]);
         }
         for defines in [
             "def f():\n    subprocess.Popen(['x'])\n",
             "async def f(a):\n\n    if a:\n        subprocess.Popen(['x'])\n",
-            "class A:\n    def f(self):\n        subprocess.Popen(['x'])\na = A()\n",
+            "class A:\n    def f(self):\n        subprocess.Popen(['x'])\na = A()\nA.g()\n",
+            "class A:\n    def __init__(self):\n        subprocess.Popen(['x'])\nclass B:\n    def f(self): pass\nb = B()\nx.f()\n",
+            "class A:\n    def f(self):\n        subprocess.Popen(['x'])\nx.f()\n",
             "if __name__ == '__main__':\n    subprocess.Popen(['x'])\n",
             "# subprocess.Popen(['x'])\n",
             "def f(): return subprocess.Popen(['x'])\n",
@@ -371,6 +323,9 @@ mod tests {
             "(function f() {\nc.execSync('x')\n}).call(this)",
             "(function () {\nc.execSync('x')\n}())",
             "(() =>\nc.execSync('x')\n)()",
+            "class A extends B { constructor() {\nc.execSync('x')\n} }\nnew A()",
+            "const A = class { run() {\nc.execSync('x')\n} }\nconst a = new A(); a.run()",
+            "class A { static run(a = {}) {\nc.execSync('x')\n} }\nA.run()",
         ] {
             check("a/b.js", &with(runs), &[starts]);
         }
@@ -380,6 +335,7 @@ mod tests {
             "const f = () => c.execSync('x');",
             "const f = a => c.execSync(a)\nmodule.exports = { f }",
             "class A { run() { c.execSync('x') } static get b() { return c.execSync('x') } }",
+            "class A { run() { c.execSync('x') } go() { } }\nnew A().go(); class B { }\nnew B()",
             "module.exports = { run() { c.execSync('x') }, go: function () { c.execSync('x') } }",
             "exports.f = async function (a, b = {}) { if (a) { c.execSync('x') } }\nthis.f()",
             "// c.execSync('x')\n/* c.execSync('x') */",
@@ -469,6 +425,8 @@ mod tests {
             "/[".repeat(1 << 19),
             "def f():\n f()\n".repeat(1 << 17),
             "src=\"".repeat(1 << 18),
+            "class A:\n def f(): A.f()\n".repeat(1 << 16),
+            "class A{f(){A.f()}}".repeat(1 << 16),
         ] {
             for name in ["a.py", "a.js"] {
                 let mut found =

@@ -232,7 +232,7 @@ impl<'a> Reader<'a> {
         if self.owner.is_some() {
             return self.owner;
         }
-        self.parts.functions.push(Function { name, body: Vec::new() });
+        self.parts.functions.push(Function { name, class: None, body: Vec::new() });
         Some(self.parts.functions.len() - 1)
     }
 
@@ -308,9 +308,21 @@ impl<'a> Reader<'a> {
                 }
             }
             [Token::Name(name), ..] if CONTROL.contains(&name) => self.owner,
-            [Token::Name(_) | Token::Mark(b']') | Token::Other, ..] => self.define(None),
+            [Token::Name(name), ..] => self.method(name),
+            [Token::Mark(b']') | Token::Other, ..] => self.define(None),
             _ => self.owner,
         }
+    }
+
+    /// Defines a method of whatever has the brace around.
+    fn method(&mut self, name: &'a [u8]) -> Option<usize> {
+        let class = self.open.last().and_then(|open| class(open.before));
+        let is_new = self.owner.is_none();
+        let owner = self.define(class.and(Some(name)));
+        if let Some(number) = owner.filter(|_| is_new) {
+            self.parts.functions[number].class = class;
+        }
+        owner
     }
 
     fn closing(&mut self) {
@@ -329,6 +341,19 @@ impl<'a> Reader<'a> {
             self.closed = open.before;
         }
         self.push(Token::Mark(self.source[self.at - 1]));
+    }
+}
+
+/// The name of the class whose brace stands behind these: `class Name`, `class Name extends Other`, `Name = class`.
+fn class(before: Last<'_>) -> Option<&[u8]> {
+    let before = match before {
+        [Token::Name(_), Token::Name(b"extends"), ..] => shifted(before, 2),
+        _ => before,
+    };
+    match before {
+        [Token::Name(b"class"), Token::Mark(b'='), Token::Name(name), ..]
+        | [Token::Name(name), Token::Name(b"class"), ..] => Some(name),
+        _ => None,
     }
 }
 

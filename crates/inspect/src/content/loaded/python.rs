@@ -14,10 +14,15 @@ pub(super) fn parts(source: &[u8]) -> Parts<'_> {
     let mut parts = Parts::default();
     // Blocks that are open: how far they are indented at least, and which function they belong to.
     let mut open: Vec<(usize, usize)> = Vec::new();
+    // The classes that are open at load, with how far they are indented.
+    let mut classes: Vec<(usize, &[u8])> = Vec::new();
     let mut registered = false;
     each_line(source, |line| {
         while open.last().is_some_and(|(indent, _)| line.indent <= *indent) {
             open.pop();
+        }
+        while classes.last().is_some_and(|(indent, _)| line.indent <= *indent) {
+            classes.pop();
         }
         let Some(first) = line.pieces.first() else { return };
         let text = &source[first.clone()];
@@ -28,12 +33,15 @@ pub(super) fn parts(source: &[u8]) -> Parts<'_> {
             // What a function defines belongs to it.
             Some(owner) => owner,
             None if (name.is_some() || is_main) && parts.functions.len() < FUNCTIONS_MAX => {
-                parts.functions.push(Function { name: name.filter(|_| !registered), body: Vec::new() });
+                let name = name.filter(|_| !registered);
+                let class = classes.last().map(|(_, class)| *class);
+                parts.functions.push(Function { name, class, body: Vec::new() });
                 open.push((line.indent, parts.functions.len() - 1));
                 parts.functions.len() - 1
             }
             None => {
                 registered = text.starts_with(b"@atexit.register");
+                classes.extend(after(text, b"class ").map(|class| (line.indent, class)));
                 if !is_documentation(text) {
                     parts.load.extend(line.pieces);
                 }
@@ -56,8 +64,12 @@ pub(super) fn parts(source: &[u8]) -> Parts<'_> {
 
 /// The name of the function that a line begins to define.
 fn definition(text: &[u8]) -> Option<&[u8]> {
-    let rest = text.strip_prefix(b"async").map_or(text, <[u8]>::trim_ascii_start);
-    let rest = rest.strip_prefix(b"def ")?.trim_ascii_start();
+    after(text.strip_prefix(b"async").map_or(text, <[u8]>::trim_ascii_start), b"def ")
+}
+
+/// The name that stands behind a word with which a line begins.
+fn after<'a>(text: &'a [u8], word: &[u8]) -> Option<&'a [u8]> {
+    let rest = text.strip_prefix(word)?.trim_ascii_start();
     let end = rest.iter().position(|byte| !super::in_name(*byte)).unwrap_or(rest.len());
     Some(&rest[..end])
 }
