@@ -95,7 +95,7 @@ impl Node {
     /// Visits this node and all below it, parents first, with their paths (`outer!inner`, `folder/file`).
     ///
     /// Iterative: an enemy's nesting must not become our stack.
-    pub fn walk(&self, mut visit: impl FnMut(&BytePath, &Node)) {
+    pub fn walk<'a>(&'a self, mut visit: impl FnMut(&BytePath, &'a Self)) {
         let mut stack = vec![(self.name.clone(), self)];
         while let Some((path, node)) = stack.pop() {
             visit(&path, node);

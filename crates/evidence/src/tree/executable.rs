@@ -88,7 +88,7 @@ pub struct Executable {
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub initializers: BTreeMap<String, u64>,
     /// How many initialisers lie where none is: TLS callbacks outside every code section; entries of ELF arrays that reach into
-    /// another section, and a `DT_INIT` that is not the begin of `.init`.
+    /// another section, and a `DT_INIT` that is not the begin of `.init`; those of Mach-O in no section of what can be executed.
     #[serde(skip_serializing_if = "is_zero", default)]
     pub initializers_outside_code: u64,
     /// Segments (ELF, Mach-O) or sections (PE) mapped writable and executable at once.

@@ -14,7 +14,23 @@ const SLASHES: &[&[u8]] = &[
     b"rs", b"ts", b"mts", b"cts", b"tsx", b"jsx", b"go", b"c", b"h", b"cc", b"cpp", b"hpp", b"java", b"cs",
     b"kt", b"swift", b"php",
 ];
-const HASHES: &[&[u8]] = &[b"sh", b"bash", b"rb", b"pl", b"ps1"];
+const HASHES: &[&[u8]] = &[b"sh", b"bash", b"rb", b"pl", b"pm", b"ps1"];
+/// Shells, and the commands by which their scripts call somebody.
+const SHELLS: &[&[u8]] = &[b"sh", b"bash"];
+const FETCHES: &[&[u8]] = &[b"curl ", b"wget ", b"/dev/tcp/"];
+/// Interpreters, and the ending that their sources usually have.
+const INTERPRETERS: &[(&str, &[u8])] = &[
+    ("bash", b"bash"),
+    ("dash", b"sh"),
+    ("ksh", b"sh"),
+    ("node", b"js"),
+    ("perl", b"pl"),
+    ("php", b"php"),
+    ("python", b"py"),
+    ("ruby", b"rb"),
+    ("sh", b"sh"),
+    ("zsh", b"sh"),
+];
 const PAGES: &[&[u8]] = &[b"html", b"htm", b"xhtml", b"jinja", b"j2", b"vue", b"svelte"];
 /// What a browser follows without being asked.
 const FETCHED: &[&[u8]] =
@@ -22,14 +38,30 @@ const FETCHED: &[&[u8]] =
 /// So much behind one of these is looked at.
 const FETCHED_MAX: usize = 200;
 
+/// The ending of a source, or that of its interpreter's sources where its name has none: `#!/usr/bin/env python3`.
+pub(super) fn language<'a>(name: &'a BytePath, interpreter: Option<&str>) -> &'a [u8] {
+    let base = base(name);
+    if let Some(dot) = base.iter().rposition(|byte| *byte == b'.') {
+        return &base[dot + 1..];
+    }
+    let mut words = interpreter.unwrap_or_default().split_ascii_whitespace().map(|word| {
+        let program = word.rsplit('/').next().unwrap_or_default();
+        program.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.')
+    });
+    let program = words.find(|word| *word != "env" && !word.starts_with('-')).unwrap_or_default();
+    INTERPRETERS.iter().find(|(name, _)| *name == program).map_or(b"", |(_, ending)| ending)
+}
+
 /// Collects the hosts of a source that is not taken apart.
 pub(super) fn read(name: &BytePath, bytes: &[u8], content: &mut Content) {
-    let base = base(name);
-    let ending = base.iter().rposition(|byte| *byte == b'.').map_or(&b""[..], |dot| &base[dot + 1..]);
+    let ending = language(name, content.interpreter.as_deref());
     let (slashes, hashes) = (SLASHES.contains(&ending), HASHES.contains(&ending));
     if (slashes || hashes) && memmem::find(bytes, b"://").is_some() {
         let mark: &[u8] = if slashes { b"//" } else { b"#" };
-        collect(without_comments(bytes, mark), |_| false, content);
+        let calls = |code: &[u8]| {
+            SHELLS.contains(&ending) && FETCHES.iter().any(|word| memmem::find(code, word).is_some())
+        };
+        collect(without_comments(bytes, mark), calls, content);
     } else if PAGES.contains(&ending) {
         let mut places: Vec<usize> = FETCHED.iter().flat_map(|word| memmem::find_iter(bytes, word)).collect();
         places.sort_unstable();
@@ -122,10 +154,29 @@ mod tests {
         let rust = "// https://a.invalid\n/* https://b.invalid */ let x = \"https://c.invalid/\\\"//\"; /// https://d.invalid\n";
         assert_eq!(named("a.rs", rust), ["c.invalid"]);
         assert_eq!(named("a.d.ts", "/** See https://a.invalid/ */\nexport {}\n"), [""; 0]);
-        assert_eq!(named("a.sh", "# https://a.invalid\ncurl https://b.invalid/x\n"), ["b.invalid"]);
+        assert_eq!(named("a.sh", "# https://a.invalid\necho https://b.invalid/x\n"), ["b.invalid"]);
         assert_eq!(named("a.md", "https://b.invalid/x\n"), [""; 0]);
         assert_eq!(named("a.c", "\"https://a.invalid"), ["a.invalid"]);
         assert_eq!(named("a.c", "/* https://a.invalid"), [""; 0]);
+    }
+
+    #[test]
+    fn scripts_without_an_ending_are_those_of_their_interpreter() {
+        let text = "# https://a.invalid\ncurl -d x https://b.invalid/x\n";
+        for (name, interpreter, ending) in [
+            ("bin/a", Some("/bin/sh"), &b"sh"[..]),
+            ("bin/a", Some("/usr/bin/env bash"), b"bash"),
+            ("bin/a", Some("/usr/bin/env -S python3.12 -I"), b"py"),
+            ("bin/a.pl", Some("/bin/sh"), b"pl"),
+            ("bin/a", Some("/usr/bin/awk -f"), b""),
+            ("bin/a", None, b""),
+        ] {
+            assert_eq!(language(&name.into(), interpreter), ending, "{interpreter:?}");
+        }
+        let mut found = Content { interpreter: Some("/bin/bash -e".to_owned()), ..Content::default() };
+        read(&"bin/a".into(), text.as_bytes(), &mut found);
+        assert_eq!(found.called_hosts.into_iter().collect::<Vec<_>>(), ["b.invalid"]);
+        assert_eq!(of("bin/a", text), Content::default());
     }
 
     #[test]

@@ -6,7 +6,37 @@ use memchr::memmem;
 use super::bound;
 
 /// Domains without a URL are believed under these only: others are endings of files and fields as well.
-const TOP_LEVELS: &[&[u8]] = &[b"com", b"net", b"org", b"ru", b"cn", b"onion", b"xyz", b"biz", b"su"];
+const TOP_LEVELS: &[&[u8]] = &[
+    b"com", b"net", b"org", b"ru", b"cn", b"onion", b"xyz", b"biz", b"su", b"top", b"site", b"online", b"pw",
+    b"icu", b"club", b"io", b"dev", b"invalid", b"example",
+];
+/// What stands before `.example` in the names of files that show how another is written.
+const SAMPLES: &[&[u8]] = &[
+    b"env",
+    b"config",
+    b"conf",
+    b"cfg",
+    b"settings",
+    b"local",
+    b"secrets",
+    b"htaccess",
+    b"json",
+    b"yml",
+    b"yaml",
+    b"toml",
+    b"ini",
+    b"xml",
+    b"properties",
+    b"js",
+    b"ts",
+    b"py",
+    b"php",
+    b"npmrc",
+    b"md",
+    b"html",
+    b"production",
+    b"development",
+];
 /// RFC 1035, section 2.3.4.
 const HOST_MAX: usize = 253;
 const HOST_MIN: usize = 4;
@@ -69,7 +99,9 @@ fn bare(bytes: &[u8], dot: usize, content: &mut Content) -> usize {
         return end;
     }
     let last = word.rsplit(|byte| *byte == b'.').next().unwrap_or_default();
+    let label = word.rsplit(|byte| *byte == b'.').nth(1).unwrap_or_default();
     let domain = TOP_LEVELS.contains(&last)
+        && !(last == b"example" && SAMPLES.contains(&label))
         && word.iter().all(|byte| !byte.is_ascii_uppercase() && *byte != b'_')
         && word.split(|byte| *byte == b'.').all(|label| !label.is_empty())
         && word.len() >= last.len() + 4;
@@ -88,7 +120,9 @@ fn is_address(word: &[u8]) -> bool {
         .collect();
     match parts[..] {
         [Some(a), Some(b), Some(c), Some(d)] => {
-            !matches!(a, 0 | 127 | 255) && [a, b, c, d].iter().any(|part| *part > 30)
+            // Shared by carriers (RFC 6598), and of groups.
+            let is_nobody = matches!(a, 0 | 127 | 224..) || (a == 100 && (64..128).contains(&b));
+            !is_nobody && [a, b, c, d].iter().any(|part| *part > 30)
         }
         _ => false,
     }

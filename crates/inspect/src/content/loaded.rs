@@ -63,14 +63,12 @@ enum Language {
     Rust,
 }
 
-fn language(name: &BytePath, bytes: &[u8]) -> Option<Language> {
-    let base = base(name);
-    let ending = base.iter().rposition(|byte| *byte == b'.').map_or(&b""[..], |dot| &base[dot + 1..]);
-    match ending {
+fn language(name: &BytePath, interpreter: Option<&str>, bytes: &[u8]) -> Option<Language> {
+    match addresses::language(name, interpreter) {
         b"py" | b"pyw" => Some(Language::Python),
         b"js" | b"mjs" | b"cjs" => Some(Language::JavaScript),
         b"rs"
-            if base == b"build.rs"
+            if base(name) == b"build.rs"
                 || CONSTRUCTORS.iter().any(|word| holds(bytes, word))
                 || holds(bytes, b"#[proc_macro") =>
         {
@@ -82,7 +80,8 @@ fn language(name: &BytePath, bytes: &[u8]) -> Option<Language> {
 
 /// Collects what a source does when it is loaded, and of the hosts that were found in it those which its code names.
 pub(super) fn read(name: &BytePath, bytes: &[u8], content: &mut Content) {
-    let Some(language) = language(name, bytes).filter(|_| bytes.len() <= SOURCE_MAX) else { return };
+    let language = language(name, content.interpreter.as_deref(), bytes);
+    let Some(language) = language.filter(|_| bytes.len() <= SOURCE_MAX) else { return };
     let words = &WORDS[language as usize];
     let aliases = match language {
         Language::Python => Aliases::of_python(bytes),

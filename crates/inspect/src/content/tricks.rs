@@ -78,6 +78,13 @@ const FETCHES: &[&[u8]] = &[
     b"Net::HTTP.get(",
     b"axios.get(",
     b"fetch(",
+    b".recv(",
+    b"$_GET",
+    b"$_POST",
+    b"$_REQUEST",
+    b"$_COOKIE",
+    b"$_SERVER",
+    b"php://input",
 ];
 /// Commands that fetch, or decode, and those that run what comes in.
 const SOURCES: &[(&[u8], &str)] = &[
@@ -324,6 +331,9 @@ mod tests {
         check(b"subprocess.Popen(['sh', '-c', urlopen('http://x.invalid/').read()])", fetched);
         check(b"subprocess.run(['git', 'status'])\nurlopen(x)\n", &[]);
         check(b"exec(code)\nrequests.get(x)\n", &[]);
+        check(b"exec(s.recv(65536).decode(), {})", fetched);
+        check(b"eval(substr($_SERVER['HTTP_X'], 8));", fetched);
+        check(b"eval(code); s.recv(8); echo $_GET['x'];", &[]);
         check(b"exec(bytes([112,114]).decode())", nested);
         check(b"types.FunctionType(marshal.loads(x), globals())()", nested);
         check(b"import('data:text/javascript;base64,eA==')", nested);

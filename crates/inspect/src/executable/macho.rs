@@ -102,6 +102,7 @@ fn image<H: MachHeader<Endian = Endianness>>(
     let ends =
         file.segments().map(|segment| segment.file_range()).map(|(start, size)| start.saturating_add(size));
     let mut end = ends.max().unwrap_or(0);
+    let mut starts = Vec::new();
     for known in file.sections() {
         budget.symbol()?;
         let segment = known.segment_name_bytes()?.unwrap_or(b"").to_vec();
@@ -124,6 +125,7 @@ fn image<H: MachHeader<Endian = Endianness>>(
         };
         if let Some(count) = known.size().checked_div(width) {
             *image.initializers.entry(text(known.name_bytes()?)).or_default() += count;
+            starts.push((data, width as usize));
         }
         image.sections.push(section(
             &name,
@@ -132,6 +134,7 @@ fn image<H: MachHeader<Endian = Endianness>>(
             right.contains(macho::VM_PROT_EXECUTE),
         ));
     }
+    image.initializers_outside_code = astray(&file, &starts);
     let mut ordered = Vec::new();
     let header = file.macho_header();
     let commands_end = size_of::<H>() as u64 + u64::from(header.sizeofcmds(endian));
@@ -197,6 +200,51 @@ fn image<H: MachHeader<Endian = Endianness>>(
     image.overlay_bytes = (bytes.len() as u64).saturating_sub(end);
     image.build_id = file.mach_uuid()?.map(|uuid| hex(&uuid));
     Ok(image)
+}
+
+/// Counts initialisers that lead into no section of a segment that can be executed. A chained pointer has its address, or its
+/// distance from the header, in the lower 36 bits (Apple, `mach-o/fixup-chains.h`); what is zero is bound later.
+fn astray<H: MachHeader<Endian = Endianness>>(file: &MachOFile<H>, starts: &[(&[u8], usize)]) -> u64 {
+    const CHAINED: u64 = (1 << 36) - 1;
+    let executable: BTreeSet<Vec<u8>> = file
+        .segments()
+        .filter(|segment| {
+            matches!(segment.flags(), SegmentFlags::MachO { initprot, .. } if initprot.contains(macho::VM_PROT_EXECUTE))
+        })
+        .filter_map(|segment| segment.name_bytes().ok()?.map(<[u8]>::to_vec))
+        .collect();
+    let code: Vec<(u64, u64)> = file
+        .sections()
+        .filter(|section| {
+            section.segment_name_bytes().ok().flatten().is_some_and(|name| executable.contains(name))
+        })
+        .map(|section| (section.address(), section.size()))
+        .collect();
+    let header = file.segments().find(|segment| segment.file_range().0 == 0 && segment.file_range().1 > 0);
+    let base = header.map_or(0, |segment| segment.address());
+    let inside = |address: u64| code.iter().any(|(start, size)| address >= *start && address - start < *size);
+    let pointer = |bytes: &[u8]| match bytes.first_chunk::<8>() {
+        Some(bytes) if file.is_little_endian() => u64::from_le_bytes(*bytes),
+        Some(bytes) => u64::from_be_bytes(*bytes),
+        None => bytes.first_chunk::<4>().map_or(0, |bytes| {
+            u64::from(if file.is_little_endian() {
+                u32::from_le_bytes(*bytes)
+            } else {
+                u32::from_be_bytes(*bytes)
+            })
+        }),
+    };
+    // Those of a long list are counted, not looked up one by one in a long list of sections.
+    const STARTS_MAX: usize = 4096;
+    let pointers =
+        starts.iter().flat_map(|(data, width)| data.chunks_exact(*width)).take(STARTS_MAX).map(pointer);
+    let leads_nowhere = |pointer: &u64| {
+        let chained = pointer & CHAINED;
+        let addresses =
+            [Some(*pointer), Some(chained), base.checked_add(chained), base.checked_add(*pointer)];
+        *pointer != 0 && !addresses.into_iter().flatten().any(inside)
+    };
+    pointers.filter(leads_nowhere).count() as u64
 }
 
 /// What the headers of a linked image account for: the commands, the sections, and segments without any, whose tables lie in them.

@@ -409,3 +409,34 @@ fn a_timestamp_that_is_a_digest_is_known() {
     assert!(read(16));
     assert!(!read(2));
 }
+
+/// The library of the corpus with one initialiser more, in a segment of data of its own.
+fn with_initialiser(pointer: u64) -> Vec<u8> {
+    let mut file = mach_o();
+    let word = |value: u32| value.to_le_bytes();
+    let mut segment = [word(0x19), word(72 + 80)].concat();
+    segment.extend(b"__DATA\0\0\0\0\0\0\0\0\0\0");
+    for value in [0x1000_u64, 0x1000, 0x900, 8] {
+        segment.extend(value.to_le_bytes());
+    }
+    segment.extend([3, 3, 1, 0].map(word).concat());
+    segment.extend(b"__mod_init_func\0__DATA\0\0\0\0\0\0\0\0\0\0");
+    segment.extend([0x1000_u64.to_le_bytes(), 8_u64.to_le_bytes()].concat());
+    segment.extend([0x900, 3, 0, 0, 9, 0, 0, 0].map(word).concat());
+    let commands = u32::from_le_bytes(file[20..24].try_into().unwrap()) as usize;
+    file[32 + commands..32 + commands + segment.len()].copy_from_slice(&segment);
+    file[16..20].copy_from_slice(&word(5));
+    file[20..24].copy_from_slice(&word((commands + segment.len()) as u32));
+    file[0x900..0x908].copy_from_slice(&pointer.to_le_bytes());
+    file
+}
+
+#[test]
+fn an_initialiser_of_mach_o_outside_of_the_code_is_counted() {
+    // The code of that library is 4 bytes from 0x800 on.
+    for (pointer, outside) in [(0x800, 0), (0x803, 0), (0x804, 1), (0x400, 1), (1 << 51 | 0x800, 0), (0, 0)] {
+        let image = image(&with_initialiser(pointer));
+        assert_eq!(image.initializers["__mod_init_func"], 1);
+        assert_eq!(image.initializers_outside_code, outside, "{pointer:#x}");
+    }
+}

@@ -3,6 +3,7 @@
 //! The rules and their noise over honest releases are in `docs/detection.md`. What code can do is never a reason by
 //! itself: a capability counts with a partner in the same file.
 
+mod alone;
 mod apple;
 mod containers;
 mod content;
@@ -28,7 +29,7 @@ use crate::matched;
 
 /// What the two artifacts hold, as far as a rule about one member has to know.
 #[derive(Default)]
-pub(super) struct Around {
+pub(super) struct Around<'a> {
     /// Names of the files of the new artifact, versions and hashes removed: what a library may be among.
     siblings: BTreeSet<Vec<u8>>,
     /// The same of the old artifact.
@@ -37,6 +38,8 @@ pub(super) struct Around {
     kinds: BTreeSet<(String, String)>,
     /// For which formats and machines the old artifact had a program, by its name without ending.
     ports: BTreeMap<Vec<u8>, BTreeSet<(String, String)>>,
+    /// The images of the old artifact, by name without versions, format and machine.
+    images: BTreeMap<(Vec<u8>, &'a str, &'a str), &'a Executable>,
     /// Whether the old artifact had bytecode without its source.
     pub(super) loose_bytecode: bool,
     /// The packages of the old artifact with classes that start programs, or make classes of bytes.
@@ -45,6 +48,8 @@ pub(super) struct Around {
     hosts: BTreeSet<String>,
     /// What sources of the old artifact do, by family.
     families: BTreeSet<String>,
+    /// Whether any image of the old artifact could start programs.
+    starts_programs: bool,
     /// The files of the old artifact, by their paths inside the archive that they are in.
     files: BTreeSet<Vec<u8>>,
     /// Whether the old artifact had bundles of scripts.
@@ -61,8 +66,8 @@ pub(super) struct Around {
     pub(super) releases: (String, String),
 }
 
-impl Around {
-    pub(super) fn of(old: &Node, new: &Node) -> Self {
+impl<'a> Around<'a> {
+    pub(super) fn of(old: &'a Node, new: &Node) -> Self {
         let mut around = Self { places: places::Places::of(new), ..Self::default() };
         new.walk(|_, node| _ = around.siblings.insert(plain_name(node.name.as_bytes())));
         old.walk(|_, node| {
@@ -71,11 +76,13 @@ impl Around {
             around.packages.extend(sources::of_class(node));
             around.hosts.extend(node.content.iter().flat_map(|content| content.hosts.iter().cloned()));
             around.families.extend(sources::families(node).map(str::to_owned));
+            around.starts_programs |= programs::starts_programs(node.content.as_ref());
             around.files.insert(without_versions(node.name.as_bytes(), ""));
             around.bundles |= sources::is_bundle(node);
             around.loose_bytecode |= content::is_loose_bytecode(node);
             for image in &node.executables {
                 let port = (node.format.clone(), image.machine.clone());
+                around.images.insert((stem(node), node.format.as_str(), image.machine.as_str()), image);
                 around.ports.entry(stem(node)).or_default().insert(port);
                 around.kinds.insert((node.format.clone(), image.machine.clone()));
                 around.compilers.extend(tools::compilers(image));
@@ -130,6 +137,15 @@ pub(super) fn suspicions(path: &BytePath, old: Option<&Node>, new: &Node, around
         if !is_known {
             content::added(new, around, &mut findings);
             for image in &new.executables {
+                let like = around.images.get(&(stem(new), new.format.as_str(), image.machine.as_str()));
+                match like {
+                    Some(before) => {
+                        let mut structure = Structure::default();
+                        image::judge(before, image, &mut structure, &mut findings);
+                        load::judge(before, image, around, &mut structure, &mut findings);
+                    }
+                    None => alone::judge(image, &mut findings),
+                }
                 tools::added(image, around, &mut findings);
             }
         }

@@ -435,11 +435,8 @@ pub(super) const RULES: &[Rule] = &[
     ),
     rule("process-start/class", In::Wide, &[&["java/lang/ProcessBuilder", "java/lang/Runtime"]]),
     // Whole constants, by their lengths (JVMS 4.4.7): `RuntimeException` and `executor` are others.
-    rule(
-        "process-start/jvm",
-        In::Wide,
-        &[&["\u{11}java/lang/Runtime", "\u{18}java/lang/ProcessBuilder"], &["\u{4}exec", "\u{5}start"]],
-    ),
+    rule("process-start/jvm", In::Wide, &[&["\u{11}java/lang/Runtime"], &["\u{4}exec"]]),
+    rule("process-start/jvm", In::Wide, &[&["\u{18}java/lang/ProcessBuilder"], &["\u{5}start"]]),
     rule("fetch-and-run/jvm", In::Wide, &[&["javax/naming/InitialContext", "javax/script/ScriptEngine"]]),
     rule(
         "drops-and-runs/jvm",
@@ -504,7 +501,29 @@ pub(super) const RULES: &[Rule] = &[
                 "Object.entries(process.env",
                 "os.environ.items()",
             ],
-            &["://", "import socket", "fetch("],
+            &["://", "import socket", "fetch(", "host: ", "hostname"],
         ],
+    ),
+    rule(
+        "environment-sweep/shell",
+        In::Text,
+        &[
+            &["$(env)", "$(printenv)", "`env`", "env | curl", "env | base64", "printenv | "],
+            &["curl ", "wget ", "/dev/tcp/"],
+        ],
+    ),
+    rule("decode-and-run/php", In::Text, &[&["<?php"], &["eval(", "create_function(", "assert($"]]),
+    rule(
+        "process-start/nsis",
+        In::Text,
+        &[
+            &["nsExec::", "ExecDos::", "ExecWait ", "ExecShell "],
+            &["!macro ", "!insertmacro ", "SectionEnd", "FunctionEnd"],
+        ],
+    ),
+    rule(
+        "network/nsis",
+        In::Text,
+        &[&["inetc::get", "NSISdl::download"], &["!macro ", "!insertmacro ", "SectionEnd", "FunctionEnd"]],
     ),
 ];

@@ -86,6 +86,10 @@ const PYTHON: &[Family] = &[
             b"sys.setprofile(",
         ],
     },
+    Family {
+        name: "library",
+        words: &[b"ctypes.CDLL(", b"ctypes.PyDLL(", b"cdll.LoadLibrary(", b"ctypes.WinDLL("],
+    },
     Family { name: "removal", words: &[b"shutil.rmtree(", b"os.remove(", b"os.unlink(", b"os.rmdir("] },
     Family { name: "environment", words: &[b"os.environ.items(", b"dict(os.environ", b"os.environ.copy("] },
 ];

@@ -7,7 +7,7 @@ use evidence::{Node, Severity};
 
 use super::load::is_from_system;
 use super::packages::{begins, hooks, wants};
-use super::programs::{another, executables};
+use super::programs::{another, executables, first_to_start};
 use super::sources::{
     LINE_SHORT_MAX_BYTES, SOURCES, classes, is_run, loaded, takes_up, talks, together, tricks, unsought,
 };
@@ -73,7 +73,8 @@ pub(super) fn changed(
     compound(old, new, structure, &partners, findings);
     let is_told = tricks(before, after, new, findings)
         || together(before, after, new, findings)
-        || takes_up(before, around, new, findings);
+        || takes_up(before, around, new, findings)
+        || first_to_start(before, new, around, findings);
     obfuscated(after, is_script, &partners, findings);
     partners.extend(structure.otherwise(before, after));
     capabilities(before, after, is_script, &partners, is_told, findings);
@@ -325,4 +326,5 @@ pub(super) fn added(new: &Node, around: &Around, findings: &mut Findings) {
         findings.add(&codes::FOREIGN_EXECUTABLE, vec!["bytecode without its source".to_owned()]);
     }
     executables(new, around, findings);
+    first_to_start(&Content::default(), new, around, findings);
 }

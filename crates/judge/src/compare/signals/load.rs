@@ -239,7 +239,9 @@ fn libraries(
         }
         // What is linked for nothing is common: of the artifact's own, and what compilers ask for by themselves.
         let is_unbound = after.unused_libraries.contains(name);
-        if is_unbound && !apple::is_of_system(name) && mends {
+        // One that came with the release and is there to be loaded, not to be used.
+        let comes_along = around.has_library(name) && !around.had_library(name);
+        if is_unbound && !apple::is_of_system(name) && (mends || comes_along) {
             because.push(format!("`{name}` is new, and no symbol is bound to it"));
         } else if is_unbound && apple::is_of_system(name) && !apple::is_shipped(name) {
             because.push(format!(

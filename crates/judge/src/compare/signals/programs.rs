@@ -2,10 +2,31 @@
 
 use std::collections::BTreeSet;
 
+use evidence::tree::Content;
 use evidence::{Node, Severity};
 
 use super::{Around, Findings};
 use crate::codes;
+
+/// Whether an image imports what starts programs.
+pub(super) fn starts_programs(content: Option<&Content>) -> bool {
+    content.is_some_and(|content| content.capabilities.contains("process-start/import"))
+}
+
+/// An image that can start programs, where none of the old release could, though it had images of that kind.
+pub(super) fn first_to_start(before: &Content, new: &Node, around: &Around, findings: &mut Findings) -> bool {
+    let first =
+        starts_programs(new.content.as_ref()) && !starts_programs(Some(before)) && !around.starts_programs;
+    let had_images = new.executables.iter().any(|image| {
+        around.kinds.contains(&(new.format.clone(), image.machine.clone())) && image.kind == "library"
+    });
+    let is_told = first && had_images;
+    if is_told {
+        let because = vec!["it imports what starts programs: no image of the old release did".to_owned()];
+        findings.add(&codes::Code { severity: Severity::High, ..codes::CAPABILITY_ADDED }, because);
+    }
+    is_told
+}
 
 /// Exports that linkers and runtimes give to everything.
 const USUAL_EXPORTS: &[&str] =

@@ -29,7 +29,7 @@ const ASIDE: &[&[u8]] = &[
 /// Endings of source text, in which nobody needs invisible characters.
 pub(super) const SOURCES: &[&str] = &[
     "js", "mjs", "cjs", "ts", "jsx", "tsx", "py", "c", "h", "cc", "cpp", "rs", "go", "java", "rb", "sh",
-    "ps1", "php",
+    "ps1", "php", "pl", "pm", "bat", "cmd", "vbs", "nsi", "nsh", "iss",
 ];
 /// Scripts with longer lines are bundles: there, a long line says nothing.
 pub(super) const LINE_SHORT_MAX_BYTES: u64 = 1000;

@@ -1,5 +1,6 @@
 //! Each rule with a change that it names and one, as close as possible, that it does not.
 
+mod alone;
 mod carried;
 mod images;
 mod scripts;
@@ -48,7 +49,8 @@ fn node(name: &str, image: Option<Executable>, content: Content) -> Node {
 }
 
 fn found(old: Option<&Node>, new: &Node) -> Vec<(String, Severity)> {
-    let mut around = Around::of(old.unwrap_or(&Node::leaf("none".into(), "data", Digest::of(b""), 0)), new);
+    let nothing = Node::leaf("none".into(), "data", Digest::of(b""), 0);
+    let mut around = Around::of(old.unwrap_or(&nothing), new);
     // Other sources of the old release did all of it already; `sources` has the rules about the first one.
     around.families.extend(sources::FIRST.iter().map(|family| (*family).to_owned()));
     let mut found: Vec<_> = suspicions(&new.name, old, new, &around)

@@ -303,3 +303,31 @@ fn constants_can_be_written() {
     image_check(|_, after| after.sections[1].writable = true, &[("hardening-lost", Severity::Medium)]);
     image_check(|before, _| before.sections[1].writable = true, &[]);
 }
+
+#[test]
+fn a_library_that_came_along_and_that_nothing_is_bound_to() {
+    let loads = |unused: bool| {
+        move |_: &mut Executable, after: &mut Executable| {
+            let name = "@loader_path/libnew.dylib".to_owned();
+            after.imports.insert("_another".to_owned());
+            after.libraries.insert(name.clone());
+            after.unused_libraries.extend(unused.then_some(name));
+        }
+    };
+    let check = |earlier: &[&str], unused: bool, expected: &[(&str, Severity)]| {
+        let plain = || Executable { imports: set(&["malloc"]), libraries: set(&["libc.so.6"]), ..image() };
+        let (mut before, mut after) = (plain(), plain());
+        (after.version, after.timestamp) = (Some("1.0.1.0".into()), Some(1_710_000_000));
+        loads(unused)(&mut before, &mut after);
+        let old = artifact("macho", before, earlier);
+        let new = artifact("macho", after, &["libnew.dylib"]);
+        let mut around = Around::of(&old, &new);
+        around.releases = ("1.2.0".to_owned(), "1.3.0".to_owned());
+        let found = suspicions(&"a!pkg/m.so".into(), Some(&old.members[0]), &new.members[0], &around);
+        let found: Vec<_> = found.iter().map(|finding| (finding.code.as_str(), finding.severity)).collect();
+        assert_eq!(found, expected);
+    };
+    check(&[], true, &[("foreign-library", High)]);
+    check(&[], false, &[]);
+    check(&["libnew.dylib"], true, &[]);
+}
