@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{BytePath, Digest, Problem};
 
-pub use content::{Content, Embedded, Stale};
+pub use content::{Content, Embedded, Product, Stale};
 pub use contrast::{Contrast, Region, Stretch};
 pub use executable::{Entry, Executable, Resource, Section};
 pub use packing::Packing;

@@ -14,6 +14,7 @@ mod kinds;
 mod listed;
 mod loaded;
 mod pieces;
+mod product;
 mod scan;
 mod sums;
 #[cfg(test)]
@@ -103,6 +104,9 @@ impl<'a> Reading<'a> {
             }
         }
         hooks::read(self.name, bytes, &mut self.content);
+        if is_first {
+            self.content.product = product::read(self.name, bytes);
+        }
         if self.is_text {
             loaded::read(self.name, bytes, &mut self.content);
             addresses::read(self.name, bytes, &mut self.content);

@@ -72,6 +72,9 @@ pub struct Content {
     /// Files that a package begins with, by what names them: `main`, `bin NAME`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub entry_files: BTreeMap<String, String>,
+    /// Which product a manifest says that this is, and which release.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub product: Option<Product>,
     /// Names of the packages that a package asks for.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub requirements: BTreeSet<String>,
@@ -88,6 +91,16 @@ impl Content {
     pub const LIST_MAX: usize = 64;
     /// A sketch has so many hashes.
     pub const SKETCH_MAX: usize = 16;
+}
+
+/// What a manifest calls its product.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Product {
+    /// As the manifest writes it.
+    pub name: String,
+    /// The release.
+    pub version: String,
 }
 
 /// An executable or archive inside other data.

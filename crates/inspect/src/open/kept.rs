@@ -27,6 +27,7 @@ pub(super) fn found_bytes(node: &Node) -> u64 {
             &content.capabilities,
         ];
         bytes += lists.iter().flat_map(|list| list.iter()).map(|item| item.len() + ITEM_BYTES).sum::<usize>();
+        bytes += content.product.as_ref().map_or(0, |product| product.name.len() + product.version.len());
         let maps = [&content.at_load, &content.entry_files];
         let pairs = maps.iter().flat_map(|map| map.iter());
         bytes += pairs.map(|(name, text)| name.len() + text.len() + ITEM_BYTES).sum::<usize>();

@@ -20,6 +20,7 @@ pub(super) fn members<'a>(
     releases: (&str, &str),
 ) -> Vec<Pair<'a>> {
     let (mut pairs, mut gone, mut come) = (Vec::new(), Vec::new(), Vec::new());
+    let (old, new) = without_tops(old, new);
     for found in pair(old, new, releases) {
         match found {
             (Some(old), None) => gone.push(old),
@@ -30,9 +31,45 @@ pub(super) fn members<'a>(
     same_bytes(&mut gone, &mut come, &mut pairs);
     alike(&mut gone, &mut come, &mut pairs, &IMAGES);
     alike(&mut gone, &mut come, &mut pairs, &TEXTS);
+    only_ones(&mut gone, &mut come, &mut pairs);
     pairs.extend(gone.into_iter().map(|node| (Some(node), None)));
     pairs.extend(come.into_iter().map(|node| (None, Some(node))));
     pairs
+}
+
+type Named<'a> = BTreeMap<Vec<u8>, &'a Node>;
+
+/// Leaves the folder out in which everything lies, if the two are called differently: `app-clean/x`, `app-new/x`.
+fn without_tops<'a>(old: Named<'a>, new: Named<'a>) -> (Named<'a>, Named<'a>) {
+    let top = |names: &Named<'_>| -> Option<Vec<u8>> {
+        let first = names.keys().next()?;
+        let end = first.iter().position(|byte| *byte == b'/')?;
+        let top = first[..=end].to_vec();
+        names.keys().all(|name| name.starts_with(&top)).then_some(top)
+    };
+    match (top(&old), top(&new)) {
+        (Some(one), Some(other)) if one != other => {
+            let without = |names: Named<'a>, top: &[u8]| -> Named<'a> {
+                names.into_iter().map(|(name, node)| (name[top.len()..].to_vec(), node)).collect()
+            };
+            (without(old, &one), without(new, &other))
+        }
+        _ => (old, new),
+    }
+}
+
+/// Pairs what is left if it is one container each, of one format: what a compressed file holds is called like that file.
+fn only_ones<'a>(gone: &mut Vec<&'a Node>, come: &mut Vec<&'a Node>, pairs: &mut Vec<Pair<'a>>) {
+    let containers = |nodes: &[&'a Node]| -> Vec<&'a Node> {
+        nodes.iter().filter(|node| !node.members.is_empty()).copied().collect()
+    };
+    if let ([old], [new]) = (&containers(gone)[..], &containers(come)[..])
+        && old.format == new.format
+    {
+        pairs.push((Some(*old), Some(*new)));
+        gone.retain(|node| !std::ptr::eq(*node, *old));
+        come.retain(|node| !std::ptr::eq(*node, *new));
+    }
 }
 
 /// Pairs members of equal bytes: they were moved. Empty files are all alike and say nothing.
@@ -193,6 +230,25 @@ mod tests {
         assert_eq!(pairs(&[&a], &[&other]), [owned("", "kernel.dll"), owned("core.dll", "")]);
         let larger = library("kernel.dll", "4", 5000, &["x", "y"]);
         assert_eq!(pairs(&[&a], &[&larger]), [owned("", "kernel.dll"), owned("core.dll", "")]);
+    }
+
+    #[test]
+    fn what_is_called_like_the_artifact_is_paired_whatever_that_is_called() {
+        let owned = |a: &str, b: &str| (a.to_owned(), b.to_owned());
+        let tar = |name: &str| {
+            let mut tar = Node::leaf(name.into(), "tar", Digest::of(name.as_bytes()), 9);
+            tar.members.push(Node::leaf("x".into(), "data", Digest::of(name.as_bytes()), 9));
+            tar
+        };
+        let (clean, other) = (tar("clean.tar"), tar("other.tar"));
+        assert_eq!(pairs(&[&clean], &[&other]), [owned("clean.tar", "other.tar")]);
+        let more = tar("more.tar");
+        assert_eq!(pairs(&[&clean], &[&other, &more]).len(), 3);
+        let file = |name: &str| Node::leaf(name.into(), "data", Digest::of(name.as_bytes()), 9);
+        let (a, b, c) = (file("app-clean/x"), file("app-new/x"), file("app-new/y"));
+        assert_eq!(pairs(&[&a], &[&b, &c]), [owned("", "app-new/y"), owned("app-clean/x", "app-new/x")]);
+        let (a, b, c) = (file("lib/x"), file("bin/x"), file("y"));
+        assert_eq!(pairs(&[&a], &[&b, &c]).len(), 3);
     }
 
     #[test]

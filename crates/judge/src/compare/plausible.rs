@@ -1,14 +1,21 @@
 //! What two bare files say about their releases. With it a difference is judged by plausibility, and said so.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use evidence::Node;
+use evidence::tree::Product;
 
 use super::names::without_versions;
 
 /// The words for what is expected without evidence.
 pub(super) const EXPECTED: &str = "releases change like this; plausible, not proven, as there is no record";
 
-/// Returns the releases that two artifacts state in their names, if these differ in nothing else.
+/// Returns the releases that two artifacts state: in their names, if these differ in nothing else, or in their manifests.
 pub(super) fn releases_of(old: &Node, new: &Node) -> Option<(String, String)> {
+    in_names(old, new).or_else(|| in_manifests(old, new).filter(|(old, new)| old != new))
+}
+
+fn in_names(old: &Node, new: &Node) -> Option<(String, String)> {
     let (before, after) = (old.name.as_bytes(), new.name.as_bytes());
     if let Some(found) = differing(before, after) {
         return Some(found);
@@ -61,16 +68,45 @@ fn differing(before: &[u8], after: &[u8]) -> Option<(String, String)> {
     (is_begin && a != b).then_some((a, b))
 }
 
-/// Returns the release that both artifacts state with one name: then nothing of their code may differ.
+/// Returns the release that both artifacts state, by one name or in their manifests: then nothing of their code may differ.
 pub(super) fn one_release(old: &Node, new: &Node) -> Option<String> {
-    (old.name == new.name).then(|| version_in(old.name.as_bytes()))?
+    let named = || (old.name == new.name).then(|| version_in(old.name.as_bytes()))?;
+    let stated = || in_manifests(old, new).filter(|(old, new)| old == new).map(|(release, _)| release);
+    named().or_else(stated)
+}
+
+/// The releases that the outermost manifests of two artifacts of one product state, where their names state none.
+fn in_manifests(old: &Node, new: &Node) -> Option<(String, String)> {
+    let silent = [old, new].iter().all(|node| version_in(node.name.as_bytes()).is_none());
+    let (before, after) = silent.then(|| Some((outermost(old)?, outermost(new)?)))??;
+    (before.name == after.name).then_some((before.version, after.version))
+}
+
+/// The product that the outermost manifest of an artifact names, or the version information of an image that is the artifact.
+/// Nobody knows which of two on one level is meant.
+fn outermost(root: &Node) -> Option<Product> {
+    if let [image] = &root.executables[..] {
+        let of = |key: &str| image.version_info.get(key).filter(|text| !text.is_empty()).cloned();
+        return Some(Product { name: of("ProductName")?, version: of("ProductVersion")? });
+    }
+    let mut found: BTreeMap<usize, BTreeSet<&Product>> = BTreeMap::new();
+    root.walk(|path, node| {
+        let depth = path.as_bytes().iter().filter(|byte| matches!(byte, b'/' | b'!')).count();
+        let product = node.content.as_ref().and_then(|content| content.product.as_ref());
+        if let Some(product) = product {
+            found.entry(depth).or_default().insert(product);
+        }
+    });
+    let outermost = found.into_values().next()?;
+    (outermost.len() == 1).then(|| outermost.into_iter().next().cloned())?
 }
 
 /// Whether a member is code, for which a change under the same version counts.
 pub(super) fn is_code(node: &Node) -> bool {
     const ENDINGS: &[&[u8]] = &[
         b".py", b".js", b".mjs", b".cjs", b".ts", b".sh", b".ps1", b".rb", b".pl", b".pyc", b".class",
-        b".lua",
+        b".lua", b".pth", b".jsx", b".tsx", b".php", b".pm", b".bat", b".cmd", b".vbs", b".html", b".htm",
+        b".nsh", b".nsi",
     ];
     !node.executables.is_empty()
         || node.content.as_ref().is_some_and(|content| content.kind == "script")
@@ -98,6 +134,35 @@ mod tests {
         let node = |name: &str| Node::leaf(name.into(), "data", Digest::of(b""), 0);
         let expected = expected.map(|(a, b)| (a.to_owned(), b.to_owned()));
         assert_eq!(releases_of(&node(old), &node(new)), expected);
+    }
+
+    #[test]
+    fn where_names_say_nothing_the_outermost_manifests_do() {
+        let artifact = |name: &str, manifests: &[(&str, &str, &str)]| {
+            let mut root = Node::leaf(name.into(), "zip", Digest::of(name.as_bytes()), 9);
+            root.members.extend(manifests.iter().map(|(path, name, version)| {
+                let mut node = Node::leaf((*path).into(), "data", Digest::of(path.as_bytes()), 9);
+                let product = Product { name: (*name).to_owned(), version: (*version).to_owned() };
+                node.content = Some(evidence::tree::Content { product: Some(product), ..Default::default() });
+                node
+            }));
+            root
+        };
+        let one = [("package.json", "a", "1.2.3"), ("node_modules/b/package.json", "b", "7.0.0")];
+        let next = [("package.json", "a", "1.2.4"), ("node_modules/b/package.json", "b", "7.0.0")];
+        let (clean, other) = (artifact("clean.zip", &one), artifact("other.zip", &one));
+        assert_eq!(
+            (releases_of(&clean, &other), one_release(&clean, &other)),
+            (None, Some("1.2.3".to_owned()))
+        );
+        let later = artifact("later.zip", &next);
+        assert_eq!(releases_of(&clean, &later), Some(("1.2.3".to_owned(), "1.2.4".to_owned())));
+        assert_eq!(one_release(&clean, &later), None);
+        // Other products, two on one level, and names that say a release themselves.
+        assert_eq!(one_release(&clean, &artifact("x.zip", &[("package.json", "b", "1.2.3")])), None);
+        let two = artifact("two.zip", &[("a.json", "a", "1.2.3"), ("b.json", "b", "1.2.3")]);
+        assert_eq!(one_release(&two, &two), None);
+        assert_eq!(one_release(&artifact("a-1.0-x86.zip", &one), &artifact("a-1.0-arm.zip", &one)), None);
     }
 
     #[test]
