@@ -6,23 +6,39 @@ use evidence::{BytePath, Finding, Node, Severity, Tree};
 use crate::anomalies::subject;
 use crate::codes;
 
-/// Names every rule that matches, anywhere in a tree.
+/// Names every rule that matches, anywhere in a tree, at the innermost member: an archive that stores its members as they are has
+/// their bytes as well.
 pub fn matched(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
     tree.root.walk(|path, node| {
-        findings.extend(node.rules.iter().map(|rule| finding(path, node, rule, None)));
+        findings.extend(own(node).map(|rule| finding(path, node, rule, None)));
     });
     findings
+}
+
+fn is_same(one: &RuleMatch, other: &RuleMatch) -> bool {
+    (&one.file, &one.rule) == (&other.file, &other.rule)
+}
+
+/// The rules that match a member, and none of its members.
+fn own(node: &Node) -> impl Iterator<Item = &RuleMatch> {
+    node.rules.iter().filter(|rule| !inside(node, rule))
+}
+
+fn inside(node: &Node, rule: &RuleMatch) -> bool {
+    node.members
+        .iter()
+        .any(|member| member.rules.iter().any(|other| is_same(other, rule)) || inside(member, rule))
 }
 
 /// Names the rules that match a member now, and did not match `before`.
 pub(crate) fn newly(path: &BytePath, before: Option<&Node>, now: &Node) -> Vec<Finding> {
     let known = |rule: &RuleMatch| {
         let old = before.map_or(&[][..], |node| &node.rules);
-        old.iter().any(|other| (&other.file, &other.rule) == (&rule.file, &rule.rule))
+        old.iter().any(|other| is_same(other, rule))
     };
     let why = if before.is_some() { "it did not match before" } else { "the member is new" };
-    now.rules.iter().filter(|rule| !known(rule)).map(|rule| finding(path, now, rule, Some(why))).collect()
+    own(now).filter(|rule| !known(rule)).map(|rule| finding(path, now, rule, Some(why))).collect()
 }
 
 fn finding(path: &BytePath, node: &Node, rule: &RuleMatch, why: Option<&str>) -> Finding {
@@ -111,6 +127,17 @@ mod tests {
             let string = "$a 6 times at offset 3, 9, …: 40 bytes `MARK\\x00…`";
             assert_eq!(found[0].because.last().unwrap(), string);
         }
+    }
+
+    #[test]
+    fn what_matches_inside_is_told_there() {
+        let mut outer = node("a.tar", vec![rule("one", None), rule("two", None)]);
+        outer.members.push(node("b", vec![rule("one", None)]));
+        let found = matched(&Tree { root: outer.clone(), problems: vec![] });
+        let places: Vec<_> = found.iter().map(|one| one.subject.path.clone().unwrap().to_string()).collect();
+        assert_eq!(places, ["a.tar", "a.tar!b"]);
+        assert!(found[0].because[0].contains("`two`") && found[1].because[0].contains("`one`"));
+        assert_eq!(newly(&"a.tar".into(), None, &outer).len(), 1);
     }
 
     #[test]

@@ -63,6 +63,28 @@ pub(super) const RULES: &[Rule] = &[
             "process::Command",
         ]],
     ),
+    // A text that a shell takes apart.
+    rule(
+        "shell-command/script",
+        In::Text,
+        &[&[
+            "os.system(",
+            "os.popen(",
+            "shell=True",
+            "execSync(",
+            ".exec(`",
+            "shell_exec(",
+            "passthru(",
+            "qx/$",
+            "qx($",
+            "qx{$",
+            "system(\"sh ",
+            "/bin/sh -c",
+            "cmd /c",
+            "cmd.exe /c",
+            "bash -c",
+        ]],
+    ),
     rule(
         "process-start/pipe-to-shell",
         In::Text,

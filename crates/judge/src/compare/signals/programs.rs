@@ -124,6 +124,10 @@ pub(super) fn executables(new: &Node, around: &Around, findings: &mut Findings) 
             findings.add(&codes::Code { severity: Severity::Medium, ..codes::FOREIGN_EXECUTABLE }, because);
         } else if around.kinds.contains(&kind) {
             findings.add(&codes::EXECUTABLE_ADDED, vec![what]);
+        } else if around.kinds.is_empty() {
+            // One reason for all of them, so that they are one thing to look at.
+            let because = vec!["the old release had no executable of any kind".to_owned()];
+            findings.add(&codes::FOREIGN_EXECUTABLE, because);
         } else {
             findings.add(&codes::FOREIGN_EXECUTABLE, vec![what]);
         }

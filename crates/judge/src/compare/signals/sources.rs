@@ -158,6 +158,7 @@ pub(super) fn tricks(before: &Content, after: &Content, node: &Node, findings: &
 /// Families of which the first of a whole package is told.
 pub(super) const FIRST: &[&str] = &[
     "process-start",
+    "shell-command",
     "persistence",
     "credential-access",
     "decode-and-run",
