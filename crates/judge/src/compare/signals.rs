@@ -48,6 +48,8 @@ pub(super) struct Around<'a> {
     hosts: BTreeSet<String>,
     /// What sources of the old artifact do, by family.
     families: BTreeSet<String>,
+    /// What images of containers in the old artifact start, as whom, and with which variables.
+    image_hooks: BTreeSet<&'a str>,
     /// Whether any image of the old artifact could start programs.
     starts_programs: bool,
     /// The files of the old artifact, by their paths inside the archive that they are in.
@@ -76,6 +78,8 @@ impl<'a> Around<'a> {
             around.packages.extend(sources::of_class(node));
             around.hosts.extend(node.content.iter().flat_map(|content| content.hosts.iter().cloned()));
             around.families.extend(sources::families(node).map(str::to_owned));
+            let hooks = node.content.iter().flat_map(|content| &content.hooks);
+            around.image_hooks.extend(hooks.map(String::as_str).filter(|hook| hook.starts_with("image-")));
             around.starts_programs |= programs::starts_programs(node.content.as_ref());
             around.files.insert(without_versions(node.name.as_bytes(), ""));
             around.bundles |= sources::is_bundle(node);
@@ -94,6 +98,12 @@ impl<'a> Around<'a> {
     /// Whether the old artifact had a library of that name: a part of the product now uses another part.
     fn had_library(&self, name: &str) -> bool {
         self.earlier.contains(&plain_name(name.as_bytes()))
+    }
+
+    /// Whether the old artifact had a library of that name but for the numbers in it.
+    fn had_alike(&self, name: &str) -> bool {
+        let wanted = load::skeleton(&String::from_utf8_lossy(&plain_name(name.as_bytes())));
+        self.earlier.iter().any(|earlier| load::skeleton(&String::from_utf8_lossy(earlier)) == wanted)
     }
 
     /// Whether the old artifact had a file at a path inside the archive of the new one, or a module of that name.
@@ -129,7 +139,8 @@ fn plain_name(path: &[u8]) -> Vec<u8> {
 /// Judges one pair of members, or a new member.
 pub(super) fn suspicions(path: &BytePath, old: Option<&Node>, new: &Node, around: &Around) -> Vec<Finding> {
     let mut findings = Findings { path, node: new, found: Vec::new() };
-    let is_known = new.digest.is_some_and(|digest| around.known.contains(&digest));
+    // Empty files are all alike.
+    let is_known = new.size > 0 && new.digest.is_some_and(|digest| around.known.contains(&digest));
     if !is_known {
         findings.found.extend(matched::newly(path, old, new));
     }

@@ -33,7 +33,16 @@ fn each_place_is_known() {
     let script = "EW_CREATEDIR path=\"$INSTDIR\"\nEW_SHELLEXEC verb=\"open\", file=\"a.exe\"\n";
     assert_eq!(hooks("#script", script), ["nsis-install: EW_SHELLEXEC verb=\"open\", file=\"a.exe\""]);
     assert_eq!(hooks("#table/CustomAction", "Action*:2d48\tType:0502\nRun\t34\n"), ["msi-install: Run 34"]);
+    let sets = "Action\tType\tSource\nSetArp\t2099\tARPINSTALLLOCATION\t[INSTALLDIR]\n";
+    assert_eq!(
+        hooks("#table/CustomAction", sets),
+        ["msi-property: SetArp 2099 ARPINSTALLLOCATION [INSTALLDIR]"]
+    );
     assert_eq!(hooks("#table/File", "Run\t34\n"), [""; 0]);
+    let script = "EW_WRITEREG root=HKCU, key=\"Software\\Microsoft\\Windows\\CurrentVersion\\Run\", value=\"x\"\nEW_WRITEREG root=HKCU, key=\"Software\\X\"\n";
+    assert_eq!(hooks("#script", script).len(), 1);
+    let table = "Shortcut*:s72\tTarget:s72\nS1\t[#main.exe]\nS2\tmshta https://x.invalid\n";
+    assert_eq!(hooks("#table/Shortcut", table), ["msi-shortcut: S2 mshta https://x.invalid"]);
     let table = "Registry*:s72\tKey:l255\nr1\tSoftware\\Microsoft\\Windows\\CurrentVersion\\Run\tx\n";
     assert_eq!(
         hooks("#table/Registry", table),
@@ -137,6 +146,36 @@ fn each_place_is_known() {
             "unit-command: ExecStart=/usr/sbin/a -d"
         ]
     );
+    assert_eq!(
+        hooks("./lib/udev/rules.d/60-x.rules", "# RUN+=no\nACTION==\"add\", RUN+=\"/lib/udev/x\"\n"),
+        ["device-command: ACTION==\"add\", RUN+=\"/lib/udev/x\"", "device: ./lib/udev/rules.d/60-x.rules"]
+    );
+    let pam = "auth sufficient pam_succeed_if.so quiet user = x\nauth required pam_unix.so\n";
+    assert_eq!(
+        hooks("./etc/pam.d/x", pam),
+        ["login: ./etc/pam.d/x", "login: auth sufficient pam_succeed_if.so quiet user = x"]
+    );
+    assert_eq!(hooks("./usr/x.conf", pam), [""; 0]);
+    assert_eq!(
+        hooks(
+            "./postinst",
+            "#!/bin/sh\nupdate-alternatives --install /usr/local/bin/sudo sudo /usr/lib/x/sudo 9\n"
+        ),
+        [
+            "deb-install: postinst",
+            "usual-program: update-alternatives --install /usr/local/bin/sudo sudo /usr/lib/x/sudo 9"
+        ]
+    );
+    assert_eq!(
+        hooks("#script/postin", "chmod 4755 /usr/bin/x\n"),
+        ["rights: chmod 4755 /usr/bin/x", "rpm-install: postin"]
+    );
+    let config = r#"{"rootfs": {}, "config": {"Entrypoint": ["/a", "b"], "User": "0:0", "Env": ["PATH=/bin", "LD_PRELOAD=/x.so"]}}"#;
+    assert_eq!(
+        hooks("a.json", config),
+        ["image-environment: LD_PRELOAD=/x.so", "image-start: Entrypoint /a b", "image-user: root"]
+    );
+    assert_eq!(hooks("a.json", r#"{"config": {"Entrypoint": ["/a"]}}"#), [""; 0]);
     assert_eq!(hooks("random.py", "x"), ["python-library: random.py"]);
     assert_eq!(
         hooks("a-1.data/purelib/json/__init__.py", "x"),

@@ -210,6 +210,21 @@ fn rights(old: Option<&Node>, new: &Node, findings: &mut Findings) {
     }
 }
 
+/// Folders with what limits programs and people.
+const LIMITS: &[&str] =
+    &["etc/apparmor", "etc/security/", "etc/selinux/", "etc/audit/", "etc/pam.d/", "etc/sudoers"];
+
+/// A layer of an image that takes limits away which lower layers have.
+fn takes_away(new: &Node, findings: &mut Findings) {
+    let name = new.name.to_string();
+    if new.format == "whiteout"
+        && LIMITS.iter().any(|folder| name.trim_start_matches("./").starts_with(folder))
+    {
+        let because = vec![format!("the layer takes away what lower ones limit by: `{name}`")];
+        findings.add(&codes::Code { severity: Severity::High, ..codes::HARDENING_LOST }, because);
+    }
+}
+
 /// Folders of somebody, and those in which everybody may write.
 const SOMEBODYS: &[&[u8]] =
     &[b"/root/", b"/home/", b"/Users/", b"/tmp/", b"/var/tmp/", b"/dev/shm/", b"C:\\Users\\"];
@@ -290,7 +305,11 @@ fn common(before: &Content, after: &Content, around: &Around, node: &Node, findi
         findings.add(&codes::OVERLAY_ADDED, vec![because]);
     }
     // Only code counts: archives among data are common in tests and documentation.
-    let known: BTreeSet<&str> = embedded_code(before).map(|(kind, _)| kind).collect();
+    let mut known: BTreeSet<&str> = embedded_code(before).map(|(kind, _)| kind).collect();
+    // The slices of a universal image are the image.
+    if node.format == "macho" && node.executables.len() > 1 {
+        known.insert("macho");
+    }
     let because: Vec<String> = embedded_code(after)
         .filter(|(kind, _)| !known.contains(kind))
         .map(|(kind, offset)| format!("{kind} at offset {offset}"))
@@ -321,6 +340,7 @@ pub(super) fn added(new: &Node, around: &Around, findings: &mut Findings) {
         unsought(new, after, around, findings);
     }
     rights(None, new, findings);
+    takes_away(new, findings);
     links(None, new, findings);
     if is_loose_bytecode(new) && !around.loose_bytecode {
         findings.add(&codes::FOREIGN_EXECUTABLE, vec!["bytecode without its source".to_owned()]);

@@ -8,6 +8,7 @@ use evidence::tree::{CodeSignature, Executable};
 use super::packages::is_patch;
 use super::{Around, Findings, Structure, apple, plain_name};
 use crate::codes;
+use crate::compare::names::without_versions;
 
 /// The signature block may grow by this much between releases: the largest change seen between honest releases
 /// was 10,704 bytes, and honest tables are below 20,640.
@@ -227,10 +228,16 @@ fn libraries(
     // A symbol that is called like a library is none: the name of a symbol was overwritten.
     let symbols = after.imports.difference(&before.imports).filter(|name| !after.libraries.contains(*name));
     let unused = !windows && new.len() > gone && symbols.count() == 0;
+    let gone_likes: BTreeSet<String> =
+        before.libraries.difference(&after.libraries).map(|name| skeleton(name)).collect();
     let mends = is_patch(&around.releases.0, &around.releases.1);
     let mut because = Vec::new();
     for name in new {
         if around.had_library(name) && !is_fixed(name) {
+            continue;
+        }
+        // The next release of one that it asked for, whatever its version looks like: `libdns-9.18.49-1~deb12u1.so`.
+        if gone_likes.contains(&skeleton(name)) && without_versions(name.as_bytes(), "") != name.as_bytes() {
             continue;
         }
         // Compilers ask for their own libraries without a need.
@@ -240,7 +247,7 @@ fn libraries(
         // What is linked for nothing is common: of the artifact's own, and what compilers ask for by themselves.
         let is_unbound = after.unused_libraries.contains(name);
         // One that came with the release and is there to be loaded, not to be used.
-        let comes_along = around.has_library(name) && !around.had_library(name);
+        let comes_along = around.has_library(name) && !around.had_library(name) && !around.had_alike(name);
         if is_unbound && !apple::is_of_system(name) && (mends || comes_along) {
             because.push(format!("`{name}` is new, and no symbol is bound to it"));
         } else if is_unbound && apple::is_of_system(name) && !apple::is_shipped(name) {
@@ -261,6 +268,11 @@ fn libraries(
         structure.partners.push("a new library of unknown origin".to_owned());
         findings.add(&codes::FOREIGN_LIBRARY, because);
     }
+}
+
+/// A name without its numbers.
+pub(super) fn skeleton(name: &str) -> String {
+    name.chars().filter(|c| !c.is_ascii_digit() && *c != '.').collect()
 }
 
 /// What compilers ask for by themselves, with or without a need.
@@ -405,10 +417,18 @@ const LOADERS: &[&str] = &[
     "/gnu/store/",
 ];
 
+/// How loaders are called: those of glibc, musl, Android, the BSDs.
+const LOADER_NAMES: &[&str] =
+    &["ld-linux", "ld-musl-", "ld64.so.", "ld.so.1", "ld-uClibc", "ld-elf", "linker"];
+
 /// The program that loads this one is another one, and none of a system.
 fn interpreter(before: &Executable, after: &Executable, findings: &mut Findings) {
     let (Some(old), Some(new)) = (&before.interpreter, &after.interpreter) else { return };
-    if old != new && !LOADERS.iter().any(|folder| new.starts_with(folder)) {
+    // Where a system has its loaders, and called as they are.
+    let name = new.rsplit('/').next().unwrap_or_default();
+    let is_usual = LOADERS.iter().any(|folder| new.starts_with(folder))
+        && LOADER_NAMES.iter().any(|begin| name.starts_with(begin));
+    if old != new && !is_usual {
         findings.add(&codes::FOREIGN_LIBRARY, vec![format!("it is loaded by `{new}`, and was by `{old}`")]);
     }
 }
@@ -433,12 +453,18 @@ fn search_paths(before: &Executable, after: &Executable, around: &Around, findin
         findings.add(&codes::Code { severity, ..codes::SEARCH_PATH_ADDED }, super::super::examples(new));
     }
     // Together with the artifact, somebody else may put a folder there.
-    let known: BTreeSet<&str> = before.search_paths.iter().flat_map(|path| path.split(':')).collect();
+    let plain = |path: &str, release: &str| without_versions(path.as_bytes(), release);
+    let known: BTreeSet<Vec<u8>> = before
+        .search_paths
+        .iter()
+        .flat_map(|path| path.split(':'))
+        .map(|path| plain(path, &around.releases.0))
+        .collect();
     let absent: Vec<String> = after
         .search_paths
         .iter()
         .flat_map(|path| path.split(':'))
-        .filter(|path| !known.contains(path))
+        .filter(|path| !known.contains(&plain(path, &around.releases.1)))
         .filter_map(|path| Some((path, around.places.absent(findings.path, path)?)))
         .map(|(path, folder)| format!("`{path}` leads to `{folder}`, which the artifact does not have"))
         .collect();

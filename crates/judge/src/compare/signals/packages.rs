@@ -14,9 +14,16 @@ const AUTOMATIC: &[&str] = &[
     "npm-install",
     "python-start",
     "deb-install",
+    "rpm-install",
+    "device-command",
+    "image-start",
+    "image-user",
+    "image-environment",
     "nuget-install",
     "conda-install",
     "nsis-install",
+    "nsis-start",
+    "msi-shortcut",
     "msi-install",
     "medium",
     "msi-service",
@@ -63,8 +70,13 @@ pub(super) fn is_automatic(hook: &str) -> bool {
 pub(super) fn hooks(before: &Content, after: &Content, around: &Around, findings: &mut Findings) {
     let plain = |hook: &String, release: &str| without_versions(hook.as_bytes(), release);
     let known: BTreeSet<Vec<u8>> = before.hooks.iter().map(|hook| plain(hook, &around.releases.0)).collect();
-    let new: Vec<&String> =
-        after.hooks.iter().filter(|hook| !known.contains(&plain(hook, &around.releases.1))).collect();
+    let new: Vec<&String> = after
+        .hooks
+        .iter()
+        .filter(|hook| !known.contains(&plain(hook, &around.releases.1)))
+        // The parts of an image are called by their digests: those of two releases cannot be paired.
+        .filter(|hook| !around.image_hooks.contains(hook.as_str()))
+        .collect();
     let place = |hook: &str| hook.split(": ").next().unwrap_or_default().to_owned();
     let (automatic, called): (Vec<&String>, Vec<&String>) =
         new.into_iter().partition(|hook| is_automatic(hook));

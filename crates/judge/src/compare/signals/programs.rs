@@ -42,7 +42,9 @@ pub(super) fn another(old: &Node, new: &Node, findings: &mut Findings) {
     }
     for (before, after) in super::slices(old, new) {
         let own = |image: &evidence::tree::Executable| -> BTreeSet<String> {
-            image.exports.iter().filter(|name| !USUAL_EXPORTS.contains(&name.as_str())).cloned().collect()
+            let own = image.exports.iter().filter(|name| !USUAL_EXPORTS.contains(&name.as_str()));
+            // A module that is written otherwise is the same one.
+            own.map(|name| name.to_ascii_lowercase()).collect()
         };
         let (had, has) = (own(before), own(after));
         let names = |image: &evidence::tree::Executable| -> BTreeSet<String> {
@@ -52,7 +54,7 @@ pub(super) fn another(old: &Node, new: &Node, findings: &mut Findings) {
         let shared = was.intersection(&is).count() * 100 / was.len().min(is.len()).max(1);
         // The one function by which Python finds a module.
         let module = |names: &BTreeSet<String>| {
-            names.iter().any(|name| name.trim_start_matches('_').starts_with("PyInit_"))
+            names.iter().any(|name| name.trim_start_matches('_').starts_with("pyinit_"))
         };
         let modules = module(&had) && module(&has);
         if after.kind == "library"
@@ -95,6 +97,34 @@ const SHADOWED: &[&str] = &[
     "dnsapi.dll",
     "bcrypt.dll",
     "wldp.dll",
+    "dbghelp.dll",
+    "apphelp.dll",
+    "cryptui.dll",
+    "fltlib.dll",
+    "gdi32.dll",
+    "hid.dll",
+    "imm32.dll",
+    "linkinfo.dll",
+    "mpr.dll",
+    "msi.dll",
+    "netapi32.dll",
+    "ntmarta.dll",
+    "ole32.dll",
+    "oleacc.dll",
+    "oleaut32.dll",
+    "powrprof.dll",
+    "rasapi32.dll",
+    "rpcrt4.dll",
+    "setupapi.dll",
+    "shlwapi.dll",
+    "sspicli.dll",
+    "textshaping.dll",
+    "urlmon.dll",
+    "usp10.dll",
+    "wevtapi.dll",
+    "winsta.dll",
+    "wsock32.dll",
+    "xmllite.dll",
     "libc.so.6",
     "libpthread.so.0",
     "libdl.so.2",
@@ -110,7 +140,9 @@ pub(super) fn executables(new: &Node, around: &Around, findings: &mut Findings) 
     for image in new.executables.iter().take(1) {
         let kind = (new.format.clone(), image.machine.clone());
         let what = format!("a new {} {} for {}", new.format, image.kind, image.machine);
-        let base = String::from_utf8_lossy(new.name.file_name()).to_ascii_lowercase();
+        // Installers of Windows write paths with backslashes.
+        let base = new.name.file_name().rsplit(|byte| *byte == b'\\').next().unwrap_or_default();
+        let base = String::from_utf8_lossy(base).to_ascii_lowercase();
         if SHADOWED.contains(&base.as_str()) {
             findings.add(
                 &codes::DISGUISED_FILE,

@@ -189,7 +189,10 @@ pub(super) fn talks(
     let is_whole =
         [&before.called_hosts, &before.code_hosts].iter().all(|hosts| hosts.len() < Content::LIST_MAX);
     let is_page = PAGES.iter().any(|ending| node.name.as_bytes().ends_with(ending)) && !is_aside(node);
-    if !(is_source(node, after) || is_page) || !is_whole {
+    // Of other files only those have such hosts that say where updates come from.
+    let is_other =
+        after.kind == "class" || (!after.called_hosts.is_empty() && !is_run(node, after) && !is_aside(node));
+    if !(is_source(node, after) || is_page || is_other) || !is_whole {
         return false;
     }
     let new = |before: &BTreeSet<String>, after: &BTreeSet<String>| -> Vec<String> {

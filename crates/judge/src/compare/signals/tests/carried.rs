@@ -129,6 +129,12 @@ fn a_search_path_leads_to_a_folder_that_is_not_there() {
     };
     let added: &[_] = &[("search-path-added", High)];
     let names = ["pkg.libs/libz.so.1"];
+    // A folder whose name moves with the release, absent before and after.
+    let moves = |before: &mut Executable, after: &mut Executable| {
+        before.search_paths.insert("@loader_path/m@1.2.0".into());
+        after.search_paths.insert("@loader_path/m@1.2.1".into());
+    };
+    artifact_check("macho", &names, moves, &[]);
     artifact_check("elf", &names, path("$ORIGIN/../pkg.lib"), added);
     artifact_check("elf", &names, path("$ORIGIN/../pkg.libs:$ORIGIN/.x"), added);
     artifact_check("macho", &names, path("@loader_path/../dylibs"), added);
@@ -330,4 +336,60 @@ fn a_library_that_came_along_and_that_nothing_is_bound_to() {
     check(&[], true, &[("foreign-library", High)]);
     check(&[], false, &[]);
     check(&["libnew.dylib"], true, &[]);
+}
+
+#[test]
+fn the_next_release_of_a_library_is_no_other_one() {
+    let asks = |old: &'static str, new: &'static str| {
+        move |before: &mut Executable, after: &mut Executable| {
+            before.libraries.insert(old.into());
+            after.libraries.insert(new.into());
+            after.imports.insert("another".into());
+        }
+    };
+    let foreign: &[_] = &[("foreign-library", High)];
+    artifact_check(
+        "elf",
+        &[],
+        asks("libdns-9.18.49-1~deb12u1-Debian.so", "libdns-9.18.49-1~deb12u3-Debian.so"),
+        &[],
+    );
+    artifact_check(
+        "elf",
+        &[],
+        asks("libdns-9.18.49-1~deb12u1-Debian.so", "libdnt-9.18.49-1~deb12u3-Debian.so"),
+        foreign,
+    );
+    artifact_check("elf", &[], asks("liba.so", "liba1.so"), foreign);
+}
+
+#[test]
+fn a_loader_that_the_package_brings_is_no_loader_of_the_system() {
+    let loaded_by = |new: &'static str| {
+        move |before: &mut Executable, after: &mut Executable| {
+            before.interpreter = Some("/lib64/ld-linux-x86-64.so.2".into());
+            after.interpreter = Some(new.into());
+        }
+    };
+    let foreign: &[_] = &[("foreign-library", High)];
+    artifact_check("elf", &[], loaded_by("/usr/lib/php/ld.so"), foreign);
+    artifact_check("elf", &[], loaded_by("/opt/ld-linux-x86-64.so.2"), foreign);
+    artifact_check("elf", &[], loaded_by("/lib/ld-musl-x86_64.so.1"), &[]);
+}
+
+#[test]
+fn a_layer_takes_away_what_limits_programs() {
+    let judged = |format: &str, name: &str| {
+        let mut whiteout = Node::leaf(name.into(), format, Digest::of(b""), 0);
+        whiteout.content = None;
+        let mut old = Node::leaf("old".into(), "tar", Digest::of(b"old"), 0);
+        old.members.push(Node::leaf("empty".into(), "data", Digest::of(b""), 0));
+        let around = Around::of(&old, &whiteout);
+        let found = suspicions(&whiteout.name, None, &whiteout, &around);
+        found.into_iter().map(|finding| (finding.code, finding.severity)).collect::<Vec<_>>()
+    };
+    let high = [("hardening-lost".to_owned(), High)];
+    assert_eq!(judged("whiteout", "etc/apparmor.d/.wh.usr.bin.app"), high);
+    assert_eq!(judged("whiteout", "var/cache/.wh.x"), []);
+    assert_eq!(judged("data", "etc/apparmor.d/.wh.usr.bin.app"), []);
 }

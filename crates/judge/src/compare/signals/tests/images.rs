@@ -193,6 +193,7 @@ fn another_library_under_the_name_of_one() {
     };
     check(["PyInit_b", "_init"], &["v", "w", "x", "y", "z"], &[("executable-replaced", High)]);
     check(["PyInit_b", "_init"], &["a", "b", "c", "d", "e"], &[("executable-replaced", High)]);
+    check(["PyInit_A", "_init"], &["a", "b", "c", "d", "e"], &[]);
     check(["other", "_init"], &["a", "b", "c", "d", "e"], &[]);
     check(["other", "_init"], &["v", "w", "x", "y", "z"], &[("executable-replaced", High)]);
     check(["PyInit_a", "_init"], &["v", "w", "x", "y", "z"], &[]);
