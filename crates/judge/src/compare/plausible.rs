@@ -79,7 +79,9 @@ pub(super) fn one_release(old: &Node, new: &Node) -> Option<String> {
 fn in_manifests(old: &Node, new: &Node) -> Option<(String, String)> {
     let silent = [old, new].iter().all(|node| version_in(node.name.as_bytes()).is_none());
     let (before, after) = silent.then(|| Some((outermost(old)?, outermost(new)?)))??;
-    (before.name == after.name).then_some((before.version, after.version))
+    // `0.0.0` stands where somebody else puts the version.
+    let says = |product: &Product| product.version.bytes().any(|byte| matches!(byte, b'1'..=b'9'));
+    (before.name == after.name && says(&before) && says(&after)).then_some((before.version, after.version))
 }
 
 /// The product that the outermost manifest of an artifact names, or the version information of an image that is the artifact.
@@ -158,6 +160,8 @@ mod tests {
         let later = artifact("later.zip", &next);
         assert_eq!(releases_of(&clean, &later), Some(("1.2.3".to_owned(), "1.2.4".to_owned())));
         assert_eq!(one_release(&clean, &later), None);
+        let unsaid = artifact("x.zip", &[("package.json", "a", "0.0.0-dev")]);
+        assert_eq!(one_release(&unsaid, &unsaid), None);
         // Other products, two on one level, and names that say a release themselves.
         assert_eq!(one_release(&clean, &artifact("x.zip", &[("package.json", "b", "1.2.3")])), None);
         let two = artifact("two.zip", &[("a.json", "a", "1.2.3"), ("b.json", "b", "1.2.3")]);

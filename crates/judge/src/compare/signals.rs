@@ -49,7 +49,7 @@ pub(super) struct Around<'a> {
     /// What sources of the old artifact do, by family.
     families: BTreeSet<String>,
     /// What images of containers in the old artifact start, as whom, and with which variables.
-    image_hooks: BTreeSet<&'a str>,
+    image_hooks: BTreeSet<Vec<u8>>,
     /// Whether any image of the old artifact could start programs.
     starts_programs: bool,
     /// The files of the old artifact, by their paths inside the archive that they are in.
@@ -79,7 +79,8 @@ impl<'a> Around<'a> {
             around.hosts.extend(node.content.iter().flat_map(|content| content.hosts.iter().cloned()));
             around.families.extend(sources::families(node).map(str::to_owned));
             let hooks = node.content.iter().flat_map(|content| &content.hooks);
-            around.image_hooks.extend(hooks.map(String::as_str).filter(|hook| hook.starts_with("image-")));
+            let of_images = hooks.filter(|hook| hook.starts_with("image-"));
+            around.image_hooks.extend(of_images.map(|hook| without_versions(hook.as_bytes(), "")));
             around.starts_programs |= programs::starts_programs(node.content.as_ref());
             around.files.insert(without_versions(node.name.as_bytes(), ""));
             around.bundles |= sources::is_bundle(node);

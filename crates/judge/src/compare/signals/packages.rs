@@ -75,7 +75,7 @@ pub(super) fn hooks(before: &Content, after: &Content, around: &Around, findings
         .iter()
         .filter(|hook| !known.contains(&plain(hook, &around.releases.1)))
         // The parts of an image are called by their digests: those of two releases cannot be paired.
-        .filter(|hook| !around.image_hooks.contains(hook.as_str()))
+        .filter(|hook| !around.image_hooks.contains(&without_versions(hook.as_bytes(), "")))
         .collect();
     let place = |hook: &str| hook.split(": ").next().unwrap_or_default().to_owned();
     let (automatic, called): (Vec<&String>, Vec<&String>) =

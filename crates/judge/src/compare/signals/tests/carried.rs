@@ -378,6 +378,26 @@ fn a_loader_that_the_package_brings_is_no_loader_of_the_system() {
 }
 
 #[test]
+fn what_an_image_starts_is_known_wherever_the_old_one_said_it() {
+    let config = |name: &str, starts: &str| {
+        let mut node = Node::leaf(name.into(), "data", Digest::of(starts.as_bytes()), 700);
+        node.content =
+            Some(Content { hooks: set(&[&format!("image-start: Cmd {starts}")]), ..Content::default() });
+        node
+    };
+    let judged = |starts: &str| {
+        let mut old = Node::leaf("old".into(), "tar", Digest::of(b"old"), 0);
+        old.members.push(config("blobs/sha256/aa", "/opt/app-1.2.3/run"));
+        let new = config("blobs/sha256/bb", starts);
+        let around = Around::of(&old, &new);
+        let found = suspicions(&new.name, None, &new, &around);
+        found.into_iter().map(|finding| (finding.code, finding.severity)).collect::<Vec<_>>()
+    };
+    assert_eq!(judged("/opt/app-1.2.4/run"), []);
+    assert_eq!(judged("/opt/x"), [("install-hook-added".to_owned(), High)]);
+}
+
+#[test]
 fn a_layer_takes_away_what_limits_programs() {
     let judged = |format: &str, name: &str| {
         let mut whiteout = Node::leaf(name.into(), format, Digest::of(b""), 0);
