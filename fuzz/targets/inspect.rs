@@ -22,11 +22,11 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| -> Corpus {
         symbols: 50_000,
         ..Budget::default()
     };
-    let name = match reader.as_str() {
-        "brotli" => "input.br",
-        // The rules for texts go by names as well: the first byte says which.
-        "content" => NAMES[usize::from(bytes.first().copied().unwrap_or(0)) % NAMES.len()],
-        _ => "input",
+    let (name, bytes) = match (reader.as_str(), bytes) {
+        ("brotli", _) => ("input.br", bytes),
+        // The rules for texts go by names as well: the first byte says which, and the others are the text.
+        ("content", [first, rest @ ..]) => (NAMES[usize::from(*first) % NAMES.len()], rest),
+        _ => ("input", bytes),
     };
     let tree = open_file(&name.into(), bytes, &mut small.clone());
     judge::anomalies::anomalies(&tree);
@@ -56,6 +56,16 @@ const NAMES: &[&str] = &[
     "entry_points.txt",
     "METADATA",
     "Cargo.toml",
+    "Info.plist",
+    "a.nuspec",
+    "pom.properties",
+    "./control",
+    "a.json",
+    "app-update.yml",
+    "./etc/pam.d/a",
+    "./lib/udev/rules.d/a",
+    "bin/a",
+    "a.nsh",
     "MANIFEST.MF",
     "binding.gyp",
     "./postinst",
