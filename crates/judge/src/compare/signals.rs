@@ -17,6 +17,7 @@ mod sources;
 mod tests;
 mod tools;
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use evidence::tree::{Content, Executable};
@@ -34,6 +35,8 @@ pub(super) struct Around<'a> {
     siblings: BTreeSet<Vec<u8>>,
     /// The same of the old artifact.
     earlier: BTreeSet<Vec<u8>>,
+    /// The same without their numbers, if somebody has asked for one.
+    skeletons: OnceCell<BTreeSet<String>>,
     /// Formats and machines of the executables of the old artifact.
     kinds: BTreeSet<(String, String)>,
     /// For which formats and machines the old artifact had a program, by its name without ending.
@@ -103,8 +106,9 @@ impl<'a> Around<'a> {
 
     /// Whether the old artifact had a library of that name but for the numbers in it.
     fn had_alike(&self, name: &str) -> bool {
-        let wanted = load::skeleton(&String::from_utf8_lossy(&plain_name(name.as_bytes())));
-        self.earlier.iter().any(|earlier| load::skeleton(&String::from_utf8_lossy(earlier)) == wanted)
+        let skeleton = |name: &Vec<u8>| load::skeleton(&String::from_utf8_lossy(name));
+        let known = self.skeletons.get_or_init(|| self.earlier.iter().map(skeleton).collect());
+        known.contains(&skeleton(&plain_name(name.as_bytes())))
     }
 
     /// Whether the old artifact had a file at a path inside the archive of the new one, or a module of that name.
