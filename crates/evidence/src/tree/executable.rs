@@ -116,7 +116,7 @@ pub struct Executable {
     /// Bytes between the parts of the file that the headers account for, neither zero nor filling of one byte.
     #[serde(skip_serializing_if = "is_zero", default)]
     pub unaccounted_nonzero_bytes: u64,
-    /// Bytes of code behind the last function that the table of functions lists (PE, x86-64), without filling and thunks.
+    /// Bytes of code behind the last function that the table of functions lists (PE and ELF of x86-64), without filling and thunks.
     #[serde(skip_serializing_if = "is_zero", default)]
     pub unlisted_code_bytes: u64,
 }
