@@ -43,12 +43,10 @@ pub(super) fn read(name: &BytePath, bytes: &[u8]) -> Option<Product> {
             let package = text.split_once("[package]")?.1;
             let package = package.split("\n[").next().unwrap_or_default();
             let of = |key: &str| {
-                let (found, value) = package
-                    .lines()
-                    .filter_map(|line| line.split_once('='))
-                    .find(|(found, _)| found.trim() == key)?;
-                _ = found;
-                Some(value.trim().trim_matches('"').to_owned())
+                let mut pairs = package.lines().filter_map(|line| line.split_once('='));
+                pairs
+                    .find(|(found, _)| found.trim() == key)
+                    .map(|(_, value)| value.trim().trim_matches('"').to_owned())
             };
             (of("name")?, of("version")?)
         }
