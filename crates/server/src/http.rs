@@ -3,8 +3,10 @@
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+use crate::connections::{Connections, Place};
 
 /// More headers are refused.
 const HEADERS_MAX: usize = 64;
@@ -83,10 +85,12 @@ impl Response {
 /// Answers requests; called by many threads.
 pub type Handler = dyn Fn(&Request) -> Response + Send + Sync;
 
-/// A server that runs until it is dropped.
+/// A server that runs until it is dropped. When the drop returns, no thread of it runs any more and its handler is
+/// gone; answers that were being made have been sent.
 pub struct Serving {
     address: SocketAddr,
     stop: Arc<AtomicBool>,
+    connections: Arc<Connections>,
     acceptor: Option<std::thread::JoinHandle<()>>,
 }
 
@@ -113,6 +117,7 @@ impl Drop for Serving {
         if let Some(acceptor) = self.acceptor.take() {
             acceptor.join().ok();
         }
+        self.connections.end();
     }
 }
 
@@ -122,62 +127,77 @@ pub fn serve(address: &str, limits: Limits, handler: Arc<Handler>) -> Result<Ser
     let listener = TcpListener::bind(address).map_err(fail)?;
     let local = listener.local_addr().map_err(fail)?;
     let stop = Arc::new(AtomicBool::new(false));
-    let stopped = Arc::clone(&stop);
+    let connections = Arc::new(Connections::default());
+    let (stopped, entered) = (Arc::clone(&stop), Arc::clone(&connections));
     let acceptor = std::thread::Builder::new()
         .name("accept".into())
-        .spawn(move || accept(&listener, &stopped, limits, &handler))
+        .spawn(move || accept(&listener, &stopped, limits, &handler, &entered))
         .map_err(fail)?;
-    Ok(Serving { address: local, stop, acceptor: Some(acceptor) })
+    Ok(Serving { address: local, stop, connections, acceptor: Some(acceptor) })
 }
 
-fn accept(listener: &TcpListener, stop: &Arc<AtomicBool>, limits: Limits, handler: &Arc<Handler>) {
-    let open = Arc::new(AtomicUsize::new(0));
+fn accept(
+    listener: &TcpListener,
+    stop: &Arc<AtomicBool>,
+    limits: Limits,
+    handler: &Arc<Handler>,
+    connections: &Arc<Connections>,
+) {
     for stream in listener.incoming() {
         if stop.load(Ordering::Relaxed) {
             return;
         }
-        let Ok(mut stream) = stream else {
+        let Ok(stream) = stream else {
             // Out of descriptors, most likely: connections that end make room.
             std::thread::sleep(Duration::from_millis(20));
             continue;
         };
-        if open.load(Ordering::Relaxed) >= limits.connections {
-            write_response(&mut stream, &Response::text(503, "too many connections"), false).ok();
+        if connections.count() >= limits.connections {
+            write_response(&stream, &Response::text(503, "too many connections"), false).ok();
             continue;
         }
-        open.fetch_add(1, Ordering::Relaxed);
-        let (handler, left) = (Arc::clone(handler), Arc::clone(&open));
-        let (count, stop) = (Arc::clone(&open), Arc::clone(stop));
-        let spawned =
-            std::thread::Builder::new().name("connection".into()).stack_size(512 << 10).spawn(move || {
-                // What ends a connection is the client's business.
-                connection(stream, limits, &*handler, &stop).ok();
-                left.fetch_sub(1, Ordering::Relaxed);
-            });
-        if spawned.is_err() {
-            count.fetch_sub(1, Ordering::Relaxed);
-        }
+        let stream = Arc::new(stream);
+        let place = connections.enter(&stream);
+        let connection = Connection { stream, handler: Arc::clone(handler), stop: Arc::clone(stop), _place: place };
+        // Without a thread the connection is dropped, and with it its place.
+        std::thread::Builder::new()
+            .name("connection".into())
+            .stack_size(512 << 10)
+            // What ends a connection is the client's business.
+            .spawn(move || connection.run(limits).ok())
+            .ok();
     }
 }
 
-fn connection(mut stream: TcpStream, limits: Limits, handler: &Handler, stop: &AtomicBool) -> io::Result<()> {
-    stream.set_read_timeout(Some(limits.patience))?;
-    stream.set_write_timeout(Some(limits.patience))?;
-    stream.set_nodelay(true)?;
-    let mut buffer = Vec::new();
-    while !stop.load(Ordering::Relaxed) {
-        let (request, keep) = match read_request(&mut stream, &mut buffer, limits)? {
-            Incoming::Request(request, keep) => (request, keep),
-            Incoming::Refused(response) => return write_response(&mut stream, &response, false),
-            Incoming::End => return Ok(()),
-        };
-        let response = handler(&request);
-        write_response(&mut stream, &response, keep)?;
-        if !keep {
-            return Ok(());
+/// One connection. Its place comes last: who has seen it given back may rely on the handler being gone.
+struct Connection {
+    stream: Arc<TcpStream>,
+    handler: Arc<Handler>,
+    stop: Arc<AtomicBool>,
+    _place: Place,
+}
+
+impl Connection {
+    fn run(&self, limits: Limits) -> io::Result<()> {
+        let stream = &*self.stream;
+        stream.set_read_timeout(Some(limits.patience))?;
+        stream.set_write_timeout(Some(limits.patience))?;
+        stream.set_nodelay(true)?;
+        let mut buffer = Vec::new();
+        while !self.stop.load(Ordering::Relaxed) {
+            let (request, keep) = match read_request(stream, &mut buffer, limits)? {
+                Incoming::Request(request, keep) => (request, keep),
+                Incoming::Refused(response) => return write_response(stream, &response, false),
+                Incoming::End => return Ok(()),
+            };
+            let response = (self.handler)(&request);
+            write_response(stream, &response, keep)?;
+            if !keep {
+                return Ok(());
+            }
         }
+        Ok(())
     }
-    Ok(())
 }
 
 enum Incoming {
@@ -186,7 +206,7 @@ enum Incoming {
     End,
 }
 
-fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>, limits: Limits) -> io::Result<Incoming> {
+fn read_request(mut stream: &TcpStream, buffer: &mut Vec<u8>, limits: Limits) -> io::Result<Incoming> {
     let head = loop {
         match head(buffer) {
             Ok(Some(head)) => break head,
@@ -219,7 +239,7 @@ fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>, limits: Limits) ->
     ))
 }
 
-fn fill(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Result<usize> {
+fn fill(mut stream: &TcpStream, buffer: &mut Vec<u8>) -> io::Result<usize> {
     let mut chunk = [0; 8192];
     let count = stream.read(&mut chunk)?;
     buffer.extend_from_slice(chunk.get(..count).unwrap_or_default());
@@ -274,7 +294,7 @@ fn head(bytes: &[u8]) -> Result<Option<Head>, Response> {
     Ok(Some(Head { method, path, query, length, body: body.unwrap_or(0), keep, expects_continue }))
 }
 
-fn write_response(stream: &mut TcpStream, response: &Response, keep: bool) -> io::Result<()> {
+fn write_response(mut stream: &TcpStream, response: &Response, keep: bool) -> io::Result<()> {
     let caching = if response.immutable { "public, max-age=31536000, immutable" } else { "no-cache" };
     let mut bytes = format!(
         "HTTP/1.1 {} {}\r\nContent-Type: {}\r\nContent-Length: {}\r\nCache-Control: {caching}\r\n{}\r\n",

@@ -4,6 +4,7 @@
 //! Blocking, one thread a connection, a bound on everything: connections, headers, bodies, time. No TLS: it listens on
 //! this machine, and a reverse proxy speaks to the world. It holds no logic: each request is one call of the engine.
 
+mod connections;
 mod evidence;
 mod http;
 mod log;
