@@ -158,7 +158,8 @@ fn accept(
         }
         let stream = Arc::new(stream);
         let place = connections.enter(&stream);
-        let connection = Connection { stream, handler: Arc::clone(handler), stop: Arc::clone(stop), _place: place };
+        let connection =
+            Connection { stream, handler: Arc::clone(handler), stop: Arc::clone(stop), _place: place };
         // Without a thread the connection is dropped, and with it its place.
         std::thread::Builder::new()
             .name("connection".into())

@@ -20,7 +20,8 @@ fn an_ended_server_holds_nothing() {
             let _ = &inside;
             Response::text(200, "here")
         });
-        let serving = serve("127.0.0.1:0", Limits { patience: FOREVER, ..Limits::default() }, handler).unwrap();
+        let serving =
+            serve("127.0.0.1:0", Limits { patience: FOREVER, ..Limits::default() }, handler).unwrap();
         // One client that is gone, one that keeps its connection, one that has said half of what it wants.
         assert_eq!(ask(serving.address(), "GET", "/", b"").0, 200);
         let mut idle = TcpStream::connect(serving.address()).unwrap();
