@@ -5,6 +5,7 @@
 mod content;
 mod contrast;
 mod executable;
+mod hook;
 mod packing;
 mod rules;
 mod signature;
@@ -16,6 +17,7 @@ use crate::{BytePath, Digest, Problem};
 pub use content::{Content, Embedded, Product, Stale};
 pub use contrast::{Contrast, Region, Stretch};
 pub use executable::{Entry, Executable, Resource, Section};
+pub use hook::{Hook, NoHook, Place};
 pub use packing::Packing;
 pub use rules::{MatchedString, RuleMatch};
 pub use signature::{CodeSignature, Uncovered};

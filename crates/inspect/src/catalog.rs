@@ -59,14 +59,16 @@ mod tests;
 
 use evidence::BytePath;
 
+pub(crate) use dotnet::specified;
 pub use found::{Found, Stated, System};
 pub(crate) use image::{Image, drop_replaced};
 pub use kept::{Bytes, put_bytes, put_number};
 pub use lines::base64;
-pub(crate) use lines::{unquoted, yaml};
+pub(crate) use lines::{Fields, property, unquoted, yaml};
 pub(crate) use loose::{Either as Whole, List, Text};
 pub(crate) use package_file::of_tar;
 pub use patterns::{Candidates, candidates, may_want};
+pub(crate) use plist::dictionaries;
 pub use program::{Content, is_library_name, read_program};
 pub use scan::{Catalog, Reading, Scan};
 

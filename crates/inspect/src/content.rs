@@ -137,7 +137,7 @@ fn short(text: &str) -> String {
 }
 
 /// Keeps a list within its bound: what is first in order stays.
-fn bound(list: &mut BTreeSet<String>) -> bool {
+fn bound<T: Ord>(list: &mut BTreeSet<T>) -> bool {
     let more = list.len() > Content::LIST_MAX;
     while list.len() > Content::LIST_MAX {
         list.pop_last();

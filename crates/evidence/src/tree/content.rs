@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::Hook;
+
 /// Facts about the bytes of one member.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -63,9 +65,9 @@ pub struct Content {
     /// Bytes behind the end that the file's own format states: of pictures and fonts.
     #[serde(skip_serializing_if = "is_zero")]
     pub appended_bytes: u64,
-    /// What runs when the package is installed or its runtime starts, as `place: command`.
+    /// What runs when the package is installed or its runtime starts.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
-    pub hooks: BTreeSet<String>,
+    pub hooks: BTreeSet<Hook>,
     /// What a source does as soon as somebody loads it: of each family the first line.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub at_load: BTreeMap<String, String>,

@@ -517,7 +517,8 @@ import time; time.sleep(0.3); os._exit(0)
     allow(&mut launch, "allowed.test\n", address);
     let before = std::time::Instant::now();
     let seen = done(&launch).whole();
-    assert!(before.elapsed() < std::time::Duration::from_secs(4));
+    // A relay waits for 30 s if nobody ends it.
+    assert!(before.elapsed() < std::time::Duration::from_secs(25));
     assert_eq!(errno(&seen, EventKind::Request, "allowed.test:80"), Some(0));
     assert_eq!(silent.join().unwrap(), 38);
 }

@@ -147,10 +147,19 @@ fn config(input: &Input, found: &mut Found) {
 
 /// What an unpacked package says of itself.
 fn specification(input: &Input, found: &mut Found) {
+    let stated = specified(input.bytes);
+    // The template of a project has variables.
+    if !stated.name.contains('$') && !stated.version.contains('$') {
+        found.take(stated);
+    }
+}
+
+/// Reads the specification of a package (`.nuspec`).
+pub(crate) fn specified(bytes: &[u8]) -> Stated {
     let (mut path, mut stated): (Vec<&[u8]>, _) =
         (Vec::new(), Stated::new("nuget", "", "", State::Installed));
     let mut expression = false;
-    for event in Reader::new(input.bytes) {
+    for event in Reader::new(bytes) {
         match event {
             Event::Open(name, attributes) => {
                 expression = name == b"license" && attribute(attributes, "type") == Some(b"expression");
@@ -175,10 +184,7 @@ fn specification(input: &Input, found: &mut Found) {
             }
         }
     }
-    // The template of a project has variables.
-    if !stated.name.contains('$') && !stated.version.contains('$') {
-        found.take(stated);
-    }
+    stated
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use evidence::bom::{Algorithm, State};
 
 use super::found::Found;
 use super::java::package;
-use super::lines::Fields;
+use super::lines::{Fields, property};
 use super::{Cataloger, Input, Pattern};
 use crate::unpack::zip;
 
@@ -105,12 +105,7 @@ fn state(archive: &Waiting, members: &[(evidence::BytePath, Vec<u8>)], found: &m
             continue;
         }
         let text = String::from_utf8_lossy(bytes);
-        let field = |wanted: &str| {
-            text.lines().find_map(|line| {
-                let (name, value) = line.split_once('=')?;
-                (name.trim() == wanted).then(|| value.trim().to_owned())
-            })
-        };
+        let field = |wanted| property(&text, wanted);
         let (Some(group), Some(artifact)) = (field("groupId"), field("artifactId")) else {
             found.problem("malformed-pom-properties", name);
             continue;
@@ -120,7 +115,7 @@ fn state(archive: &Waiting, members: &[(evidence::BytePath, Vec<u8>)], found: &m
         let own = stem == artifact
             || members.iter().filter(|(name, _)| name.as_bytes().ends_with(b"/pom.properties")).count() == 1;
         let state = if own && archive.inside.is_empty() { State::Installed } else { State::Embedded };
-        let mut stated = package(&group, &artifact, &version, state).with("inside", place.as_str());
+        let mut stated = package(group, artifact, version, state).with("inside", place.as_str());
         if own {
             stated.hash(Algorithm::Sha1, &sha1);
             named = true;

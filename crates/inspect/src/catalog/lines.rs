@@ -84,11 +84,11 @@ pub(super) fn of_flow<'a>(flow: &'a str, key: &str) -> Option<&'a str> {
 }
 
 /// Reads a paragraph of `Name: value` lines, as Debian and Python's metadata have them: folded lines belong to the value.
-pub(super) struct Fields<'a>(Vec<(&'a str, &'a str)>);
+pub(crate) struct Fields<'a>(Vec<(&'a str, &'a str)>);
 
 impl<'a> Fields<'a> {
     /// Reads up to the first blank line. Of a folded value, the first line counts.
-    pub(super) fn read(paragraph: &'a str) -> Self {
+    pub(crate) fn read(paragraph: &'a str) -> Self {
         let lines = paragraph.lines().take_while(|line| !line.trim_end().is_empty());
         Self(
             lines
@@ -100,14 +100,20 @@ impl<'a> Fields<'a> {
     }
 
     /// Finds a field, whatever the case of its name.
-    pub(super) fn one(&self, name: &str) -> Option<&'a str> {
+    pub(crate) fn one(&self, name: &str) -> Option<&'a str> {
         self.all(name).next()
     }
 
     /// Finds a field that may occur several times.
-    pub(super) fn all<'s>(&'s self, name: &'s str) -> impl Iterator<Item = &'a str> + 's {
+    pub(crate) fn all<'s>(&'s self, name: &'s str) -> impl Iterator<Item = &'a str> + 's {
         self.0.iter().filter(move |(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| *value)
     }
+}
+
+/// Finds a value of a file of Java properties (`name=value`).
+pub(crate) fn property<'a>(text: &'a str, wanted: &str) -> Option<&'a str> {
+    let mut pairs = text.lines().filter_map(|line| line.split_once('='));
+    pairs.find(|(name, _)| name.trim() == wanted).map(|(_, value)| value.trim())
 }
 
 /// Splits a text into paragraphs: blocks of lines between blank ones.

@@ -18,10 +18,10 @@ const TEXT_MAX_BYTES: usize = 4096;
 const EPOCH_SECONDS: f64 = 978_307_200.0;
 
 /// A dictionary's scalars as text: numbers in decimal, dates in RFC 3339, `true` and `false`.
-pub(super) type Dictionary = BTreeMap<String, String>;
+pub(crate) type Dictionary = BTreeMap<String, String>;
 
 /// Reads a property list.
-pub(super) fn dictionaries(bytes: &[u8]) -> Result<Vec<Dictionary>, &'static str> {
+pub(crate) fn dictionaries(bytes: &[u8]) -> Result<Vec<Dictionary>, &'static str> {
     if bytes.starts_with(b"bplist00") {
         return Binary::of(bytes).and_then(|list| list.root()).ok_or("it is cut off, or points outside");
     }

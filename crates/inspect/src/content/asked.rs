@@ -1,16 +1,13 @@
 //! What a package asks for from elsewhere than its registry: a repository, an address, a file of another host. The
 //! registry then knows neither the bytes nor who may change them.
 
-use evidence::tree::Content;
+use evidence::tree::{Content, Place};
 use serde_json::Value;
 
 /// Where lock files of a package may point without anybody wondering.
 const REGISTRIES: &[&str] = &["registry.npmjs.org", "registry.yarnpkg.com"];
 /// Lists of dependencies in `package.json` that are installed for whoever uses the package.
 const LISTS: &[&str] = &["dependencies", "optionalDependencies", "peerDependencies"];
-
-/// The place of each source among the hooks.
-const PLACE: &str = "source";
 
 /// Dependencies of an npm package that are no versions ("package.json", dependencies: URLs, Git URLs, GitHub).
 pub(super) fn npm(manifest: &Value, content: &mut Content) {
@@ -20,13 +17,13 @@ pub(super) fn npm(manifest: &Value, content: &mut Content) {
                 content.requirements.insert(super::short(name));
             }
             if let Some(wanted) = wanted.as_str().filter(|wanted| is_elsewhere(wanted)) {
-                super::hooks::add(&mut content.hooks, PLACE, &format!("{name} {wanted}"));
+                super::hooks::add(&mut content.hooks, Place::Source, &format!("{name} {wanted}"));
             }
             // Another package under the name of one that is asked for.
             let alias = wanted.as_str().and_then(|wanted| wanted.strip_prefix("npm:"));
             if let Some(alias) = alias {
                 let end = alias.rfind('@').filter(|at| *at > 0).unwrap_or(alias.len());
-                super::hooks::add(&mut content.hooks, "alias", &format!("{name} is {}", &alias[..end]));
+                super::hooks::add(&mut content.hooks, Place::Alias, &format!("{name} is {}", &alias[..end]));
             }
         }
     }
@@ -54,7 +51,7 @@ pub(super) fn shrinkwrap(lock: &Value, content: &mut Content) {
         let host = package.get("resolved").and_then(Value::as_str).and_then(|url| url.split_once("://"));
         let host = host.map(|(_, rest)| rest.split(['/', ':']).next().unwrap_or_default());
         if let Some(host) = host.filter(|host| !REGISTRIES.contains(host)) {
-            super::hooks::add(&mut content.hooks, PLACE, &format!("{name} of {host}"));
+            super::hooks::add(&mut content.hooks, Place::Source, &format!("{name} of {host}"));
         }
     }
 }
@@ -68,7 +65,7 @@ pub(super) fn python(metadata: &str, content: &mut Content) {
             content.requirements.insert(super::short(&name.to_ascii_lowercase().replace(['_', '.'], "-")));
         }
         if wanted.split_once('@').is_some_and(|(_, address)| address.contains("://")) {
-            super::hooks::add(&mut content.hooks, PLACE, wanted.trim());
+            super::hooks::add(&mut content.hooks, Place::Source, wanted.trim());
         }
     }
 }
@@ -90,15 +87,15 @@ pub(super) fn cargo(manifest: &str, content: &mut Content) {
             content.requirements.insert(super::short(name));
         }
         if table == "lib" && key == "proc-macro" && value == "true" {
-            super::hooks::add(&mut content.hooks, "cargo-macro", "runs inside the compiler");
+            super::hooks::add(&mut content.hooks, Place::CargoMacro, "runs inside the compiler");
         }
         if of_dependency && (key == "git" || value.contains("git = ") || value.contains("git=")) {
-            super::hooks::add(&mut content.hooks, PLACE, &format!("{table}: {line}"));
+            super::hooks::add(&mut content.hooks, Place::Source, &format!("{table}: {line}"));
         }
         if table == "package" && key == "build" && value.contains(".rs") {
             let script = value.trim_matches('"').trim_start_matches("./");
             // Another file than the usual one: it may have been a part of the library before.
-            let place = if script == "build.rs" { "cargo-build" } else { "cargo-script" };
+            let place = if script == "build.rs" { Place::CargoBuild } else { Place::CargoScript };
             super::hooks::add(&mut content.hooks, place, script);
         }
     }
@@ -111,7 +108,12 @@ mod tests {
     fn of(read: impl Fn(&mut Content)) -> Vec<String> {
         let mut found = Content::default();
         read(&mut found);
-        found.hooks.into_iter().chain(found.requirements.iter().map(|name| format!("wants {name}"))).collect()
+        found
+            .hooks
+            .iter()
+            .map(ToString::to_string)
+            .chain(found.requirements.iter().map(|name| format!("wants {name}")))
+            .collect()
     }
 
     #[test]

@@ -7,7 +7,7 @@ mod tests;
 use std::collections::BTreeSet;
 
 use evidence::BytePath;
-use evidence::tree::Content;
+use evidence::tree::{Content, Hook, Place};
 
 use super::{asked, base, bound};
 
@@ -22,33 +22,33 @@ const MAINTAINER: &[&[u8]] = &[b"preinst", b"postinst", b"prerm", b"postrm", b"c
 /// Scripts that NuGet runs or imports.
 const NUGET: &[&[u8]] = &[b"tools/install.ps1", b"tools/init.ps1", b"tools/uninstall.ps1"];
 /// Folders whose files the machine runs by itself.
-const STARTS: &[(&str, &str)] = &[
-    ("etc/cron.", "cron"),
-    ("etc/profile.d/", "shell start"),
-    ("etc/xdg/autostart/", "session start"),
-    ("etc/init.d/", "machine start"),
-    ("systemd/system/", "machine start"),
-    ("systemd/system-generators/", "every start"),
-    ("etc/update-motd.d/", "login"),
-    ("systemd/user/", "session start"),
-    ("Library/LaunchDaemons/", "machine start"),
-    ("Library/LaunchAgents/", "session start"),
-    ("etc/ld.so.preload", "every program"),
-    ("etc/ld.so.conf.d/", "every program"),
-    ("etc/environment.d/", "every program"),
-    ("polkit-1/rules.d/", "rights"),
-    ("polkit-1/localauthority/", "rights"),
-    ("modules-load.d/", "machine start"),
-    ("etc/modprobe.d/", "machine start"),
-    ("etc/pam.d/", "login"),
-    ("etc/bash_completion.d/", "shell start"),
-    ("etc/NetworkManager/dispatcher.d/", "every start"),
-    ("etc/sudoers.d/", "rights"),
-    ("etc/apt/apt.conf.d/", "package manager"),
-    (".ssh/authorized_keys", "login"),
-    ("etc/udev/rules.d/", "device"),
-    ("udev/rules.d/", "device"),
-    ("/security/pam_", "login"),
+const STARTS: &[(&str, Place)] = &[
+    ("etc/cron.", Place::Cron),
+    ("etc/profile.d/", Place::ShellStart),
+    ("etc/xdg/autostart/", Place::SessionStart),
+    ("etc/init.d/", Place::MachineStart),
+    ("systemd/system/", Place::MachineStart),
+    ("systemd/system-generators/", Place::EveryStart),
+    ("etc/update-motd.d/", Place::Login),
+    ("systemd/user/", Place::SessionStart),
+    ("Library/LaunchDaemons/", Place::MachineStart),
+    ("Library/LaunchAgents/", Place::SessionStart),
+    ("etc/ld.so.preload", Place::EveryProgram),
+    ("etc/ld.so.conf.d/", Place::EveryProgram),
+    ("etc/environment.d/", Place::EveryProgram),
+    ("polkit-1/rules.d/", Place::Rights),
+    ("polkit-1/localauthority/", Place::Rights),
+    ("modules-load.d/", Place::MachineStart),
+    ("etc/modprobe.d/", Place::MachineStart),
+    ("etc/pam.d/", Place::Login),
+    ("etc/bash_completion.d/", Place::ShellStart),
+    ("etc/NetworkManager/dispatcher.d/", Place::EveryStart),
+    ("etc/sudoers.d/", Place::Rights),
+    ("etc/apt/apt.conf.d/", Place::PackageManager),
+    (".ssh/authorized_keys", Place::Login),
+    ("etc/udev/rules.d/", Place::Device),
+    ("udev/rules.d/", Place::Device),
+    ("/security/pam_", Place::Login),
 ];
 /// Modules of Python's library that packages load without saying so ("The Python Standard Library"): a file of such a
 /// name where a wheel is installed may come first, or takes the place of one that a later Python has.
@@ -180,7 +180,7 @@ const AUTOMATIC_GROUPS: &[&str] = &[
     "jupyter_serverproxy_servers",
 ];
 
-/// Collects hooks as `place: command`.
+/// Collects hooks.
 pub(super) fn read(name: &BytePath, bytes: &[u8], content: &mut Content) {
     let path = name.as_bytes();
     let base = base(name);
@@ -208,43 +208,45 @@ pub(super) fn read(name: &BytePath, bytes: &[u8], content: &mut Content) {
         b"binding.gyp" => gyp(bytes, hooks),
         b"setup.py" => setup(bytes, hooks),
         b"pyproject.toml" if manifest(bytes).lines().any(|line| line.trim().starts_with("backend-path")) => {
-            add(hooks, "python-build", "a build backend of its own");
+            add(hooks, Place::PythonBuild, "a build backend of its own");
         }
         b"tasks.json" if path.ends_with(b".vscode/tasks.json") && manifest(bytes).contains("folderOpen") => {
-            add(hooks, "editor", "tasks.json runs when the folder is opened");
+            add(hooks, Place::Editor, "tasks.json runs when the folder is opened");
         }
         b"javax.annotation.processing.Processor" => {
             for class in manifest(bytes).lines().map(str::trim).filter(|line| !line.is_empty()).take(64) {
-                add(hooks, "java-build", class);
+                add(hooks, Place::JavaBuild, class);
             }
         }
         _ if path.starts_with(b"META-INF/services/") => {
             for class in manifest(bytes).lines().map(str::trim).take(64) {
                 if !class.is_empty() && !class.starts_with('#') {
-                    add(hooks, "java-service", &format!("{}: {class}", text(base)));
+                    add(hooks, Place::JavaService, &format!("{}: {class}", text(base)));
                 }
             }
         }
-        b"sitecustomize.py" | b"usercustomize.py" => add(hooks, "python-start", &text(base)),
+        b"sitecustomize.py" | b"usercustomize.py" => add(hooks, Place::PythonStart, &text(base)),
         b"entry_points.txt" => entry_points(bytes, hooks),
-        b"build.rs" if path.split(|byte| *byte == b'/').count() <= 2 => add(hooks, "cargo-build", "build.rs"),
-        b"extconf.rb" => add(hooks, "gem-install", &text(path)),
-        b"post-link.sh" | b"pre-link.sh" | b"post-link.bat" => add(hooks, "conda-install", &text(base)),
-        b"autorun.inf" => add(hooks, "medium", "autorun.inf"),
+        b"build.rs" if path.split(|byte| *byte == b'/').count() <= 2 => {
+            add(hooks, Place::CargoBuild, "build.rs")
+        }
+        b"extconf.rb" => add(hooks, Place::GemInstall, &text(path)),
+        b"post-link.sh" | b"pre-link.sh" | b"post-link.bat" => add(hooks, Place::CondaInstall, &text(base)),
+        b"autorun.inf" => add(hooks, Place::Medium, "autorun.inf"),
         b"#script" => {
-            rows(bytes, &["EW_SHELLEXEC ", "EW_EXECUTE "], "nsis-install", hooks);
+            rows(bytes, &["EW_SHELLEXEC ", "EW_EXECUTE "], Place::NsisInstall, hooks);
             for line in text(bytes)
                 .lines()
                 .filter(|line| line.starts_with("EW_WRITEREG ") && starts_with_system(line))
             {
-                add(hooks, "nsis-start", line);
+                add(hooks, Place::NsisStart, line);
             }
         }
         b"Shortcut" if path.ends_with(b"#table/Shortcut") => {
             let text = text(bytes);
             let runs = |line: &&str| SHORTCUTS.iter().any(|word| line.to_ascii_lowercase().contains(word));
             for line in text.lines().filter(runs).take(64) {
-                add(hooks, "msi-shortcut", &line.replace('\t', " "));
+                add(hooks, Place::MsiShortcut, &line.replace('\t', " "));
             }
         }
         b"CustomAction" if path.ends_with(b"#table/CustomAction") => {
@@ -255,30 +257,34 @@ pub(super) fn read(name: &BytePath, bytes: &[u8], content: &mut Content) {
                 // Types 35 and 51 only set a property (Windows Installer, "Custom Action Type 51").
                 let kind = line.split('\t').nth(1).and_then(|kind| kind.trim().parse::<u32>().ok());
                 let sets = kind.is_some_and(|kind| matches!(kind & 0x3f, 35 | 51));
-                add(hooks, if sets { "msi-property" } else { "msi-install" }, &line.replace('\t', " "));
+                add(
+                    hooks,
+                    if sets { Place::MsiProperty } else { Place::MsiInstall },
+                    &line.replace('\t', " "),
+                );
             }
         }
         b"ServiceInstall" if path.ends_with(b"#table/ServiceInstall") => {
             let first = bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |end| end + 1);
-            rows(&bytes[first..], &[""], "msi-service", hooks);
+            rows(&bytes[first..], &[""], Place::MsiService, hooks);
         }
         b"Registry" if path.ends_with(b"#table/Registry") => {
             for line in text(bytes).lines().filter(|line| starts_with_system(line)).take(64) {
-                add(hooks, "msi-start", &line.replace('\t', " "));
+                add(hooks, Place::MsiStart, &line.replace('\t', " "));
             }
         }
         b".yarnrc.yml" | b".yarnrc" => yarn(bytes, hooks),
         _ if base.ends_with(b".pth") => python_path(base, bytes, hooks),
         _ if MAINTAINER.contains(&path.strip_prefix(b"./").unwrap_or(path)) && is_script(bytes) => {
-            add(hooks, "deb-install", &text(base));
+            add(hooks, Place::DebInstall, &text(base));
             system::maintainer(bytes, hooks);
         }
-        _ if NUGET.contains(&path) => add(hooks, "nuget-install", &text(path)),
+        _ if NUGET.contains(&path) => add(hooks, Place::NugetInstall, &text(path)),
         _ if path.starts_with(b"build") && (base.ends_with(b".targets") || base.ends_with(b".props")) => {
-            add(hooks, "nuget-build", &text(path));
+            add(hooks, Place::NugetBuild, &text(path));
             let content = manifest(bytes);
             for command in content.split("<Exec ").skip(1).take(64) {
-                add(hooks, "nuget-command", command.split('>').next().unwrap_or_default());
+                add(hooks, Place::NugetCommand, command.split('>').next().unwrap_or_default());
             }
         }
         _ => {}
@@ -297,16 +303,16 @@ pub(super) fn read(name: &BytePath, bytes: &[u8], content: &mut Content) {
     }
     // Scripts of an RPM package have names that its header gives.
     if path.starts_with(b"#script/") {
-        add(hooks, "rpm-install", &text(base));
+        add(hooks, Place::RpmInstall, &text(base));
         system::maintainer(bytes, hooks);
     }
     if is_library(path) {
-        add(hooks, "python-library", &text(path));
+        add(hooks, Place::PythonLibrary, &text(path));
     }
     let script =
         path.rsplitn(2, |byte| *byte == b'/').nth(1).is_some_and(|folder| folder.ends_with(b".data/scripts"));
     if script && PROGRAMS.iter().any(|program| program.as_bytes() == base) {
-        add(hooks, "usual-program", &text(base));
+        add(hooks, Place::UsualProgram, &text(base));
     }
     if !bytes.is_empty() {
         let whole = String::from_utf8_lossy(path);
@@ -314,15 +320,15 @@ pub(super) fn read(name: &BytePath, bytes: &[u8], content: &mut Content) {
             let inside = whole.split_once(folder).map_or("", |(_, rest)| rest);
             // A file by itself, or what lies in a folder.
             if !inside.is_empty() || !folder.ends_with('/') {
-                add(hooks, place, &whole);
+                add(hooks, *place, &whole);
             }
         }
     }
     bound(hooks);
 }
 
-pub(super) fn add(hooks: &mut BTreeSet<String>, place: &str, command: &str) {
-    hooks.insert(format!("{place}: {}", super::short(command)));
+pub(super) fn add(hooks: &mut BTreeSet<Hook>, place: Place, command: &str) {
+    hooks.insert(Hook { place, command: super::short(command) });
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -344,7 +350,7 @@ fn is_library(path: &[u8]) -> bool {
 }
 
 /// Programs that `cargo` starts in place of its own, or beside them ("Configuration", The Cargo Book).
-fn cargo_settings(bytes: &[u8], hooks: &mut BTreeSet<String>) {
+fn cargo_settings(bytes: &[u8], hooks: &mut BTreeSet<Hook>) {
     const KEYS: &[&str] = &[
         "rustc",
         "rustc-wrapper",
@@ -359,13 +365,13 @@ fn cargo_settings(bytes: &[u8], hooks: &mut BTreeSet<String>) {
     for line in manifest(bytes).lines().map(str::trim).take(4096) {
         let key = line.split('=').next().unwrap_or_default().trim();
         if line.contains('=') && KEYS.contains(&key.rsplit('.').next().unwrap_or_default()) {
-            add(hooks, "cargo-settings", line);
+            add(hooks, Place::CargoSettings, line);
         }
     }
 }
 
 /// Yarn runs the program that the file of its settings names ("yarnPath", "yarn-path").
-fn yarn(bytes: &[u8], hooks: &mut BTreeSet<String>) {
+fn yarn(bytes: &[u8], hooks: &mut BTreeSet<Hook>) {
     let content = manifest(bytes);
     for line in content
         .lines()
@@ -373,7 +379,7 @@ fn yarn(bytes: &[u8], hooks: &mut BTreeSet<String>) {
         .filter(|line| line.starts_with("yarnPath:") || line.starts_with("yarn-path"))
         .take(4)
     {
-        add(hooks, "package manager", line);
+        add(hooks, Place::PackageManager, line);
     }
 }
 
@@ -391,7 +397,7 @@ fn is_script(bytes: &[u8]) -> bool {
 }
 
 /// Lines of the text of an installer that run something: commands of an NSIS script, rows of an MSI's custom actions.
-fn rows(bytes: &[u8], begins: &[&str], place: &str, hooks: &mut BTreeSet<String>) {
+fn rows(bytes: &[u8], begins: &[&str], place: Place, hooks: &mut BTreeSet<Hook>) {
     for line in String::from_utf8_lossy(bytes).lines().map(str::trim) {
         if !line.is_empty() && begins.iter().any(|begin| line.starts_with(begin)) {
             add(hooks, place, &line.replace('\t', " "));
@@ -409,7 +415,7 @@ fn npm(bytes: &[u8], content: &mut Content) {
     let mut begins_with =
         |name: String, file: &str| entry_files.insert(name, super::short(file.trim_start_matches("./")));
     let script = |name: &str| manifest.get("scripts")?.get(name)?.as_str();
-    for (names, place) in [(NPM_INSTALL, "npm-install"), (NPM_PUBLISH, "npm-publish")] {
+    for (names, place) in [(NPM_INSTALL, Place::NpmInstall), (NPM_PUBLISH, Place::NpmPublish)] {
         for name in names {
             if let Some(command) = script(name) {
                 add(hooks, place, &format!("{name}: {command}"));
@@ -429,10 +435,12 @@ fn npm(bytes: &[u8], content: &mut Content) {
     match manifest.get("bin") {
         Some(serde_json::Value::Object(programs)) => {
             for program in programs.keys().filter(|program| PROGRAMS.contains(&program.as_str())) {
-                add(hooks, "usual-program", program);
+                add(hooks, Place::UsualProgram, program);
             }
         }
-        Some(serde_json::Value::String(_)) if PROGRAMS.contains(&name) => add(hooks, "usual-program", name),
+        Some(serde_json::Value::String(_)) if PROGRAMS.contains(&name) => {
+            add(hooks, Place::UsualProgram, name)
+        }
         _ => {}
     }
 }
@@ -458,59 +466,59 @@ const GYP_USUAL: &[&str] = &[
 
 /// `node-gyp` runs when the package is installed, and what its file has in `<!( … )` before anything is built ("GYP Input
 /// Format Reference", command expansions). Honest packages ask compilers for their version so.
-fn gyp(bytes: &[u8], hooks: &mut BTreeSet<String>) {
-    add(hooks, "npm-install", "node-gyp rebuild");
+fn gyp(bytes: &[u8], hooks: &mut BTreeSet<Hook>) {
+    add(hooks, Place::NpmInstall, "node-gyp rebuild");
     let content = manifest(bytes);
     for begin in ["<!(", "<!@("] {
         for command in content.split(begin).skip(1).take(64) {
             let command = command.split(')').next().unwrap_or_default();
             let is_usual = GYP_USUAL.iter().any(|usual| command.contains(usual));
-            add(hooks, if is_usual { "gyp-command" } else { "npm-install" }, command);
+            add(hooks, if is_usual { Place::GypCommand } else { Place::NpmInstall }, command);
         }
     }
 }
 
 /// Attributes of a manifest that start an agent with the program, or load classes from an address (JAR File Specification).
-fn java(bytes: &[u8], hooks: &mut BTreeSet<String>) {
+fn java(bytes: &[u8], hooks: &mut BTreeSet<Hook>) {
     for line in manifest(bytes).lines().take(4096) {
         let Some((name, value)) = line.split_once(':') else { continue };
         match name {
-            "Launcher-Agent-Class" => add(hooks, "java-start", line),
-            "Class-Path" if value.contains("://") => add(hooks, "java-start", line),
-            "Premain-Class" | "Agent-Class" => add(hooks, "java-agent", line),
+            "Launcher-Agent-Class" => add(hooks, Place::JavaStart, line),
+            "Class-Path" if value.contains("://") => add(hooks, Place::JavaStart, line),
+            "Premain-Class" | "Agent-Class" => add(hooks, Place::JavaAgent, line),
             _ => {}
         }
     }
 }
 
 /// Commands of `setup.py` that replace what runs when a source distribution is installed or asked for its name.
-fn setup(bytes: &[u8], hooks: &mut BTreeSet<String>) {
+fn setup(bytes: &[u8], hooks: &mut BTreeSet<Hook>) {
     let content = manifest(bytes);
     for command in ["install", "develop", "egg_info"] {
         let modules = ["setuptools", "distutils"].map(|of| format!("from {of}.command.{command} import"));
         if modules.iter().any(|module| content.contains(module.as_str())) && content.contains("cmdclass") {
-            add(hooks, "python-build", &format!("setup.py has its own `{command}`"));
+            add(hooks, Place::PythonBuild, &format!("setup.py has its own `{command}`"));
         }
     }
 }
 
 /// Lines of a `.pth` file that begin with `import` are run whenever Python starts (`site`, Python documentation).
-fn python_path(base: &[u8], bytes: &[u8], hooks: &mut BTreeSet<String>) {
+fn python_path(base: &[u8], bytes: &[u8], hooks: &mut BTreeSet<Hook>) {
     let lines = || bytes.split(|byte| *byte == b'\n').take(4096);
     // Those of namespaces are named by the Python that built them.
     let base = if base.ends_with(b"-nspkg.pth") { &b"nspkg.pth"[..] } else { base };
     for line in lines().filter(|line| line.starts_with(b"import ") || line.starts_with(b"import\t")).take(64)
     {
-        add(hooks, "python-start", &format!("{}: {}", text(base), text(line)));
+        add(hooks, Place::PythonStart, &format!("{}: {}", text(base), text(line)));
     }
     // Others are folders to load modules from: of the package, unless they lead out of it.
     for line in lines().filter(|line| line.starts_with(b"/") || line.starts_with(b"..")).take(64) {
-        add(hooks, "python-path", &format!("{}: {}", text(base), text(line)));
+        add(hooks, Place::PythonPath, &format!("{}: {}", text(base), text(line)));
     }
 }
 
 /// Entry points of a Python distribution ("Entry points specification").
-fn entry_points(bytes: &[u8], hooks: &mut BTreeSet<String>) {
+fn entry_points(bytes: &[u8], hooks: &mut BTreeSet<Hook>) {
     let list = String::from_utf8_lossy(bytes.get(..bytes.len().min(MANIFEST_MAX)).unwrap_or_default());
     let mut group = "";
     for line in list.lines().map(str::trim).take(4096) {
@@ -518,11 +526,11 @@ fn entry_points(bytes: &[u8], hooks: &mut BTreeSet<String>) {
             Some(name) => group = name,
             None if line.contains('=') => {
                 // These are loaded by whoever is there, not asked for by name.
-                let place = if AUTOMATIC_GROUPS.contains(&group) { "plug-in" } else { "entry-point" };
+                let place = if AUTOMATIC_GROUPS.contains(&group) { Place::PlugIn } else { Place::EntryPoint };
                 add(hooks, place, &format!("{group}: {line}"));
                 let name = line.split('=').next().unwrap_or_default().trim();
                 if group == "console_scripts" && PROGRAMS.contains(&name) {
-                    add(hooks, "usual-program", name);
+                    add(hooks, Place::UsualProgram, name);
                 }
             }
             None => {}

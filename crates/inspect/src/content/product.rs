@@ -2,83 +2,93 @@
 
 use evidence::BytePath;
 use evidence::tree::Product;
+use serde::Deserialize;
 
 use super::{base, short};
+use crate::catalog::{Fields, Text, dictionaries, property, specified};
 
 /// Larger manifests are no manifests.
 const MANIFEST_MAX_BYTES: usize = 1 << 20;
 
+/// What manifests of npm, of extensions of browsers and of Rust have alike.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Named {
+    name: Text,
+    version: Text,
+}
+
+#[derive(Deserialize)]
+struct Cargo {
+    package: Named,
+}
+
 /// Reads the name and the version out of a manifest, if the member is one that is known.
 pub(super) fn read(name: &BytePath, bytes: &[u8]) -> Option<Product> {
-    let path = name.as_bytes();
-    let text =
-        || String::from_utf8_lossy(bytes.get(..bytes.len().min(MANIFEST_MAX_BYTES)).unwrap_or_default());
-    let (name, version) = match base(name) {
-        // "package.json" of npm, and the manifest of an extension of a browser.
-        b"package.json" | b"manifest.json" if bytes.len() <= MANIFEST_MAX_BYTES => {
-            let manifest: serde_json::Value = serde_json::from_slice(bytes).ok()?;
-            let of = |key: &str| manifest.get(key)?.as_str().map(str::to_owned);
-            (of("name")?, of("version")?)
-        }
-        // "Core metadata specifications" of Python.
-        b"METADATA" | b"PKG-INFO" => (field(&text(), "Name:")?, field(&text(), "Version:")?),
-        // Debian Policy, chapter 5.
-        b"control" if matches!(path, b"control" | b"./control") => {
-            (field(&text(), "Package:")?, field(&text(), "Version:")?)
-        }
-        // JAR File Specification, and OSGi Core.
-        b"MANIFEST.MF" => {
-            let text = text();
-            let first = |keys: [&str; 2]| keys.iter().find_map(|key| field(&text, key));
-            let name = first(["Implementation-Title:", "Bundle-SymbolicName:"])?;
-            (name, first(["Implementation-Version:", "Bundle-Version:"])?)
-        }
-        b"pom.properties" => (field(&text(), "artifactId=")?, field(&text(), "version=")?),
-        // The table of an installer database: a name and a value in a row.
-        b"Property" if path.ends_with(b"#table/Property") => {
-            (field(&text(), "ProductName\t")?, field(&text(), "ProductVersion\t")?)
-        }
-        b"Cargo.toml" => {
-            let text = text();
-            let package = text.split_once("[package]")?.1;
-            let package = package.split("\n[").next().unwrap_or_default();
-            let of = |key: &str| {
-                let mut pairs = package.lines().filter_map(|line| line.split_once('='));
-                pairs
-                    .find(|(found, _)| found.trim() == key)
-                    .map(|(_, value)| value.trim().trim_matches('"').to_owned())
-            };
-            (of("name")?, of("version")?)
-        }
-        b"Info.plist" => {
-            let text = text();
-            (plist(&text, "CFBundleIdentifier")?, plist(&text, "CFBundleShortVersionString")?)
-        }
-        base if base.ends_with(b".nuspec") => {
-            let text = text();
-            (between(&text, "<id>", "<")?, between(&text, "<version>", "<")?)
-        }
-        _ => return None,
-    };
+    if bytes.len() > MANIFEST_MAX_BYTES {
+        return None;
+    }
+    let (name, version) = stated(name, bytes)?;
     let (name, version) = (short(name.trim()), short(version.trim()));
     (!name.is_empty() && !version.is_empty()).then_some(Product { name, version })
 }
 
-/// What stands behind a word with which a line begins, before the first empty line.
-fn field(text: &str, word: &str) -> Option<String> {
-    let mut header = text.lines().take_while(|line| !line.trim().is_empty());
-    header.find_map(|line| line.strip_prefix(word)).map(|value| value.trim().to_owned())
+fn stated(name: &BytePath, bytes: &[u8]) -> Option<(String, String)> {
+    let path = name.as_bytes();
+    let text = || String::from_utf8_lossy(bytes);
+    match base(name) {
+        // "package.json" of npm, and the manifest of an extension of a browser.
+        b"package.json" | b"manifest.json" => {
+            serde_json::from_slice(bytes).ok().map(|Named { name, version }| (name.take(), version.take()))
+        }
+        // "Core metadata specifications" of Python.
+        b"METADATA" | b"PKG-INFO" => of_fields(&text(), &["Name"], &["Version"]),
+        // Debian Policy, chapter 5.
+        b"control" if matches!(path, b"control" | b"./control") => {
+            of_fields(&text(), &["Package"], &["Version"])
+        }
+        // JAR File Specification, and OSGi Core: what stands behind the name are directives.
+        b"MANIFEST.MF" => {
+            let (names, versions) = (
+                ["Implementation-Title", "Bundle-SymbolicName"],
+                ["Implementation-Version", "Bundle-Version"],
+            );
+            let (name, version) = of_fields(&text(), &names, &versions)?;
+            Some((name.split(';').next().unwrap_or_default().to_owned(), version))
+        }
+        b"pom.properties" => {
+            let text = text();
+            Some((property(&text, "artifactId")?.to_owned(), property(&text, "version")?.to_owned()))
+        }
+        // The table of an installer database: a name and a value in a row.
+        b"Property" if path.ends_with(b"#table/Property") => {
+            let text = text();
+            let rows = text.lines().filter_map(|line| line.split_once('\t'));
+            let value =
+                |name| rows.clone().find(|(known, _)| *known == name).map(|(_, value)| value.to_owned());
+            Some((value("ProductName")?, value("ProductVersion")?))
+        }
+        b"Cargo.toml" => {
+            let manifest: Cargo = toml::from_str(std::str::from_utf8(bytes).ok()?).ok()?;
+            Some((manifest.package.name.take(), manifest.package.version.take()))
+        }
+        b"Info.plist" => {
+            let mut bundle = dictionaries(bytes).ok()?.into_iter().next()?;
+            Some((bundle.remove("CFBundleIdentifier")?, bundle.remove("CFBundleShortVersionString")?))
+        }
+        base if base.ends_with(b".nuspec") => {
+            let stated = specified(bytes);
+            Some((stated.name, stated.version))
+        }
+        _ => None,
+    }
 }
 
-fn between(text: &str, begin: &str, end: &str) -> Option<String> {
-    let rest = text.split_once(begin)?.1;
-    rest.split(end).next().map(str::to_owned)
-}
-
-/// A text of a property list in XML.
-fn plist(text: &str, key: &str) -> Option<String> {
-    let rest = text.split_once(&format!("<key>{key}</key>"))?.1.trim_start();
-    between(rest.strip_prefix("<string>").map(|_| rest)?, "<string>", "<")
+/// Reads the first of several fields for the name, and for the version.
+fn of_fields(text: &str, names: &[&'static str], versions: &[&'static str]) -> Option<(String, String)> {
+    let fields = Fields::read(text);
+    let first = |keys: &[&'static str]| keys.iter().find_map(|key| fields.one(key)).map(str::to_owned);
+    Some((first(names)?, first(versions)?))
 }
 
 #[cfg(test)]

@@ -22,11 +22,11 @@ pub(super) fn found_bytes(node: &Node) -> u64 {
             &content.hosts,
             &content.called_hosts,
             &content.code_hosts,
-            &content.hooks,
             &content.requirements,
             &content.capabilities,
         ];
         bytes += lists.iter().flat_map(|list| list.iter()).map(|item| item.len() + ITEM_BYTES).sum::<usize>();
+        bytes += content.hooks.iter().map(|hook| hook.command.len() + ITEM_BYTES).sum::<usize>();
         bytes += content.product.as_ref().map_or(0, |product| product.name.len() + product.version.len());
         let maps = [&content.at_load, &content.entry_files];
         let pairs = maps.iter().flat_map(|map| map.iter());

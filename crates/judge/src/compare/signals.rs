@@ -20,7 +20,7 @@ mod tools;
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use evidence::tree::{Content, Executable};
+use evidence::tree::{Content, Executable, Hook};
 use evidence::{BytePath, Digest, Finding, Hasher, Node};
 
 use super::names::without_versions;
@@ -52,7 +52,7 @@ pub(super) struct Around<'a> {
     /// What sources of the old artifact do, by family.
     families: BTreeSet<String>,
     /// What images of containers in the old artifact start, as whom, and with which variables.
-    image_hooks: BTreeSet<Vec<u8>>,
+    image_hooks: BTreeSet<Hook>,
     /// Whether any image of the old artifact could start programs.
     starts_programs: bool,
     /// The files of the old artifact, by their paths inside the archive that they are in.
@@ -82,8 +82,8 @@ impl<'a> Around<'a> {
             around.hosts.extend(node.content.iter().flat_map(|content| content.hosts.iter().cloned()));
             around.families.extend(sources::families(node).map(str::to_owned));
             let hooks = node.content.iter().flat_map(|content| &content.hooks);
-            let of_images = hooks.filter(|hook| hook.starts_with("image-"));
-            around.image_hooks.extend(of_images.map(|hook| without_versions(hook.as_bytes(), "")));
+            let of_images = hooks.filter(|hook| packages::is_of_image(hook.place));
+            around.image_hooks.extend(of_images.map(|hook| packages::plain(hook, "")));
             around.starts_programs |= programs::starts_programs(node.content.as_ref());
             around.files.insert(without_versions(node.name.as_bytes(), ""));
             around.bundles |= sources::is_bundle(node);

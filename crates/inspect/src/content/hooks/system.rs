@@ -3,6 +3,8 @@
 
 use std::collections::BTreeSet;
 
+use evidence::tree::{Hook, Place};
+
 use super::{PROGRAMS, add, manifest};
 
 /// What gives rights or a way in.
@@ -25,7 +27,7 @@ const GIVES: &[&str] = &[
 ];
 
 /// Lines of a maintainer's script, which has all rights of the machine, that give rights to others.
-pub(super) fn maintainer(bytes: &[u8], hooks: &mut BTreeSet<String>) {
+pub(super) fn maintainer(bytes: &[u8], hooks: &mut BTreeSet<Hook>) {
     let gives = |line: &str| {
         let mode =
             line.split_once("chmod ").map(|(_, rest)| rest.split_whitespace().next().unwrap_or_default());
@@ -45,7 +47,7 @@ pub(super) fn maintainer(bytes: &[u8], hooks: &mut BTreeSet<String>) {
     for line in
         manifest(bytes).lines().map(str::trim).filter(|line| !line.starts_with('#') && gives(line)).take(64)
     {
-        add(hooks, "rights", line);
+        add(hooks, Place::Rights, line);
     }
     // The name of a usual program is turned to another file.
     let turns = |line: &&str| {
@@ -54,24 +56,24 @@ pub(super) fn maintainer(bytes: &[u8], hooks: &mut BTreeSet<String>) {
     for line in manifest(bytes).lines().map(str::trim).filter(turns).take(64) {
         let names = line.split_whitespace().filter_map(|word| word.rsplit_once('/')).map(|(_, name)| name);
         if names.into_iter().any(|name| PROGRAMS.contains(&name)) {
-            add(hooks, "usual-program", line);
+            add(hooks, Place::UsualProgram, line);
         }
     }
 }
 
 /// Commands of a unit of `systemd` ("systemd.service", "systemd.exec"), and libraries that it loads before all others.
-pub(super) fn unit(bytes: &[u8], hooks: &mut BTreeSet<String>) {
+pub(super) fn unit(bytes: &[u8], hooks: &mut BTreeSet<Hook>) {
     for line in manifest(bytes).lines().map(str::trim).take(4096) {
         if line.contains("LD_PRELOAD=") || line.contains("LD_AUDIT=") {
-            add(hooks, "every program", line);
+            add(hooks, Place::EveryProgram, line);
         } else if line.starts_with("Exec") && line.contains('=') {
-            add(hooks, "unit-command", line);
+            add(hooks, Place::UnitCommand, line);
         }
     }
 }
 
 /// Lines of settings that start a shell, or call somebody.
-pub(super) fn settings(path: &[u8], bytes: &[u8], hooks: &mut BTreeSet<String>) {
+pub(super) fn settings(path: &[u8], bytes: &[u8], hooks: &mut BTreeSet<Hook>) {
     let is_pam = path.windows(6).any(|part| part == b"pam.d/");
     const WORDS: &[&str] =
         &["/bin/sh -c", "/bin/bash -c", "/usr/bin/sh -c", "/usr/bin/bash -c", "curl ", "wget ", "/dev/tcp/"];
@@ -85,21 +87,21 @@ pub(super) fn settings(path: &[u8], bytes: &[u8], hooks: &mut BTreeSet<String>) 
             && (line.contains("pam_exec") || line.contains("pam_script") || (is_pam && lets_in))
     };
     for line in manifest(bytes).lines().map(str::trim).filter(runs).take(16) {
-        add(hooks, "login", line);
+        add(hooks, Place::Login, line);
     }
     for line in manifest(bytes).lines().map(str::trim).filter(is_told).take(16) {
-        add(hooks, "settings", line);
+        add(hooks, Place::Settings, line);
     }
 }
 
 /// Programs that a rule of devices runs ("udev", `RUN`, `PROGRAM`, `IMPORT`).
-pub(super) fn devices(bytes: &[u8], hooks: &mut BTreeSet<String>) {
+pub(super) fn devices(bytes: &[u8], hooks: &mut BTreeSet<Hook>) {
     let runs = |line: &&str| {
         !line.starts_with('#')
             && ["RUN+=", "RUN=", "RUN{", "PROGRAM=", "IMPORT{program}"].iter().any(|word| line.contains(word))
     };
     for line in manifest(bytes).lines().map(str::trim).filter(runs).take(64) {
-        add(hooks, "device-command", line);
+        add(hooks, Place::DeviceCommand, line);
     }
 }
 
@@ -121,7 +123,7 @@ const LOADS: &[&str] = &[
 
 /// What the configuration of a container's image starts, as whom, and with which of these variables (OCI Image Format
 /// Specification, "Image Configuration").
-pub(super) fn image(bytes: &[u8], hooks: &mut BTreeSet<String>) {
+pub(super) fn image(bytes: &[u8], hooks: &mut BTreeSet<Hook>) {
     let whole = bytes.get(..bytes.len().min(super::MANIFEST_MAX)).unwrap_or_default();
     if !whole.starts_with(b"{") || memchr::memmem::find(whole, b"\"rootfs\"").is_none() {
         return;
@@ -140,13 +142,13 @@ pub(super) fn image(bytes: &[u8], hooks: &mut BTreeSet<String>) {
     for key in ["Entrypoint", "Cmd"] {
         let words = list(key);
         if !words.is_empty() {
-            add(hooks, "image-start", &format!("{key} {}", words.join(" ")));
+            add(hooks, Place::ImageStart, &format!("{key} {}", words.join(" ")));
         }
     }
     let user = config.get("User").and_then(serde_json::Value::as_str).unwrap_or_default();
     let name = user.split(':').next().unwrap_or_default();
-    add(hooks, "image-user", if matches!(name, "" | "0") { "root" } else { name });
+    add(hooks, Place::ImageUser, if matches!(name, "" | "0") { "root" } else { name });
     for variable in list("Env").into_iter().filter(|one| LOADS.iter().any(|begin| one.starts_with(begin))) {
-        add(hooks, "image-environment", variable);
+        add(hooks, Place::ImageEnvironment, variable);
     }
 }

@@ -5,7 +5,7 @@ use super::*;
 fn hooks(name: &str, content: &str) -> Vec<String> {
     let mut found = Content::default();
     read(&name.into(), content.as_bytes(), &mut found);
-    found.hooks.into_iter().collect()
+    found.hooks.iter().map(ToString::to_string).collect()
 }
 
 #[test]

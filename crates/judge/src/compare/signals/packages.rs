@@ -2,96 +2,88 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use evidence::tree::Content;
+use evidence::tree::{Content, Hook, Place};
 use evidence::{Node, Severity};
 
 use super::{Around, Findings};
 use crate::codes;
 use crate::compare::names::without_versions;
 
-/// Hooks that run by themselves; others run when somebody calls or publishes.
-const AUTOMATIC: &[&str] = &[
-    "npm-install",
-    "python-start",
-    "deb-install",
-    "rpm-install",
-    "device-command",
-    "image-start",
-    "image-user",
-    "image-environment",
-    "nuget-install",
-    "conda-install",
-    "nsis-install",
-    "nsis-start",
-    "msi-shortcut",
-    "msi-install",
-    "medium",
-    "msi-service",
-    "msi-start",
-    "nuget-command",
-    "gem-install",
-    "python-build",
-    "python-path",
-    "java-start",
-    "java-build",
-    "editor",
-    "every program",
-    "every start",
-    "rights",
-    "login",
-    "package manager",
-    "cron",
-    "shell start",
-    "machine start",
-    "usual-program",
-    "python-library",
-    "alias",
-    "cargo-script",
-    "cargo-macro",
-    "cargo-settings",
-    "java-agent",
-    "plug-in",
-    "settings",
-];
-/// Hooks that run when somebody calls, and that a release which mends things hardly adds.
-const SELDOM: &[&str] =
-    &["entry-point", "java-service", "cargo-build", "device", "session start", "unit-command"];
-/// How functions that become programs begin, among the hooks.
-const ENTRY_POINT: &str = "entry-point: ";
-/// The place of what a package asks for from outside of its registry, among the hooks.
-const SOURCE: &str = "source";
+/// When what a hook names runs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Runs {
+    /// By itself: at installation, at a build, at a start, or in place of what somebody means to call.
+    Alone,
+    /// When somebody calls, and a release that mends things hardly adds it.
+    Seldom,
+    /// When somebody calls or publishes.
+    Called,
+    /// It is asked for from outside of the registry.
+    Elsewhere,
+}
+
+const fn runs(place: Place) -> Runs {
+    use Place::{
+        Alias, CargoBuild, CargoMacro, CargoScript, CargoSettings, CondaInstall, Cron, DebInstall, Device,
+        DeviceCommand, Editor, EntryPoint, EveryProgram, EveryStart, GemInstall, GypCommand,
+        ImageEnvironment, ImageStart, ImageUser, JavaAgent, JavaBuild, JavaService, JavaStart, Login,
+        MachineStart, Medium, MsiInstall, MsiProperty, MsiService, MsiShortcut, MsiStart, NpmInstall,
+        NpmPublish, NsisInstall, NsisStart, NugetBuild, NugetCommand, NugetInstall, PackageManager, PlugIn,
+        PythonBuild, PythonLibrary, PythonPath, PythonStart, Rights, RpmInstall, SessionStart, Settings,
+        ShellStart, Source, UnitCommand, UsualProgram,
+    };
+    match place {
+        Alias | CargoMacro | CargoScript | CargoSettings | CondaInstall | Cron | DebInstall
+        | DeviceCommand | Editor | EveryProgram | EveryStart | GemInstall | ImageEnvironment | ImageStart
+        | ImageUser | JavaAgent | JavaBuild | JavaStart | Login | MachineStart | Medium | MsiInstall
+        | MsiService | MsiShortcut | MsiStart | NpmInstall | NsisInstall | NsisStart | NugetCommand
+        | NugetInstall | PackageManager | PlugIn | PythonBuild | PythonLibrary | PythonPath | PythonStart
+        | Rights | RpmInstall | Settings | ShellStart | UsualProgram => Runs::Alone,
+        CargoBuild | Device | EntryPoint | JavaService | SessionStart | UnitCommand => Runs::Seldom,
+        GypCommand | MsiProperty | NpmPublish | NugetBuild => Runs::Called,
+        Source => Runs::Elsewhere,
+    }
+}
 
 /// Whether a hook runs by itself.
-pub(super) fn is_automatic(hook: &str) -> bool {
-    AUTOMATIC.contains(&hook.split(": ").next().unwrap_or_default())
+pub(super) fn is_automatic(hook: &Hook) -> bool {
+    runs(hook.place) == Runs::Alone
+}
+
+/// Whether the configuration of a container's image has it.
+pub(super) const fn is_of_image(place: Place) -> bool {
+    matches!(place, Place::ImageStart | Place::ImageUser | Place::ImageEnvironment)
+}
+
+/// A hook without what moves with the release.
+pub(super) fn plain(hook: &Hook, release: &str) -> Hook {
+    let command = without_versions(hook.command.as_bytes(), release);
+    Hook { place: hook.place, command: String::from_utf8_lossy(&command).into_owned() }
 }
 
 /// What runs by itself and did not, packages from elsewhere, and what somebody has to call.
 pub(super) fn hooks(before: &Content, after: &Content, around: &Around, findings: &mut Findings) {
-    let plain = |hook: &String, release: &str| without_versions(hook.as_bytes(), release);
-    let known: BTreeSet<Vec<u8>> = before.hooks.iter().map(|hook| plain(hook, &around.releases.0)).collect();
-    let new: Vec<&String> = after
+    let known: BTreeSet<Hook> = before.hooks.iter().map(|hook| plain(hook, &around.releases.0)).collect();
+    let new: Vec<&Hook> = after
         .hooks
         .iter()
         .filter(|hook| !known.contains(&plain(hook, &around.releases.1)))
         // The parts of an image are called by their digests: those of two releases cannot be paired.
-        .filter(|hook| !around.image_hooks.contains(&without_versions(hook.as_bytes(), "")))
+        .filter(|hook| !around.image_hooks.contains(&plain(hook, "")))
         .collect();
-    let place = |hook: &str| hook.split(": ").next().unwrap_or_default().to_owned();
-    let (automatic, called): (Vec<&String>, Vec<&String>) =
-        new.into_iter().partition(|hook| is_automatic(hook));
+    let (automatic, called): (Vec<&Hook>, Vec<&Hook>) = new.into_iter().partition(|hook| is_automatic(hook));
     if !automatic.is_empty() {
         findings.add(&codes::INSTALL_HOOK_ADDED, super::super::examples(automatic));
     }
-    let (elsewhere, called): (Vec<&String>, Vec<&String>) =
-        called.into_iter().partition(|hook| place(hook) == SOURCE);
+    let (elsewhere, called): (Vec<&Hook>, Vec<&Hook>) =
+        called.into_iter().partition(|hook| runs(hook.place) == Runs::Elsewhere);
     if !elsewhere.is_empty() {
         findings.add(&codes::DEPENDENCY_ELSEWHERE, super::super::examples(elsewhere));
     }
     if !called.is_empty() {
         let code = codes::INSTALL_HOOK_ADDED;
         let mends = is_patch(&around.releases.0, &around.releases.1);
-        let is_new = mends && called.iter().any(|hook| SELDOM.contains(&place(hook).as_str()));
+        let is_new = mends && called.iter().any(|hook| runs(hook.place) == Runs::Seldom);
         let severity = if is_new { code.severity } else { Severity::Low };
         findings.add(&codes::Code { severity, ..code }, super::super::examples(called));
     }
@@ -147,8 +139,9 @@ impl std::fmt::Display for Entry {
 
 fn entries(content: &Content) -> BTreeMap<String, Entry> {
     let files = content.entry_files.iter().map(|(name, file)| (name.clone(), Entry::File(file.clone())));
-    let functions = content.hooks.iter().filter_map(|hook| {
-        let (name, function) = hook.strip_prefix(ENTRY_POINT)?.split_once('=')?;
+    let points = content.hooks.iter().filter(|hook| hook.place == Place::EntryPoint);
+    let functions = points.filter_map(|hook| {
+        let (name, function) = hook.command.split_once('=')?;
         Some((name.trim().to_owned(), Entry::Function(function.trim().to_owned())))
     });
     files.chain(functions).collect()

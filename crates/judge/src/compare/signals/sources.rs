@@ -133,7 +133,7 @@ pub(super) fn is_run(node: &Node, content: &Content) -> bool {
 const BUILDS: &[&[u8]] = &[b"setup.py", b"build.rs", b"extconf.rb"];
 
 fn runs_by_itself(node: &Node, content: &Content) -> bool {
-    BUILDS.contains(&node.name.file_name()) || content.hooks.iter().any(|hook| is_automatic(hook))
+    BUILDS.contains(&node.name.file_name()) || content.hooks.iter().any(is_automatic)
 }
 
 /// Names tricks that are new, and says whether there are any.

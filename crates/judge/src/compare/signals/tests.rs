@@ -6,6 +6,9 @@ mod images;
 mod scripts;
 mod taken_up;
 
+use std::fmt::Debug;
+use std::str::FromStr;
+
 use evidence::tree::{CodeSignature, Content, Embedded, Entry, Executable, Resource, Section};
 use evidence::{Digest, Node, Severity};
 
@@ -83,8 +86,8 @@ fn content_check(name: &str, before: Content, after: Content, expected: &[(&str,
     assert_eq!(found(Some(&node(name, None, before)), &node(name, None, after)), expected);
 }
 
-fn set(names: &[&str]) -> BTreeSet<String> {
-    names.iter().map(|name| (*name).to_owned()).collect()
+fn set<T: FromStr<Err: Debug> + Ord>(names: &[&str]) -> BTreeSet<T> {
+    names.iter().map(|name| name.parse().unwrap()).collect()
 }
 
 use Severity::{Critical, High, Low, Medium};
