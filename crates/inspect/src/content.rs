@@ -118,6 +118,12 @@ impl<'a> Reading<'a> {
             self.content.capabilities = capabilities::fulfilled(&self.found);
         }
         self.content.capabilities.append(&mut self.tricks);
+        let [guards, weakens] = capabilities::SAFEGUARDS.map(|family| {
+            let found =
+                self.content.capabilities.extract_if(family.to_owned().., |name| name.starts_with(family));
+            found.map(|name| name[family.len()..].to_owned()).collect()
+        });
+        (self.content.safeguards, self.content.weakenings) = (guards, weakens);
         if self.content.kind == "class" {
             addresses::of_class(&mut self.content);
         }

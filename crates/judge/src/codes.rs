@@ -337,6 +337,9 @@ codes! {
     RUNS_WHEN_LOADED = "runs-when-loaded", High, approvable,
         "a source does something new as soon as it is loaded",
         "read the lines: honest modules define what others call, attacks begin by themselves";
+    SAFEGUARD_LOST = "safeguard-lost", High, approvable,
+        "a source protects less than it did",
+        "read the change: what is compared, drawn or checked there, and who asked for it";
     HIDDEN_TEXT = "hidden-text", High, approvable,
         "source text has characters that people do not see",
         "show the bytes: bidirectional controls reorder code on the screen, invisible ones carry data";

@@ -83,6 +83,12 @@ pub struct Content {
     /// Bytecode that was not compiled from the source beside it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stale: Option<Stale>,
+    /// What in a source protects: random numbers that nobody guesses, comparisons in constant time.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub safeguards: BTreeSet<String>,
+    /// What in a text takes protection away: certificates that are not checked, data that is loaded as code.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub weakenings: BTreeSet<String>,
     /// What it can do: families of the capability table, as `family/rule`.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub capabilities: BTreeSet<String>,

@@ -107,6 +107,9 @@ pub struct Executable {
     /// Relocations that call such a function (`R_*_IRELATIVE`).
     #[serde(skip_serializing_if = "is_zero", default)]
     pub indirect_relocations: u64,
+    /// Functions of libraries for which an ELF image has two slots, where linkers make one: a slot of another function was bound to them.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty", default)]
+    pub doubled_slots: BTreeSet<String>,
     /// Symbol versions needed of libraries, as `library:VERSION` (ELF `.gnu.version_r`).
     #[serde(skip_serializing_if = "BTreeSet::is_empty", default)]
     pub symbol_versions: BTreeSet<String>,

@@ -137,7 +137,7 @@ places! {
     RpmInstall = "rpm-install",
     /// What starts with somebody's session.
     SessionStart = "session start",
-    /// A line of settings that starts a shell, or calls somebody.
+    /// A line of settings that starts a shell, calls somebody, or leads to where everybody can write.
     Settings = "settings",
     /// What every shell runs at its start.
     ShellStart = "shell start",

@@ -17,7 +17,7 @@ const SLASHES: &[&[u8]] = &[
 const HASHES: &[&[u8]] = &[b"sh", b"bash", b"rb", b"pl", b"pm", b"ps1"];
 /// Shells, and the commands by which their scripts call somebody.
 const SHELLS: &[&[u8]] = &[b"sh", b"bash"];
-const FETCHES: &[&[u8]] = &[b"curl ", b"wget ", b"/dev/tcp/"];
+const FETCHES: &[&[u8]] = &[b"curl ", b"wget ", b"/dev/tcp/", b"/dev/udp/"];
 /// Interpreters, and the ending that their sources usually have.
 const INTERPRETERS: &[(&str, &[u8])] = &[
     ("bash", b"bash"),

@@ -86,6 +86,14 @@ pub(super) fn cargo(manifest: &str, content: &mut Content) {
         if let Some(name) = name {
             content.requirements.insert(super::short(name));
         }
+        // Another crate under the name of one that is asked for.
+        if let Some(name) = name.filter(|_| key == "package") {
+            super::hooks::add(
+                &mut content.hooks,
+                Place::Alias,
+                &format!("{name} is {}", value.trim_matches('"')),
+            );
+        }
         if table == "lib" && key == "proc-macro" && value == "true" {
             super::hooks::add(&mut content.hooks, Place::CargoMacro, "runs inside the compiler");
         }
@@ -172,6 +180,8 @@ mod tests {
             )),
             ["cargo-macro: runs inside the compiler", "wants cc"]
         );
+        let renamed = "[package]\nname = \"x\"\n[dependencies.a]\nversion = \"1\"\npackage = \"b\"\n";
+        assert_eq!(of(|found| cargo(renamed, found)), ["alias: a is b", "wants a"]);
         assert_eq!(of(|found| cargo("[package]\nbuild = \"src/x.rs\"\n", found)), ["cargo-script: src/x.rs"]);
     }
 }

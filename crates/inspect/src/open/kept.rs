@@ -24,6 +24,8 @@ pub(super) fn found_bytes(node: &Node) -> u64 {
             &content.code_hosts,
             &content.requirements,
             &content.capabilities,
+            &content.safeguards,
+            &content.weakenings,
         ];
         bytes += lists.iter().flat_map(|list| list.iter()).map(|item| item.len() + ITEM_BYTES).sum::<usize>();
         bytes += content.hooks.iter().map(|hook| hook.command.len() + ITEM_BYTES).sum::<usize>();

@@ -8,6 +8,8 @@ use super::names::pair;
 
 /// So many candidates are looked at for one member, so that pairing stays linear.
 const CANDIDATES_MAX: usize = 32;
+/// More links in a row lead nowhere.
+const LINKS_MAX: usize = 8;
 /// Likeness below this, of 100, is chance.
 const LIKENESS_MIN: u32 = 60;
 
@@ -21,13 +23,20 @@ pub(super) fn members<'a>(
 ) -> Vec<Pair<'a>> {
     let (mut pairs, mut gone, mut come) = (Vec::new(), Vec::new(), Vec::new());
     let (old, new) = without_tops(old, new);
+    let turned = turned(&old, &new);
     for found in pair(old, new, releases) {
         match found {
+            // What a link leads to has nothing in common with a file in its place.
+            (Some(old), Some(new)) if old.link.is_some() != new.link.is_some() => {
+                gone.push(old);
+                come.push(new);
+            }
             (Some(old), None) => gone.push(old),
             (None, Some(new)) => come.push(new),
             both => pairs.push(both),
         }
     }
+    take(&turned, &mut gone, &mut come, &mut pairs);
     same_bytes(&mut gone, &mut come, &mut pairs);
     alike(&mut gone, &mut come, &mut pairs, &IMAGES);
     alike(&mut gone, &mut come, &mut pairs, &TEXTS);
@@ -35,6 +44,68 @@ pub(super) fn members<'a>(
     pairs.extend(gone.into_iter().map(|node| (Some(node), None)));
     pairs.extend(come.into_iter().map(|node| (None, Some(node))));
     pairs
+}
+
+/// Files that changed places with a link to them: `x.jar` and `x-1.2.jar` are one file and a link to it, in either direction.
+fn turned<'a>(old: &Named<'a>, new: &Named<'a>) -> Vec<(&'a Node, &'a Node)> {
+    let mut found = Vec::new();
+    for (name, node) in new {
+        let Some(before) = old.get(name) else { continue };
+        let (file, other) = match (&before.link, &node.link) {
+            (Some(_), None) => (led_to(old, name), Some(*node)),
+            (None, Some(_)) => (Some(*before), led_to(new, name)),
+            _ => continue,
+        };
+        found.extend(file.zip(other));
+    }
+    found
+}
+
+/// The file to which a link leads, among the members of its own container.
+fn led_to<'a>(names: &Named<'a>, link: &[u8]) -> Option<&'a Node> {
+    let mut name = link.to_vec();
+    for _ in 0..LINKS_MAX {
+        let Some(target) = &names.get(&name)?.link else { return names.get(&name).copied() };
+        let target = target.as_bytes();
+        let (from, target) = match target.strip_prefix(b"/") {
+            Some(rest) => (if name.starts_with(b"./") { &b"."[..] } else { b"" }, rest),
+            None => (&name[..name.iter().rposition(|byte| *byte == b'/').unwrap_or(0)], target),
+        };
+        let mut parts: Vec<&[u8]> =
+            from.split(|byte| *byte == b'/').filter(|part| !part.is_empty()).collect();
+        for part in target.split(|byte| *byte == b'/') {
+            match part {
+                b"" | b"." => {}
+                b".." => _ = parts.pop(),
+                part => parts.push(part),
+            }
+        }
+        name = parts.join(&b'/');
+    }
+    None
+}
+
+/// Moves pairs out of what has none.
+fn take<'a>(
+    found: &[(&'a Node, &'a Node)],
+    gone: &mut Vec<&'a Node>,
+    come: &mut Vec<&'a Node>,
+    pairs: &mut Vec<Pair<'a>>,
+) {
+    if found.is_empty() {
+        return;
+    }
+    let mut left: BTreeSet<*const Node> =
+        gone.iter().chain(come.iter()).map(|node| std::ptr::from_ref::<Node>(node)).collect();
+    for (old, new) in found {
+        let both = [std::ptr::from_ref(*old), std::ptr::from_ref(*new)];
+        if both.iter().all(|node| left.contains(node)) {
+            both.iter().for_each(|node| _ = left.remove(node));
+            pairs.push((Some(old), Some(new)));
+        }
+    }
+    gone.retain(|node| left.contains(&std::ptr::from_ref(*node)));
+    come.retain(|node| left.contains(&std::ptr::from_ref(*node)));
 }
 
 type Named<'a> = BTreeMap<Vec<u8>, &'a Node>;
@@ -249,6 +320,35 @@ mod tests {
         assert_eq!(pairs(&[&a], &[&b, &c]), [owned("", "app-new/y"), owned("app-clean/x", "app-new/x")]);
         let (a, b, c) = (file("lib/x"), file("bin/x"), file("y"));
         assert_eq!(pairs(&[&a], &[&b, &c]).len(), 3);
+    }
+
+    #[test]
+    fn a_file_that_changed_places_with_a_link_to_it_is_still_that_file() {
+        let file =
+            |name: &str, content: &str| Node::leaf(name.into(), "zip", Digest::of(content.as_bytes()), 9);
+        let link = |name: &str, to: &str| {
+            let mut link = Node::leaf(name.into(), "symlink", Digest::of(b""), 0);
+            link.link = Some(to.into());
+            link
+        };
+        let owned = |a: &str, b: &str| (a.to_owned(), b.to_owned());
+        for target in ["x.jar", "./x.jar", "../java/x.jar", "/java/x.jar"] {
+            let (a, b) = (file("./java/x.jar", "1"), link("./java/x-1.2.jar", target));
+            let (c, d) = (link("./java/x.jar", "x-1.2.jar"), file("./java/x-1.2.jar", "2"));
+            assert_eq!(
+                pairs(&[&a, &b], &[&c, &d]),
+                [
+                    owned("", "./java/x.jar"),
+                    owned("./java/x-1.2.jar", ""),
+                    owned("./java/x.jar", "./java/x-1.2.jar")
+                ],
+                "{target}"
+            );
+        }
+        let (a, b) = (link("x", "x"), file("x", "1"));
+        assert_eq!(pairs(&[&a], &[&b]), [owned("", "x"), owned("x", "")]);
+        let (a, b) = (link("x", "../../y"), file("x", "1"));
+        assert_eq!(pairs(&[&a], &[&b]), [owned("", "x"), owned("x", "")]);
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod load;
 mod packages;
 mod places;
 mod programs;
+mod safeguards;
 mod sources;
 #[cfg(test)]
 mod tests;
@@ -51,6 +52,8 @@ pub(super) struct Around<'a> {
     hosts: BTreeSet<String>,
     /// What sources of the old artifact do, by family.
     families: BTreeSet<String>,
+    /// How many sources of the old and of the new artifact protect, and by what.
+    guards: (safeguards::Guards, safeguards::Guards),
     /// What images of containers in the old artifact start, as whom, and with which variables.
     image_hooks: BTreeSet<Hook>,
     /// Whether any image of the old artifact could start programs.
@@ -74,9 +77,13 @@ pub(super) struct Around<'a> {
 impl<'a> Around<'a> {
     pub(super) fn of(old: &'a Node, new: &Node) -> Self {
         let mut around = Self { places: places::Places::of(new), ..Self::default() };
-        new.walk(|_, node| _ = around.siblings.insert(plain_name(node.name.as_bytes())));
+        new.walk(|_, node| {
+            around.siblings.insert(plain_name(node.name.as_bytes()));
+            around.guards.1.count(node);
+        });
         old.walk(|_, node| {
             around.known.extend(node.digest);
+            around.guards.0.count(node);
             around.earlier.insert(plain_name(node.name.as_bytes()));
             around.packages.extend(sources::of_class(node));
             around.hosts.extend(node.content.iter().flat_map(|content| content.hosts.iter().cloned()));

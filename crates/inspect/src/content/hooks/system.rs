@@ -61,6 +61,9 @@ pub(super) fn maintainer(bytes: &[u8], hooks: &mut BTreeSet<Hook>) {
     }
 }
 
+/// Folders in which everybody can write.
+const OPEN: &[&str] = &["=/tmp/", "=-/tmp/", "/var/tmp/", "/dev/shm/"];
+
 /// Commands of a unit of `systemd` ("systemd.service", "systemd.exec"), and libraries that it loads before all others.
 pub(super) fn unit(bytes: &[u8], hooks: &mut BTreeSet<Hook>) {
     for line in manifest(bytes).lines().map(str::trim).take(4096) {
@@ -69,14 +72,26 @@ pub(super) fn unit(bytes: &[u8], hooks: &mut BTreeSet<Hook>) {
         } else if line.starts_with("Exec") && line.contains('=') {
             add(hooks, Place::UnitCommand, line);
         }
+        let is_setting = line.starts_with("Exec") || line.starts_with("EnvironmentFile");
+        if is_setting && OPEN.iter().any(|folder| line.contains(folder)) {
+            add(hooks, Place::Settings, line);
+        }
     }
 }
 
 /// Lines of settings that start a shell, or call somebody.
 pub(super) fn settings(path: &[u8], bytes: &[u8], hooks: &mut BTreeSet<Hook>) {
     let is_pam = path.windows(6).any(|part| part == b"pam.d/");
-    const WORDS: &[&str] =
-        &["/bin/sh -c", "/bin/bash -c", "/usr/bin/sh -c", "/usr/bin/bash -c", "curl ", "wget ", "/dev/tcp/"];
+    const WORDS: &[&str] = &[
+        "/bin/sh -c",
+        "/bin/bash -c",
+        "/usr/bin/sh -c",
+        "/usr/bin/bash -c",
+        "curl ",
+        "wget ",
+        "/dev/tcp/",
+        "/dev/udp/",
+    ];
     let is_told = |line: &&str| !line.starts_with('#') && WORDS.iter().any(|word| line.contains(word));
     // Modules of PAM that run a program with what was typed, and what lets somebody in without asking further.
     let runs = |line: &&str| {

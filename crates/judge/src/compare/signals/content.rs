@@ -11,7 +11,7 @@ use super::programs::{another, executables, first_to_start};
 use super::sources::{
     LINE_SHORT_MAX_BYTES, SOURCES, classes, is_run, loaded, takes_up, talks, together, tricks, unsought,
 };
-use super::{Around, Findings, OTHERWISE, Structure};
+use super::{Around, Findings, OTHERWISE, Structure, safeguards};
 use crate::codes;
 
 /// New imports of these families were in none of 630 honest changes: one suffices together with nothing else.
@@ -38,6 +38,8 @@ pub(super) fn changed(
     let (before, after) =
         (old.content.as_ref().unwrap_or(&nothing), new.content.as_ref().unwrap_or(&nothing));
     common(before, after, around, new, findings);
+    safeguards::lost(before, after, around, new, findings);
+    safeguards::weakened(before, after, around, new, findings);
     rights(Some(old), new, findings);
     links(Some(old), new, findings);
     replaced(old, new, around, findings);

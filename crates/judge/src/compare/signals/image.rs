@@ -47,6 +47,7 @@ pub(super) fn judge(
         && before.compilers == after.compilers;
     sections(before, after, structure, findings);
     patched(before, after, findings);
+    imports_put_in(before, after, findings);
     linked_at_once(before, after, findings);
     entry(before, after, structure, findings);
     initializers(before, after, findings);
@@ -145,6 +146,27 @@ fn sections(before: &Executable, after: &Executable, structure: &mut Structure, 
         let severity = if stack { Severity::High } else { codes::HARDENING_LOST.severity };
         let because = vec![format!("lost: {}", lost.join(", "))];
         findings.add(&codes::Code { severity, ..codes::HARDENING_LOST }, because);
+    }
+}
+
+/// A table of imports that lies elsewhere now, with more in it, though the code is the same to the byte: it was put into a finished image.
+/// Linkers that move the table move what the code reads from it.
+fn imports_put_in(before: &Executable, after: &Executable, findings: &mut Findings) {
+    let code = |image: &Executable| -> Vec<(u64, Digest)> {
+        let code = image.sections.iter().filter(|section| section.executable);
+        code.map(|section| (section.size, section.digest)).collect()
+    };
+    let (old, new) = (code(before), code(after));
+    let is_moved = before.import_section.is_some()
+        && after.import_section.is_some()
+        && before.import_section != after.import_section;
+    let more: Vec<&String> = after.imports.difference(&before.imports).collect();
+    if is_moved && !old.is_empty() && old == new && !more.is_empty() {
+        let names = super::super::examples(more).join(", ");
+        let because = format!(
+            "new imports: {names}, in a table at another place, and the code is the same to the byte"
+        );
+        findings.add(&codes::PATCHED_AFTER_LINK, vec![because]);
     }
 }
 
@@ -400,7 +422,8 @@ fn caves(before: &Executable, after: &Executable, structure: &mut Structure, fin
         because.push(format!("{now} bytes lie between the sections, there were {earlier}"));
     }
     let (earlier, now) = (before.unlisted_code_bytes, after.unlisted_code_bytes);
-    if now >= earlier + UNLISTED_MIN_BYTES {
+    // A list that was not whole before says nothing.
+    if earlier < UNLISTED_MIN_BYTES && now >= earlier + UNLISTED_MIN_BYTES {
         because.push(format!(
             "{now} bytes of code follow the last function that the image lists, there were {earlier}"
         ));

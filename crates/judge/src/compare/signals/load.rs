@@ -61,7 +61,6 @@ const SYSTEM: &[&str] = &[
     "rpcrt4",
     "msvcrt",
     "msvcp",
-    "vcruntime",
     "ucrtbase",
     "api-ms-win-",
     "ext-ms-",
@@ -150,11 +149,28 @@ pub(super) fn judge(
     signature(before.signature.as_ref(), after.signature.as_ref(), maker, findings);
 }
 
+/// How the runtimes of Visual C++ of all releases are called, behind `vcruntime`.
+const VCRUNTIME: &[&str] = &[
+    "140.dll",
+    "140_1.dll",
+    "140_threads.dll",
+    "140_app.dll",
+    "140_1_app.dll",
+    "140d.dll",
+    "140_1d.dll",
+    "140_threadsd.dll",
+    "140_clr0400.dll",
+    "140_1_clr0400.dll",
+];
+
 /// Whether a library, or what is imported from one, is called like one of a system. A number or an ending may follow the
 /// names above, and no more letters: `vcruntimex.dll` is somebody's.
 fn is_system(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     let name = name.split('!').next().unwrap_or_default();
+    if let Some(rest) = name.strip_prefix("vcruntime") {
+        return VCRUNTIME.contains(&rest);
+    }
     SYSTEM.iter().any(|system| {
         let is_open = system.ends_with(['.', '-', '/']);
         name.strip_prefix(system)
@@ -433,6 +449,14 @@ fn interpreter(before: &Executable, after: &Executable, findings: &mut Findings)
     }
 }
 
+/// A folder with the name of the file itself, and its release: where some runtimes look for what belongs to an addon.
+fn is_called_like(folder: &str, node: &evidence::Node) -> bool {
+    let name = node.name.file_name();
+    let stem = name.iter().rposition(|byte| *byte == b'.').map_or(name, |dot| &name[..dot]);
+    let last = folder.rsplit('/').next().unwrap_or(folder);
+    !stem.is_empty() && last.split('@').next().unwrap_or(last).as_bytes() == stem
+}
+
 fn search_paths(before: &Executable, after: &Executable, around: &Around, findings: &mut Findings) {
     let own = |path: &&String| {
         path.split(':').all(|part| {
@@ -466,6 +490,7 @@ fn search_paths(before: &Executable, after: &Executable, around: &Around, findin
         .flat_map(|path| path.split(':'))
         .filter(|path| !known.contains(&plain(path, &around.releases.1)))
         .filter_map(|path| Some((path, around.places.absent(findings.path, path)?)))
+        .filter(|(_, folder)| !is_called_like(folder, findings.node))
         .map(|(path, folder)| format!("`{path}` leads to `{folder}`, which the artifact does not have"))
         .collect();
     if !absent.is_empty() {

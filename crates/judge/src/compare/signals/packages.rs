@@ -55,10 +55,12 @@ pub(super) const fn is_of_image(place: Place) -> bool {
     matches!(place, Place::ImageStart | Place::ImageUser | Place::ImageEnvironment)
 }
 
-/// A hook without what moves with the release.
+/// A hook without what moves with the release, and without the folder into which systems move all others (the `/usr` merge).
 pub(super) fn plain(hook: &Hook, release: &str) -> Hook {
     let command = without_versions(hook.command.as_bytes(), release);
-    Hook { place: hook.place, command: String::from_utf8_lossy(&command).into_owned() }
+    let command = String::from_utf8_lossy(&command);
+    let merged = command.strip_prefix("./usr/").map(|rest| format!("./{rest}"));
+    Hook { place: hook.place, command: merged.unwrap_or_else(|| command.into_owned()) }
 }
 
 /// What runs by itself and did not, packages from elsewhere, and what somebody has to call.

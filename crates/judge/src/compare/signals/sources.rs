@@ -119,12 +119,26 @@ const TRICKS: &[&str] = &[
     "obfuscation/masked",
     "obfuscation/packed",
     "decode-and-run/indirect",
+    "decode-and-run/perl",
+    "fetch-and-run/request",
     "wallets/script",
+];
+
+/// Folders whose files shells run, whatever they are called.
+const SHELL_FOLDERS: &[&str] = &[
+    "bash-completion/completions/",
+    "bash_completion.d/",
+    "zsh/site-functions/",
+    "zsh/vendor-completions/",
+    "profile.d/",
 ];
 
 /// Whether somebody runs the file: not documentation, and no map of sources.
 pub(super) fn is_run(node: &Node, content: &Content) -> bool {
     let name = node.name.to_string();
+    if content.kind == "text" && SHELL_FOLDERS.iter().any(|folder| name.contains(folder)) {
+        return true;
+    }
     let is_source = name.rsplit_once('.').is_some_and(|(_, ending)| SOURCES.contains(&ending));
     is_source || content.kind == "script" || runs_by_itself(node, content)
 }
@@ -244,7 +258,7 @@ pub(super) fn takes_up(before: &Content, around: &Around, node: &Node, findings:
 }
 
 /// Whether a source is one that the package itself does not load: of its tests, its examples, its documentation.
-fn is_aside(node: &Node) -> bool {
+pub(super) fn is_aside(node: &Node) -> bool {
     let base = node.name.file_name();
     node.name
         .as_bytes()

@@ -129,7 +129,7 @@ fn names_that_only_begin_like_a_library_of_the_system() {
         image_check(|_, after| _ = after.libraries.insert(name.into()), expected);
     };
     let foreign: &[_] = &[("foreign-library", High)];
-    for name in ["VCRUNTIMEX40.dll", "kernel32x.dll", "mfevil.dll", "d3dharm.dll"] {
+    for name in ["VCRUNTIMEX40.dll", "VCRUNTIME140_2.dll", "kernel32x.dll", "mfevil.dll", "d3dharm.dll"] {
         load(name, foreign);
     }
     for name in [

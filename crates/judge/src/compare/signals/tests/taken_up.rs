@@ -1,7 +1,7 @@
 //! Rules about what a source, a class or a package does for the first time.
 
 use super::*;
-use Severity::{High, Low};
+use Severity::{High, Low, Medium};
 
 fn source(name: &str, capabilities: &[&str], hooks: &[&str]) -> Node {
     let content = Content {
@@ -178,4 +178,42 @@ fn classes_are_judged_by_package() {
     assert_eq!(judged(&others, LEAP, None, &class("org/b/New.class", &["code-in-memory/jvm"])), high);
     assert_eq!(judged(&others, LEAP, None, &class("org/a/New.class", &starts)), []);
     assert_eq!(judged(&others, LEAP, None, &class("org/b/New.class", &["network/class"])), []);
+}
+
+#[test]
+fn a_source_that_protects_less_is_told_from_one_whose_work_another_does() {
+    let guarded = |name: &str, guards: &[&str]| with(name, |content| content.safeguards = set(guards));
+    let (before, after) = (guarded("a/b.py", &["random"]), guarded("a/b.py", &[]));
+    let lost = |severity| [("safeguard-lost".to_owned(), severity)];
+    assert_eq!(judged(&[], PATCH, Some(&before), &after), lost(High));
+    assert_eq!(judged(&[], LEAP, Some(&before), &after), lost(Medium));
+    // One that protects still, that nobody runs, that only tests; and a bundle.
+    assert_eq!(judged(&[], PATCH, Some(&before), &before), []);
+    assert_eq!(judged(&[], PATCH, Some(&after), &before), []);
+    for aside in ["a/b.md", "tests/b.py"] {
+        assert_eq!(judged(&[], PATCH, Some(&guarded(aside, &["random"])), &guarded(aside, &[])), []);
+    }
+    // The work was moved.
+    let mut old = Node::leaf("old".into(), "folder", Digest::of(b"old"), 0);
+    let mut new = old.clone();
+    old.members = vec![before.clone(), guarded("a/c.py", &[])];
+    new.members = vec![after.clone(), guarded("a/c.py", &["random"])];
+    let mut around = Around::of(&old, &new);
+    around.releases = (PATCH.0.to_owned(), PATCH.1.to_owned());
+    assert_eq!(suspicions(&after.name, Some(&before), &after, &around).len(), 0);
+}
+
+#[test]
+fn what_takes_protection_away_is_told_once() {
+    let weak = |name: &str, what: &[&str]| with(name, |content| content.weakenings = set(what));
+    let lost = |severity| [("safeguard-lost".to_owned(), severity)];
+    for name in ["a/b.py", "etc/ssh/sshd_config"] {
+        let (before, after) = (weak(name, &[]), weak(name, &["certificates"]));
+        assert_eq!(judged(&[], PATCH, Some(&before), &after), lost(High), "{name}");
+        assert_eq!(judged(&[], LEAP, Some(&before), &after), lost(Medium), "{name}");
+        assert_eq!(judged(&[], PATCH, Some(&after), &after), [], "{name}");
+    }
+    for name in ["docs/b.py", "README.md"] {
+        assert_eq!(judged(&[], PATCH, Some(&weak(name, &[])), &weak(name, &["certificates"])), [], "{name}");
+    }
 }
