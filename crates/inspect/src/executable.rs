@@ -3,6 +3,7 @@
 mod apk;
 mod authenticode;
 mod catalog;
+mod cut;
 mod der;
 mod elf;
 mod macho;

@@ -289,6 +289,9 @@ codes! {
     CODE_CAVE = "code-cave", High, approvable,
         "an executable has data where linkers leave zeros",
         "look at the bytes behind and between the sections";
+    FUNCTION_PATCHED = "function-patched", High, approvable,
+        "a function of an executable ends or leaves with its first instructions, and its code still follows",
+        "compilers leave no such code: look at what the function did, and get the file anew from its vendor";
     OVERLAY_ADDED = "overlay-added", High, approvable,
         "a file has new data behind its last part",
         "look at what was appended";

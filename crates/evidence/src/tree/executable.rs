@@ -122,6 +122,13 @@ pub struct Executable {
     /// Bytes of code behind the last function that the table of functions lists (PE and ELF of x86-64), without filling and thunks.
     #[serde(skip_serializing_if = "is_zero", default)]
     pub unlisted_code_bytes: u64,
+    /// How many functions return or leave with their first instructions although more code of theirs follows (x86-64 and AArch64); no
+    /// more than a thousand are counted.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub cut_functions: u64,
+    /// The first few of them, by name or address: what each does.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub cut_places: BTreeMap<String, String>,
 }
 
 /// One section of an executable.

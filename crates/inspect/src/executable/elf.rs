@@ -83,7 +83,7 @@ fn image<H: FileHeader<Endian = Endianness>>(
     dynamic(&file, bytes, &mut image, budget)?;
     symbols(file.dynamic_symbols(), &mut image, budget)?;
     malformed.note(details::read(&file, bytes, &mut image, budget));
-    functions::read(&file, bytes, &mut image);
+    malformed.note(functions::read(&file, bytes, &mut image, budget));
     image.unaccounted_nonzero_bytes = details::unaccounted(&file, bytes, end);
     image.build_id = file.build_id()?.map(hex);
     image.overlay_bytes = (bytes.len() as u64).saturating_sub(end);

@@ -11,6 +11,7 @@ use object::{Endianness, FileKind, Object, ObjectSection, ObjectSegment, Section
 use super::{Malformed, Room, Unreadable, empty, hex, section, symbols, text};
 use crate::budget::Budget;
 
+mod functions;
 mod signature;
 
 /// At most sixteen bytes of the entry point are kept.
@@ -194,6 +195,9 @@ fn image<H: MachHeader<Endian = Endianness>>(
     }
     symbols(file.symbols(), &mut image, budget)?;
     image.unused_libraries = unused(&file, &ordered);
+    if kind != "object" {
+        malformed.note(functions::read(&file, bytes, &mut image, room, budget));
+    }
     if file.macho_header().flags(endian).contains(macho::MH_PIE) {
         image.mitigations.insert("pie".into());
     }

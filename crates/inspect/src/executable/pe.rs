@@ -88,7 +88,7 @@ fn image<H: ImageNtHeaders>(
     malformed.note(managed::read(bytes, &file, &map, &mut image, budget));
     image.resources.sort_by(|a, b| a.path.cmp(&b.path));
     details::read(bytes, &file, &mut image, budget)?;
-    functions::read(bytes, &file, &mut image);
+    malformed.note(functions::read(bytes, &file, &map, &mut image, budget));
     let flags = header.optional_header().dll_characteristics();
     for (flag, word) in [(0x40, "aslr"), (0x100, "nx"), (0x4000, "cfg"), (0x20, "high-entropy-va")] {
         if flags.0 & flag != 0 {

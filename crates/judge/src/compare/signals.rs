@@ -7,6 +7,7 @@ mod alone;
 mod apple;
 mod containers;
 mod content;
+mod functions;
 mod image;
 mod load;
 mod packages;

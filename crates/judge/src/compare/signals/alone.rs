@@ -2,8 +2,8 @@
 
 use evidence::tree::Executable;
 
-use super::Findings;
 use super::image::{plain, saves_everything};
+use super::{Findings, functions};
 use crate::codes;
 
 /// Sections of Windows images that hold data, whoever links them (PE Format, "Special Sections").
@@ -23,6 +23,7 @@ pub(super) fn judge(image: &Executable, findings: &mut Findings) {
     if !made_code.is_empty() {
         findings.add(&codes::DATA_MADE_CODE, made_code);
     }
+    functions::judge(None, image, findings);
     if let Some(entry) = &image.entry
         && let Some(because) = saves_everything(image, entry)
     {

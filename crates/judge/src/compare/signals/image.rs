@@ -6,7 +6,7 @@ use evidence::tree::{Entry, Executable, Resource};
 use evidence::{Digest, Severity};
 
 use super::tools::compilers;
-use super::{Findings, Structure, bits};
+use super::{Findings, Structure, bits, functions};
 use crate::codes;
 
 /// A new section above both bounds is packed or encrypted; no honest release had one.
@@ -52,6 +52,7 @@ pub(super) fn judge(
     entry(before, after, structure, findings);
     initializers(before, after, findings);
     caves(before, after, structure, findings);
+    functions::judge(Some(before), after, findings);
     resources(before, after, structure, findings);
 }
 

@@ -42,6 +42,8 @@ fn what_no_linker_makes_is_told_of_a_new_image() {
     assert_eq!(of(&code(".reloc")), [("data-made-code".to_owned(), High)]);
     assert_eq!(of(&code(".textbss")), []);
     assert_eq!(of(&|image| image.initializers_outside_code = 1), [("initializer-added".to_owned(), High)]);
+    let cut = |image: &mut Executable| image.cut_functions = 1;
+    assert_eq!(of(&cut), [("function-patched".to_owned(), High)]);
     let moved = [("entry-point-moved".to_owned(), High)];
     for saves in ["51524150415148", "9c5053", "50515253"] {
         assert_eq!(judged(&old, &changed("b.dll", begins(saves))), moved, "{saves}");

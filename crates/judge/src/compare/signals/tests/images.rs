@@ -242,3 +242,27 @@ fn a_stack_that_runs_code_is_more_than_an_option() {
     assert!(found("elf").contains(&("hardening-lost".to_owned(), High)));
     assert!(found("pe").contains(&("hardening-lost".to_owned(), Medium)));
 }
+
+#[test]
+fn functions_that_were_made_to_end_at_once() {
+    let cut = |image: &mut Executable, places: &[&str]| {
+        image.cut_functions = places.len() as u64;
+        let how = "returns at once though 269 bytes of code follow";
+        image.cut_places = places.iter().map(|place| ((*place).to_owned(), how.to_owned())).collect();
+    };
+    let check = |old: &[&str], new: &[&str], expected: &[(&str, Severity)]| {
+        image_check(
+            |before, after| {
+                cut(before, old);
+                cut(after, new);
+            },
+            expected,
+        );
+    };
+    let patched: &[_] = &[("function-patched", High)];
+    check(&[], &["ssh_key_cmp"], patched);
+    check(&["0x1000"], &["0x1040", "0x2000"], patched);
+    // Assembly by hand has it in each release, elsewhere.
+    check(&["0x1000"], &["0x1040"], &[]);
+    check(&["ssh_key_cmp"], &[], &[]);
+}
