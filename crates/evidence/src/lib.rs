@@ -22,6 +22,7 @@ pub mod path;
 pub mod posture;
 pub mod purl;
 pub mod record;
+pub mod references;
 pub mod statement;
 pub mod time;
 pub mod tree;

@@ -101,6 +101,9 @@ pub struct Executable {
     /// (ECMA-335, II.25.3.3).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub managed: Option<BTreeSet<String>>,
+    /// Members of other assemblies that reach out of the program ([`crate::references`]), as `Assembly!Namespace.Type.Member` (.NET).
+    #[serde(skip_serializing_if = "BTreeSet::is_empty", default)]
+    pub references: BTreeSet<String>,
     /// Names of symbols of type `STT_GNU_IFUNC`: a function of the image chooses their address at load time.
     #[serde(skip_serializing_if = "BTreeSet::is_empty", default)]
     pub indirect_functions: BTreeSet<String>,

@@ -13,6 +13,7 @@ mod load;
 mod packages;
 mod places;
 mod programs;
+mod references;
 mod safeguards;
 mod sources;
 #[cfg(test)]
@@ -65,6 +66,8 @@ pub(super) struct Around<'a> {
     pub(super) bundles: bool,
     /// Digests of the old artifact: what was there before is not new at another place.
     known: BTreeSet<Digest>,
+    /// What .NET images of the old artifact refer to, by family.
+    references: BTreeSet<&'static str>,
     /// Compilers of the executables of the old artifact.
     compilers: BTreeSet<&'static str>,
     /// When the recorded build ended, in seconds since 1970.
@@ -102,6 +105,7 @@ impl<'a> Around<'a> {
                 around.ports.entry(stem(node)).or_default().insert(port);
                 around.kinds.insert((node.format.clone(), image.machine.clone()));
                 around.compilers.extend(tools::compilers(image));
+                around.references.extend(references::families(image));
             }
         });
         around
@@ -167,6 +171,7 @@ pub(super) fn suspicions(path: &BytePath, old: Option<&Node>, new: &Node, around
                         let mut structure = Structure::default();
                         image::judge(before, image, &mut structure, &mut findings);
                         load::judge(before, image, around, &mut structure, &mut findings);
+                        references::judge(before, image, around, &mut findings);
                     }
                     None => alone::judge(image, &mut findings),
                 }
@@ -181,6 +186,7 @@ pub(super) fn suspicions(path: &BytePath, old: Option<&Node>, new: &Node, around
     for (before, after) in slices(old, new) {
         image::judge(before, after, &mut structure, &mut findings);
         load::judge(before, after, around, &mut structure, &mut findings);
+        references::judge(before, after, around, &mut findings);
         tools::judge(before, after, around, &mut findings);
     }
     content::changed(old, new, around, &structure, &mut findings);

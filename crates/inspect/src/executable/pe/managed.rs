@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use evidence::Digest;
 use evidence::tree::{Executable, Resource};
+use evidence::{Digest, references};
 use object::pe::IMAGE_DIRECTORY_ENTRY_COM_DESCRIPTOR;
 use object::read::pe::{ImageNtHeaders, PeFile};
 
@@ -29,10 +29,12 @@ const STREAMS_MAX: u16 = 64;
 const NAME_MAX: usize = 1024;
 const MODULE: &str = "module-initializer";
 
+const TYPE_REF: usize = 0x01;
 const TYPE: usize = 0x02;
 const FIELD: usize = 0x04;
 const METHOD: usize = 0x06;
 const PARAM: usize = 0x08;
+const MEMBER_REF: usize = 0x0a;
 const EVENT: usize = 0x14;
 const PROPERTY: usize = 0x17;
 const MODULE_REF: usize = 0x1a;
@@ -157,6 +159,7 @@ pub(super) fn read<H: ImageNtHeaders>(
         image.initializers.insert(MODULE.to_owned(), 1);
     }
     native(&tables, image, budget)?;
+    referred(&tables, image, budget)?;
     carried(&tables, map.at(resources).unwrap_or_default(), Room::of(bytes), image, budget)
 }
 
@@ -170,6 +173,33 @@ fn native(tables: &Metadata, image: &mut Executable, budget: &mut Budget) -> Res
         if let (Some(name), Some(library)) = (name, library) {
             budget.facts((name.len() + library.len()) as u64)?;
             image.imports.insert(format!("{}!{}", text(library), text(name)));
+        }
+    }
+    Ok(())
+}
+
+/// Takes the members of other assemblies that reach out of the program (II.22.25, II.22.38).
+fn referred(tables: &Metadata, image: &mut Executable, budget: &mut Budget) -> Result<(), Unreadable> {
+    /// The kinds of a parent of a member and of a scope, in the lowest bits: a type, an assembly.
+    const PARENT: (u32, u32) = (3, 1);
+    const SCOPE: (u32, u32) = (2, 2);
+    let of_kind = |coded: u32, (bits, kind): (u32, u32)| {
+        (coded & ((1 << bits) - 1) == kind).then_some(coded >> bits)?.checked_sub(1)
+    };
+    for row in 0..tables.rows[MEMBER_REF] {
+        budget.symbol()?;
+        let reference = || -> Option<String> {
+            let parent = of_kind(tables.field(MEMBER_REF, row, 0)?, PARENT)?;
+            let assembly = of_kind(tables.field(TYPE_REF, parent, 0)?, SCOPE)?;
+            let name = |table, row, column| tables.name(tables.field(table, row, column)?);
+            let (space, kind) = (name(TYPE_REF, parent, 2)?, name(TYPE_REF, parent, 1)?);
+            let member = name(MEMBER_REF, row, 1)?;
+            let assembly = name(ASSEMBLY_REF, assembly, 2)?;
+            Some(format!("{}!{}.{}.{}", text(assembly), text(space), text(kind), text(member)))
+        };
+        if let Some(reference) = reference().filter(|reference| references::family(reference).is_some()) {
+            budget.facts(reference.len() as u64)?;
+            image.references.insert(reference);
         }
     }
     Ok(())
@@ -328,21 +358,37 @@ mod tests {
         let names =
             [name("<Module>"), name("Type"), name(method), name("kernel32"), name("WinExec"), name("data")];
         let [module, kind, method, library, symbol, resource] = names;
+        let [space, class, member, assembly] =
+            [name("System.Net"), name("Dns"), name("GetHostEntry"), name("System")];
+        let [first_of_assemblies, first_of_types] =
+            [(1 << 2 | 2_u16).to_le_bytes(), (1 << 3 | 1_u16).to_le_bytes()];
         let zero = [0_u8; 2];
         // The methods of a type begin at a row and end where those of the next begin.
         let first = if owner == 0 { [1_u16, 2] } else { [1, 1] }.map(u16::to_le_bytes);
         let type_of =
             |name: [u8; 2], methods: [u8; 2]| [&[0; 4][..], &name, &zero, &zero, &zero, &methods].concat();
         let rows = [
+            [first_of_assemblies, class, space].concat(),
             type_of(module, first[0]),
             type_of(kind, first[1]),
             [&[0; 8][..], &method, &zero, &zero].concat(),
+            [first_of_types, member, zero].concat(),
             library.to_vec(),
             [&zero[..], &zero, &symbol, &1_u16.to_le_bytes()].concat(),
+            [&[0; 12][..], &zero, &assembly, &zero, &zero].concat(),
             [&[4, 0, 0, 0, 0, 0, 0, 0][..], &resource, &zero].concat(),
         ]
         .concat();
-        let tables = [(TYPE, 2_u32), (METHOD, 1), (MODULE_REF, 1), (IMPL_MAP, 1), (RESOURCE, 1)];
+        let tables = [
+            (TYPE_REF, 1),
+            (TYPE, 2_u32),
+            (METHOD, 1),
+            (MEMBER_REF, 1),
+            (MODULE_REF, 1),
+            (IMPL_MAP, 1),
+            (ASSEMBLY_REF, 1),
+            (RESOURCE, 1),
+        ];
         let valid = tables.iter().fold(0_u64, |bits, (table, _)| bits | 1 << table);
         let mut stream = vec![0, 0, 0, 0, 2, 0, 0, 1];
         stream.extend([valid.to_le_bytes(), [0; 8]].concat());
@@ -366,6 +412,7 @@ mod tests {
             image.initializers.insert(MODULE.to_owned(), 1);
         }
         native(&tables, &mut image, &mut budget).unwrap();
+        referred(&tables, &mut image, &mut budget).unwrap();
         let all = b"....\x03\0\0\0abc";
         carried(&tables, all, Room::of(all), &mut image, &mut budget).unwrap();
         image
@@ -375,6 +422,7 @@ mod tests {
     fn native_functions_and_resources_are_read() {
         let image = read(&metadata("Main", 1));
         assert_eq!(image.imports.iter().collect::<Vec<_>>(), ["kernel32!WinExec"]);
+        assert_eq!(image.references.iter().collect::<Vec<_>>(), ["System!System.Net.Dns.GetHostEntry"]);
         assert_eq!((image.resources[0].path.as_str(), image.resources[0].size), ("managed/data", 3));
         assert_eq!(image.resources[0].digest, Digest::of(b"abc"));
         assert!(image.initializers.is_empty());
@@ -402,6 +450,7 @@ mod tests {
                 let (mut image, mut budget) = (Executable::default(), Budget::default());
                 let all = b"....\x03\0\0\0abc";
                 let read = native(&tables, &mut image, &mut budget)
+                    .and_then(|()| referred(&tables, &mut image, &mut budget))
                     .and_then(|()| carried(&tables, all, Room::of(all), &mut image, &mut budget));
                 let inside = image.resources.iter().all(|one| one.size <= all.len() as u64);
                 assert!(inside && (read.is_err() || image.resources.len() <= 2), "{at}");

@@ -275,3 +275,38 @@ fn functions_that_were_made_to_end_at_once() {
     doubled(&["umask"], &["umask"], &[]);
     doubled(&["umask"], &[], &[]);
 }
+
+#[test]
+fn a_net_program_refers_to_what_reaches_out() {
+    let refers = |image: &mut Executable, references: &[&str]| {
+        image.managed = Some(BTreeSet::new());
+        image.references = set(references);
+    };
+    let check = |old: &[&str], new: &[&str], expected: &[(&str, Severity)]| {
+        image_check(
+            |before, after| {
+                refers(before, old);
+                refers(after, new);
+            },
+            expected,
+        );
+    };
+    let lookup = "System!System.Net.Dns.GetHostEntry";
+    let new: &[_] = &[("capability-added", High)];
+    check(&[], &[lookup], new);
+    check(&["System!System.Diagnostics.Process.Start"], &[lookup], new);
+    check(&["System!System.Net.Dns.GetHostAddresses"], &[lookup], &[]);
+    check(&[lookup], &[], &[]);
+    image_check(|_, after| refers(after, &[lookup]), &[]);
+    // Another image of the old release had it.
+    let with = |name: &str, version: &str, references: &[&str]| {
+        let mut image = Executable { version: Some(version.into()), ..image() };
+        refers(&mut image, references);
+        node(name, Some(image), Content::default())
+    };
+    let mut old = Node::leaf("old".into(), "folder", Digest::of(b"old"), 0);
+    old.members = vec![with("a.dll", "1", &[]), with("b.dll", "1", &[lookup])];
+    let new = with("a.dll", "2", &[lookup]);
+    let around = Around::of(&old, &new);
+    assert_eq!(suspicions(&new.name, Some(&old.members[0]), &new, &around), []);
+}
