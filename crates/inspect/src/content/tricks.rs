@@ -55,6 +55,9 @@ const DECODES: &[&[u8]] = &[
     b"b85decode(",
     b"a85decode(",
     b"b32decode(",
+    b"pack(\"H*\"",
+    b"pack('H*'",
+    b"decode_base64(",
     b".unpack1('m",
     b".unpack1(\"m",
     b".unpack('m",
@@ -355,6 +358,7 @@ mod tests {
         check(b"exec(s.recv(65536).decode(), {})", fetched);
         check(b"eval(substr($_SERVER['HTTP_X'], 8));", fetched);
         check(b"eval(x.unpack1('m')); eval(x.unpack('N'))", nested);
+        check(b"eval(pack('H*', x)); eval(decode_base64($x));", nested);
         check(b"eval(code); s.recv(8); echo $_GET['x'];", &[]);
         check(b"exec(bytes([112,114]).decode())", nested);
         check(b"types.FunctionType(marshal.loads(x), globals())()", nested);

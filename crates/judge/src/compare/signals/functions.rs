@@ -23,7 +23,7 @@ fn cut(before: Option<&Executable>, after: &Executable) -> Vec<String> {
     let known = |place: &String| before.is_some_and(|image| image.cut_places.contains_key(place));
     let new = after.cut_places.iter().filter(|(place, _)| !known(place));
     let mut because: Vec<String> = new.map(|(place, how)| format!("function `{place}` {how}")).collect();
-    if earlier > 0 {
+    if earlier > 0 || because.is_empty() {
         because.push(format!("{} functions do so, there were {earlier}", after.cut_functions));
     }
     because

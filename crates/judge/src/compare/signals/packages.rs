@@ -195,6 +195,12 @@ fn is_alike(known: &str, name: &str) -> bool {
     }
 }
 
+/// Whether the first number moved: what was there before may be gone ("Semantic Versioning", 8). Nothing is said of names without numbers.
+pub(super) fn is_leap(releases: &(String, String)) -> bool {
+    let first = |release: &str| release.split(['.', '-', '+']).next().unwrap_or_default().to_owned();
+    first(&releases.0) != first(&releases.1)
+}
+
 /// Whether at most the third number moved ("Semantic Versioning", 6: fixes that change nothing else).
 pub(super) fn is_patch(old: &str, new: &str) -> bool {
     let parts =

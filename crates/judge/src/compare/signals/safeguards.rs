@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use evidence::tree::Content;
 use evidence::{Node, Severity};
 
-use super::packages::is_patch;
+use super::packages::is_leap;
 use super::sources::{is_aside, is_bundle, is_run};
 use super::{Around, Findings};
 use crate::codes;
@@ -73,7 +73,7 @@ fn add(because: Vec<String>, around: &Around, findings: &mut Findings) {
     if because.is_empty() {
         return;
     }
-    let mends = is_patch(&around.releases.0, &around.releases.1);
-    let severity = if mends { codes::SAFEGUARD_LOST.severity } else { Severity::Medium };
+    // What is made anew may do without.
+    let severity = if is_leap(&around.releases) { Severity::Medium } else { codes::SAFEGUARD_LOST.severity };
     findings.add(&codes::Code { severity, ..codes::SAFEGUARD_LOST }, because);
 }
