@@ -52,6 +52,8 @@ pub(super) struct Around<'a> {
     packages: BTreeSet<(Vec<u8>, &'static str)>,
     /// Hosts that texts of the old artifact name.
     hosts: BTreeSet<String>,
+    /// Those of them that its code names.
+    code_hosts: BTreeSet<String>,
     /// What sources of the old artifact do, by family.
     families: BTreeSet<String>,
     /// How many sources of the old and of the new artifact protect, and by what.
@@ -91,6 +93,9 @@ impl<'a> Around<'a> {
             around.earlier.insert(plain_name(node.name.as_bytes()));
             around.packages.extend(sources::of_class(node));
             around.hosts.extend(node.content.iter().flat_map(|content| content.hosts.iter().cloned()));
+            let of_code =
+                node.content.iter().flat_map(|content| content.code_hosts.union(&content.called_hosts));
+            around.code_hosts.extend(of_code.cloned());
             around.families.extend(sources::families(node).map(str::to_owned));
             let hooks = node.content.iter().flat_map(|content| &content.hooks);
             let of_images = hooks.filter(|hook| packages::is_of_image(hook.place));

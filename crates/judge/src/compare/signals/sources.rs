@@ -191,6 +191,9 @@ fn is_source(node: &Node, content: &Content) -> bool {
 /// Endings of pages, and of templates of them.
 const PAGES: &[&[u8]] = &[b".html", b".htm", b".xhtml", b".jinja", b".j2", b".vue", b".svelte"];
 
+/// An artifact whose code names so many hosts is a table of them, as packages for many chains or services are.
+const TABLE_MIN_HOSTS: usize = 64;
+
 /// A source whose code names a host that nothing of the old release named. One of 565 honest pairs had one in code
 /// that calls somebody, seven in other code, but one of them where the release only mends things. Says whether it is grave.
 pub(super) fn talks(
@@ -224,7 +227,9 @@ pub(super) fn talks(
     if calls {
         because.push("it calls somebody, or stands between those who do".to_owned());
     }
-    let is_grave = calls || is_patch(&around.releases.0, &around.releases.1);
+    // Tables of hosts get longer with each release.
+    let is_table = around.code_hosts.len() >= TABLE_MIN_HOSTS;
+    let is_grave = calls || (is_patch(&around.releases.0, &around.releases.1) && !is_table);
     let severity = if is_grave { codes::HOST_ADDED.severity } else { Severity::Medium };
     findings.add(&codes::Code { severity, ..codes::HOST_ADDED }, because);
     is_grave

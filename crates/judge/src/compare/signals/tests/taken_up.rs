@@ -35,6 +35,7 @@ const LEAP: (&str, &str) = ("1.2.3", "2.0.0");
 fn with(name: &str, change: impl FnOnce(&mut Content)) -> Node {
     let mut node = source(name, &[], &[]);
     change(node.content.as_mut().unwrap());
+    node.digest = Some(Digest::of(format!("{name}{:?}", node.content).as_bytes()));
     node
 }
 
@@ -107,6 +108,12 @@ fn a_host_that_code_calls_for_the_first_time() {
     let names = with("a.js", |content| content.code_hosts = set(&["b.invalid"]));
     assert_eq!(judged(&[], PATCH, None, &names), high);
     assert_eq!(judged(&[], LEAP, None, &names), [("host-added".to_owned(), Severity::Medium)]);
+    // One more in a table of hosts; that one is called counts there as well.
+    let table: Vec<String> = (0..64).map(|number| format!("c{number}.invalid")).collect();
+    let table: Vec<&str> = table.iter().map(String::as_str).collect();
+    let chains = [with("chains.js", |content| content.code_hosts = set(&table))];
+    assert_eq!(judged(&chains, PATCH, None, &names), [("host-added".to_owned(), Severity::Medium)]);
+    assert_eq!(judged(&chains, PATCH, None, &talks("b.invalid")), high);
     let aside = called("test/a.js", "b.invalid");
     assert_eq!(judged(&[], PATCH, None, &aside), []);
 }
