@@ -4,6 +4,7 @@
 //! new, and what else changed in the same file.
 
 mod rules;
+mod safeguards;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
@@ -11,7 +12,13 @@ use std::sync::LazyLock;
 use evidence::imports;
 use evidence::tree::Executable;
 
-use rules::{In, RULES};
+use rules::{In, RULES, Rule};
+pub(super) use safeguards::SAFEGUARDS;
+
+/// The rules of the table, and behind them those that are no capabilities.
+fn all() -> impl Iterator<Item = &'static Rule> {
+    RULES.iter().chain(safeguards::RULES)
+}
 
 /// Which literals were found: by number, over all rules and groups.
 #[derive(Default)]
@@ -29,7 +36,7 @@ const GROUPS_MAX: usize = 8;
 /// Returns the literals to look for in texts or in other bytes, with the groups that each fulfils.
 pub(super) fn needles(text: bool) -> BTreeMap<Vec<u8>, Vec<usize>> {
     let mut needles: BTreeMap<Vec<u8>, Vec<usize>> = BTreeMap::new();
-    for (index, rule) in RULES.iter().enumerate() {
+    for (index, rule) in all().enumerate() {
         let wanted = match rule.place {
             In::Imports => false,
             In::Text => text,
@@ -49,19 +56,16 @@ pub(super) fn needles(text: bool) -> BTreeMap<Vec<u8>, Vec<usize>> {
     needles
 }
 
-/// Families of words that are no capabilities: what protects, and what takes protection away.
-pub(super) const SAFEGUARDS: [&str; 2] = ["guards/", "weakens/"];
-
 /// The words of texts that each suffice for a capability of a family.
 pub(super) fn words(family: &str) -> impl Iterator<Item = &'static str> {
-    let rules = RULES.iter().filter(move |rule| rule.place != In::Imports && rule.name.starts_with(family));
+    let rules = all().filter(move |rule| rule.place != In::Imports && rule.name.starts_with(family));
     rules.filter(|rule| rule.groups.len() == 1).flat_map(|rule| rule.groups[0].iter().copied())
 }
 
 /// Looks the imports of images up.
 pub(super) fn of_imports(images: &[Executable]) -> Found {
     static NAMES: LazyLock<BTreeMap<&str, usize>> = LazyLock::new(|| {
-        let rules = RULES.iter().enumerate().filter(|(_, rule)| rule.place == In::Imports);
+        let rules = all().enumerate().filter(|(_, rule)| rule.place == In::Imports);
         rules
             .flat_map(|(index, rule)| {
                 let grave = imports::GRAVE.iter().filter(|(of, _)| *of == rule.name);
@@ -83,7 +87,7 @@ pub(super) fn of_imports(images: &[Executable]) -> Found {
 
 /// Names the rules of which every group was found.
 pub(super) fn fulfilled(found: &Found) -> BTreeSet<String> {
-    let rules = RULES.iter().enumerate().filter(|(index, rule)| {
+    let rules = all().enumerate().filter(|(index, rule)| {
         (0..rule.groups.len()).all(|number| found.0.contains(&(index * GROUPS_MAX + number)))
     });
     rules.map(|(_, rule)| rule.name.to_owned()).collect()
@@ -102,7 +106,7 @@ mod tests {
 
     #[test]
     fn each_literal_of_each_rule_is_found_and_no_group_suffices_alone() {
-        for rule in RULES {
+        for rule in all() {
             assert!(rule.groups.len() <= GROUPS_MAX);
             for literal in rule.groups.iter().flat_map(|group| *group) {
                 // One literal of every group, this one among them, each on a line of its own.
