@@ -1,5 +1,6 @@
 //! Executable images: facts, signatures, damage.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
 
@@ -9,6 +10,7 @@ use forge::{
     Hiding, PeImage, PeSection, TestSigner, ThreeCx, elf_executable, hide, noise, stuff_certificate_table,
 };
 use inspect::{Budget, open_file};
+use object::{Object, ObjectSection, ObjectSymbol};
 
 use crate::corpus::{mach_o, signed_mach_o, wasm};
 
@@ -255,6 +257,44 @@ fn real_programs_show_their_facts() {
     assert_eq!(
         (forged.machine.as_str(), forged.kind.as_str(), forged.overlay_bytes),
         ("x86_64", "executable", 9)
+    );
+}
+
+/// What was edited in a finished library: a function of 200 bytes that returns with its first, and calls of one function of the C
+/// library that lead to another.
+#[test]
+fn functions_that_were_patched_in_a_finished_library_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = "#include <unistd.h>\n#include <stdlib.h>\n\
+        int check(const volatile char *key) { int sum = 0; for (int n = 0; n < 64; n++) sum += key[n] * (n ^ key[n]); return sum == 42; }\n\
+        void drop(void) { if (setuid(65534)) abort(); if (setgid(65534)) abort(); }\n";
+    fs::write(folder.path().join("a.c"), source).unwrap();
+    let options = ["-shared", "-fPIC", "-O2", "-Wl,-z,lazy", "-o", "out", "a.c"];
+    assert!(Command::new("gcc").args(options).current_dir(folder.path()).status().unwrap().success());
+    let library = fs::read(folder.path().join("out")).unwrap();
+    let honest = image(&library);
+    assert_eq!((honest.cut_functions, &honest.doubled_slots), (0, &BTreeSet::new()));
+
+    let file = object::read::elf::ElfFile64::<object::Endianness>::parse(&*library).unwrap();
+    let check = file.dynamic_symbols().find(|symbol| symbol.name() == Ok("check")).unwrap();
+    let text = file.section_by_name(".text").unwrap();
+    let at = (check.address() - text.address() + text.file_range().unwrap().0) as usize;
+    let at = if library[at..].starts_with(&[0xf3, 0x0f, 0x1e, 0xfa]) { at + 4 } else { at };
+    let mut cut = library.clone();
+    cut[at..at + 3].copy_from_slice(&[0x31, 0xc0, 0xc3]);
+    let cut = image(&cut);
+    assert_eq!(cut.cut_functions, 1);
+    assert!(cut.cut_places["check"].starts_with("returns at once though "), "{:?}", cut.cut_places);
+
+    let slots = file.section_by_name(".rela.plt").unwrap().file_range().unwrap();
+    let entry = |number: u64| (slots.0 + 24 * number) as usize + 12;
+    let mut bound = library.clone();
+    let (first, second) = (entry(0), entry(1));
+    bound.copy_within(second..second + 4, first);
+    let named = image(&bound).doubled_slots;
+    assert_eq!(named.len(), 1);
+    assert!(
+        honest.imports.iter().any(|import| import.split('@').next() == named.first().map(String::as_str))
     );
 }
 

@@ -14,26 +14,16 @@ const COMPILERS_MAX: usize = 64;
 /// More functions with two slots are not named.
 const DOUBLED_MAX: usize = 16;
 
-/// `R_*_IRELATIVE` by machine: the loader calls a function of the image to learn an address.
-const IRELATIVE: &[(elf::Machine, u32)] = &[
-    (elf::EM_X86_64, 37),
-    (elf::EM_386, 42),
-    (elf::EM_AARCH64, 1032),
-    (elf::EM_ARM, 160),
-    (elf::EM_RISCV, 58),
-    (elf::EM_PPC64, 248),
-    (elf::EM_S390, 61),
-];
-
-/// `R_*_JUMP_SLOT` by machine: the address of a function of a library. Linkers make one for each function.
-const JUMP_SLOT: &[(elf::Machine, u32)] = &[
-    (elf::EM_X86_64, 7),
-    (elf::EM_386, 7),
-    (elf::EM_AARCH64, 1026),
-    (elf::EM_ARM, 22),
-    (elf::EM_RISCV, 5),
-    (elf::EM_PPC64, 21),
-    (elf::EM_S390, 11),
+/// What two relocations are called by machine: `R_*_IRELATIVE`, for which the loader calls a function of the image to learn an address, and
+/// `R_*_JUMP_SLOT`, the address of a function of a library, of which linkers make one for each.
+const RELOCATIONS: &[(elf::Machine, u32, u32)] = &[
+    (elf::EM_X86_64, 37, 7),
+    (elf::EM_386, 42, 7),
+    (elf::EM_AARCH64, 1032, 1026),
+    (elf::EM_ARM, 160, 22),
+    (elf::EM_RISCV, 58, 5),
+    (elf::EM_PPC64, 248, 21),
+    (elf::EM_S390, 61, 11),
 ];
 
 /// Sizes of arrays of initialisers in the dynamic section (gABI, "Dynamic Section").
@@ -53,7 +43,7 @@ pub(super) fn read<H: FileHeader<Endian = Endianness>>(
     astray(file, bytes, image)?;
     entry(file, bytes, image);
     indirect(file, bytes, image, budget)?;
-    doubled(file, bytes, image, budget)?;
+    relocations(file, bytes, image, budget)?;
     versions(file, bytes, image, budget)?;
     let strings = |data: &[u8]| {
         data.split(|byte| *byte == 0)
@@ -218,26 +208,12 @@ fn indirect<H: FileHeader<Endian = Endianness>>(
             image.indirect_functions.insert(text(name));
         }
     }
-    let machine = file.elf_header().e_machine(endian);
-    let Some((_, wanted)) = IRELATIVE.iter().find(|(known, _)| *known == machine) else { return Ok(()) };
-    let mut room = super::super::Room::of(bytes);
-    for section in table.iter() {
-        let count = if let Some((entries, _)) = section.rela(endian, bytes)? {
-            room.take(section.data(endian, bytes)?)?;
-            entries.iter().filter(|entry| entry.r_type(endian, false).0 == *wanted).count()
-        } else if let Some((entries, _)) = section.rel(endian, bytes)? {
-            room.take(section.data(endian, bytes)?)?;
-            entries.iter().filter(|entry| entry.r_type(endian).0 == *wanted).count()
-        } else {
-            0
-        };
-        image.indirect_relocations += count as u64;
-    }
     Ok(())
 }
 
-/// Names functions of libraries that have two slots: one of them was another function's.
-fn doubled<H: FileHeader<Endian = Endianness>>(
+/// Counts relocations that call a function of the image, and names functions of libraries that have two slots: one of them was another
+/// function's.
+fn relocations<H: FileHeader<Endian = Endianness>>(
     file: &ElfFile<H>,
     bytes: &[u8],
     image: &mut Executable,
@@ -245,32 +221,35 @@ fn doubled<H: FileHeader<Endian = Endianness>>(
 ) -> Result<(), Unreadable> {
     let endian = file.endian();
     let machine = file.elf_header().e_machine(endian);
-    let Some((_, wanted)) = JUMP_SLOT.iter().find(|(known, _)| *known == machine) else { return Ok(()) };
+    let known = RELOCATIONS.iter().find(|(known, ..)| *known == machine);
+    let Some((_, irelative, jump_slot)) = known else { return Ok(()) };
     let table = file.elf_section_table();
     let symbols = table.symbols(endian, bytes, elf::SHT_DYNSYM)?;
-    let mut slots = vec![false; symbols.len()];
+    // In which table of relocations each symbol has a slot: some tools list one table twice.
+    let (mut slots, mut twice) = (vec![0_usize; symbols.len()], BTreeSet::new());
+    let mut take = |table: usize, kind: u32, symbol: u32| {
+        image.indirect_relocations += u64::from(kind == *irelative);
+        let slot = slots.get_mut(symbol as usize).filter(|_| kind == *jump_slot && symbol != 0);
+        if slot.is_some_and(|slot| std::mem::replace(slot, table) == table) && twice.len() < DOUBLED_MAX {
+            twice.insert(symbol);
+        }
+    };
     let mut room = super::super::Room::of(bytes);
-    for section in table.iter() {
-        let mut twice = BTreeSet::new();
-        let mut take = |kind: u32, symbol: u32| {
-            let slot = slots.get_mut(symbol as usize).filter(|_| kind == *wanted && symbol != 0);
-            if slot.is_some_and(|slot| std::mem::replace(slot, true)) && twice.len() < DOUBLED_MAX {
-                twice.insert(symbol);
-            }
-        };
+    for (number, section) in (1..).zip(table.iter()) {
         if let Some((entries, _)) = section.rela(endian, bytes)? {
             room.take(section.data(endian, bytes)?)?;
-            entries.iter().for_each(|entry| take(entry.r_type(endian, false).0, entry.r_sym(endian, false)));
+            entries
+                .iter()
+                .for_each(|entry| take(number, entry.r_type(endian, false).0, entry.r_sym(endian, false)));
         } else if let Some((entries, _)) = section.rel(endian, bytes)? {
             room.take(section.data(endian, bytes)?)?;
-            entries.iter().for_each(|entry| take(entry.r_type(endian).0, entry.r_sym(endian)));
+            entries.iter().for_each(|entry| take(number, entry.r_type(endian).0, entry.r_sym(endian)));
         }
-        for symbol in twice {
-            budget.symbol()?;
-            let name =
-                symbols.symbol(object::SymbolIndex(symbol as usize))?.name(endian, symbols.strings())?;
-            image.doubled_slots.insert(text(name));
-        }
+    }
+    for symbol in twice {
+        budget.symbol()?;
+        let name = symbols.symbol(object::SymbolIndex(symbol as usize))?.name(endian, symbols.strings())?;
+        image.doubled_slots.insert(text(name));
     }
     Ok(())
 }
