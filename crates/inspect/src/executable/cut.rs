@@ -24,8 +24,8 @@ const NAME_MAX_BYTES: usize = 200;
 const DESCRIBED_MAX: usize = 8;
 /// Of what linkers and assemblers fill with: zeros, `int3`, and `nop` of any length.
 const X86_FILLING: &[u8] = &[0, 0xcc, 0x90, 0x66, 0x0f, 0x1f, 0x84, 0x44, 0x80, 0x40, 0x2e];
-/// In names of parts of functions that compilers and optimisers of finished images move away.
-const PARTS: &[&[u8]] = &[b".cold", b".warm"];
+/// In names of parts of functions that compilers and optimisers of finished images move away, or share among functions.
+const PARTS: &[&[u8]] = &[b".cold", b".warm", b"OUTLINED_FUNCTION_"];
 /// Compilers begin functions so, unless they save room, and parts of functions anywhere.
 const ALIGNED_BYTES: u64 = 16;
 const NOP: u32 = 0xd503_201f;
@@ -438,6 +438,7 @@ mod tests {
         assert_eq!(found(0x1000, &[calls.clone(), enters.clone()].concat(), None), 1);
         assert_eq!(found(0x1000, &enters, Some(b"verify")), 1);
         assert_eq!(found(0x1000, &[0x90; 8], Some(b"verify.cold")), 0);
+        assert_eq!(found(0x1000, &[0x90; 8], Some(b"_OUTLINED_FUNCTION_3")), 0);
         assert_eq!(found(0x1003, &[0x90; 8], None), 0);
         assert_eq!(found(0x1003, &calls, None), 1);
     }
