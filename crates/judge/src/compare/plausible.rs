@@ -71,14 +71,21 @@ fn differing(before: &[u8], after: &[u8]) -> Option<(String, String)> {
 /// Returns the release that both artifacts state, by one name or in their manifests: then nothing of their code may differ.
 pub(super) fn one_release(old: &Node, new: &Node) -> Option<String> {
     let named = || (old.name == new.name).then(|| version_in(old.name.as_bytes()))?;
-    let stated = || in_manifests(old, new).filter(|(old, new)| old == new).map(|(release, _)| release);
+    // Names that say the release, and more, are those of builds for other machines.
+    let is_silent = [old, new].iter().all(|node| version_in(node.name.as_bytes()).is_none());
+    let manifests = || in_manifests(old, new).filter(|_| is_silent);
+    let stated = || manifests().filter(|(old, new)| old == new).map(|(release, _)| release);
     named().or_else(stated)
 }
 
-/// The releases that the outermost manifests of two artifacts of one product state, where their names state none.
+/// The releases that the outermost manifests of two artifacts of one product state, where their names state none or the same: those
+/// of wheels differ in their platform as well.
 fn in_manifests(old: &Node, new: &Node) -> Option<(String, String)> {
-    let silent = [old, new].iter().all(|node| version_in(node.name.as_bytes()).is_none());
-    let (before, after) = silent.then(|| Some((outermost(old)?, outermost(new)?)))??;
+    let (before, after) = (outermost(old)?, outermost(new)?);
+    let agree = [(old, &before), (new, &after)].iter().all(|(node, product)| {
+        version_in(node.name.as_bytes()).is_none_or(|version| version == product.version)
+    });
+    let (before, after) = agree.then_some((before, after))?;
     // `0.0.0` stands where somebody else puts the version.
     let says = |product: &Product| product.version.bytes().any(|byte| matches!(byte, b'1'..=b'9'));
     (before.name == after.name && says(&before) && says(&after)).then_some((before.version, after.version))
@@ -166,6 +173,13 @@ mod tests {
         assert_eq!(one_release(&clean, &artifact("x.zip", &[("package.json", "b", "1.2.3")])), None);
         let two = artifact("two.zip", &[("a.json", "a", "1.2.3"), ("b.json", "b", "1.2.3")]);
         assert_eq!(one_release(&two, &two), None);
+        let (mac, newer) = (
+            artifact("a-1.2.3-cp312-macosx_11_0_arm64.whl", &one),
+            artifact("a-1.2.4-cp312-macosx_12_0_arm64.whl", &next),
+        );
+        assert_eq!(releases_of(&mac, &newer), Some(("1.2.3".to_owned(), "1.2.4".to_owned())));
+        assert_eq!(releases_of(&artifact("a-1.2.2-cp312-macosx_11_0_arm64.whl", &one), &newer), None);
+        assert_eq!(one_release(&mac, &artifact("a-1.2.3-cp312-macosx_12_0_arm64.whl", &one)), None);
         assert_eq!(one_release(&artifact("a-1.0-x86.zip", &one), &artifact("a-1.0-arm.zip", &one)), None);
     }
 
