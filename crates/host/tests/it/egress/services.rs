@@ -9,6 +9,9 @@ use host::Egress;
 use super::{done, network, python};
 use crate::tracing::{folder, launch};
 
+/// More runs of a program that races with itself are not made.
+const RACES_MAX: usize = 30;
+
 /// Two threads exchange the path of a service inside and of one outside while a third connects.
 #[test]
 fn a_path_that_changes_under_us_leads_nowhere_else() {
@@ -62,15 +65,24 @@ int main(void) {
         assert!(built.unwrap().success());
         let mut launch = launch(&folder, &["./race"]);
         launch.egress = Egress::Deny;
-        let seen = done(&launch);
-        assert!(service.accept().is_err(), "nobody came");
-        let count = |word: &str| {
-            network(&seen).iter().filter(|line| line.0 == EventKind::Connect && line.1.contains(word)).count()
-        };
-        let (inside, outside) = (count("own.sock") + count("127.0.0.1"), count("out.sock"));
+        let (mut inside, mut outside) = (0, 0);
+        // Whether both are asked for is up to who runs when: on a busy machine it takes more than one try.
+        for _ in 0..RACES_MAX {
+            let seen = done(&launch);
+            assert!(service.accept().is_err(), "nobody came");
+            let count = |word: &str| {
+                let lines = network(&seen);
+                lines.iter().filter(|line| line.0 == EventKind::Connect && line.1.contains(word)).count()
+            };
+            inside += count("own.sock") + count("127.0.0.1");
+            outside += count("out.sock");
+            std::fs::remove_file(folder.join("own.sock")).ok();
+            if inside > 10 && outside > 10 {
+                break;
+            }
+        }
         println!("asked for: {inside} inside, {outside} outside");
         assert!(inside > 10 && outside > 10, "there was a race");
-        std::fs::remove_file(folder.join("own.sock")).ok();
     }
 }
 
