@@ -7,6 +7,9 @@ use evidence::record::Exit;
 use evidence::{BytePath, Digest, Event, EventKind};
 use host::{Launch, Ptrace, Seccomp, Trace, TraceError, Tracer};
 
+/// So often a race is run until it takes place: on a busy machine it may take more than one try.
+pub(crate) const TRIES: usize = 30;
+
 pub(crate) struct Traced {
     pub(crate) trace: Trace,
     pub(crate) events: Vec<Event>,

@@ -7,10 +7,7 @@ use evidence::EventKind;
 use host::Egress;
 
 use super::{done, network, python};
-use crate::tracing::{folder, launch};
-
-/// More runs of a program that races with itself are not made.
-const RACES_MAX: usize = 30;
+use crate::tracing::{TRIES, folder, launch};
 
 /// Two threads exchange the path of a service inside and of one outside while a third connects.
 #[test]
@@ -66,8 +63,7 @@ int main(void) {
         let mut launch = launch(&folder, &["./race"]);
         launch.egress = Egress::Deny;
         let (mut inside, mut outside) = (0, 0);
-        // Whether both are asked for is up to who runs when: on a busy machine it takes more than one try.
-        for _ in 0..RACES_MAX {
+        for _ in 0..TRIES {
             let seen = done(&launch);
             assert!(service.accept().is_err(), "nobody came");
             let count = |word: &str| {
