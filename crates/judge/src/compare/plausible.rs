@@ -73,9 +73,8 @@ pub(super) fn one_release(old: &Node, new: &Node) -> Option<String> {
     let named = || (old.name == new.name).then(|| version_in(old.name.as_bytes()))?;
     // Names that say the release, and more, are those of builds for other machines.
     let is_silent = [old, new].iter().all(|node| version_in(node.name.as_bytes()).is_none());
-    let manifests = || in_manifests(old, new).filter(|_| is_silent);
-    let stated = || manifests().filter(|(old, new)| old == new).map(|(release, _)| release);
-    named().or_else(stated)
+    let stated = || in_manifests(old, new).filter(|(old, new)| old == new).map(|(release, _)| release);
+    named().or_else(|| is_silent.then(stated)?)
 }
 
 /// The releases that the outermost manifests of two artifacts of one product state, where their names state none or the same: those

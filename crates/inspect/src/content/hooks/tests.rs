@@ -147,6 +147,10 @@ fn each_place_is_known() {
         ]
     );
     assert_eq!(
+        hooks("./lib/systemd/system/a.service", "EnvironmentFile=/etc/default/a\nEnvironmentFile=-/tmp/.a\n"),
+        ["machine start: ./lib/systemd/system/a.service", "settings: EnvironmentFile=-/tmp/.a"]
+    );
+    assert_eq!(
         hooks("./lib/udev/rules.d/60-x.rules", "# RUN+=no\nACTION==\"add\", RUN+=\"/lib/udev/x\"\n"),
         ["device-command: ACTION==\"add\", RUN+=\"/lib/udev/x\"", "device: ./lib/udev/rules.d/60-x.rules"]
     );

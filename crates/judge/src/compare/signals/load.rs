@@ -61,6 +61,17 @@ const SYSTEM: &[&str] = &[
     "rpcrt4",
     "msvcrt",
     "msvcp",
+    // Those that there are, whole: `vcruntime140_2.dll` is somebody's.
+    "vcruntime140.dll",
+    "vcruntime140_1.dll",
+    "vcruntime140_threads.dll",
+    "vcruntime140_app.dll",
+    "vcruntime140_1_app.dll",
+    "vcruntime140d.dll",
+    "vcruntime140_1d.dll",
+    "vcruntime140_threadsd.dll",
+    "vcruntime140_clr0400.dll",
+    "vcruntime140_1_clr0400.dll",
     "ucrtbase",
     "api-ms-win-",
     "ext-ms-",
@@ -149,28 +160,11 @@ pub(super) fn judge(
     signature(before.signature.as_ref(), after.signature.as_ref(), maker, findings);
 }
 
-/// How the runtimes of Visual C++ of all releases are called, behind `vcruntime`.
-const VCRUNTIME: &[&str] = &[
-    "140.dll",
-    "140_1.dll",
-    "140_threads.dll",
-    "140_app.dll",
-    "140_1_app.dll",
-    "140d.dll",
-    "140_1d.dll",
-    "140_threadsd.dll",
-    "140_clr0400.dll",
-    "140_1_clr0400.dll",
-];
-
 /// Whether a library, or what is imported from one, is called like one of a system. A number or an ending may follow the
 /// names above, and no more letters: `vcruntimex.dll` is somebody's.
 fn is_system(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     let name = name.split('!').next().unwrap_or_default();
-    if let Some(rest) = name.strip_prefix("vcruntime") {
-        return VCRUNTIME.contains(&rest);
-    }
     SYSTEM.iter().any(|system| {
         let is_open = system.ends_with(['.', '-', '/']);
         name.strip_prefix(system)

@@ -195,7 +195,7 @@ fn is_alike(known: &str, name: &str) -> bool {
     }
 }
 
-/// Whether the first number moved: what was there before may be gone ("Semantic Versioning", 8). Nothing is said of names without numbers.
+/// Whether the first number moved: what was there before may be gone ("Semantic Versioning", 8). Releases that are not known do not move.
 pub(super) fn is_leap(releases: &(String, String)) -> bool {
     let first = |release: &str| release.split(['.', '-', '+']).next().unwrap_or_default().to_owned();
     first(&releases.0) != first(&releases.1)

@@ -116,6 +116,8 @@ fn code_behind_the_last_function() {
     image_check(behind(11, 120), &[("code-cave", High)]);
     image_check(behind(4069, 4069), &[]);
     image_check(behind(0, 29), &[]);
+    // The list of before was not whole.
+    image_check(behind(320_923, 321_649), &[]);
 }
 
 #[test]

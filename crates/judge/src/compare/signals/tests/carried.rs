@@ -49,6 +49,22 @@ fn a_table_of_imports_that_moved_is_a_partner_of_what_it_brings() {
 }
 
 #[test]
+fn imports_that_no_code_uses_were_put_in() {
+    let put = |from: &'static str, to: &'static str, code: &'static [u8]| {
+        move |before: &mut Executable, after: &mut Executable| {
+            (before.import_section, after.import_section) = (Some(from.into()), Some(to.into()));
+            before.sections[0].digest = Digest::of(b"1");
+            after.sections[0].digest = Digest::of(code);
+            after.imports.insert("KERNEL32.dll!WriteFile".into());
+        }
+    };
+    image_check(put(".rdata", ".idata", b"1"), &[("patched-after-link", Critical)]);
+    // A linker that moves the table moves what the code reads; one more import in the old place is a release.
+    image_check(put(".rdata", ".idata", b"2"), &[]);
+    image_check(put(".rdata", ".rdata", b"1"), &[]);
+}
+
+#[test]
 fn a_resource_of_noise_is_new_or_grew() {
     let resource = |name: &str, size: u64, entropy_millibits: u32, kind: &str| Resource {
         path: format!("rcdata/{name}/1033"),

@@ -201,6 +201,10 @@ fn hooks_that_take_the_place_of_something_run_by_themselves() {
         content_check("x", hooks(&[]), hooks(&[hook]), &[("install-hook-added", High)]);
         content_check("x", hooks(&[hook]), hooks(&[hook]), &[]);
     }
+    // Systems move all folders into `/usr`.
+    let unit = |folder: &str| hooks(&[&format!("machine start: {folder}/systemd/system/x.service")]);
+    content_check("x", unit("./lib"), unit("./usr/lib"), &[]);
+    content_check("x", unit("./opt"), unit("./usr/lib"), &[("install-hook-added", High)]);
     content_check(
         "x",
         hooks(&[]),
