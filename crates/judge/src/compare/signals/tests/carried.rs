@@ -155,6 +155,9 @@ fn a_search_path_leads_to_a_folder_that_is_not_there() {
     artifact_check("elf", &names, path("$ORIGIN/../pkg.libs:$ORIGIN/.x"), added);
     artifact_check("macho", &names, path("@loader_path/../dylibs"), added);
     artifact_check("elf", &names, path("$ORIGIN/../pkg.libs"), &[]);
+    // A folder called like the file, and its release.
+    artifact_check("elf", &names, path("$ORIGIN/m@1.2.1"), &[]);
+    artifact_check("elf", &names, path("$ORIGIN/m.d"), added);
     artifact_check("elf", &names, path("$ORIGIN/../../nvidia/lib"), &[]);
     artifact_check(
         "elf",
